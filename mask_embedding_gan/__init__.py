@@ -1,0 +1,1 @@
+"""Mask-embedding GAN: a breast mask and a random vector in, a mammogram out (Ren et al., MICCAI 2019)."""

@@ -1,0 +1,128 @@
+"""The growable blocks of both networks, and the numbers that fix their sizes.
+
+Level l is the resolution (4·2^l, 2·2^l); level 0 is 4×2, phase p trains at level p. A block is named after its level,
+which is what lets phase p + 1 take every block of phase p by name.
+"""
+
+from dataclasses import asdict, dataclass
+
+import keras
+
+from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, LowPass, pixel_norm
+
+PHASES = 7
+LEAKY_SLOPE = 0.2
+
+
+def resolution(level: int) -> tuple[int, int]:
+    """(height, width) of a level: 4×2 at level 0, 512×256 at level 7."""
+    return 4 * 2**level, 2 * 2**level
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the generator and the critic. The defaults are those of Ren et al. 2019, §5 and §6.2.
+
+    Attributes:
+        latent_size: length of the random vector.
+        embedding_size: length of the mask embedding; 0 is the no-embedding baseline of §6.4, whose random vector is
+            `latent_size + 32` long so that the projection keeps its size.
+        mask_filters: features of every mask block.
+        base_filters: features of the 4×2 projection.
+        latent_filters: kernels of each transposed convolution, lowest resolution first (each ×0.8, rounded).
+        low_pass: a fixed binomial filter after each transposed convolution (ours: no checkerboard).
+        group_size: images a group of the critic's minibatch standard deviation.
+    """
+
+    latent_size: int = 100
+    embedding_size: int = 32
+    mask_filters: int = 8
+    base_filters: int = 128
+    latent_filters: tuple[int, ...] = (128, 102, 82, 66, 53, 42, 34)
+    low_pass: bool = True
+    group_size: int = 4
+
+    def without_embedding(self) -> "NetworkConfig":
+        """The baseline of §6.4: no embedding, the latent vector longer by as much."""
+        changed = {"embedding_size": 0, "latent_size": self.latent_size + self.embedding_size}
+        return NetworkConfig(**{**asdict(self), **changed})
+
+    def filters(self, level: int) -> int:
+        """Features of the latent path at a level."""
+        return self.base_filters if level == 0 else self.latent_filters[level - 1]
+
+
+def leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
+    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=name, dtype=dtype)
+
+
+def stride_2(filters: int, name: str, dtype: str) -> EqualizedConv2D:
+    """The convolution of every shrinking block: size 4, stride 2."""
+    return EqualizedConv2D(filters, 4, strides=2, padding="same", name=name, dtype=dtype)
+
+
+def pointwise(filters: int, name: str, dtype: str) -> EqualizedConv2D:
+    """The linear 1×1 convolution at which an image or a mask enters."""
+    return EqualizedConv2D(filters, 1, use_bias=False, gain=1.0, name=name, dtype=dtype)
+
+
+def mask_block(mask_features, level: int, config: NetworkConfig, dtype: str):
+    """Level l → l − 1 of the mask path."""
+    name = f"mask_{level}"
+    convolution = stride_2(config.mask_filters, name, dtype)
+    return leaky_relu(f"{name}_activation", dtype)(convolution(mask_features))
+
+
+def mask_entrance(mask, level: int, config: NetworkConfig, dtype: str):
+    """The mask's 1×1 convolution at a level, and the mask block below it."""
+    name = f"mask_{level}"
+    folded = FoldedEntrance(
+        pointwise(config.mask_filters, f"from_mask_{level}", dtype),
+        stride_2(config.mask_filters, name, dtype),
+        name=f"mask_entrance_{level}",
+        dtype=dtype,
+    )
+    return leaky_relu(f"{name}_activation", dtype)(folded(mask))
+
+
+def latent_block(features, level: int, config: NetworkConfig, dtype: str):
+    """Level l − 1 → l of the latent path: a stride-2 transposed convolution of size 4, LeakyReLU, pixel norm."""
+    name = f"latent_{level}"
+    features = EqualizedConv2DTranspose(config.filters(level), 4, strides=2, padding="same", name=name, dtype=dtype)(
+        features
+    )
+    if config.low_pass:
+        features = LowPass(name=f"{name}_low_pass", dtype=dtype)(features)
+    return pixel_norm(f"{name}_norm", dtype)(leaky_relu(f"{name}_activation", dtype)(features))
+
+
+def to_image(features, level: int):
+    """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
+    return EqualizedConv2D(1, 1, gain=1.0, name=f"to_image_{level}", dtype="float32")(features)
+
+
+def critic_block(features, level: int, config: NetworkConfig, dtype: str):
+    """Level l → l − 1 of the critic: the mirror of `latent_block`."""
+    name = f"critic_{level}"
+    return leaky_relu(f"{name}_activation", dtype)(stride_2(config.filters(level - 1), name, dtype)(features))
+
+
+def critic_entrance(image_and_mask, level: int, config: NetworkConfig, dtype: str):
+    """The critic's 1×1 convolution at a level, and the critic block below it."""
+    name = f"critic_{level}"
+    folded = FoldedEntrance(
+        pointwise(config.filters(level), f"from_image_{level}", dtype),
+        stride_2(config.filters(level - 1), name, dtype),
+        name=f"critic_entrance_{level}",
+        dtype=dtype,
+    )
+    return leaky_relu(f"{name}_activation", dtype)(folded(image_and_mask))
+
+
+def halve(x, name: str):
+    """2×2 average: differentiable twice, as the gradient penalty needs (a bilinear resize is not)."""
+    return keras.layers.AveragePooling2D(2, name=name, dtype="float32")(x)
+
+
+def double(x, name: str):
+    return keras.layers.UpSampling2D(2, interpolation="nearest", name=name, dtype="float32")(x)

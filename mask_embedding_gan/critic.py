@@ -1,0 +1,52 @@
+"""The critic: the mirror of the generator's latent path (ours; Ren et al. 2019 do not describe theirs)."""
+
+import keras
+
+from mask_embedding_gan.blocks import (
+    NetworkConfig,
+    critic_block,
+    critic_entrance,
+    halve,
+    leaky_relu,
+    pointwise,
+    resolution,
+)
+from training.layers import EqualizedConv2D, EqualizedDense, FadeIn, MinibatchStandardDeviation
+
+
+def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -> keras.Model:
+    """Functional critic of one phase.
+
+    Args:
+        config: sizes.
+        phase: 1…7.
+        dtype: policy of the hidden layers; scores are float32.
+
+    Returns:
+        Model from [image (H, W, 1) in [0, 1], mask (H, W, 1), alpha (1,)] to a score (1,), unbounded.
+        No normalisation layer: the gradient penalty is a statement about each image alone.
+    """
+    height, width = resolution(phase)
+    image = keras.Input((height, width, 1), name="image")
+    mask = keras.Input((height, width, 1), name="mask")
+    alpha = keras.Input(batch_shape=(1,), name="alpha")
+
+    # 1) the image back to [−1, 1], its mask beside it
+    scaled = keras.layers.Rescaling(2.0, -1.0, name="image_scaled", dtype="float32")(image)
+    pair = keras.layers.Concatenate(name="image_and_mask", dtype="float32")([scaled, mask])
+
+    # 2) p stride-2 convolutions down to 4×2
+    features = critic_entrance(pair, phase, config, dtype)
+    if phase > 1:
+        older = pointwise(config.filters(phase - 1), f"from_image_{phase - 1}", dtype)(halve(pair, "pair_halved"))
+        features = FadeIn(name="critic_fade", dtype=dtype)([older, features, alpha])
+    for level in range(phase - 1, 0, -1):
+        features = critic_block(features, level, config, dtype)
+
+    # 3) variety of the batch, then one score
+    features = MinibatchStandardDeviation(config.group_size, name="minibatch_deviation", dtype=dtype)(features)
+    convolution = EqualizedConv2D(config.base_filters, 3, padding="same", name="critic_0", dtype=dtype)
+    features = leaky_relu("critic_0_activation", dtype)(convolution(features))
+    features = keras.layers.Flatten(name="critic_flat", dtype=dtype)(features)
+    score = EqualizedDense(1, gain=1.0, name="score", dtype="float32")(features)
+    return keras.Model([image, mask, alpha], score, name="critic")

@@ -1,0 +1,56 @@
+"""The figure of Ren et al. 2019 (Fig. 2): each row a mask, a real image of it, and images from three latents."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mask_embedding_gan.generate import MaskSource, latents, load_generator
+from preprocessing.shards import DataError
+
+
+def figure(
+    generator: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    masks: str | os.PathLike | None = None,
+    rows: int = 4,
+    columns: int = 3,
+    seed: int = 0,
+) -> Path:
+    """Draw `rows` masks with `columns` latents; the same latents in every row.
+
+    Args:
+        output: image file, its ending chooses the format.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure  # not pyplot: no display, no global state
+
+    model = load_generator(generator)
+    height, width = model.inputs[0].shape[1:3]
+    source = MaskSource(height, width, masks, seed)
+    numbers = np.random.default_rng(seed).permutation(min(len(source), 1000))[:rows]
+    latent = latents(0, columns, model.inputs[1].shape[-1], seed)
+    real_title = "real" if source.dataset is not None and not source.dataset.meta["synthetic"] else "phantom"
+
+    sheet = Figure(figsize=(1.3 * (columns + 2), 2.6 * len(numbers) + 0.3), layout="constrained")
+    axes = sheet.subplots(len(numbers), columns + 2, squeeze=False)
+    for row, number in zip(axes, numbers):
+        mask, real, _ = source[int(number)]
+        fakes = model.predict([np.repeat(mask[None, ..., None], columns, 0).astype("float32"), latent], verbose=0)
+        pictures = [mask, np.zeros_like(mask) if real is None else real, *fakes[..., 0]]
+        for axis, picture in zip(row, pictures):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            axis.set_axis_off()
+    titles = ["mask", real_title, *(f"latent {column + 1}" for column in range(columns))]
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title, fontsize=9)
+    path = Path(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--figure {path}: cannot be written ({error})") from error
+    return path

@@ -1,0 +1,271 @@
+"""Synthetic mammograms from a trained generator: in one line, or as a data set.
+
+images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from preprocessing.convert import mammogram_item, read_mask
+from preprocessing.films import UnusableFilm, find_films
+from preprocessing.phantoms import mammogram_phantom
+from preprocessing.shards import DATASET_FILE, DataError, Dataset, DatasetWriter, open_dataset
+
+BATCH = 8
+
+
+class GeneratorError(ValueError):
+    """A file cannot be used as a generator; the message names it and says what to do."""
+
+
+def load_generator(path: str | os.PathLike) -> keras.Model:
+    """Open `generator.keras`, with Keras' safe mode on.
+
+    Raises:
+        GeneratorError: not a file, not a Keras model, or not a mask-embedding generator.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise GeneratorError(f"--generator {path}: no such file; give the generator.keras of a finished phase")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GeneratorError(f"--generator {path}: is not a Keras model; give a generator.keras") from error
+    if [tensor.name for tensor in model.inputs] != ["mask", "latent"]:
+        raise GeneratorError(f"--generator {path}: takes no mask and latent; it is another kind of network")
+    return model
+
+
+class MaskSource:
+    """Masks at a generator's size, with a real image of each where there is one.
+
+    Args:
+        height, width: of the generator.
+        masks: a dataset (its validation split, or all of it if that is empty), a folder of mask images or other
+            images that are non-zero inside the breast, or None for fresh phantoms.
+        seed: of the phantoms.
+    """
+
+    def __init__(self, height: int, width: int, masks: str | os.PathLike | None = None, seed: int = 0):
+        self.size, self.seed = (height, width), seed
+        self.dataset: Dataset | None = None
+        self.files: list[Path] | None = None
+        if masks is None:
+            return
+        folder = Path(masks)
+        if (folder / DATASET_FILE).exists():
+            self.dataset = open_dataset(folder, kind="mammogram")
+            held_out = self.dataset.indices("validation")
+            self.indices = held_out if len(held_out) else self.dataset.indices()
+        else:
+            self.files = find_films([folder]) if folder.exists() else []
+        if len(self) == 0:
+            raise DataError(f"--masks {folder}: holds neither a dataset nor mask images")
+
+    def __len__(self) -> int:
+        """How many different masks there are; phantoms have no end."""
+        if self.dataset is not None:
+            return len(self.indices)
+        return len(self.files) if self.files is not None else 2**31
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray | None, dict[str, str]]:
+        """(mask bool, real image float or None, fields) of a number, counted round and round."""
+        number %= len(self)
+        if self.dataset is not None:
+            index = self.indices[number : number + 1]
+            images, masks = self.dataset.read(self.size, index)
+            fields = {name: str(self.dataset.field(name)[index[0]]) for name in ("laterality", "view")}
+            return masks[0].astype(bool), images[0].astype(np.float32) / 65535, fields
+        if self.files is not None:
+            return self._from_file(self.files[number]), None, {}
+        image, mask, view = mammogram_phantom(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
+        mask = cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+        return mask, cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA), {"view": view}
+
+    def _from_file(self, file: Path) -> np.ndarray:
+        mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        height, width = (0, 0) if mask is None else mask.shape
+        if width == 0 or height * self.size[1] != width * self.size[0]:
+            raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
+        try:
+            mask = read_mask(file, mask.shape)
+        except UnusableFilm as error:
+            raise DataError(f"--masks {file}: {error}") from error
+        return cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+
+
+def latents(first: int, count: int, size: int, seed: int = 0) -> np.ndarray:
+    """Latent vectors of the images numbered from `first`: float32 (count, size), a function of (seed, number) alone."""
+    rows = [np.random.default_rng([seed, number]).standard_normal(size) for number in range(first, first + count)]
+    return np.array(rows, np.float32)
+
+
+def generate(
+    generator: str | os.PathLike | keras.Model,
+    masks: np.ndarray | str | os.PathLike | None = None,
+    count: int = 8,
+    *,
+    latents_per_mask: int = 1,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw synthetic mammograms.
+
+    Args:
+        generator: a `generator.keras`, or the model.
+        masks: bool or {0, 1} array (n, height, width), or whatever `MaskSource` takes; None for phantoms' masks.
+        count: images to make.
+        latents_per_mask: images made from one mask before the next is taken.
+        seed: of the latents (and the phantoms).
+
+    Returns:
+        (images float32 (count, height, width) in [0, 1], masks bool of the same shape).
+
+    Example::
+
+        images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
+    """
+    model = generator if isinstance(generator, keras.Model) else load_generator(generator)
+    height, width = model.inputs[0].shape[1:3]
+    source = masks if isinstance(masks, np.ndarray) else MaskSource(height, width, masks, seed)
+    wanted = [source[number // latents_per_mask % len(source)] for number in range(count)]
+    wanted = np.array([mask if isinstance(source, np.ndarray) else mask[0] for mask in wanted], bool)
+    return _run(model, wanted, latents(0, count, model.inputs[1].shape[-1], seed)), wanted
+
+
+def _run(model: keras.Model, masks: np.ndarray, latent: np.ndarray) -> np.ndarray:
+    return model.predict([masks[..., None].astype(np.float32), latent], batch_size=BATCH, verbose=0)[..., 0]
+
+
+def _stream(
+    model: keras.Model, source: MaskSource, numbers: range, latents_per_mask: int, seed: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, str]]]:
+    """(number, image, mask, fields) one after another; memory holds one batch."""
+    for first in range(numbers.start, numbers.stop, BATCH):
+        batch = range(first, min(first + BATCH, numbers.stop))
+        drawn = [source[number // latents_per_mask] for number in batch]
+        masks = np.array([mask for mask, _, _ in drawn])
+        images = _run(model, masks, latents(first, len(batch), model.inputs[1].shape[-1], seed))
+        yield from zip(batch, images, masks, (fields for _, _, fields in drawn))
+
+
+def write_shards(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    masks: str | os.PathLike | None = None,
+    latents_per_mask: int = 1,
+    seed: int = 0,
+) -> Dataset:
+    """Write synthetic mammograms as a dataset, in the format that training reads.
+
+    A killed call goes on after its last whole shard. Each image is a subject of its own; all are in the training split.
+    """
+    model = load_generator(path)
+    height, width = model.inputs[0].shape[1:3]
+    source = MaskSource(height, width, masks, seed)
+    fingerprint = fingerprint_of(path)
+    made = {"by": "generate_mammograms", "seed": seed, "latents_per_mask": latents_per_mask}
+    levels = [(4 * 2**level, 2 * 2**level) for level in range(1, 8) if 4 * 2**level <= height]
+    writer = DatasetWriter(
+        output, count=count, made=made, levels=levels, synthetic=True, generator=fingerprint, work=fingerprint
+    )
+    if not writer.complete:
+        for shard, numbers in writer.missing():
+            items = [
+                mammogram_item(image, mask, subject=f"synthetic{number:07d}", **fields)
+                for number, image, mask, fields in _stream(model, source, numbers, latents_per_mask, seed)
+            ]
+            writer.write(shard, items)
+    return writer.finish()
+
+
+def write_png(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    masks: str | os.PathLike | None = None,
+    latents_per_mask: int = 1,
+    seed: int = 0,
+) -> int:
+    """Write 16-bit PNG images, and their masks beside them in `masks/`; returns how many.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+
+    def write(folder: Path, number: int, image: np.ndarray, mask: np.ndarray, fields: dict[str, str]) -> np.ndarray:
+        _write_image(folder / f"{number:06d}.png", np.round(image * 65535).astype(np.uint16))
+        return mask
+
+    return _write_files(write, path, output, count, masks, latents_per_mask, seed)
+
+
+def write_dicom(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    masks: str | os.PathLike | None = None,
+    latents_per_mask: int = 1,
+    seed: int = 0,
+) -> int:
+    """Write DICOM mammograms marked as synthetic, and their masks beside them in `masks/`; returns how many.
+
+    Right breasts are mirrored, chest wall on the right as they are displayed; their masks with them.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    from preprocessing.dicom_writer import write_synthetic_dicom  # pydicom only where it is needed
+
+    fingerprint = fingerprint_of(path)
+
+    def write(folder: Path, number: int, image: np.ndarray, mask: np.ndarray, fields: dict[str, str]) -> np.ndarray:
+        # generator, seed, number and mask make the image: together they are its name
+        series = f"seed {seed}, mask {hashlib.sha256(mask.tobytes()).hexdigest()}"
+        file = folder / f"{number:06d}.dcm"
+        write_synthetic_dicom(file, image, number=number, series=series, generator=fingerprint, **fields)
+        return mask[:, ::-1] if fields.get("laterality") == "R" else mask
+
+    return _write_files(write, path, output, count, masks, latents_per_mask, seed)
+
+
+def _write_files(
+    write: Callable[[Path, int, np.ndarray, np.ndarray, dict[str, str]], np.ndarray],
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    masks: str | os.PathLike | None,
+    latents_per_mask: int,
+    seed: int,
+) -> int:
+    """One file an image by `write`, which returns the mask to lay beside it."""
+    model = load_generator(path)
+    height, width = model.inputs[0].shape[1:3]
+    source = MaskSource(height, width, masks, seed)
+    folder = Path(output)
+    try:
+        (folder / "masks").mkdir(parents=True, exist_ok=True)
+        for number, image, mask, fields in _stream(model, source, range(count), latents_per_mask, seed):
+            shown = write(folder, number, image, mask, fields)
+            _write_image(folder / "masks" / f"{number:06d}.png", shown.astype(np.uint8) * 255)
+    except OSError as error:
+        raise DataError(f"--output {folder}: cannot be written ({error.strerror})") from error
+    return count
+
+
+def _write_image(path: Path, pixels: np.ndarray) -> None:
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def fingerprint_of(path: str | os.PathLike) -> str:
+    """SHA-256 of a generator's file: which network made an image."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

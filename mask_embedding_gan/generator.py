@@ -1,0 +1,93 @@
+"""The generator of Ren et al. 2019, §5: the mask shrinks to an embedding, the latent grows to an image."""
+
+import keras
+
+from mask_embedding_gan.blocks import (
+    NetworkConfig,
+    double,
+    halve,
+    latent_block,
+    leaky_relu,
+    mask_block,
+    mask_entrance,
+    pointwise,
+    resolution,
+    to_image,
+)
+from mask_embedding_gan.growth import transfer
+from training.export import stock_model
+from training.layers import EqualizedDense, FadeIn, pixel_norm
+
+
+def build_generator(
+    config: NetworkConfig, phase: int, *, fading: bool = True, dtype: str = "float32", name: str = "generator"
+) -> keras.Model:
+    """Functional generator of one phase.
+
+    Args:
+        config: sizes.
+        phase: 1…7; images are `resolution(phase)`.
+        fading: whether the model has the fade-in path and its third input `alpha (1,)`; phase 1 has nothing to fade
+            in and ignores it.
+        dtype: policy of the hidden layers, "float32" or "mixed_bfloat16"; images are float32.
+
+    Returns:
+        Model from [mask (H, W, 1) in {0, 1}, latent (latent_size,)] (and alpha) to an image (H, W, 1) in [0, 1],
+        linear: it may overshoot a little in training; `finished_generator` clips.
+    """
+    height, width = resolution(phase)
+    mask = keras.Input((height, width, 1), name="mask")
+    latent = keras.Input((config.latent_size,), name="latent")
+    alpha = keras.Input(batch_shape=(1,), name="alpha") if fading else None
+    fades = fading and phase > 1
+
+    # 1) mask path: p stride-2 convolutions of 8 features down to 4×2
+    features = mask_entrance(mask, phase, config, dtype)
+    if fades:
+        older = pointwise(config.mask_filters, f"from_mask_{phase - 1}", dtype)(halve(mask, "mask_halved"))
+        features = FadeIn(name="mask_fade", dtype=dtype)([older, features, alpha])
+    mask_features = {phase - 1: features}
+    for level in range(phase - 1, 0, -1):
+        mask_features[level - 1] = mask_block(mask_features[level], level, config, dtype)
+
+    # 2) mask embedding, joined to the latent vector and projected to 4×2×128
+    projected = latent
+    if config.embedding_size:
+        flat = keras.layers.Flatten(name="mask_flat", dtype=dtype)(mask_features[0])
+        embedding = EqualizedDense(config.embedding_size, gain=1.0, name="mask_embedding", dtype=dtype)(flat)
+        projected = keras.layers.Concatenate(name="latent_and_embedding", dtype=dtype)([latent, embedding])
+    base = resolution(0)
+    projected = EqualizedDense(base[0] * base[1] * config.base_filters, name="projection", dtype=dtype)(projected)
+    features = keras.layers.Reshape((*base, config.base_filters), name="projection_4x2", dtype=dtype)(projected)
+    features = pixel_norm("projection_norm", dtype)(leaky_relu("projection_activation", dtype)(features))
+
+    # 3) latent path: p transposed convolutions; every mask block but the last joins at its own resolution
+    latent_features = {0: features}
+    for level in range(1, phase + 1):
+        below = latent_features[level - 1]
+        if level > 1:
+            join = keras.layers.Concatenate(name=f"skip_{level - 1}", dtype=dtype)
+            below = join([below, mask_features[level - 1]])
+        latent_features[level] = latent_block(below, level, config, dtype)
+
+    # 4) image: linear in [−1, 1], shown in [0, 1]
+    image = to_image(latent_features[phase], phase)
+    if fades:
+        older = double(to_image(latent_features[phase - 1], phase - 1), "image_doubled")
+        image = FadeIn(name="image_fade", dtype="float32")([older, image, alpha])
+    image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype="float32")(image)
+
+    inputs = [mask, latent, alpha] if fading else [mask, latent]
+    return keras.Model(inputs, image, name=name)
+
+
+def finished_generator(generator: keras.Model, config: NetworkConfig, phase: int) -> keras.Model:
+    """The generator a user loads: stock Keras layers, no fade-in, float32, clipped to [0, 1].
+
+    Args:
+        generator: a model of `build_generator` for this phase (usually the moving average), with or without fading.
+    """
+    plain = build_generator(config, phase, fading=False, name="mask_embedding_generator")
+    transfer(generator, plain)
+    clipped = keras.layers.ReLU(max_value=1.0, name="clip")(plain.output)
+    return stock_model(keras.Model(plain.inputs, clipped, name=plain.name))

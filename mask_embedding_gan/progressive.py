@@ -1,0 +1,212 @@
+"""Progressive training: phase after phase, each grown from the last, resumable at any tick.
+
+A phase starts from, in this order: 1. its own newest checkpoint, 2. the finished phase before it, 3. scratch.
+"""
+
+import gc
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mask_embedding_gan.blocks import NetworkConfig, resolution
+from mask_embedding_gan.critic import build_critic
+from mask_embedding_gan.generator import build_generator, finished_generator
+from mask_embedding_gan.growth import grow_critic, grow_generator, transfer
+from mask_embedding_gan.schedule import Preset
+from mask_embedding_gan.wgan_gp import MaskEmbeddingGAN
+from preprocessing.dataset import mammogram_batches
+from preprocessing.shards import Dataset
+from training.checkpoint import checkpoints, restore_checkpoint
+from training.export import save_model
+from training.noise import stream_seed
+from training.run import RunDirectory, RunError, Tick, choose_strategy
+
+SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
+
+
+def train(
+    dataset: Dataset,
+    run: RunDirectory,
+    preset: Preset,
+    last_phase: int,
+    *,
+    seed: int = 0,
+    strategy: tf.distribute.Strategy | None = None,
+    echo: Callable[[str], None] = print,
+) -> list[Path]:
+    """Train every phase up to `last_phase` that the run does not hold yet.
+
+    Args:
+        dataset: mammogram shards.
+        run: the run directory, made with `run_config`.
+        preset: networks and schedule.
+        last_phase: 1…7.
+        seed: of weights, order of images, jitter and noise.
+        strategy: defaults to all visible GPUs.
+        echo: prints status lines.
+
+    Returns:
+        The generators of the phases trained now; empty if the run already held them all.
+
+    Raises:
+        RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
+    """
+    strategy = strategy or choose_strategy()
+    trained = []
+    for phase in range(1, last_phase + 1):
+        if run.generator(phase).exists():
+            continue
+        trained.append(_train_phase(dataset, run, preset, phase, seed, strategy, echo))
+        keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
+        gc.collect()
+    return trained
+
+
+def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the schedule, the networks, the data's checksums, the seed."""
+    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
+    return {"preset": asdict(preset), "seed": seed, "data": checksums}
+
+
+@dataclass(frozen=True)
+class Players:
+    """The three networks of one phase."""
+
+    generator: keras.Model
+    critic: keras.Model
+    ema_generator: keras.Model
+
+
+def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "float32") -> Players:
+    """Fresh networks of one phase, the moving average equal to the generator; a function of the seed."""
+    keras.utils.set_random_seed(stream_seed(seed, "weights", phase) % 2**31)
+    generator = build_generator(config, phase, dtype=dtype)
+    ema_generator = build_generator(config, phase, dtype=dtype, name="ema_generator")
+    transfer(generator, ema_generator)
+    return Players(generator, build_critic(config, phase, dtype=dtype), ema_generator)
+
+
+def grow(old: Players, new: Players, phase: int, seed: int, *, preserve: bool = True) -> None:
+    """Fill the fresh networks of `phase` from those of `phase − 1`."""
+    seed = stream_seed(seed, "growth", phase)
+    grow_generator(old.generator, new.generator, phase, seed, preserve=preserve)
+    grow_generator(old.ema_generator, new.ema_generator, phase, seed, preserve=preserve)
+    grow_critic(old.critic, new.critic, phase, seed, preserve=preserve)
+
+
+def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmbeddingGAN:
+    schedule = preset.schedule(phase)
+    model = MaskEmbeddingGAN(players.generator, players.critic, players.ema_generator, schedule, seed, preset.diversity)
+    model.compile(schedule.adam(), schedule.adam(), steps_per_execution=schedule.steps_per_execution)
+    return model
+
+
+def start_phase(run: RunDirectory, preset: Preset, phase: int, seed: int) -> tuple[MaskEmbeddingGAN, int]:
+    """The compiled model of a phase and the images it has seen; call inside the strategy's scope."""
+    players = build_players(preset.network, phase, seed, preset.precision)
+    model = compiled(players, preset, phase, seed)
+    # 1. this phase's own newest whole checkpoint
+    for checkpoint in checkpoints(run.phase(phase)):
+        return model, restore_checkpoint(checkpoint, model)["images_seen"]
+    # 2. the finished phase before it
+    if phase > 1:
+        final = checkpoints(run.phase(phase - 1))
+        if not final:
+            raise RunError(
+                f"--run {run.path}: phase {phase - 1} is complete but its checkpoint is gone; "
+                f"remove {run.phase(phase - 1)} to train it again"
+            )
+        before = build_players(preset.network, phase - 1, seed, preset.precision)
+        restore_checkpoint(final[0], compiled(before, preset, phase - 1, seed))
+        grow(before, players, phase, seed, preserve=preset.preserve_growth)
+    # 3. scratch
+    return model, 0
+
+
+def _train_phase(
+    dataset: Dataset,
+    run: RunDirectory,
+    preset: Preset,
+    phase: int,
+    seed: int,
+    strategy: tf.distribute.Strategy,
+    echo: Callable[[str], None],
+) -> Path:
+    schedule = preset.schedule(phase)
+    height, width = resolution(phase)
+    if schedule.batch % (strategy.num_replicas_in_sync * preset.network.group_size):
+        raise RunError(
+            f"phase {phase}: a batch of {schedule.batch} cannot be shared by {strategy.num_replicas_in_sync} devices "
+            f"in groups of {preset.network.group_size}; use fewer --replicas"
+        )
+    with strategy.scope():
+        model, images_seen = start_phase(run, preset, phase, seed)
+    images_per_tick = schedule.steps_per_tick * schedule.batch
+    if images_seen:
+        echo(f"phase {phase}: goes on from its checkpoint at {images_seen} images")
+        run.forget_log_after(phase, images_seen)
+    batches = mammogram_batches(
+        dataset,
+        "train",
+        height,
+        width,
+        schedule.batch,
+        stream_seed(seed, "data", phase),
+        first_image=images_seen,
+        jitter=preset.jitter,
+    )
+    model.fit(
+        batches,
+        epochs=schedule.ticks,
+        initial_epoch=images_seen // images_per_tick,
+        steps_per_epoch=schedule.steps_per_tick,
+        verbose=0,
+        shuffle=False,  # the reader has shuffled
+        callbacks=[
+            Tick(
+                run,
+                phase,
+                describe=lambda: {"alpha": _alpha(model)},
+                images_per_tick=images_per_tick,
+                images_in_phase=schedule.images,
+                samples=sampler(dataset, model, height, width, seed),
+                echo=echo,
+            )
+        ],
+    )
+    generator = finished_generator(model.ema_generator, preset.network, phase)
+    save_model(generator, run.generator(phase))
+    return run.generator(phase)
+
+
+def _alpha(model: MaskEmbeddingGAN) -> float:
+    return float(model.schedule.alpha(int(model.iterations) * model.schedule.batch))
+
+
+def sampler(dataset: Dataset, model: MaskEmbeddingGAN, height: int, width: int, seed: int) -> Callable[[], np.ndarray]:
+    """Draws the sample grid of a run: the same masks and latents at every tick and, but for the size, every phase.
+
+    Returns:
+        () → float `(masks, 2 + latents, height, width)`: each row a mask, a real image, then fakes.
+    """
+    split = "validation" if len(dataset.indices("validation")) >= SAMPLE_MASKS else "train"
+    indices = np.random.default_rng(seed).choice(dataset.indices(split), SAMPLE_MASKS)
+    images, masks = dataset.read((height, width), indices)
+    images, masks = images.astype(np.float32) / 65535, masks.astype(np.float32)
+    latents = np.random.default_rng(seed).standard_normal((SAMPLE_LATENTS, model.latent_size))
+    latents = tf.constant(latents, tf.float32)
+
+    def draw() -> np.ndarray:
+        alpha = tf.constant([_alpha(model)])
+        rows = [
+            model.ema_generator([tf.repeat(mask[None, ..., None], SAMPLE_LATENTS, 0), latents, alpha])
+            for mask in tf.constant(masks)
+        ]
+        fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
+        return np.concatenate([masks[:, None], images[:, None], fakes], axis=1)
+
+    return draw

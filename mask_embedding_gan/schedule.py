@@ -1,0 +1,177 @@
+"""The training schedule as data: what a phase does is a pure function of the real images it has seen.
+
+Nothing here is saved or restored: alpha, the learning rate and the end of a phase follow from the images seen alone.
+"""
+
+from dataclasses import dataclass, replace
+
+import keras
+from keras import ops
+
+from mask_embedding_gan.blocks import NetworkConfig
+
+
+@dataclass(frozen=True)
+class PhaseSchedule:
+    """One phase: `fade_in_images`, then `stable_images`, in batches of `batch`.
+
+    Attributes:
+        phase: 1…7.
+        batch: images a step, over all replicas.
+        learning_rate: Adam's, for both players.
+        fade_in_images: real images over which alpha goes from 0 to 1; phase 1 has nothing to fade in.
+        stable_images: real images at alpha 1.
+        ticks: status lines, checkpoints and sample grids in this phase.
+        ema_half_life_images: half-life of the generator's moving average.
+        steps_per_execution: steps that run without returning to Python.
+    """
+
+    phase: int
+    batch: int
+    learning_rate: float
+    fade_in_images: int
+    stable_images: int
+    ticks: int
+    ema_half_life_images: float
+    steps_per_execution: int = 1
+
+    @property
+    def steps_per_tick(self) -> int:
+        """Whole executions that cover the phase in `ticks` ticks; at least one."""
+        wanted = (self.fade_in_images + self.stable_images) / (self.batch * self.ticks)
+        return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
+
+    @property
+    def images(self) -> int:
+        """Images the phase really takes: ticks are whole."""
+        return self.ticks * self.steps_per_tick * self.batch
+
+    def alpha(self, images_seen):
+        """Weight of the new block after `images_seen` images of this phase, in [0, 1]; number or tensor."""
+        if self.phase == 1 or self.fade_in_images == 0:
+            return ops.ones_like(images_seen, dtype="float32")
+        return ops.minimum(ops.cast(images_seen, "float32") / self.fade_in_images, 1.0)
+
+    def adam(self) -> keras.optimizers.Adam:
+        """Adam(β₁ 0, β₂ 0.99, ε 1e−8)."""
+        return keras.optimizers.Adam(self.learning_rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8)
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Asks that two latents differ (ours; after Yang et al., *Diversity-Sensitive Conditional GANs*, ICLR 2019).
+
+    A conditional generator that is trained briefly learns to ignore its latent. For every fourth mask a second latent
+    is drawn, and the generator pays for each unit of distance by which the two images fall short of `share` times the
+    distance of two real images.
+
+    Attributes:
+        weight: price, where the critic's slope is 1.
+        share: of the root mean square difference of two real images; beyond it nothing is asked.
+    """
+
+    weight: float = 0.2
+    share: float = 0.75
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that decides what is trained, but the data and the seed."""
+
+    name: str
+    network: NetworkConfig
+    phases: tuple[PhaseSchedule, ...]
+    jitter: bool = True
+    preserve_growth: bool = True
+    diversity: Diversity | None = None
+    precision: str = "float32"
+    phantoms: int = 2000
+
+    def schedule(self, phase: int) -> PhaseSchedule:
+        return self.phases[phase - 1]
+
+    def lengthened(self, factor: float) -> "Preset":
+        """The same with every duration multiplied: what more compute buys."""
+        phases = tuple(
+            replace(
+                schedule,
+                fade_in_images=round(schedule.fade_in_images * factor),
+                stable_images=round(schedule.stable_images * factor),
+                ticks=max(1, round(schedule.ticks * factor)),
+                ema_half_life_images=schedule.ema_half_life_images * min(factor, 4.0),
+            )
+            for schedule in self.phases
+        )
+        return replace(self, phases=phases)
+
+
+def _paper() -> Preset:
+    """Ren et al. 2019, §6.2: batches and learning rates as printed, 600 k + 600 k images a phase (ours).
+
+    Costs some weeks of one GPU; [A] trained a week on three.
+    """
+    batches = (192, 96, 48, 24, 12, 8, 8)
+    phases = tuple(
+        PhaseSchedule(
+            phase=phase,
+            batch=batch,
+            learning_rate=0.0018 if phase >= 6 else 0.001,
+            fade_in_images=600_000 if phase > 1 else 0,
+            stable_images=600_000,
+            ticks=120,
+            ema_half_life_images=10_000,
+            steps_per_execution=max(1, 64 // 2**phase),
+        )
+        for phase, batch in enumerate(batches, start=1)
+    )
+    return Preset("paper", NetworkConfig(), phases, jitter=False, phantoms=20_000)
+
+
+def _quick() -> Preset:
+    """All seven phases in minutes on two CPU cores: half the kernels, the same code path."""
+    network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17))
+    rows = (  # batch, steps, learning rate, steps without returning to Python
+        (16, 2000, 0.002, 50),
+        (16, 2000, 0.002, 50),
+        (16, 1500, 0.002, 25),
+        (16, 1000, 0.002, 10),
+        (8, 800, 0.002, 10),
+        (4, 700, 0.002, 5),
+        (4, 400, 0.002, 5),
+    )
+    phases = tuple(
+        PhaseSchedule(
+            phase=phase,
+            batch=batch,
+            learning_rate=learning_rate,
+            fade_in_images=round(0.4 * steps * batch) if phase > 1 else 0,
+            stable_images=round((0.6 if phase > 1 else 1.0) * steps * batch),
+            ticks=4,
+            ema_half_life_images=0.05 * steps * batch,
+            steps_per_execution=execution,
+        )
+        for phase, (batch, steps, learning_rate, execution) in enumerate(rows, start=1)
+    )
+    return Preset("quick", network, phases)
+
+
+PRESETS = {"quick": _quick, "paper": _paper}
+
+
+def chosen_preset(name: str, *, length: float = 1.0, embedding: bool = True, precision: str | None = None) -> Preset:
+    """A preset by name with what a command line may change of it.
+
+    Args:
+        name: "quick" or "paper".
+        length: factor on every phase's images.
+        embedding: False for the no-embedding baseline.
+        precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
+    """
+    preset = PRESETS[name]()
+    if length != 1.0:
+        preset = preset.lengthened(length)
+    if not embedding:
+        preset = replace(preset, network=preset.network.without_embedding())
+    if precision:
+        preset = replace(preset, precision=precision)
+    return preset

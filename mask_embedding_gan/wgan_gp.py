@@ -1,0 +1,138 @@
+"""The WGAN-GP train step (Ren et al. 2019, §6.2; Gulrajani et al. 2017; drift term of Karras et al. 2018)."""
+
+import keras
+import tensorflow as tf
+
+from mask_embedding_gan.schedule import Diversity, PhaseSchedule
+from training.adversarial import AdversarialModel
+from training.noise import global_batch_noise, stream_seed
+
+PENALTY_WEIGHT = 10.0
+DRIFT_WEIGHT = 0.001
+TWIN_EVERY = 4
+LOSS_NAMES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein", "diversity_gap")
+
+
+def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """(‖∇ₓ D(x)‖₂ − 1)², the norm over all pixels of an image, averaged over the batch.
+
+    Args:
+        critic: callable on [images, masks, alpha].
+        images: x̂, float `(n, height, width, 1)`.
+
+    Returns:
+        Scalar of the images' dtype.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        score = tf.reduce_sum(critic([images, masks, alpha], training=True))
+    gradient = tape.gradient(score, images)
+    norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)) + 1e-12)  # √ has no finite gradient at 0
+    return tf.reduce_mean(tf.square(norm - 1.0))
+
+
+class MaskEmbeddingGAN(AdversarialModel):
+    """One phase of the progressive WGAN-GP.
+
+    Args:
+        generator, critic, ema_generator: networks of this phase, with their fade-in paths.
+        schedule: this phase's schedule; alpha is a function of it and of the images seen.
+        seed: of the run; latents and interpolation weights are functions of it and of the step.
+        diversity: asks that latents matter; None is the loss of the paper alone.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        critic: keras.Model,
+        ema_generator: keras.Model,
+        schedule: PhaseSchedule,
+        seed: int = 0,
+        diversity: Diversity | None = None,
+    ):
+        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, LOSS_NAMES)
+        self.schedule = schedule
+        self.latent_size = generator.inputs[1].shape[-1]
+        self.latent_seed = stream_seed(seed, "latent", schedule.phase)
+        self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
+        self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
+        self.diversity = diversity
+
+    def player_gradients(self, batch, step):
+        real, mask = batch["image"], batch["mask"]
+        local_batch = real.shape[0] or tf.shape(real)[0]
+        alpha = tf.reshape(self.schedule.alpha(step * self.schedule.batch), (1,))
+        latent = global_batch_noise(
+            tf.random.stateless_normal, local_batch, (self.latent_size,), self.latent_seed, step
+        )
+        u = global_batch_noise(tf.random.stateless_uniform, local_batch, (1, 1, 1), self.lerp_seed, step)
+
+        # 1) real images fade in with the network: at alpha 0 they are the last phase's, doubled
+        if self.schedule.phase > 1:
+            real = fade_images(real, alpha)
+
+        # 2) one pass of the generator serves both players; every fourth mask is filled twice if latents must differ
+        with tf.GradientTape() as generator_tape:
+            if self.diversity:
+                fake, diversity_loss = self._fake_with_twins(real, mask, latent, alpha, step)
+            else:
+                fake, diversity_loss = self.generator([mask, latent, alpha], training=True), 0.0
+        fake_leaf = tf.stop_gradient(fake)
+
+        # 3) critic: real high, fake low, slope one between them, real near zero
+        with tf.GradientTape() as critic_tape:
+            critic_tape.watch(fake_leaf)
+            scores = self.critic([tf.concat([real, fake_leaf], 0), tf.concat([mask, mask], 0), alpha], training=True)
+            real_score, fake_score = tf.split(scores, 2)
+            penalty = gradient_penalty(self.critic, real + u * (tf.stop_gradient(fake) - real), mask, alpha)
+            wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
+            drift = tf.reduce_mean(tf.square(real_score))
+            critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
+        critic_variables = self.critic.trainable_variables
+        *critic_gradients, fake_gradient = critic_tape.gradient(critic_loss, [*critic_variables, fake_leaf])
+
+        # 4) generator: −E[D(fake)] is minus the only term above through which fake_leaf is seen
+        targets, seeds = [fake], [-fake_gradient]
+        if self.diversity:
+            targets, seeds = [fake, diversity_loss], [-fake_gradient, tf.constant(self.diversity.weight)]
+        generator_gradients = generator_tape.gradient(targets, self.generator.trainable_variables, seeds)
+        losses = {
+            "critic_real": tf.reduce_mean(real_score),
+            "critic_fake": tf.reduce_mean(fake_score),
+            "gradient_penalty": penalty,
+            "wasserstein": -wasserstein,
+            "diversity_gap": diversity_loss,
+        }
+        return critic_gradients, generator_gradients, losses
+
+    def _fake_with_twins(self, real, mask, latent, alpha, step) -> tuple[tf.Tensor, tf.Tensor]:
+        """Fakes of every mask, and how far twins (two latents of one mask) fall short of real variety.
+
+        Both distances are Euclidean, the unit in which the critic's slope is one, so that one weight suits all phases.
+        """
+        twin_masks = mask[::TWIN_EVERY]
+        twins = twin_masks.shape[0] or tf.shape(twin_masks)[0]
+        twin_latent = global_batch_noise(tf.random.stateless_normal, twins, (self.latent_size,), self.twin_seed, step)
+        images = self.generator(
+            [tf.concat([mask, twin_masks], 0), tf.concat([latent, twin_latent], 0), alpha], training=True
+        )
+        fake, twin = images[:-twins], images[-twins:]
+        real_square, _ = mean_square_inside(real[::2], real[1::2], mask[::2] * mask[1::2])
+        real_rms = tf.sqrt(tf.reduce_mean(real_square) + 1e-12)
+        twin_square, pixels = mean_square_inside(fake[::TWIN_EVERY], twin, twin_masks)
+        wanted = self.diversity.share * real_rms
+        gap = tf.sqrt(pixels) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))
+        return fake, tf.reduce_mean(gap)
+
+
+def mean_square_inside(a: tf.Tensor, b: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(mean squared difference of image pairs inside their mask, the mask's pixels), each (pairs,)."""
+    pixels = tf.reduce_sum(mask, axis=(1, 2, 3))
+    return tf.reduce_sum(mask * tf.square(a - b), axis=(1, 2, 3)) / tf.maximum(pixels, 1.0), pixels
+
+
+def fade_images(images: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    """Images blended with their own half resolution, doubled, as the generator's output is."""
+    coarse = tf.nn.avg_pool2d(images, 2, 2, "VALID")
+    coarse = tf.repeat(tf.repeat(coarse, 2, axis=1), 2, axis=2)
+    return coarse + alpha * (images - coarse)

@@ -1,0 +1,342 @@
+"""From a film to a training image: breast mask, orientation, standard size, pyramid, edge map.
+
+Arrays are (height, width), pixels float in [0, 1] with a dark background, masks bool. Every
+threshold is relative to the film's own breast and background, so a mask does not change when the
+film is mirrored or its brightness is scaled.
+"""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from scipy.ndimage import binary_fill_holes
+from skimage.filters import threshold_otsu
+
+from preprocessing.films import UnusableFilm
+
+# A film's mask is found on a copy this high: lengths below are in its pixels.
+WORKING_HEIGHT = 640
+NOISE_SIGMA = 1.5  # film grain and scanner noise to blur away
+BORDER_REACH = 0.15  # of height or width: a scanner's white border is never deeper
+BORDER_FADE = 6  # a white border fades out within this
+BORDER_SHARE = 0.25  # of an edge's length: a border is longer
+BORDER_CONTRAST = 1.5  # of a border to what lies further in
+TISSUE_BORDER_REACH = 32  # as deep is a border sought over tissue
+TISSUE_BORDER_CONTRAST = 1.08
+WAIST_RADIUS = 8  # what hangs on the breast by less than twice this is another body or a fold
+OPENING_RADIUS = 32  # glow along the film's edge is thinner; a marker's strokes, than twice this
+SKIN_RADIUS = 8  # how far the skin line may stand out of the opened breast (a nipple does)
+EDGE = 16  # rows and columns along the film's frame
+DUST_RADIUS = 6  # dust on the skin line is smaller, a nipple larger
+SMOOTHING_SIGMA = 2.5  # of the skin line
+
+# Where the skin line lies, as fractions of the breast's typical brightness (see `_skin_threshold`).
+SKIN_OF_BREAST = 0.15
+SKIN_ABOVE_BACKGROUND = 0.07
+BORDER_OF_BREAST = 0.9
+
+SMALLEST_BREAST = 0.02  # of the film
+SMALLEST_RANGE = 1e-3  # of [0, 1]: less is a constant image with noise
+
+
+def breast_mask(pixels: np.ndarray, method: str = "film") -> np.ndarray:
+    """Find the breast, pectoral muscle included.
+
+    pixels: float (height, width) in [0, 1], background dark.
+    method: "film" for one filled component free of markers and scanner borders; "otsu" for Otsu's
+        plain threshold, as in [A] §6.1, which on scanned film finds little but dense tissue.
+
+    Returns bool (height, width). Raises UnusableFilm when the film shows no breast (all black, all
+    white, constant, no dark background) and ValueError for an unknown method.
+    """
+    if method not in ("film", "otsu"):
+        raise ValueError(f"method must be 'film' or 'otsu', received {method!r}")
+    pixels = np.asarray(pixels, np.float32)
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise UnusableFilm(f"not one grey image (shape {pixels.shape})")
+    if not np.isfinite(pixels).all():
+        raise UnusableFilm("has pixels that are not finite numbers")
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    if brightest - darkest <= SMALLEST_RANGE * max(brightest, SMALLEST_RANGE):
+        shade = "black" if brightest <= 0 else "white" if darkest >= 1 else "of one grey"
+        raise UnusableFilm(f"no breast: the image is all {shade}")
+    if method == "otsu":
+        return pixels > threshold_otsu(pixels)
+    return _film_mask(pixels)
+
+
+def _film_mask(pixels: np.ndarray) -> np.ndarray:
+    """The breast on a scanned or digital film, free of borders and markers, its skin smooth."""
+    height, width = pixels.shape
+    scale = WORKING_HEIGHT / height
+    size = (max(1, round(width * scale)), WORKING_HEIGHT)
+    small = cv2.resize(pixels, size, interpolation=_interpolation(scale))
+    small = cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA)
+
+    # 1) everything brighter than the skin line
+    threshold, breast = _skin_threshold(small)
+    bright = small > threshold
+
+    # 2) cut the scanner's white borders off, so that they cannot bridge to the breast
+    rows, columns = _inside_borders(small, threshold, BORDER_OF_BREAST * breast)
+    inside = np.zeros_like(bright)
+    inside[rows, columns] = _without_markers(bright[rows, columns])
+    if inside.mean() < SMALLEST_BREAST:
+        raise UnusableFilm("no breast: nothing large is brighter than the background")
+
+    # 3) smooth the skin line; only the film's frame and its borders cut the breast straight
+    full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return _largest_component(full >= 0.5)
+
+
+def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
+    """Brightness of the skin line, and the breast's typical brightness.
+
+    Otsu's threshold on log intensity parts breast from background roughly; the medians of the two
+    parts are robust to markers and borders. The skin line lies at a fixed fraction of the breast's
+    median, unless the film's base is so bright that the line must lie above it.
+    """
+    # The 99th percentile, not the maximum: one saturated marker must not set the scale.
+    unit = 255 / max(float(np.percentile(small, 99)), 1e-6)
+    logarithm = np.log1p(np.maximum(small, 0) * unit)
+    parting = threshold_otsu(logarithm)
+    is_breast = logarithm > parting
+    breast = float(np.median(small[is_breast]))
+    background = float(np.median(small[~is_breast]))
+    if background > 0.5 * breast:
+        raise UnusableFilm("no breast: the image has no dark background")
+    above_background = background + SKIN_ABOVE_BACKGROUND * (breast - background)
+    return max(SKIN_OF_BREAST * breast, above_background), breast
+
+
+def _inside_borders(small: np.ndarray, threshold: float, white: float) -> tuple[slice, slice]:
+    """Rows and columns that no white scanner border covers.
+
+    threshold: float. Tissue is brighter. white: float. A border is brighter.
+    """
+    height, width = small.shape
+    top, bottom, left, right = (
+        max(_depth_beside_background(view, white), _depth_over_tissue(view, threshold, white))
+        for view in (small, small[::-1], small.T, small.T[::-1])
+    )
+    return slice(top, height - bottom), slice(left, width - right)
+
+
+def _depth_beside_background(small: np.ndarray, white: float) -> int:
+    """How many of the first rows are white border, judged by where it stands out clearly.
+
+    In each column a border is white from the film's edge on and then ends sharply, unlike tissue.
+    It may be tilted or end in the middle of an edge, but is longer than a fold or the abdomen.
+    """
+    reach = min(round(BORDER_REACH * len(small)), len(small) - BORDER_FADE)
+    if reach < 1:
+        return 0
+    from_edge = np.logical_and.accumulate(small[:reach] > white, axis=0)
+    inner = small[BORDER_FADE : reach + BORDER_FADE]
+    ends = from_edge & (small[:reach] > BORDER_CONTRAST * inner)
+    depths = np.where(ends.any(axis=0), reach - np.argmax(ends[::-1], axis=0), 0)
+    depth = int(np.quantile(depths, 1 - BORDER_SHARE))
+    return depth + BORDER_FADE // 2 if depth else 0
+
+
+def _depth_over_tissue(small: np.ndarray, threshold: float, white: float) -> int:
+    """How many of the first rows are white border, judged by the columns of tissue alone.
+
+    A border often shows only above the pectoral muscle, and is hardly brighter. There it is a step
+    at the same depth in most columns, which no anatomy is.
+    """
+    reach = TISSUE_BORDER_REACH
+    if len(small) < 2 * reach:
+        return 0
+    tissue = small[:, small[reach : 2 * reach].min(axis=0) > threshold]
+    if tissue.shape[1] < 2 * BORDER_FADE:
+        return 0
+    fall = tissue[:reach] / tissue[BORDER_FADE : reach + BORDER_FADE]
+    depths = fall.argmax(axis=0)
+    steps = (fall.max(axis=0) > TISSUE_BORDER_CONTRAST) & (tissue[0] > white)
+    if not steps.any():
+        return 0
+    steps &= np.abs(depths - np.median(depths[steps])) <= BORDER_FADE
+    if steps.mean() < 0.5:
+        return 0
+    return int(np.quantile(depths[steps], 0.9)) + 1 + BORDER_FADE
+
+
+def _without_markers(bright: np.ndarray) -> np.ndarray:
+    """The largest thick part of what is bright, filled and smoothed."""
+    # Outside the frame counts as breast (OpenCV's default): so a breast keeps its corners there.
+    core = _open(_fill(bright), OPENING_RADIUS)
+    core = _without_lobes(_largest_component(core))
+    near = cv2.dilate(core.astype(np.uint8), _disc(SKIN_RADIUS)) > 0
+    frame = np.pad(np.zeros_like(core)[EDGE:-EDGE, EDGE:-EDGE], EDGE, constant_values=True)
+    near &= ~frame  # at the frame what stands out is the rest of a border, or glow
+    breast = _largest_component(_open(bright & near | core, DUST_RADIUS))
+    smooth = cv2.GaussianBlur(breast.astype(np.float32), (0, 0), SMOOTHING_SIGMA)
+    return _fill(_largest_component(smooth >= 0.5))
+
+
+def _without_lobes(core: np.ndarray) -> np.ndarray:
+    """The breast without what hangs on it by a narrow waist along the chest wall (abdomen, plates)."""
+    padded = np.pad(core, ((0, 0), (WAIST_RADIUS, WAIST_RADIUS)))  # here the frame is no breast
+    lobes = _open(padded, WAIST_RADIUS)[:, WAIST_RADIUS:-WAIST_RADIUS]
+    largest = _largest_component(lobes).astype(np.uint8)
+    return core & (cv2.dilate(largest, _disc(WAIST_RADIUS)) > 0)
+
+
+def orient(pixels: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Mirror a film so that the chest wall is on the left.
+
+    pixels: (height, width). mask: bool (height, width), the breast.
+
+    Returns pixels, mask and whether they were mirrored. The picture alone decides, whatever
+    laterality a header gives: the breast is taller at the chest wall than at the nipple.
+    """
+    _check_same_shape(pixels, mask)
+    heights = _breast_columns(mask).sum(axis=0)
+    edge = max(1, len(heights) // 8)
+    flipped = bool(heights[-edge:].sum() > heights[:edge].sum())
+    if flipped:
+        pixels, mask = pixels[:, ::-1], mask[:, ::-1]
+    return np.ascontiguousarray(pixels), np.ascontiguousarray(mask), flipped
+
+
+def _breast_columns(mask: np.ndarray) -> np.ndarray:
+    columns = np.flatnonzero(mask.any(axis=0))
+    if not len(columns):
+        raise UnusableFilm("no breast: its mask is empty")
+    return mask[:, columns[0] : columns[-1] + 1]
+
+
+def standardise(
+    pixels: np.ndarray,
+    mask: np.ndarray,
+    height: int = 512,
+    width: int = 256,
+    keep_background: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring an oriented film to the standard size; the breast keeps its aspect ratio.
+
+    pixels: float (rows, columns) in [0, 1], chest wall on the left.
+    mask: bool (rows, columns), the breast.
+    height, width: int. Defaults to 512, 256.
+    keep_background: bool. Whether to keep what is outside the mask, else it becomes 0. Defaults to
+        False.
+
+    What lies left of the breast (scanner border) is cut off; rows are added above and below alike,
+    or columns on the right, until the aspect is height:width; then each pixel is the average of its
+    area.
+
+    Returns image float32 (height, width) in [0, 1] and mask bool (height, width), one 4-connected
+    component that touches the left edge. Raises UnusableFilm when nothing of the mask is left.
+    """
+    _check_same_shape(pixels, mask)
+    chest_wall = _chest_wall_column(mask)
+    image = _pad(np.asarray(pixels[:, chest_wall:], np.float32), height / width)
+    breast = _pad(np.asarray(mask[:, chest_wall:], np.float32), height / width)
+    method = _interpolation(height / len(image))
+    image = cv2.resize(image, (width, height), interpolation=method)
+    breast = cv2.resize(breast, (width, height), interpolation=method) >= 0.5
+    if not breast.any():
+        raise UnusableFilm(f"no breast: its mask vanishes at {height}x{width}")
+    breast = _fill(_largest_component(breast))
+    if not breast[:, 0].any():
+        raise UnusableFilm("no breast: its mask does not reach the chest wall")
+    if not keep_background:
+        image = image * breast
+    return np.clip(image, 0, 1).astype(np.float32), breast
+
+
+def _chest_wall_column(mask: np.ndarray) -> int:
+    """First column of the breast; a slanting edge is cut where it is half as tall as the breast."""
+    heights = mask.sum(axis=0)
+    if not heights.any():
+        raise UnusableFilm("no breast: its mask is empty")
+    first = int(np.flatnonzero(heights)[0])
+    tall = int(np.flatnonzero(heights >= heights.max() / 2)[0])
+    return min(tall, first + mask.shape[1] // 50)  # no more than 2 % of the film for straightness
+
+
+def _pad(array: np.ndarray, aspect: float) -> np.ndarray:
+    """Zeros above and below, or on the right, until height is `aspect` times the width."""
+    height, width = array.shape
+    rows = max(0, round(width * aspect) - height)
+    columns = max(0, round(height / aspect) - width)
+    return np.pad(array, ((rows // 2, rows - rows // 2), (0, columns)))
+
+
+def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
+    """An image, or a mask as numbers, at several resolutions, by repeated averages of 2x2 pixels.
+
+    image: (height, width), the finest level or finer.
+    levels: (height, width) pairs, each the image's size halved a whole number of times.
+
+    Returns float32 arrays by level. A mask's averages are the breast's share of a pixel's area; the
+    mask of a level is where the share is at least 0.5. Raises ValueError for a level that halving
+    does not reach.
+    """
+    wanted = [tuple(level) for level in levels]
+    current = np.asarray(image, np.float32)
+    found = {current.shape: current}
+    while current.shape[0] % 2 == 0 and current.shape[1] % 2 == 0 and current.size:
+        rows, columns = current.shape[0] // 2, current.shape[1] // 2
+        current = current.reshape(rows, 2, columns, 2).mean(axis=(1, 3), dtype=np.float32)
+        found[current.shape] = current
+    missing = [level for level in wanted if level not in found]
+    if missing:
+        raise ValueError(f"halving {np.shape(image)} does not reach {missing}")
+    return {level: found[level] for level in wanted}
+
+
+def edge_map(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The texture map that pix2pix is given: Sobel edges laid over the mask [A §6.1].
+
+    image: float (height, width) in [0, 1]. mask: bool (height, width), the breast.
+
+    Returns float32 (height, width, 1) in [0, 1]: 0 outside the breast; inside, 0.5 + 0.5·√e, where
+    e is the length of the two Sobel derivatives, 1 for a straight step from 0 to 1. The root (ours)
+    shows the faint edges of tissue; pixels next to the skin line count as flat, since the step
+    there is the mask's own.
+    """
+    _check_same_shape(image, mask)
+    image = np.asarray(image, np.float32)
+    across = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3, borderType=cv2.BORDER_REPLICATE)
+    along = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3, borderType=cv2.BORDER_REPLICATE)
+    strength = np.minimum(np.hypot(across, along) / 4, 1)
+    breast = np.asarray(mask) > 0
+    deep = cv2.erode(breast.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    texture = breast * 0.5 + deep * 0.5 * np.sqrt(strength)
+    return texture.astype(np.float32)[..., np.newaxis]
+
+
+# ------------------------------------------------------------------------------------- morphology
+
+
+def _largest_component(mask: np.ndarray) -> np.ndarray:
+    """The largest 4-connected component; an empty mask stays empty."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=4)
+    if count < 2:
+        return np.zeros(mask.shape, bool)
+    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+
+
+def _fill(mask: np.ndarray) -> np.ndarray:
+    return binary_fill_holes(mask)
+
+
+def _open(mask: np.ndarray, radius: int) -> np.ndarray:
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(radius)) > 0
+
+
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
+def _interpolation(scale: float) -> int:
+    """Area averages when an image shrinks; OpenCV's area method repeats pixels when it grows."""
+    return cv2.INTER_AREA if scale <= 1 else cv2.INTER_LINEAR
+
+
+def _check_same_shape(image: np.ndarray, mask: np.ndarray) -> None:
+    if np.ndim(image) != 2 or np.shape(image) != np.shape(mask):
+        shapes = f"{np.shape(image)} and {np.shape(mask)}"
+        raise ValueError(f"image and mask must be (height, width) of one size, received {shapes}")

@@ -1,0 +1,242 @@
+"""Synthetic mammograms as DICOM: a picture that a workstation shows and that no one takes for a patient's.
+
+    write_synthetic_dicom("000007.dcm", image, number=7, series="seed 0", view="CC", generator=fingerprint)
+
+Digital Mammography X-Ray Image Storage, For Presentation (PS3.3 A.27), its mandatory modules and no more: what an
+X-ray machine would state and a generator cannot know (dates, dose, detector, thickness) is empty or absent.
+"""
+
+import os
+import uuid
+
+import numpy as np
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+
+BITS = 16  # stored: as many as the shards and the PNG files hold
+MAKER = "synthetic-mammography"
+
+# Type 1 in the DX Detector module (C.8.11.4), so it cannot be left out; the scale of a synthetic breast is unknown.
+# The height of the picture stands for the long side of an 18 x 24 cm film, and PixelSpacing, which would claim
+# more, is absent.
+NOMINAL_HEIGHT_MM = 240
+
+_NAMESPACE = uuid.UUID("5f1d2c54-9a0e-4c0b-8a57-2b8a1f7f6e21")  # of the names below; any fixed one would do
+
+# PS3.16 CID 4014: SNOMED CT code, meaning, and where a left breast's columns run from top to bottom when it hangs as
+# usual, lateral side or axilla up. A CC view runs from lateral to medial. The plane of an MLO is square to a beam
+# from above and medial to below and lateral: its bottom is the foot and the medial side (PS3.17 A, figure A-11);
+# SIO and ISO tilt the other way.
+_VIEWS = {
+    "CC": ("399162004", "cranio-caudal", "R"),
+    "MLO": ("399368009", "medio-lateral oblique", "FR"),
+    "ML": ("399260004", "medio-lateral", "F"),
+    "LM": ("399352003", "latero-medial", "F"),
+    "LMO": ("399099002", "latero-medial oblique", "FR"),
+    "SIO": ("399188001", "superolateral to inferomedial oblique", "FL"),
+    "ISO": ("441555000", "inferomedial to superolateral oblique", "FL"),
+    "FB": ("399196006", "caudo-cranial (from below)", "R"),
+    "XCC": ("399265009", "cranio-caudal exaggerated", "R"),
+    "XCCL": ("399192008", "cranio-caudal exaggerated laterally", "R"),
+    "XCCM": ("399101009", "cranio-caudal exaggerated medially", "R"),
+    # Type 1 without a code for "not known": CID 4014 is extended, and of the orientation one value is given, which
+    # is enough (PS3.5 7.4.1).
+    "": ("261665006", "Unknown", ""),
+}
+_OTHER_SIDE = str.maketrans("LR", "RL")
+
+_DERIVATION = (
+    "Drawn by a generative neural network from a breast outline and random numbers; no X-ray was taken and "
+    "no patient is shown. Not for diagnosis. Generator SHA-256: {generator}"
+)
+_COMMENTS = (
+    "SYNTHETIC IMAGE made by a neural network, shows no patient, not for diagnosis. "
+    "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured. "
+)
+_NO_SIDE = "The side is not known: drawn with the chest wall on the left, as a left breast is displayed."
+_SIDE = "Side and view are those of the outline that it was drawn from."
+
+
+def write_synthetic_dicom(
+    path: str | os.PathLike,
+    image: np.ndarray,
+    *,
+    number: int,
+    series: str,
+    laterality: str = "",
+    view: str = "",
+    generator: str,
+) -> None:
+    """Write one synthetic mammogram; see `synthetic_dicom`. The same arguments give the same bytes.
+
+    Raises:
+        ValueError: see `synthetic_dicom`.
+        OSError: the file cannot be written.
+    """
+    dataset = synthetic_dicom(
+        image, number=number, series=series, laterality=laterality, view=view, generator=generator
+    )
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def synthetic_dicom(
+    image: np.ndarray,
+    *,
+    number: int,
+    series: str,
+    laterality: str = "",
+    view: str = "",
+    generator: str,
+) -> Dataset:
+    """A synthetic mammogram as a DICOM object (explicit little endian, uncompressed).
+
+    Each image is a patient, study and series of its own. Names and UIDs are functions of (generator, series, number)
+    alone, never of a clock or a machine.
+
+    Args:
+        image: float (height, width) in [0, 1], background 0, chest wall on the left.
+        number: of the image, 0 or more; the patient is called by it.
+        series: what sets this run of numbers apart from others of the same generator (its seed, its masks); only
+            hashed, never written.
+        laterality: "L", "R", or "" where unknown. "R" mirrors the image: stored images have every chest wall on the
+            left, and a right breast is displayed with it on the right. "" is drawn as it is and so called a left
+            breast, as the standard asks for a side (ImageLaterality, type 1), and a comment says so.
+        view: "CC", "MLO", … (PS3.3 C.8.11.7.1.1), or "" where unknown.
+        generator: SHA-256 of the generator's file, in hexadecimal (at most 64 characters).
+
+    Returns:
+        The object with its file meta information; `apply_window` gives back the image to 1/65535.
+
+    Raises:
+        ValueError: an argument is none of the above; the message names it.
+    """
+    if laterality not in ("", "L", "R"):
+        raise ValueError(f"laterality is {laterality!r}; give 'L', 'R' or ''")
+    if view not in _VIEWS:
+        raise ValueError(f"view is {view!r}; give one of {', '.join(filter(None, _VIEWS))} or ''")
+    names = (generator, series, int(number))
+
+    dataset = Dataset()
+    _set_identity(dataset, names)
+    _set_origin(dataset, generator, laterality)
+    _set_anatomy(dataset, laterality or "L", view)
+    _set_pixels(dataset, _checked(image)[:, ::-1] if laterality == "R" else _checked(image))
+    dataset.file_meta = _file_meta(dataset)
+    return dataset
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 2 or image.dtype.kind != "f" or image.size == 0:
+        raise ValueError(f"image is {image.dtype} {image.shape}; give floats (height, width)")
+    if not (image.min() >= 0 and image.max() <= 1):  # False for NaN too
+        raise ValueError("image has values outside [0, 1]")
+    return image
+
+
+# --- modules of PS3.3 A.27.3 -----------------------------------------------------------------------------------------
+
+
+def _set_identity(dataset: Dataset, names: tuple[str, str, int]) -> None:
+    """Patient (C.7.1.1), General Study (C.7.2.1), General Series (C.7.3.1): invented, without a date."""
+    dataset.PatientName = f"SYNTHETIC^{names[-1]:06d}"
+    dataset.PatientID = f"SYNTHETIC-{_uuid('patient', names).hex}"
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "No patient existed: image made by a neural network"  # 1C with the former
+    dataset.StudyInstanceUID = _uid("study", names)
+    dataset.SeriesInstanceUID = _uid("series", names)
+    dataset.SOPInstanceUID = _uid("image", names)
+    dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC mammogram, not a patient"
+    dataset.SeriesNumber = 1
+    dataset.InstanceNumber = names[-1]
+    for unknown in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"):
+        setattr(dataset, unknown, "")
+    dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
+
+
+def _set_origin(dataset: Dataset, generator: str, laterality: str) -> None:
+    """What the object is and what made it: SOP Common (C.12.1), Equipment (C.7.5.1), Reference (C.12.4)."""
+    dataset.SOPClassUID = uid.DigitalMammographyXRayImageStorageForPresentation
+    dataset.SyntheticData = "YES"
+    dataset.ContentQualification = "RESEARCH"
+    dataset.Modality = "MG"
+    dataset.PresentationIntentType = "FOR PRESENTATION"
+    dataset.ImageType = ["DERIVED", "PRIMARY", ""]  # three values, the third empty (C.8.11.3.1.1)
+    dataset.Manufacturer = dataset.ManufacturerModelName = MAKER
+    dataset.SoftwareVersions = generator
+    dataset.DerivationDescription = _DERIVATION.format(generator=generator)
+    dataset.ImageComments = _COMMENTS + (_SIDE if laterality else _NO_SIDE)
+    dataset.BurnedInAnnotation = "NO"
+    dataset.LossyImageCompression = "00"
+    dataset.AcquisitionContextSequence = []
+
+
+def _set_anatomy(dataset: Dataset, laterality: str, view: str) -> None:
+    """DX Anatomy Imaged (C.8.11.2), Mammography Image (C.8.11.7), orientation (C.7.6.1.1.1).
+
+    Rows run away from the chest wall, to anterior, in a left breast, and towards it, to posterior, in a right one.
+    """
+    code, meaning, down = _VIEWS[view]
+    dataset.AnatomicRegionSequence = [_code("76752008", "Breast")]
+    dataset.BodyPartExamined = dataset.OrganExposed = "BREAST"
+    dataset.ImageLaterality = laterality
+    dataset.PatientOrientation = ["A", down] if laterality == "L" else ["P", down.translate(_OTHER_SIDE)]
+    dataset.ViewCodeSequence = [_code(code, meaning)]
+    dataset.ViewCodeSequence[0].ViewModifierCodeSequence = []
+    if view:
+        dataset.ViewPosition = view
+    dataset.PositionerType = "NONE"
+
+
+def _set_pixels(dataset: Dataset, image: np.ndarray) -> None:
+    """Image Pixel (C.7.6.3), DX Image (C.8.11.3), DX Detector (C.8.11.4), VOI LUT (C.11.2).
+
+    The window is the identity: LINEAR maps center - 1/2 ± (width - 1)/2 to the ends of the output (C.11.2.1.2.1).
+    """
+    white = 2**BITS - 1
+    dataset.Rows, dataset.Columns = image.shape
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.PresentationLUTShape = "IDENTITY"  # goes with MONOCHROME2
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, BITS, BITS - 1
+    dataset.PixelRepresentation = 0
+    # Dense tissue is bright, as on a film: more attenuation, higher values.
+    dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", -1
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
+    dataset.WindowCenter, dataset.WindowWidth = str(2 ** (BITS - 1)), str(2**BITS)
+    dataset.VOILUTFunction = "LINEAR"
+    dataset.DetectorType = ""
+    dataset.DetectorDescription = "None: the image is synthetic and Imager Pixel Spacing nominal, not to measure with"
+    dataset.ImagerPixelSpacing = [f"{NOMINAL_HEIGHT_MM / image.shape[0]:.6g}"] * 2
+    dataset.PixelData = np.rint(image * white).astype("<u2").tobytes()  # as in the PNG files
+    dataset["PixelData"].VR = "OW"
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    """Complete, so that pydicom adds nothing of its own version (PS3.10 7.1)."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.ImplementationClassUID = _uid("implementation", (MAKER,))
+    meta.ImplementationVersionName = "SYNTH_MAMMO_1"
+    return meta
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    """A SNOMED CT code (PS3.3 table 8.8-1)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    return item
+
+
+def _uuid(kind: str, names: tuple) -> uuid.UUID:
+    return uuid.uuid5(_NAMESPACE, repr((kind, *names)))
+
+
+def _uid(kind: str, names: tuple) -> uid.UID:
+    """A UUID as a UID (PS3.5 B.2)."""
+    return uid.UID(f"2.25.{_uuid(kind, names).int}")

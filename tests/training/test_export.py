@@ -1,0 +1,82 @@
+"""Saved models: stock layers, the same numbers, the same bytes."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from training.export import save_model, stock_model
+from training.layers import EqualizedConv2D, EqualizedDense, LowPass, pixel_norm
+
+
+def network(dtype: str = "float32") -> keras.Model:
+    inputs = keras.Input((8, 4, 2), name="image")
+    x = EqualizedConv2D(3, 4, strides=2, padding="same", name="convolution", dtype=dtype)(inputs)
+    x = keras.layers.LeakyReLU(0.2, name="activation", dtype=dtype)(LowPass(name="low_pass", dtype=dtype)(x))
+    x = keras.layers.Flatten(name="flat", dtype=dtype)(pixel_norm("norm", dtype)(x))
+    return keras.Model(inputs, EqualizedDense(2, name="dense", dtype=dtype)(x), name="network")
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return network()
+
+
+X = np.random.default_rng(0).standard_normal((5, 8, 4, 2)).astype(np.float32)
+
+
+def test_a_stock_copy_computes_the_same(model):
+    np.testing.assert_allclose(stock_model(model)(X), model(X), rtol=1e-5, atol=1e-5)
+
+
+def test_a_stock_copy_is_made_of_keras_layers_alone(model):
+    modules = {type(layer).__module__.split(".")[0] for layer in stock_model(model).layers}
+    assert modules == {"keras"}
+
+
+def test_a_stock_copy_leaves_its_original_alone(model):
+    before = [weight.copy() for weight in model.get_weights()]
+    stock_model(model)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_stock_copy_of_a_bfloat16_model_computes_in_float32():
+    copy = stock_model(network("mixed_bfloat16"))
+    assert {layer.compute_dtype for layer in copy.layers} == {"float32"}
+
+
+def test_a_file_loads_with_safe_mode_and_computes_the_same(tmp_path, model):
+    save_model(stock_model(model), tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded(X), model(X), rtol=1e-5, atol=1e-5)
+
+
+def test_equal_weights_give_equal_bytes(tmp_path, model):
+    paths = [tmp_path / "a" / "network.keras", tmp_path / "b" / "network.keras"]
+    for path in paths:
+        save_model(stock_model(model), path)
+        keras.backend.clear_session()
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_other_weights_give_other_bytes(tmp_path, model):
+    save_model(stock_model(model), tmp_path / "a.keras")
+    other = stock_model(model)
+    other.set_weights([weight + 1 for weight in other.get_weights()])
+    save_model(other, tmp_path / "b.keras")
+    assert (tmp_path / "a.keras").read_bytes() != (tmp_path / "b.keras").read_bytes()
+
+
+def test_the_time_of_day_is_not_in_the_file(tmp_path, model):
+    save_model(stock_model(model), tmp_path / "network.keras")
+    with zipfile.ZipFile(tmp_path / "network.keras") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980")
+
+
+def test_nothing_is_left_beside_the_file(tmp_path, model):
+    save_model(stock_model(model), tmp_path / "new" / "network.keras")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["network.keras"]

@@ -1,0 +1,89 @@
+"""Prepare mammograms for training: DICOM files or film images in, a dataset of shards out."""
+
+from pathlib import Path
+
+import click
+
+SHOWN = 20  # rejected films named on the terminal
+
+
+@click.command(context_settings={"show_default": True})
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="PATH...",
+    help="Film, or folder searched with its subfolders: DICOM, PNG, PGM, TIFF, JPEG. Repeatable.",
+)
+@click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@click.option(
+    "--masks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of given breast masks, named as the films and of their size.",
+)
+@click.option(
+    "--mask-method",
+    type=click.Choice(["film", "otsu"]),
+    default="film",
+    help="How the breast is found where no masks are given.",
+)
+@click.option("--keep-background", is_flag=True, help="Keep what lies outside the breast.")
+@click.option(
+    "--validation-fraction",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    help="Share of the patients kept for validation.",
+)
+@click.option(
+    "--table",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    show_default="films.csv in or beside an input folder",
+    help="CSV file with columns image, subject, laterality, view, for films without a header.",
+)
+@click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_default="OUTPUT.key, made when absent",
+    help="File with the key of the hashes that stand for patients; keep it private.",
+)
+@click.option("--workers", type=click.IntRange(1), show_default="one a core", help="Processes that convert.")
+@click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler.")
+def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **options: object) -> None:
+    """Convert films to shards, patients split into training and validation.
+
+    A run that was stopped goes on when started again with the same command. Exits with 0 when at
+    least one film could be used, and with 1 when none could.
+    """
+    if options["workers"] and options["scheduler"]:
+        raise click.UsageError("--workers and --scheduler exclude each other; give one of them")
+    from preprocessing.convert import convert_mammograms
+    from preprocessing.shards import DataError
+
+    try:
+        done = convert_mammograms([*inputs, *more], output, **options)
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    if done.already_done:
+        click.echo(f"{output}: already there, nothing to do")
+    for path, reason in done.rejected[:SHOWN]:
+        click.echo(f"rejected {path}: {reason}", err=True)
+    if len(done.rejected) > SHOWN:
+        click.echo(f"rejected {len(done.rejected) - SHOWN} more", err=True)
+    if not done.dataset.count:
+        raise click.ClickException(
+            f"none of {done.films} films could be used; see {output}/rejected.csv for the reasons"
+        )
+    images, subjects = done.dataset.meta["images"], done.dataset.meta["subjects"]
+    click.echo(
+        f"{output}: {done.dataset.count} of {done.films} films, {len(done.rejected)} rejected; "
+        f"training {images['train']} films of {subjects['train']} patients, "
+        f"validation {images['validation']} of {subjects['validation']}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What every adversarial run shares: the model base, checkpoints, run directory, and export."""

@@ -1,0 +1,144 @@
+"""`AdversarialModel`: what a train step of any generator–critic pair needs besides its losses.
+
+The traps it is built around (each has a test): Keras checkpoints only `model.optimizer`; several replicas sum
+gradients; `compile()` without an optimizer installs one; raw losses returned from `train_step` log the last batch only.
+"""
+
+import time
+
+import keras
+import tensorflow as tf
+
+
+class AdversarialModel(keras.Model):
+    """A generator, a critic, an exponential moving average of the generator, and an optimizer for each player.
+
+    A subclass writes `player_gradients`, the part that is its paper; this class applies the gradients, keeps the moving
+    average and the trackers, and counts. Everything that varies over a run is a function of `iterations`, the number of
+    steps this phase has taken, so that a checkpoint of the variables is the whole state.
+
+    Args:
+        generator: keras.Model. Trained by `generator_optimizer`.
+        critic: keras.Model. Trained by `critic_optimizer`.
+        ema_generator: keras.Model of the generator's structure; what `call` runs and what gets saved.
+        ema_half_life_images: float. Images after which the average has half forgotten its past.
+        loss_names: names of the scalars that `player_gradients` returns, in the order they are shown.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        critic: keras.Model,
+        ema_generator: keras.Model,
+        ema_half_life_images: float,
+        loss_names: tuple[str, ...],
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.generator, self.critic, self.ema_generator = generator, critic, ema_generator
+        self.ema_generator.trainable = False
+        self.ema_half_life_images = ema_half_life_images
+        self.trackers = {name: keras.metrics.Mean(name) for name in loss_names}
+        self.data_wait = keras.metrics.Sum("data_wait_seconds")
+        self.built = True  # its parts are: it has no weights of its own
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        critic_optimizer: keras.optimizers.Optimizer,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Build both optimizers at once: an optimizer built inside the first step is missed by a checkpoint."""
+        super().compile(optimizer=None, loss=None, jit_compile=False, steps_per_execution=steps_per_execution)
+        self.generator_optimizer, self.critic_optimizer = generator_optimizer, critic_optimizer
+        generator_optimizer.build(self.generator.trainable_variables)
+        critic_optimizer.build(self.critic.trainable_variables)
+
+    def call(self, inputs):
+        return self.ema_generator(inputs)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*self.trackers.values(), self.data_wait]
+
+    @property
+    def iterations(self):
+        """Steps taken in this phase: the only counter there is."""
+        return self.critic_optimizer.iterations
+
+    def player_gradients(self, batch, step):
+        """One step of the paper's losses.
+
+        Args:
+            batch: this replica's share of what the reader yields.
+            step: int64 scalar, steps taken before this one.
+
+        Returns:
+            (critic gradients, generator gradients, {loss name: scalar}). Gradients are those of losses averaged over
+            this replica; the losses are reported as they are.
+        """
+        raise NotImplementedError
+
+    def train_step(self, batch):
+        step = tf.cast(self.iterations.value, tf.int64)
+        critic_gradients, generator_gradients, losses = self.player_gradients(batch, step)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas > 1:  # replicas sum their gradients: a mean over the global batch wants each divided
+            critic_gradients, generator_gradients = (
+                [gradient / replicas for gradient in gradients] for gradients in (critic_gradients, generator_gradients)
+            )
+        self.critic_optimizer.apply(critic_gradients, self.critic.trainable_variables)
+        self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)
+        images = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0] * replicas, tf.float32)
+        self._update_moving_average(0.5 ** (images / self.ema_half_life_images))
+        for name, tracker in self.trackers.items():
+            tracker.update_state(losses[name])
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def _update_moving_average(self, decay: tf.Tensor) -> None:
+        """Assigned from outside the replicas, where a mirrored variable can be."""
+        pairs = [
+            (ema.value, variable.value)
+            for ema, variable in zip(self.ema_generator.weights, self.generator.weights, strict=True)
+        ]
+
+        def update(strategy, decay):
+            decay = strategy.experimental_local_results(decay)[0]
+            for ema, variable in pairs:
+                strategy.extended.update(ema, lambda e, v: e.assign(v + decay * (e - v)), args=(variable,))
+
+        tf.distribute.get_replica_context().merge_call(update, args=(decay,))
+
+    def make_train_function(self, force: bool = False):
+        """Keras' loop of `steps_per_execution` steps, with the wait for each batch measured inside it."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        strategy = self.distribute_strategy
+
+        @tf.function
+        def train_function(iterator):
+            waited = tf.constant(0.0, tf.float64)
+            for step in tf.range(self.steps_per_execution):
+                # one wait stands for all of this execution: asking the time costs more than most waits
+                timed = step + 1 == self.steps_per_execution
+                asked = _clock(timed, after=step)
+                with tf.control_dependencies([asked]):
+                    batch = next(iterator)
+                parts = tf.nest.flatten(strategy.experimental_local_results(batch))
+                waited += _clock(timed, after=tf.stack([tf.reshape(part, [-1])[0] for part in parts])) - asked
+                strategy.run(self.train_step, args=(batch,))
+            self.data_wait.update_state(tf.cast(waited * self.steps_per_execution, tf.float32))
+            return self.get_metrics_result()
+
+        self.train_function = train_function
+        return train_function
+
+
+def _clock(wanted: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+    """Seconds once `after` is known, 0 if not wanted (`tf.timestamp` is refused where op determinism is on)."""
+
+    def seconds() -> tf.Tensor:
+        now = tf.numpy_function(lambda _: time.perf_counter(), [after], tf.float64, stateful=False)
+        return tf.ensure_shape(now, ())
+
+    return tf.cond(wanted, seconds, lambda: tf.zeros((), tf.float64))

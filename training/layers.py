@@ -1,0 +1,210 @@
+"""Layers that the two systems share, written with `keras.ops` alone.
+
+The equalised learning rate (Karras et al., *Progressive Growing of GANs*, 2018, §4.1) keeps every stored kernel at
+unit variance and multiplies it by `gain / √fan_in` each time it is used, so that one learning rate suits all layers.
+`stock_weights` folds that factor back in, which is how a trained network becomes one of plain Keras layers.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+PACKAGE = "synthetic_mammography"
+LEAKY_RELU_GAIN = math.sqrt(2.0)
+
+
+class _EqualizedKernel:
+    """Mixin: `kernel` is the stored kernel times `kernel_scale`."""
+
+    stock: type[keras.layers.Layer]
+
+    def __init__(self, *args, gain: float = LEAKY_RELU_GAIN, **kwargs):
+        kwargs.setdefault("kernel_initializer", keras.initializers.RandomNormal(stddev=1.0))
+        super().__init__(*args, **kwargs)
+        self.gain = gain
+
+    @property
+    def kernel(self):
+        return self._kernel * self.kernel_scale
+
+    @kernel.setter
+    def kernel(self, variable):  # Conv2DTranspose.build assigns it; Conv2D and Dense assign `_kernel`
+        self._kernel = variable
+
+    @property
+    def kernel_scale(self) -> float:
+        return self.gain / math.sqrt(self.fan_in)
+
+    @property
+    def fan_in(self) -> float:
+        """Number of input values that reach one output value."""
+        return math.prod(self._kernel.shape[:-1])
+
+    def stock_layer(self) -> keras.layers.Layer:
+        """The plain Keras layer that computes the same once given `stock_weights()`."""
+        config = self.get_config()
+        del config["gain"]
+        return self.stock.from_config(config)
+
+    def stock_weights(self) -> list[np.ndarray]:
+        """This layer's weights with the run-time scale folded into the kernel."""
+        kernel = ops.convert_to_numpy(self._kernel) * np.float32(self.kernel_scale)
+        return [kernel, ops.convert_to_numpy(self.bias)] if self.use_bias else [kernel]
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "gain": self.gain}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class EqualizedDense(_EqualizedKernel, keras.layers.Dense):
+    """`keras.layers.Dense` with an equalised learning rate; fan_in is the input's width."""
+
+    stock = keras.layers.Dense
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class EqualizedConv2D(_EqualizedKernel, keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with an equalised learning rate; fan_in is size² × input channels."""
+
+    stock = keras.layers.Conv2D
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class EqualizedConv2DTranspose(_EqualizedKernel, keras.layers.Conv2DTranspose):
+    """`keras.layers.Conv2DTranspose` with an equalised learning rate.
+
+    fan_in counts what reaches an *output*: (size / stride)² × input channels, 4 × channels for size 4, stride 2.
+    """
+
+    stock = keras.layers.Conv2DTranspose
+
+    @property
+    def fan_in(self) -> float:
+        taps = math.prod(size / stride for size, stride in zip(self.kernel_size, self.strides))
+        return taps * self._kernel.shape[-1]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FoldedEntrance(keras.layers.Layer):
+    """A linear 1×1 convolution and the stride-2 convolution after it, computed as one.
+
+    A grown network enters its image at a 1×1 convolution to many features at full resolution. Without an activation
+    between, the pair is one convolution of the few input channels: the same function at a fraction of the cost, no
+    feature map at full resolution (ours). Both kernels stay variables of their own, so that growing can take them apart.
+
+    Args:
+        pointwise: EqualizedConv2D of size 1 without a bias.
+        convolution: EqualizedConv2D applied to what `pointwise` gives.
+    """
+
+    def __init__(self, pointwise: EqualizedConv2D, convolution: EqualizedConv2D, **kwargs):
+        super().__init__(**kwargs)
+        self.pointwise, self.convolution = pointwise, convolution
+
+    def build(self, input_shape):
+        self.pointwise.build(input_shape)
+        self.convolution.build(self.pointwise.compute_output_shape(input_shape))
+
+    def folded_kernel(self):
+        """Kernel (size, size, input channels, filters) of the one convolution."""
+        return ops.einsum("io,hwof->hwif", self.pointwise.kernel[0, 0], self.convolution.kernel)
+
+    def call(self, inputs):
+        outputs = self.convolution.convolution_op(inputs, ops.cast(self.folded_kernel(), inputs.dtype))
+        return outputs + ops.cast(self.convolution.bias, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(self.pointwise.compute_output_shape(input_shape))
+
+    def stock_layer(self) -> keras.layers.Layer:
+        return keras.layers.Conv2D.from_config({**self.convolution.stock_layer().get_config(), "name": self.name})
+
+    def stock_weights(self) -> list[np.ndarray]:
+        return [ops.convert_to_numpy(self.folded_kernel()), ops.convert_to_numpy(self.convolution.bias)]
+
+    def get_config(self) -> dict:
+        layers = {"pointwise": self.pointwise, "convolution": self.convolution}
+        serialized = {name: keras.saving.serialize_keras_object(layer) for name, layer in layers.items()}
+        return {**super().get_config(), **serialized}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("pointwise", "convolution"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MinibatchStandardDeviation(keras.layers.Layer):
+    """Append one channel: the mean standard deviation within each group of images (Karras et al. 2018, §3).
+
+    Groups are runs of `group_size` *consecutive* images, so that a batch split over replicas at a multiple of the
+    group size gives the same scores as the whole batch. The batch must be a multiple of `group_size`.
+
+    Args:
+        group_size: int. Images a group. Defaults to 4.
+    """
+
+    def __init__(self, group_size: int = 4, **kwargs):
+        super().__init__(**kwargs)
+        self.group_size = group_size
+
+    def call(self, inputs):
+        height, width, channels = inputs.shape[1:]
+        grouped = ops.reshape(ops.cast(inputs, "float32"), (-1, self.group_size, height, width, channels))
+        deviation = ops.sqrt(ops.var(grouped, axis=1) + 1e-8)  # 1e-8: √ has no finite gradient at 0
+        statistic = ops.mean(deviation, axis=(1, 2, 3), keepdims=True)  # [N / group, 1, 1, 1]
+        statistic = ops.repeat(statistic, self.group_size, axis=0)
+        channel = ops.broadcast_to(statistic, (ops.shape(inputs)[0], height, width, 1))
+        return ops.concatenate([inputs, ops.cast(channel, inputs.dtype)], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] + 1)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "group_size": self.group_size}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FadeIn(keras.layers.Layer):
+    """Blend `[old, new, alpha]` to `old + alpha · (new − old)`: alpha 0 is the old path, 1 the new one."""
+
+    def call(self, inputs):
+        old, new, alpha = inputs
+        return old + ops.cast(alpha, new.dtype) * (new - old)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1]
+
+
+def pixel_norm(name: str, dtype: str) -> keras.layers.Layer:
+    """Pixel-wise feature normalisation (Karras et al. 2018, §4.2) as a stock layer: its scale stays at one."""
+    return keras.layers.RMSNormalization(epsilon=1e-8, trainable=False, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LowPass(keras.layers.DepthwiseConv2D):
+    """A fixed [1 2 1]⊗[1 2 1]/16 filter on every channel.
+
+    It takes away what a stride-2 transposed convolution leaves: the checkerboard (Odena et al. 2016).
+    """
+
+    def __init__(self, **kwargs):
+        kwargs = {**kwargs, "kernel_size": 3, "padding": "same", "use_bias": False, "trainable": False}
+        super().__init__(**kwargs)
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
+        taps = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16.0
+        self.kernel.assign(np.broadcast_to(taps[:, :, None, None], self.kernel.shape))
+
+    def stock_layer(self) -> keras.layers.Layer:
+        return keras.layers.DepthwiseConv2D(
+            3, padding="same", use_bias=False, trainable=False, name=self.name, dtype=self.dtype_policy
+        )
+
+    def stock_weights(self) -> list[np.ndarray]:
+        return self.get_weights()
