@@ -131,13 +131,13 @@ def _quick() -> Preset:
     """All seven phases in minutes on two CPU cores: half the kernels, the same code path."""
     network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17))
     rows = (  # batch, steps, learning rate, steps without returning to Python
-        (16, 2000, 0.002, 50),
-        (16, 2000, 0.002, 50),
+        (16, 1500, 0.002, 50),
+        (16, 1500, 0.002, 50),
         (16, 1500, 0.002, 25),
         (16, 1000, 0.002, 10),
-        (8, 800, 0.002, 10),
-        (4, 700, 0.002, 5),
-        (4, 400, 0.002, 5),
+        (8, 900, 0.002, 10),
+        (4, 800, 0.002, 5),
+        (4, 600, 0.002, 5),
     )
     phases = tuple(
         PhaseSchedule(
@@ -152,7 +152,7 @@ def _quick() -> Preset:
         )
         for phase, (batch, steps, learning_rate, execution) in enumerate(rows, start=1)
     )
-    return Preset("quick", network, phases)
+    return Preset("quick", network, phases, diversity=Diversity())
 
 
 PRESETS = {"quick": _quick, "paper": _paper}

@@ -22,8 +22,7 @@ BORDER_FADE = 6  # a white border fades out within this
 BORDER_SHARE = 0.25  # of an edge's length: a border is longer
 BORDER_CONTRAST = 1.5  # of a border to what lies further in
 TISSUE_BORDER_REACH = 32  # as deep is a border sought over tissue
-TISSUE_BORDER_CONTRAST = 1.08
-WAIST_RADIUS = 8  # what hangs on the breast by less than twice this is another body or a fold
+TISSUE_BORDER_STEP = 0.08  # by which a border is at least brighter than the tissue inside it
 OPENING_RADIUS = 32  # glow along the film's edge is thinner; a marker's strokes, than twice this
 SKIN_RADIUS = 8  # how far the skin line may stand out of the opened breast (a nipple does)
 EDGE = 16  # rows and columns along the film's frame
@@ -131,7 +130,9 @@ def _depth_beside_background(small: np.ndarray, white: float) -> int:
     reach = min(round(BORDER_REACH * len(small)), len(small) - BORDER_FADE)
     if reach < 1:
         return 0
-    from_edge = np.logical_and.accumulate(small[:reach] > white, axis=0)
+    is_white = small[:reach] > white
+    is_white[:BORDER_FADE] |= is_white[:BORDER_FADE].any(axis=0)  # a dark line may lie outside of it
+    from_edge = np.logical_and.accumulate(is_white, axis=0)
     inner = small[BORDER_FADE : reach + BORDER_FADE]
     ends = from_edge & (small[:reach] > BORDER_CONTRAST * inner)
     depths = np.where(ends.any(axis=0), reach - np.argmax(ends[::-1], axis=0), 0)
@@ -151,9 +152,13 @@ def _depth_over_tissue(small: np.ndarray, threshold: float, white: float) -> int
     tissue = small[:, small[reach : 2 * reach].min(axis=0) > threshold]
     if tissue.shape[1] < 2 * BORDER_FADE:
         return 0
-    fall = tissue[:reach] / tissue[BORDER_FADE : reach + BORDER_FADE]
+    level = np.maximum(tissue[: reach + 2 * BORDER_FADE], threshold)
+    outer, inner, beyond = (level[start : start + reach] for start in (0, BORDER_FADE, 2 * BORDER_FADE))
+    fall, further_fall = outer / inner - 1, inner / beyond - 1
+    fall[further_fall > fall / 2] = 0  # glow goes on falling, a border's step levels off
     depths = fall.argmax(axis=0)
-    steps = (fall.max(axis=0) > TISSUE_BORDER_CONTRAST) & (tissue[0] > white)
+    is_white = tissue[:BORDER_FADE].max(axis=0) > white  # a thin dark line may lie outside of it
+    steps = (fall.max(axis=0) > TISSUE_BORDER_STEP) & is_white
     if not steps.any():
         return 0
     steps &= np.abs(depths - np.median(depths[steps])) <= BORDER_FADE
@@ -165,22 +170,13 @@ def _depth_over_tissue(small: np.ndarray, threshold: float, white: float) -> int
 def _without_markers(bright: np.ndarray) -> np.ndarray:
     """The largest thick part of what is bright, filled and smoothed."""
     # Outside the frame counts as breast (OpenCV's default): so a breast keeps its corners there.
-    core = _open(_fill(bright), OPENING_RADIUS)
-    core = _without_lobes(_largest_component(core))
+    core = _largest_component(_open(_fill(bright), OPENING_RADIUS))
     near = cv2.dilate(core.astype(np.uint8), _disc(SKIN_RADIUS)) > 0
-    frame = np.pad(np.zeros_like(core)[EDGE:-EDGE, EDGE:-EDGE], EDGE, constant_values=True)
-    near &= ~frame  # at the frame what stands out is the rest of a border, or glow
+    for edge in (near[:EDGE], near[-EDGE:], near[:, :EDGE], near[:, -EDGE:]):
+        edge[:] = False  # at the frame what stands out is the rest of a border, or glow
     breast = _largest_component(_open(bright & near | core, DUST_RADIUS))
     smooth = cv2.GaussianBlur(breast.astype(np.float32), (0, 0), SMOOTHING_SIGMA)
     return _fill(_largest_component(smooth >= 0.5))
-
-
-def _without_lobes(core: np.ndarray) -> np.ndarray:
-    """The breast without what hangs on it by a narrow waist along the chest wall (abdomen, plates)."""
-    padded = np.pad(core, ((0, 0), (WAIST_RADIUS, WAIST_RADIUS)))  # here the frame is no breast
-    lobes = _open(padded, WAIST_RADIUS)[:, WAIST_RADIUS:-WAIST_RADIUS]
-    largest = _largest_component(lobes).astype(np.uint8)
-    return core & (cv2.dilate(largest, _disc(WAIST_RADIUS)) > 0)
 
 
 def orient(pixels: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:

@@ -28,7 +28,7 @@ SHEAR = (-0.06, 0.06)  # vertical, of the height, at the right edge: tissue slid
 INTERPOLATION = cv2.INTER_LANCZOS4
 
 _BLOCK = 1024  # random numbers are drawn for this many images at once
-_READ_PIXELS = 2**19  # small levels: one call into Python reads several batches
+_READ_PIXELS = 2**16  # small levels: one call into Python reads several batches
 
 
 def mammogram_batches(

@@ -300,14 +300,20 @@ class DatasetWriter:
                         f"{self.folder}: the folder is not empty and holds no dataset; choose another output folder"
                     )
                 _write_json(self.folder, {**self._plan, "complete": False})
+            there = _read_json(self.folder)
+            self._compare(there)
+            self._drop_damaged(there)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
-        there = _read_json(self.folder)
-        self._compare(there)
-        for entry in there.get("shards", ()):  # a damaged shard is made again
+
+    def _drop_damaged(self, there: Mapping) -> None:
+        """Delete shards of a finished dataset that have changed, so that they are made again."""
+        for entry in there.get("shards", ()):
             path = self.folder / entry["file"]
             if path.exists() and _sha256(path) != entry["sha256"]:
                 path.unlink()
+        if there["complete"] and self.missing():
+            _write_json(self.folder, {**self._plan, "complete": False})
 
     def _compare(self, there: Mapping) -> None:
         """Raise DataError, naming what differs, unless the dataset there has this plan."""

@@ -119,13 +119,15 @@ class AdversarialModel(keras.Model):
         def train_function(iterator):
             waited = tf.constant(0.0, tf.float64)
             for step in tf.range(self.steps_per_execution):
-                # one wait stands for all of this execution: asking the time costs more than most waits
+                # one wait stands for all of this execution, less what asking the time takes
                 timed = step + 1 == self.steps_per_execution
                 asked = _clock(timed, after=step)
-                with tf.control_dependencies([asked]):
+                began = _clock(timed, after=asked)
+                with tf.control_dependencies([began]):
                     batch = next(iterator)
                 parts = tf.nest.flatten(strategy.experimental_local_results(batch))
-                waited += _clock(timed, after=tf.stack([tf.reshape(part, [-1])[0] for part in parts])) - asked
+                arrived = _clock(timed, after=tf.stack([tf.reshape(part, [-1])[0] for part in parts]))
+                waited += tf.maximum((arrived - began) - (began - asked), 0.0)
                 strategy.run(self.train_step, args=(batch,))
             self.data_wait.update_state(tf.cast(waited * self.steps_per_execution, tf.float32))
             return self.get_metrics_result()
