@@ -8,7 +8,10 @@ average, the new 1×1 convolutions as copies of the old, each plus a little nois
 import keras
 import numpy as np
 
+from mask_embedding_gan.blocks import LEAKY_SLOPE
+
 NOISE = 0.2  # in units of a freshly drawn equalised kernel
+CARRIED_NORM = 1.0  # of the weights by which two new channels carry the old image
 
 _BILINEAR = (
     np.outer([1.0, 3.0, 3.0, 1.0], [1.0, 3.0, 3.0, 1.0]) / 16.0
@@ -30,11 +33,21 @@ def transfer(old: keras.Model, new: keras.Model) -> list[str]:
     return list(shared)
 
 
-def grow_generator(old: keras.Model, new: keras.Model, phase: int, seed: int, *, preserve: bool = True) -> None:
+def grow_generator(
+    old: keras.Model,
+    new: keras.Model,
+    phase: int,
+    seed: int,
+    *,
+    masks: np.ndarray | None = None,
+    preserve: bool = True,
+) -> None:
     """Fill `new`, a fresh generator of `phase`, from `old`, one of `phase − 1`.
 
     Args:
         seed: of the noise in the new block.
+        masks: float (n, height, width, 1) of the new resolution; the new image convolution is fitted on them so that
+            the new path shows what the old one did. None leaves it a copy of the old convolution.
         preserve: start the new block as upsampling of the old features; False leaves it as drawn.
     """
     transfer(old, new)
@@ -42,10 +55,36 @@ def grow_generator(old: keras.Model, new: keras.Model, phase: int, seed: int, *,
         return
     rng = np.random.default_rng(seed)
     entrance, entered = new.get_layer(f"mask_entrance_{phase}"), old.get_layer(f"mask_entrance_{phase - 1}")
-    _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng)
-    _start_as(entrance.convolution, _AVERAGE, rng)
+    image = old.get_layer(f"to_image_{phase - 1}")
+    _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=image.stock_weights()[0].ravel())
     _start_as_copy(entered.pointwise, entrance.pointwise)
-    _start_as_copy(old.get_layer(f"to_image_{phase - 1}"), new.get_layer(f"to_image_{phase}"))
+    # a mask is not negative: what a negative weight makes of it, LeakyReLU shrinks, and nothing else
+    negative = entrance.pointwise.get_weights()[0].ravel() < 0
+    _start_as(entrance.convolution, _AVERAGE, rng, gains=np.where(negative, 1 / LEAKY_SLOPE, 1.0))
+    _start_as_copy(image, new.get_layer(f"to_image_{phase}"))
+    if masks is not None:
+        latents = rng.standard_normal((len(masks), new.inputs[1].shape[-1])).astype(np.float32)
+        _fit_image_convolution(new, phase, masks, latents)
+
+
+def _fit_image_convolution(new: keras.Model, phase: int, masks: np.ndarray, latents: np.ndarray) -> None:
+    """Least squares: the 1×1 convolution to an image that best repeats the old image from the new features.
+
+    The new block drops channels, rectifies and normalises once more; a copied convolution then shows another image.
+    """
+    layer = new.get_layer(f"to_image_{phase}")
+    probe = keras.Model(new.inputs, [layer.input, new.output])
+    old_path = keras.ops.zeros((1,))
+    features, image = (
+        np.asarray(part, np.float64) for part in probe([*map(keras.ops.array, (masks, latents)), old_path])
+    )
+    design = features.reshape(-1, features.shape[-1])
+    design = np.concatenate([design, np.ones((len(design), 1))], axis=1)
+    wanted = 2.0 * image.reshape(-1) - 1.0  # the convolution gives [−1, 1]
+    ridge = 1e-4 * len(design) * np.eye(design.shape[1])
+    solution = np.linalg.solve(design.T @ design + ridge, design.T @ wanted)
+    kernel = solution[:-1].reshape(1, 1, -1, 1) / layer.kernel_scale
+    layer.set_weights([kernel.astype(np.float32), solution[-1:].astype(np.float32)])
 
 
 def grow_critic(old: keras.Model, new: keras.Model, phase: int, seed: int, *, preserve: bool = True) -> None:
@@ -58,10 +97,26 @@ def grow_critic(old: keras.Model, new: keras.Model, phase: int, seed: int, *, pr
     _start_as_copy(entered.pointwise, entrance.pointwise)
 
 
-def _start_as(layer: keras.layers.Layer, taps: np.ndarray, rng: np.random.Generator) -> None:
-    """`taps` from each input channel to the output channel of the same number, noise everywhere."""
+def _start_as(
+    layer: keras.layers.Layer,
+    taps: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    gains: float | np.ndarray = 1.0,
+    carried: np.ndarray | None = None,
+) -> None:
+    """`taps` from each input channel to the output channel of the same number, noise everywhere.
+
+    Args:
+        gains: of each output channel.
+        carried: weights of one more feature, the image itself, that the first two output channels carry with either
+            sign: rectified, the two together still hold it whole.
+    """
     kernel, bias = layer.get_weights()
-    channels = np.eye(*kernel.shape[2:])  # [in, out], or [out, in] of a transposed convolution
+    channels = gains * np.eye(*kernel.shape[2:])  # [in, out], or [out, in] of a transposed convolution
+    if carried is not None:
+        channels[:2] = 0.0
+        channels[:2, : carried.size] = np.outer([1.0, -1.0], CARRIED_NORM * carried / np.linalg.norm(carried))
     wanted = taps[:, :, None, None] * channels / layer.kernel_scale
     layer.set_weights([wanted + NOISE * rng.standard_normal(kernel.shape), np.zeros_like(bias)])
 

@@ -8,6 +8,9 @@ smallest images. It is marked stateless, which it is: otherwise tf.data would gi
 prefetching where op determinism is switched on.
 """
 
+import atexit
+import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -69,10 +72,15 @@ def mammogram_batches(
     def read(first: np.int64) -> tuple[np.ndarray, np.ndarray]:
         counters = np.arange(first, first + images_a_call)
         pixels, masks = dataset.read((height, width), indices[_order(seed, len(indices), counters)])
-        images = pixels.astype(np.float32) / 65535
+        images = pixels.astype(np.float32)
+        images *= 1 / 65535
         if jitter:
             _jitter(images, masks, _draws(seed, counters))
-        return np.reshape(images * masks, shape), np.reshape(masks, shape)
+        images *= masks
+        return np.reshape(images, shape), np.reshape(masks, shape)
+
+    empty = (np.zeros(shape, np.float32), np.zeros(shape, np.uint8))
+    read = _over_before_exit(read, empty)
 
     def load(first: tf.Tensor) -> dict[str, tf.Tensor]:
         image, mask = tf.numpy_function(read, [first], [tf.float32, tf.uint8], stateful=False)
@@ -92,6 +100,53 @@ def _endless(
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.prefetch(2).with_options(options)
+
+
+class _Calls:
+    """Calls from TensorFlow's reading threads into Python."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.under_way = 0
+        self.last_end = 0.0
+        self.leaving = False
+
+
+@lru_cache(maxsize=1)
+def _calls() -> _Calls:
+    atexit.register(_leave)
+    return _Calls()
+
+
+def _over_before_exit(read: Callable, empty: tuple[np.ndarray, ...]) -> Callable:
+    """`read`, but returning `empty` at once when Python is about to end.
+
+    A thread that asks for the interpreter while it shuts down hangs or aborts the process, and an
+    iterator that is still alive then (after an error, say) reads on until its buffers are full.
+    """
+    calls = _calls()
+
+    def guarded(first: np.int64) -> tuple[np.ndarray, ...]:
+        with calls.lock:
+            calls.under_way += 1
+        try:
+            return empty if calls.leaving else read(first)
+        finally:
+            with calls.lock:
+                calls.under_way -= 1
+                calls.last_end = time.monotonic()
+
+    return guarded
+
+
+def _leave(quiet_s: float = 0.2, longest_s: float = 10.0) -> None:
+    """Wait until the buffers are full and no thread calls any more."""
+    calls, start = _calls(), time.monotonic()
+    calls.leaving = True
+    while time.monotonic() < start + longest_s:
+        if not calls.under_way and time.monotonic() > calls.last_end + quiet_s:
+            return
+        time.sleep(quiet_s / 10)
 
 
 # ------------------------------------------------------------------------ order, a pure function
@@ -137,13 +192,15 @@ def _jitter(images: np.ndarray, masks: np.ndarray, draws: np.ndarray) -> None:
     Beyond its frame an image is continued and a mask is 0, so that the mask alone says where tissue
     ends. A mask that would become empty (a small breast at 8×4) stays as it was, with its image.
     """
-    size = images.shape[2:0:-1]
-    edge = cv2.BORDER_REPLICATE
+    height, width = masks.shape[1:]
+    flags, edge = cv2.WARP_INVERSE_MAP | INTERPOLATION, cv2.BORDER_REPLICATE
     for image, mask, affine in zip(images, masks, affine_maps(masks, draws), strict=True):
-        moved = cv2.warpAffine(mask * 255, affine, size, flags=cv2.WARP_INVERSE_MAP | 1) > 127
-        if moved.any():
-            flags = cv2.WARP_INVERSE_MAP | INTERPOLATION
-            cv2.warpAffine(image, affine, size, dst=image, flags=flags, borderMode=edge)
+        moved = cv2.warpAffine(mask * 255, affine, (width, height), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR)
+        moved = moved > 127
+        columns = np.flatnonzero(moved.any(axis=0))
+        if len(columns):
+            end = int(columns[-1]) + 1  # half of the frame is background: resample up to here only
+            image[:, :end] = cv2.warpAffine(image, affine, (end, height), flags=flags, borderMode=edge)
             mask[...] = moved
     np.clip(images, 0, 1, out=images)
 

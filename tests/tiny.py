@@ -1,5 +1,6 @@
 """The smallest networks, schedule and data that are still the real thing; shared by the tests of several rooms."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,8 +72,6 @@ def inputs(phase: int, count: int = 4, seed: int = 0) -> tuple[np.ndarray, np.nd
 
 def run_driver(code: str, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Run Python code in a fresh process that can import this repository and this module."""
-    import os
-
     script = folder / "driver.py"
     script.write_text(code)
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])

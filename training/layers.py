@@ -91,8 +91,8 @@ class FoldedEntrance(keras.layers.Layer):
     """A linear 1×1 convolution and the stride-2 convolution after it, computed as one.
 
     A grown network enters its image at a 1×1 convolution to many features at full resolution. Without an activation
-    between, the pair is one convolution of the few input channels: the same function at a fraction of the cost,
-    and no feature map at full resolution (ours). Both kernels stay variables of their own, so that growing can take them apart.
+    between, the pair is one convolution of the few input channels: the same function at a fraction of the cost, with
+    no feature map at full resolution (ours). Both kernels stay variables of their own, so that growing can part them.
 
     Args:
         pointwise: EqualizedConv2D of size 1 without a bias.

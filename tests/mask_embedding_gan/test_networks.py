@@ -110,6 +110,14 @@ def test_a_mask_enters_through_a_1x1_convolution_to_8_features(phase):
 
 
 @EACH_PHASE
+def test_the_first_of_two_folded_convolutions_has_no_bias(phase):
+    """A border of zeros enters two convolutions in turn as it enters their fold only without one."""
+    for model in (generator(phase), critic(phase)):
+        entrances = [layer for layer in model.layers if isinstance(layer, FoldedEntrance)]
+        assert len(entrances) == 1 and not entrances[0].pointwise.use_bias
+
+
+@EACH_PHASE
 def test_mask_path_ends_at_4x2x8(phase):
     assert generator(phase).get_layer("mask_1_activation").output.shape == (None, 4, 2, 8)
 

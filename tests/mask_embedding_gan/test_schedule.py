@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import tensorflow as tf
-
 import tiny
+
 from mask_embedding_gan.blocks import NetworkConfig
 from mask_embedding_gan.schedule import PRESETS, PhaseSchedule, chosen_preset
 

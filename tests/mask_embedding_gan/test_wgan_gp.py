@@ -7,16 +7,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 import tiny
+
 from mask_embedding_gan.blocks import NetworkConfig
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.progressive import build_players, compiled
 from mask_embedding_gan.schedule import Diversity
 from mask_embedding_gan.wgan_gp import DRIFT_WEIGHT, PENALTY_WEIGHT, fade_images, gradient_penalty, mean_square_inside
+from training.noise import global_batch_noise
 
 HALF = tf.constant([0.5])
-ZERO = tf.UnconnectedGradients.ZERO
 # a few hundred parameters, so that each can be moved by itself
 MINUTE = NetworkConfig(
     latent_size=3, embedding_size=2, mask_filters=2, base_filters=3, latent_filters=(3, 2), group_size=2
@@ -69,9 +69,9 @@ def test_penalty_of_a_flat_critic_has_a_finite_gradient():
     critic = linear_critic(np.zeros((8, 4)))
     with tf.GradientTape() as tape:
         value = gradient_penalty(critic, tf.constant(images), tf.constant(masks), HALF)
-    gradients = tape.gradient(value, critic.trainable_variables, unconnected_gradients=ZERO)
+    kernel_gradient = tape.gradient(value, critic.trainable_variables[0])
     assert float(value) == pytest.approx(1, abs=1e-5)
-    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    assert np.isfinite(kernel_gradient).all()
 
 
 # --- the critic's gradient by finite differences, in float64 ------------------------------------
@@ -136,8 +136,8 @@ def test_penalty_and_its_gradient_do_not_depend_on_the_order_of_the_batch(order)
     for chosen in (list(range(8)), order):
         with tf.GradientTape() as tape:
             value = gradient_penalty(critic, tf.constant(images[chosen]), tf.constant(masks[chosen]), HALF)
-        gradients = tape.gradient(value, critic.trainable_variables, unconnected_gradients=ZERO)
-        results.append([value, *gradients])
+        gradients = tape.gradient(value, critic.trainable_variables)
+        results.append([value, *(gradient for gradient in gradients if gradient is not None)])  # no bias of the score
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
@@ -190,8 +190,6 @@ def test_float32_gradients_agree_with_float64_ones():
     critic = in_float64(model.critic)
     step = tf.constant(3, tf.int64)
     alpha = tf.constant([12 / 24], tf.float64)
-    from training.noise import global_batch_noise
-
     latent = global_batch_noise(tf.random.stateless_normal, 4, (6,), model.latent_seed, step)
     u = tf.cast(global_batch_noise(tf.random.stateless_uniform, 4, (1, 1, 1), model.lerp_seed, step), tf.float64)
     fake = tf.cast(model.generator([batch["mask"], latent, tf.cast(alpha, tf.float32)]), tf.float64)

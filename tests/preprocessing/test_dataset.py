@@ -156,8 +156,8 @@ def test_middle_of_the_intervals_is_no_movement():
     np.testing.assert_allclose(maps[0], [[1, 0, 0], [0, 1, 0]], atol=1e-9)
 
 
-def test_reads_ahead_under_op_determinism(tmp_path):
-    # Read by another process: determinism cannot be switched off again.
+def test_reads_ahead_under_op_determinism_and_ends_cleanly(dataset, tmp_path):
+    # In a process of its own: determinism cannot be switched off again. It ends with an iterator alive.
     import tiny
 
     code = """
@@ -180,8 +180,7 @@ start = time.perf_counter()
 next(batches); next(batches)
 print("waited", time.perf_counter() - start)
 """
-    tiny.write_dataset(tmp_path / "data")
-    done = tiny.run_driver(code, tmp_path, str(tmp_path / "data"))
+    done = tiny.run_driver(code, tmp_path, str(dataset.folder))
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) < 0.05
 

@@ -15,8 +15,6 @@ from training.layers import (
     pixel_norm,
 )
 
-rng = np.random.default_rng(0)
-
 
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
@@ -118,11 +116,6 @@ def test_folded_entrance_equals_its_two_convolutions_in_turn():
 
 def test_folded_entrance_trains_both_kernels_and_the_bias():
     assert [tuple(v.shape) for v in entrance().trainable_variables] == [(1, 1, 2, 6), (4, 4, 6, 3), (3,)]
-
-
-def test_folded_entrance_refuses_nothing_it_cannot_fold():
-    """A border of zeros enters both ways alike only because the first convolution has no bias."""
-    assert not entrance().pointwise.use_bias
 
 
 # --- minibatch standard deviation ---------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""How fast batches come, at every level, and what memory that takes for a small and a large dataset.
+
+    python benchmarks/reader.py [--seconds 3] [--level 64x32]
+
+Datasets of noise are written to a temporary folder first. Files are warm. The last line is the ratio
+that must not grow: memory resident while 20,000 images are read from a dataset of 20,000, over the same from
+one of 1,000.
+"""
+
+import multiprocessing
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+BATCH = {8: 64, 16: 64, 32: 64, 64: 32, 128: 16, 256: 16, 512: 8}  # by height
+SMALL, LARGE = 1_000, 20_000
+
+
+def write_noise(folder: Path, count: int, levels: list[tuple[int, int]]) -> None:
+    """A dataset of `count` noise images in half ellipses."""
+    import numpy as np
+
+    from preprocessing.shards import DatasetWriter, array_name
+
+    rng = np.random.default_rng(0)
+    fields = {"subject": "0" * 16, "laterality": "L", "view": "CC"}
+    noise, breast = {}, {}
+    for level in levels:
+        y, x = np.mgrid[: level[0], : level[1]] / level[0]
+        noise[level] = rng.integers(0, 65536, (64, *level), np.uint16)
+        breast[level] = np.uint8(((y - 0.5) / 0.45) ** 2 + (x / 0.35) ** 2 < 1)
+    writer = DatasetWriter(folder, count=count, made={"by": "benchmark"}, levels=levels)
+    for shard, numbers in writer.missing():
+        items = []
+        for number in numbers:
+            images = {array_name("image", level): noise[level][number % 64] for level in levels}
+            masks = {array_name("mask", level): breast[level] for level in levels}
+            items.append({**images, **masks, **fields})
+        writer.write(shard, items)
+    writer.finish()
+
+
+def images_per_second(folder: str, level: tuple[int, int], seconds: float) -> tuple[float, float]:
+    """Images a second of wall clock, and a second of processor time over all cores."""
+    batch = BATCH[level[0]]
+    batches = _batches(folder, level, batch)
+    next(batches)
+    images, start, processor = 0, time.perf_counter(), time.process_time()
+    while time.perf_counter() < start + seconds:
+        next(batches)
+        images += batch
+    return images / (time.perf_counter() - start), images / (time.process_time() - processor)
+
+
+def resident_bytes(folder: str, level: tuple[int, int]) -> int:
+    """Memory resident after `LARGE` images were read."""
+    batch = BATCH[level[0]]
+    batches = _batches(folder, level, batch)
+    for _ in range(LARGE // batch):
+        next(batches)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _batches(folder: str, level: tuple[int, int], batch: int):
+    import tensorflow as tf
+
+    from preprocessing.dataset import mammogram_batches
+    from preprocessing.shards import open_dataset
+
+    tf.config.experimental.enable_op_determinism()  # as in training
+    return iter(mammogram_batches(open_dataset(folder), "train", *level, batch, seed=0))
+
+
+@click.command()
+@click.option("--seconds", default=3.0, show_default=True, help="Measured for each level.")
+@click.option("--level", default="64x32", show_default=True, help="Level at which memory is measured.")
+def main(seconds: float, level: str) -> None:
+    """Measure the reader."""
+    from preprocessing.shards import LEVELS
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    height, width = (int(size) for size in level.split("x"))
+    fresh = multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1)
+    with fresh as pool, tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, name) for name in ("all", "small", "large")]
+        write_noise(places[0], 256, LEVELS)
+        for size in LEVELS:
+            wall, processor = pool.apply(images_per_second, (str(places[0]), size, seconds))
+            click.echo(
+                f"{size[0]:>3}x{size[1]:<3} batch {BATCH[size[0]]:>2}: {wall:>9,.0f} images/s, "
+                f"{processor:>9,.0f} a second of processor time"
+            )
+        sizes = []
+        for place, count in zip(places[1:], (SMALL, LARGE)):
+            write_noise(place, count, [(height, width)])
+            sizes.append(pool.apply(resident_bytes, (str(place), (height, width))))
+            click.echo(f"{level}, dataset of {count:,}: {sizes[-1] / 2**20:,.0f} MiB resident")
+        click.echo(f"resident memory, {LARGE:,} over {SMALL:,} images: {sizes[1] / sizes[0]:.3f}")
+
+
+if __name__ == "__main__":
+    main()

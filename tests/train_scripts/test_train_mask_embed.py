@@ -1,0 +1,187 @@
+"""The command line of training: what it accepts, and one clear line for what it does not."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+from click.testing import CliRunner, Result
+
+from mask_embedding_gan import progressive, schedule
+from preprocessing.shards import open_dataset
+
+spec = importlib.util.spec_from_file_location("train_script", tiny.ROOT / "train_scripts" / "train_mask_embed.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets(monkeypatch):
+    """Presets of this test's size; and this process keeps its TensorFlow settings."""
+    monkeypatch.setitem(schedule.PRESETS, "quick", tiny.preset)
+    monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
+
+
+def call(*arguments) -> Result:
+    return CliRunner().invoke(script.main, list(map(str, arguments)))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    """One line that holds the words, the right exit code, no traceback."""
+    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
+    lines = result.output.strip().splitlines()
+    errors = [line for line in lines if line.startswith("Error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0], result.output
+    for word in words:
+        assert word in errors[0], errors[0]
+
+
+@pytest.fixture
+def data(tmp_path, tiny_dataset) -> Path:
+    """A copy of the tiny dataset, to be damaged."""
+    return Path(shutil.copytree(tiny_dataset.folder, tmp_path / "data"))
+
+
+# --- wrong command lines ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [0, 8, "x"])
+def test_a_phase_that_does_not_exist_names_the_flag(phase):
+    refused(call("--phase", phase), "--phase", code=2)
+
+
+def test_a_missing_phase_names_the_flag():
+    refused(call(), "--phase", code=2)
+
+
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("--preset", "huge"),
+        ("--precision", "float16"),
+        ("--seed", -1),
+        ("--length", 0),
+        ("--replicas", 0),
+    ],
+)
+def test_a_value_that_cannot_be_names_the_flag(flag, value):
+    refused(call("--phase", 1, flag, value), flag, code=2)
+
+
+def test_more_replicas_than_this_process_can_have_is_one_line(tmp_path, data):
+    result = call("--phase", 1, "--data", data, "--run", tmp_path / "run", "--replicas", 64)
+    refused(result, "--replicas 64")
+
+
+# --- wrong data ---------------------------------------------------------------------------------
+
+
+def test_a_missing_dataset_is_named(tmp_path):
+    refused(call("--phase", 1, "--data", tmp_path / "absent", "--run", tmp_path / "run"), str(tmp_path / "absent"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_shard_is_named(tmp_path, data):
+    shard = sorted(data.glob("*.h5"))[1]
+    shard.unlink()
+    refused(call("--phase", 1, "--data", data, "--run", tmp_path / "run"), str(shard), "missing")
+
+
+def test_a_flipped_byte_names_its_shard(tmp_path, data):
+    shard = sorted(data.glob("*.h5"))[0]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    refused(call("--phase", 1, "--data", data, "--run", tmp_path / "run"), str(shard), "checksum")
+
+
+def test_a_dataset_that_was_not_finished_is_named(tmp_path, data):
+    description = data / "dataset.json"
+    description.write_text(description.read_text().replace('"complete": true', '"complete": false'))
+    refused(call("--phase", 1, "--data", data, "--run", tmp_path / "run"), str(data), "not finished")
+
+
+# --- wrong run directories ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--seed", 1], "seed: 0 there, 1 here"),
+        (["--no-embedding"], "embedding_size: 4 there, 0 here"),
+        (["--precision", "mixed_bfloat16"], "precision"),
+        (["--length", 2], "stable_images: 48 there, 96 here"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_run, tiny_dataset, flags, words):
+    before = contents(tiny_run.path)
+    result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", tiny_run.path, *flags)
+    refused(result, str(tiny_run.path), "made with other settings")
+    if "phases" not in result.output:
+        assert words in result.output
+    assert contents(tiny_run.path) == before
+
+
+def test_a_run_made_with_other_data_is_refused_and_left_alone(tmp_path, tiny_run):
+    other = tiny.write_dataset(tmp_path / "other", count=16)
+    before = contents(tiny_run.path)
+    refused(call("--phase", 2, "--data", other.folder, "--run", tiny_run.path), "made with other settings (data")
+    assert contents(tiny_run.path) == before
+
+
+def test_a_run_folder_that_cannot_be_written_is_named(tmp_path, data):
+    (tmp_path / "file").write_text("")
+    refused(call("--phase", 1, "--data", data, "--run", tmp_path / "file"), f"--run {tmp_path / 'file'}")
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_left_alone(tmp_path, tiny_run, tiny_dataset):
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    (run / "phase-2" / "generator.keras").unlink()
+    before, newest = sorted((run / "phase-2").glob("checkpoint-*.h5"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    kept = before.read_bytes()
+    refused(call("--phase", 2, "--data", tiny_dataset.folder, "--run", run), str(newest), "delete it")
+    assert before.read_bytes() == kept
+
+
+# --- what it does -------------------------------------------------------------------------------
+
+
+def test_a_finished_run_says_so_and_is_left_alone(tiny_run, tiny_dataset):
+    before = contents(tiny_run.path)
+    result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", tiny_run.path)
+    assert result.exit_code == 0, result.output
+    assert f"{tiny_run.path}: phases 1 to 2 are complete already" in result.output
+    assert contents(tiny_run.path) == before
+
+
+def test_it_names_the_generator_that_it_leaves(tiny_run, tiny_dataset):
+    result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", tiny_run.path)
+    assert result.output.splitlines()[-1] == f"generator: {tiny_run.path}/phase-2/generator.keras"
+
+
+def test_a_stopped_run_goes_on_to_the_same_generator(tmp_path, tiny_run, tiny_dataset):
+    """From its last checkpoint, where only the generator was still to be written."""
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    (run / "phase-2" / "generator.keras").unlink()
+    result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", run)
+    assert "phase 2: goes on from its checkpoint at 48 images" in result.output
+    assert (run / "phase-2" / "generator.keras").read_bytes() == tiny_run.generator(2).read_bytes()
+
+
+def test_without_data_it_makes_phantoms_once_and_says_so_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(progressive, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or [])
+    results = [call("--phase", 1) for _ in range(2)]
+    for result in results:
+        assert result.exit_code == 0, result.output
+        assert result.output.splitlines()[0] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
+    assert seen == [Path("data/phantoms/4")] * 2
+    assert open_dataset("data/phantoms/4").count == 4
