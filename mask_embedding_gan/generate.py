@@ -68,6 +68,17 @@ class MaskSource:
         if len(self) == 0:
             raise DataError(f"--masks {folder}: holds neither a dataset nor mask images")
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of which masks these are."""
+        if self.dataset is not None:
+            what = [shard["sha256"] for shard in self.dataset.meta["shards"]]
+        elif self.files is not None:
+            what = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
+        else:
+            what = ["phantoms"]
+        return hashlib.sha256("\n".join(what).encode()).hexdigest()
+
     def __len__(self) -> int:
         """How many different masks there are; phantoms have no end."""
         if self.dataset is not None:
@@ -170,11 +181,16 @@ def write_shards(
     model = load_generator(path)
     height, width = model.inputs[0].shape[1:3]
     source = MaskSource(height, width, masks, seed)
-    fingerprint = fingerprint_of(path)
     made = {"by": "generate_mammograms", "seed": seed, "latents_per_mask": latents_per_mask}
     levels = [(4 * 2**level, 2 * 2**level) for level in range(1, 8) if 4 * 2**level <= height]
     writer = DatasetWriter(
-        output, count=count, made=made, levels=levels, synthetic=True, generator=fingerprint, work=fingerprint
+        output,
+        count=count,
+        made=made,
+        work=source.fingerprint,
+        levels=levels,
+        synthetic=True,
+        generator=fingerprint_of(path),
     )
     if not writer.complete:
         for shard, numbers in writer.missing():

@@ -54,10 +54,11 @@ def grow_generator(
     if not preserve:
         return
     rng = np.random.default_rng(seed)
-    entrance, entered = new.get_layer(f"mask_entrance_{phase}"), old.get_layer(f"mask_entrance_{phase - 1}")
     image = old.get_layer(f"to_image_{phase - 1}")
     _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=image.stock_weights()[0].ravel())
-    _start_as_copy(entered.pointwise, entrance.pointwise)
+    entrance, entered = new.get_layer(f"mask_entrance_{phase}"), f"mask_entrance_{phase - 1}"
+    if entered in {layer.name for layer in old.layers}:  # phase 1 without an embedding does not see the mask at all
+        _start_as_copy(old.get_layer(entered).pointwise, entrance.pointwise)
     # a mask is not negative: what a negative weight makes of it, LeakyReLU shrinks, and nothing else
     negative = entrance.pointwise.get_weights()[0].ravel() < 0
     _start_as(entrance.convolution, _AVERAGE, rng, gains=np.where(negative, 1 / LEAKY_SLOPE, 1.0))

@@ -158,7 +158,7 @@ def _train_phase(
     images_per_tick = schedule.steps_per_tick * schedule.batch
     if images_seen:
         echo(f"phase {phase}: goes on from its checkpoint at {images_seen} images")
-        run.forget_log_after(phase, images_seen)
+    run.forget_log_after(phase, images_seen)
     batches = mammogram_batches(
         dataset,
         "train",

@@ -118,9 +118,9 @@ def _paper() -> Preset:
             learning_rate=0.0018 if phase >= 6 else 0.001,
             fade_in_images=600_000 if phase > 1 else 0,
             stable_images=600_000,
-            ticks=120,
+            ticks=60,
             ema_half_life_images=10_000,
-            steps_per_execution=max(1, 64 // 2**phase),
+            steps_per_execution=max(1, 32 // 2**phase),
         )
         for phase, batch in enumerate(batches, start=1)
     )

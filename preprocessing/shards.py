@@ -17,6 +17,7 @@ a rerun can skip it. Only its `split` is filled in last, when all subjects are k
 """
 
 import hashlib
+import io
 import json
 import os
 import weakref
@@ -100,26 +101,35 @@ def write_shard(
 
     Raises OSError when the disk is full or the folder cannot be written; nothing half-written stays.
     """
+    # In memory first: HDF5 on a full disk ends in errors without a reason, or in a crash.
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        file.attrs.update({"format": FORMAT, "kind": kind, "work": work})
+        for pixels, dtype in KINDS[kind].pixels.items():
+            for level in levels:
+                name = array_name(pixels, level)
+                rows = np.empty((len(items), *level), dtype)
+                for row, item in zip(rows, items, strict=True):
+                    row[...] = item[name]
+                file.create_dataset(name, data=rows)
+        for name, dtype in KINDS[kind].fields.items():
+            values = [item.get(name, -1) for item in items]
+            field = file.create_dataset(name, data=_field(name, values, dtype))
+            if name in classes:
+                field.attrs["classes"] = list(classes[name])
+        text = json.dumps([[int(n), reason] for n, reason in rejected]).encode()
+        file.create_dataset("rejected", data=np.frombuffer(text, np.uint8))
+    _write_whole(path, image.getbuffer())
+
+
+def _write_whole(path: Path, content: bytes | memoryview) -> None:
+    """A file under its final name is whole and on disk: a kill or a power cut leaves all or nothing."""
     beside = path.with_name(path.name + ".part")
     try:
-        with h5py.File(beside, "w") as file:
-            file.attrs.update({"format": FORMAT, "kind": kind, "work": work})
-            for pixels, dtype in KINDS[kind].pixels.items():
-                for level in levels:
-                    name = array_name(pixels, level)
-                    rows = np.empty((len(items), *level), dtype)
-                    for row, item in zip(rows, items, strict=True):
-                        row[...] = item[name]
-                    file.create_dataset(name, data=rows)
-            for name, dtype in KINDS[kind].fields.items():
-                values = [item.get(name, -1) for item in items]
-                field = file.create_dataset(name, data=_field(name, values, dtype))
-                if name in classes:
-                    field.attrs["classes"] = list(classes[name])
-            text = json.dumps([[int(n), reason] for n, reason in rejected]).encode()
-            file.create_dataset("rejected", data=np.frombuffer(text, np.uint8))
-        with open(beside, "rb+") as whole:
-            os.fsync(whole.fileno())  # else a power cut can leave the new name on an empty file
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -347,12 +357,7 @@ def _set_split(path: Path, shard: _Shard, split: list[int]) -> None:
 
 
 def _write_json(folder: Path, content: Mapping) -> None:
-    beside = folder / (DATASET_FILE + ".part")
-    try:
-        beside.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(beside, folder / DATASET_FILE)
-    finally:
-        beside.unlink(missing_ok=True)
+    _write_whole(folder / DATASET_FILE, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _unwritable(folder: Path, error: OSError) -> DataError:

@@ -20,7 +20,7 @@ def stock_model(model: keras.Model) -> keras.Model:
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
         if hasattr(layer, "stock_layer"):
             return layer.stock_layer()
-        return layer.__class__.from_config(layer.get_config())
+        return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
 
     copy = keras.models.clone_model(model, clone_function=plain)
     for layer in model.layers:

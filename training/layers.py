@@ -44,7 +44,7 @@ class _EqualizedKernel:
 
     def stock_layer(self) -> keras.layers.Layer:
         """The plain Keras layer that computes the same once given `stock_weights()`."""
-        config = self.get_config()
+        config = {**self.get_config(), "dtype": "float32"}
         del config["gain"]
         return self.stock.from_config(config)
 
@@ -52,6 +52,12 @@ class _EqualizedKernel:
         """This layer's weights with the run-time scale folded into the kernel."""
         kernel = ops.convert_to_numpy(self._kernel) * np.float32(self.kernel_scale)
         return [kernel, ops.convert_to_numpy(self.bias)] if self.use_bias else [kernel]
+
+    def save_own_variables(self, store: dict) -> None:
+        keras.layers.Layer.save_own_variables(self, store)  # Conv2D and Dense would store the scaled kernel
+
+    def load_own_variables(self, store: dict) -> None:
+        keras.layers.Layer.load_own_variables(self, store)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gain": self.gain}
@@ -104,8 +110,10 @@ class FoldedEntrance(keras.layers.Layer):
         self.pointwise, self.convolution = pointwise, convolution
 
     def build(self, input_shape):
-        self.pointwise.build(input_shape)
-        self.convolution.build(self.pointwise.compute_output_shape(input_shape))
+        if not self.pointwise.built:  # a loaded model has built its layers already
+            self.pointwise.build(input_shape)
+        if not self.convolution.built:
+            self.convolution.build(self.pointwise.compute_output_shape(input_shape))
 
     def folded_kernel(self):
         """Kernel (size, size, input channels, filters) of the one convolution."""
@@ -154,7 +162,8 @@ class MinibatchStandardDeviation(keras.layers.Layer):
 
     def call(self, inputs):
         height, width, channels = inputs.shape[1:]
-        grouped = ops.reshape(ops.cast(inputs, "float32"), (-1, self.group_size, height, width, channels))
+        precise = "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else "float32"
+        grouped = ops.reshape(ops.cast(inputs, precise), (-1, self.group_size, height, width, channels))
         deviation = ops.sqrt(ops.var(grouped, axis=1) + 1e-8)  # 1e-8: √ has no finite gradient at 0
         statistic = ops.mean(deviation, axis=(1, 2, 3), keepdims=True)  # [N / group, 1, 1, 1]
         statistic = ops.repeat(statistic, self.group_size, axis=0)
@@ -203,7 +212,7 @@ class LowPass(keras.layers.DepthwiseConv2D):
 
     def stock_layer(self) -> keras.layers.Layer:
         return keras.layers.DepthwiseConv2D(
-            3, padding="same", use_bias=False, trainable=False, name=self.name, dtype=self.dtype_policy
+            3, padding="same", use_bias=False, trainable=False, name=self.name, dtype="float32"
         )
 
     def stock_weights(self) -> list[np.ndarray]:

@@ -96,7 +96,10 @@ class RunDirectory:
             partial.write_text(json.dumps(self.config, indent=2) + "\n")
             os.replace(partial, file)
             return
-        theirs = json.loads(file.read_text())
+        try:
+            theirs = json.loads(file.read_text())
+        except ValueError as error:
+            raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
         for name in sorted({*theirs, *self.config}):
             if theirs.get(name) != self.config.get(name):
                 raise RunError(
@@ -199,13 +202,12 @@ class Tick(keras.callbacks.Callback):
         images_seen = (epoch + 1) * self.images_per_tick
         losses = {name: float(logs[name]) for name in model.trackers}
         if not all(math.isfinite(value) for value in losses.values()):
-            steps = self.params["steps"]
             bad = ", ".join(name for name, value in losses.items() if not math.isfinite(value))
-            raise NonFiniteLossError(
-                f"phase {self.phase}: {bad} became NaN or infinite between steps {epoch * steps} and "
-                f"{(epoch + 1) * steps}; the checkpoint before it is kept in {self.run.phase(self.phase)}; try "
-                "--precision float32, a lower learning rate or another --seed"
-            )
+            raise NonFiniteLossError(self._diverged(bad, epoch))
+        if not all(
+            np.isfinite(np.asarray(weight)).all() for weight in (*model.generator.weights, *model.critic.weights)
+        ):
+            raise NonFiniteLossError(self._diverged("a weight", epoch))
         images_per_second = self.images_per_tick / seconds
         record = {
             "phase": self.phase,
@@ -224,6 +226,14 @@ class Tick(keras.callbacks.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f"samples-{images_seen:010d}.png"), sheet)
         save_checkpoint(folder, model, images_seen, {"phase": self.phase})
+
+    def _diverged(self, what: str, epoch: int) -> str:
+        steps = self.params["steps"]
+        return (
+            f"phase {self.phase}: {what} became NaN or infinite between steps {epoch * steps} and {(epoch + 1) * steps}; "
+            f"the checkpoint before it is kept in {self.run.phase(self.phase)}; try --precision float32, a shorter "
+            "--length or another --seed"
+        )
 
     def _line(self, record: dict, seconds_left: float) -> str:
         fields = [

@@ -431,21 +431,23 @@ result["resumed_iterations"] = [
 fit(double, 10, 10)
 result["resumed_difference"] = difference(weights(single), weights(double))
 
-# 3) a NaN that only the second replica sees, in the fourteenth batch of phase 1
-def planted(*arguments, **options):
+# 3) growth, and then a NaN that only the second replica sees, in the fourteenth batch of phase 2
+def planted(data, split, height, *arguments, **options):
     def plant(number, batch):
         bad = tf.reshape(tf.repeat([1.0, np.nan], 4), (8, 1, 1, 1))
-        return {**batch, "image": tf.where(number == 13, bad, 1.0) * batch["image"]}
-    return mammogram_batches(*arguments, **options).enumerate().map(plant)
+        return {**batch, "image": tf.where(height == 16 and number == 13, bad, 1.0) * batch["image"]}
+    return mammogram_batches(data, split, height, *arguments, **options).enumerate().map(plant)
 
 progressive.mammogram_batches = planted
-preset = tiny.preset(phases=(replace(schedule, phase=1),))
+first = replace(schedule, phase=1, fade_in_images=0, ticks=1)
+preset = tiny.preset(phases=(first, schedule))
 run = RunDirectory(folder / "planted", run_config(preset, dataset, 0))
 try:
-    train(dataset, run, preset, 1, strategy=two)
+    train(dataset, run, preset, 2, strategy=two)
 except NonFiniteLossError as error:
     result["stopped"] = str(error)
-result["kept"] = [path.name for path in checkpoints(run.phase(1))]
+result["grown"] = run.generator(1).exists()
+result["kept"] = [path.name for path in checkpoints(run.phase(2))]
 (folder / "result.json").write_text(json.dumps(result))
 """
 
@@ -485,8 +487,8 @@ def test_a_run_stopped_on_one_replica_goes_on_with_two(replicas, player):
 
 
 def test_a_nan_on_the_second_replica_stops_the_run(replicas):
-    assert "between steps 10 and 20" in replicas["stopped"]
+    assert "phase 2: " in replicas["stopped"] and "between steps 10 and 20" in replicas["stopped"]
 
 
 def test_a_nan_on_the_second_replica_keeps_the_checkpoint_before_it(replicas):
-    assert replicas["kept"] == ["checkpoint-0000000080.h5"]
+    assert replicas["grown"] and replicas["kept"] == ["checkpoint-0000000080.h5"]
