@@ -171,7 +171,8 @@ def _open_shard(path: Path, kind: str, levels: Sequence[Level]) -> _Shard:
         raise DataError(f"{path}: not a whole shard; {_REMAKE}") from error
 
 
-_REMAKE = "delete it and run the command that made the dataset again, it makes only what is missing"
+_MAKE_AGAIN = "run the command that made the dataset again, it makes only what is missing"
+_REMAKE = f"delete it and {_MAKE_AGAIN}"
 
 
 def _sha256(path: Path) -> str:
@@ -400,7 +401,7 @@ class Dataset:
         paths = [self.folder / entry["file"] for entry in entries]
         for path, entry in zip(paths, entries, strict=True):
             if not path.exists():
-                raise DataError(f"{path}: this shard is missing; {_REMAKE}")
+                raise DataError(f"{path}: this shard is missing; {_MAKE_AGAIN}")
             if path.stat().st_size != entry["bytes"]:
                 raise DataError(f"{path}: this shard's size is wrong; {_REMAKE}")
         shards = [_open_shard(path, self.kind, self.levels) for path in paths]

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 SHOWN = 20  # rejected films named on the terminal
+SOME_REJECTED = 3  # exit status
 
 
 @click.command(context_settings={"show_default": True})
@@ -55,8 +56,8 @@ SHOWN = 20  # rejected films named on the terminal
 def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **options: object) -> None:
     """Convert films to shards, patients split into training and validation.
 
-    A run that was stopped goes on when started again with the same command. Exits with 0 when at
-    least one film could be used, and with 1 when none could.
+    A run that was stopped goes on when started again with the same command. Exit status: 0 when every film could be
+    used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
     """
     if options["workers"] and options["scheduler"]:
         raise click.UsageError("--workers and --scheduler exclude each other; give one of them")
@@ -83,6 +84,8 @@ def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **optio
         f"training {images['train']} films of {subjects['train']} patients, "
         f"validation {images['validation']} of {subjects['validation']}"
     )
+    if done.rejected:
+        raise SystemExit(SOME_REJECTED)
 
 
 if __name__ == "__main__":

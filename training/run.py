@@ -228,9 +228,9 @@ class Tick(keras.callbacks.Callback):
         save_checkpoint(folder, model, images_seen, {"phase": self.phase})
 
     def _diverged(self, what: str, epoch: int) -> str:
-        steps = self.params["steps"]
+        first, last = epoch * self.params["steps"], (epoch + 1) * self.params["steps"]
         return (
-            f"phase {self.phase}: {what} became NaN or infinite between steps {epoch * steps} and {(epoch + 1) * steps}; "
+            f"phase {self.phase}: {what} became NaN or infinite between steps {first} and {last}; "
             f"the checkpoint before it is kept in {self.run.phase(self.phase)}; try --precision float32, a shorter "
             "--length or another --seed"
         )

@@ -41,7 +41,7 @@ def films(tmp_path) -> Path:
 def test_films_go_in_and_the_last_line_counts_them(films, tmp_path):
     (films / "notes.dcm").write_text("not a film")
     done = run("prepare_mammograms", "--input", films, "--output", tmp_path / "data", "--workers", 1)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 3, done.output
     assert "3 of 4 films, 1 rejected; training 2 films of 2 patients, validation 1 of 1" in done.stdout
     assert "notes.dcm: " in done.stderr
     assert open_dataset(tmp_path / "data").count == 3

@@ -1,0 +1,79 @@
+"""Exact resume: a run that is killed three times must end in the same bytes as one that never was.
+
+    python benchmarks/resume.py --data data/phantoms
+
+Trains a shortened `quick` run twice with the command line that a user types. The second is killed with SIGKILL during a
+fade-in, while a checkpoint is being written, and at a random moment, and started again after each.
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+SCRIPT = Path(__file__).parents[1] / "train_scripts" / "train_mask_embed.py"
+
+
+def start(data: Path, run: Path, phases: int, length: float) -> subprocess.Popen:
+    command = [sys.executable, SCRIPT, "--phase", phases, "--data", data, "--run", run, "--length", length]
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill_when(process: subprocess.Popen, moment: Callable[[], bool]) -> bool:
+    """Kill the process at the first moment that is true; False if it ended before."""
+    while process.poll() is None:
+        if moment():
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+    return False
+
+
+def fading_in(run: Path) -> bool:
+    log = run / "log.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return bool(lines) and lines[-1].endswith("}") and json.loads(lines[-1])["alpha"] < 1.0
+
+
+def digest(run: Path, phase: int) -> str:
+    return hashlib.sha256((run / f"phase-{phase}" / "generator.keras").read_bytes()).hexdigest()
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--phases", default=3, show_default=True)
+@click.option("--length", default=0.1, show_default=True, help="Of the quick preset.")
+def main(data: Path, phases: int, length: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        whole, broken = Path(folder) / "whole", Path(folder) / "broken"
+        began = time.perf_counter()
+        assert start(data, whole, phases, length).wait() == 0, "the uninterrupted run failed"
+        click.echo(f"uninterrupted: {time.perf_counter() - began:.0f} s")
+
+        at = time.perf_counter() + random.uniform(10, 20)
+        moments = {
+            "at a random moment": lambda: time.perf_counter() > at,
+            "during a fade-in": lambda: fading_in(broken),
+            "while a checkpoint is written": lambda: any(broken.glob("phase-*/checkpoint-*.partial")),
+        }
+        for name, moment in moments.items():
+            killed = kill_when(start(data, broken, phases, length), moment)
+            click.echo(f"killed {name}: {'yes' if killed else 'NO, it had ended'}")
+        assert start(data, broken, phases, length).wait() == 0, "the last restart failed"
+        equal = [digest(whole, phase) == digest(broken, phase) for phase in range(1, phases + 1)]
+    for phase, same in enumerate(equal, start=1):
+        click.echo(f"phase {phase}: generator.keras {'bit-identical' if same else 'DIFFERS'}")
+    click.echo(f"bit-identical phases / phases: {sum(equal) / phases:.2f}")
+
+
+if __name__ == "__main__":
+    main()
