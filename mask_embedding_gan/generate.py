@@ -284,4 +284,7 @@ def _write_image(path: Path, pixels: np.ndarray) -> None:
 
 def fingerprint_of(path: str | os.PathLike) -> str:
     """SHA-256 of a generator's file: which network made an image."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise GeneratorError(f"--generator {path}: no such file; give a generator.keras") from error

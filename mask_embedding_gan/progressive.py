@@ -194,7 +194,7 @@ def _train_phase(
 
 
 def _alpha(model: MaskEmbeddingGAN) -> float:
-    return float(model.schedule.alpha(int(model.iterations) * model.schedule.batch))
+    return float(model.schedule.alpha(int(np.asarray(model.iterations)) * model.schedule.batch))
 
 
 def sampler(dataset: Dataset, model: MaskEmbeddingGAN, height: int, width: int, seed: int) -> Callable[[], np.ndarray]:

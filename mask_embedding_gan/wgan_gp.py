@@ -118,7 +118,11 @@ class MaskEmbeddingGAN(AdversarialModel):
         )
         fake, twin = images[:-twins], images[-twins:]
         real_square, _ = mean_square_inside(real[::2], real[1::2], mask[::2] * mask[1::2])
-        real_rms = tf.sqrt(tf.reduce_mean(real_square) + 1e-12)
+        mean_square = tf.reduce_mean(real_square)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:  # a root of a mean does not average over replicas: the mean must be global
+            mean_square = context.all_reduce(tf.distribute.ReduceOp.MEAN, mean_square)
+        real_rms = tf.sqrt(mean_square + 1e-12)
         twin_square, pixels = mean_square_inside(fake[::TWIN_EVERY], twin, twin_masks)
         wanted = self.diversity.share * real_rms
         gap = tf.sqrt(pixels) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))

@@ -63,8 +63,11 @@ def choose_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
         return tf.distribute.get_strategy()
     if not gpus:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        if len(tf.config.list_logical_devices("CPU")) < replicas:
+        try:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+        except RuntimeError as error:  # asking for the logical devices is what settles them: try first
+            if len(tf.config.list_logical_devices("CPU")) < replicas:
+                raise RunError(f"--replicas {replicas}: TensorFlow is in use already; start a new process") from error
     devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")[:replicas]
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
