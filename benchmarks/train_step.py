@@ -47,6 +47,7 @@ def textbook_gradients(model, batch, step):
         "critic_fake": tf.reduce_mean(fake_score),
         "gradient_penalty": penalty,
         "wasserstein": -wasserstein,
+        "diversity_gap": tf.zeros(()),
     }
     return critic_gradients, generator_gradients, losses
 
@@ -61,7 +62,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
     from mask_embedding_gan.blocks import resolution
     from mask_embedding_gan.progressive import build_players, compiled
 
-    preset = replace(preset, precision=precision)
+    preset = replace(preset, precision=precision, diversity=None)  # the textbook has no such term
     schedule = preset.schedule(phase)
     model = compiled(build_players(preset.network, phase, 0, precision), preset, phase, 0)
     if textbook:
