@@ -143,4 +143,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    return read_film(path).pixels > 0.5
+    try:
+        return read_film(path).pixels > 0.5
+    except UnusableFilm as reason:
+        raise UnusableFilm(f"ROI mask cannot be used: {reason}") from None

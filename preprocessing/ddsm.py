@@ -180,7 +180,8 @@ def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
     from imagecodecs import jpeg8_decode
 
     try:
-        pixels = jpeg8_decode(source)
+        # libjpeg fills what is missing with grey and only warns: a whole stream ends with EOI.
+        pixels = jpeg8_decode(source) if b"\xff\xd9" in source[-64:] else None
     except Exception:  # imagecodecs raises its own kinds
         pixels = None
     if pixels is None or pixels.ndim != 2:
@@ -275,7 +276,10 @@ def _case_lesions(ics: Path, case: Case) -> Iterator[Lesion]:
         if overlay is None:
             yield Lesion("", "", case.patient, place, None, unusable="overlay missing")
             continue
-        for found in read_overlay(overlay):
+        abnormalities = read_overlay(overlay)
+        if not abnormalities:
+            yield Lesion("", "", case.patient, place, None, unusable="overlay without an abnormality")
+        for found in abnormalities:
             if "MASS" in found.kind.split("-"):
                 yield _lesion(found, case, view, film, f"{overlay} abnormality {found.number}")
 

@@ -325,7 +325,9 @@ def prepare_lesion(task: LesionTask) -> dict[str, np.ndarray | str | int] | str:
     """One lesion as a dataset item, or as a string why it cannot be used."""
     lesion = task.lesion
     try:
-        # Labels first: a lesion without them needs no film.
+        # Labels first: that a lesion is no mass of a class is told even where its film is missing.
+        if lesion.unusable and not lesion.shape and not lesion.margin:
+            return lesion.unusable
         labels = {field: _label(task, field) for field in CLASSES}
         if lesion.unusable:
             return lesion.unusable
