@@ -8,12 +8,10 @@ sorted by path); the command also prints the path and reason of what it rejects.
 """
 
 import csv
-import errno
 import hashlib
 import hmac
 import json
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +23,8 @@ from preprocessing.breast import breast_mask, orient, pyramid, standardise
 from preprocessing.films import UnusableFilm, find_films, read_film
 from preprocessing.parallel import fill
 from preprocessing.phantoms import mammogram_phantom
+from preprocessing.private import keyed_hash, make_writable, outside, read_key, write_csv, write_private
 from preprocessing.shards import (
-    DATASET_FILE,
     LEVELS,
     DataError,
     Dataset,
@@ -94,7 +92,7 @@ def make_phantoms(
         return writer.finish(validation_fraction)
     seeds = np.random.SeedSequence(seed).generate_state(count, np.uint64).tolist()
     key = f"phantoms of seed {seed}".encode()
-    tasks = [PhantomTask(s, _keyed_hash(key, str(n))) for n, s in enumerate(seeds)]
+    tasks = [PhantomTask(s, keyed_hash(key, str(n))) for n, s in enumerate(seeds)]
     fill(writer, tasks, prepare_phantom, title="Phantoms", workers=workers)
     return writer.finish(validation_fraction)
 
@@ -178,9 +176,9 @@ def convert_mammograms(
     if not films:
         raise DataError(f"{', '.join(map(str, inputs))}: no films here; give DICOM, PNG, PGM, TIFF or JPEG")
     rows = _read_table(table, inputs)
-    _make_writable(output)
-    key_file = _outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
-    secret = _read_key(key_file, output)
+    make_writable(output)
+    key_file = outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
+    secret = read_key(key_file, output)
     settings = {
         "mask_method": mask_method if masks is None else "given",
         "keep_background": keep_background,
@@ -245,7 +243,7 @@ def prepare_film(task: FilmTask) -> dict[str, np.ndarray | str] | str:
     return mammogram_item(
         image,
         mask,
-        subject=_keyed_hash(task.key, patient),
+        subject=keyed_hash(task.key, patient),
         laterality=laterality if laterality in ("L", "R") else "",
         view=view if view in VIEWS else "",
     )
@@ -318,51 +316,6 @@ def _read_table(table: str | os.PathLike | None, inputs: Sequence[Path]) -> dict
     return found
 
 
-def _make_writable(output: Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        if not os.access(output, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise DataError(f"--output {output}: cannot be written ({error.strerror}); choose another folder") from error
-
-
-def _outside(key_file: Path, output: Path) -> Path:
-    if output == key_file or output in key_file.parents:
-        raise DataError(f"--key {key_file}: must lie outside --output, it undoes the anonymity")
-    return key_file
-
-
-def _read_key(path: Path, output: Path) -> bytes:
-    """The key of the subjects' hashes; made, readable by its owner only, when it is not there."""
-    try:
-        if not path.exists():
-            if (output / DATASET_FILE).exists():
-                raise DataError(
-                    f"{path}: the key of the dataset in {output} is not there; "
-                    "name it with --key, or choose another output folder"
-                )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_private(path, secrets.token_hex(32) + "\n")
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise DataError(
-            f"{path}: the key can neither be read nor made ({error.strerror}); choose another place with --key"
-        ) from error
-    if len(secret) < 16:
-        raise DataError(f"--key {path}: must hold at least 16 characters")
-    return secret
-
-
-def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-
-
-def _keyed_hash(key: bytes, text: str) -> str:
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
-
-
 def _fingerprint(key: bytes, names: Sequence[str], films: Sequence[Path]) -> str:
     """What a rerun compares: names and sizes of the films, hashed with the key."""
     work = [[name, film.stat().st_size] for name, film in zip(names, films, strict=True)]
@@ -383,14 +336,9 @@ def _write_lists(output: Path, beside_key: Path, films: Sequence[Path], rejected
     item = {number: place for place, number in enumerate(used)}
     rows = [("film", "item", "file"), *((n, item.get(n, ""), p) for n, p in enumerate(films))]
     try:
-        _write_csv(output / REJECTED_FILE, [("film", "reason"), *sorted(rejected.items())])
+        write_csv(output / REJECTED_FILE, [("film", "reason"), *sorted(rejected.items())])
         private = beside_key / f"{output.name}.{TABLE_FILE}"
-        _write_private(private, "")
-        _write_csv(private, rows)
+        write_private(private, "")
+        write_csv(private, rows)
     except OSError as error:
         raise DataError(f"{output}: its lists of films cannot be written ({error.strerror})") from error
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows(rows)

@@ -21,7 +21,7 @@ import io
 import json
 import os
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ DATASET_FILE = "dataset.json"
 
 Level = tuple[int, int]
 Item = Mapping[str, np.ndarray | str | int]
+Summarise = Callable[[Mapping[str, np.ndarray], Sequence[tuple[int, str]]], Mapping]
 
 
 class DataError(ValueError):
@@ -275,8 +276,10 @@ class DatasetWriter:
         whole = [self.path(s) for s in range(self.shards) if self.path(s).exists()]
         return [pair for path in whole for pair in self._shard(path).rejected]
 
-    def finish(self, validation_fraction: float = 0.0) -> "Dataset":
+    def finish(self, validation_fraction: float = 0.0, summarise: Summarise | None = None) -> "Dataset":
         """Split the subjects, seal the shards with checksums, complete `dataset.json`, open it.
+
+        summarise: function of (fields by name, rejected); its mapping is kept as `summary`.
 
         A dataset that is complete already is only opened.
         """
@@ -296,6 +299,10 @@ class DatasetWriter:
             images = {split: sum(splits[s] == split for s in subjects) for split in SPLITS}
             patients = {split: list(splits.values()).count(split) for split in SPLITS}
             counts = {"count": len(subjects), "images": images, "subjects": patients}
+            if summarise is not None:
+                names = KINDS[self.kind].fields
+                fields = {n: np.concatenate([s.fields[n] for s in shards]) for n in names if n != "split"}
+                counts["summary"] = summarise(fields, self.rejected())
             _write_json(self.folder, {**self._plan, **counts, "complete": True, "shards": entries})
         except OSError as error:
             raise _unwritable(self.folder, error) from error

@@ -1,0 +1,128 @@
+"""Prepare labelled masses for training: CBIS-DDSM, DDSM, or a CSV file of boxes in, a dataset of shards out."""
+
+from pathlib import Path
+
+import click
+
+SHOWN = 20  # rejected lesions named on the terminal
+SOME_REJECTED = 3  # exit status
+
+
+@click.command(context_settings={"show_default": True})
+@click.option(
+    "--cbis-csv",
+    "cbis_csv",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Official mass CSV file of CBIS-DDSM. Repeatable. Needs --images.",
+)
+@click.option(
+    "--ddsm",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of DDSM cases (.ics, .OVERLAY, .LJPEG), searched with its subfolders.",
+)
+@click.option(
+    "--rois",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV file with columns image,x,y,width,height,shape,margin,subject, in pixels. Needs --images.",
+)
+@click.option(
+    "--images",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the films that --cbis-csv or --rois names.",
+)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@click.option(
+    "--digitizer",
+    type=click.Choice(["DBA", "HOWTEK", "LUMISYS"], case_sensitive=False),
+    show_default="all",
+    help="Only DDSM cases of this digitizer.",
+)
+@click.option(
+    "--label-policy",
+    type=click.Choice(["single", "first"]),
+    default="single",
+    help="Labels of several words: drop the lesion, or take the first word that is a class.",
+)
+@click.option("--keep-unlabelled", is_flag=True, help="Keep lesions without a shape or margin, as unknown.")
+@click.option(
+    "--context",
+    type=click.FloatRange(1),
+    default=1.5,
+    help="Side of the square that is cut out, over the longest side of the lesion.",
+)
+@click.option(
+    "--validation-fraction",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    help="Share of the patients kept for validation.",
+)
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_default="OUTPUT.key, made when absent",
+    help="File with the key of the hashes that stand for patients; keep it private.",
+)
+@click.option("--workers", type=click.IntRange(1), show_default="one a core", help="Processes that convert.")
+@click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler.")
+def main(
+    cbis_csv: tuple[Path, ...],
+    ddsm: Path | None,
+    rois: Path | None,
+    images: Path | None,
+    output: Path,
+    digitizer: str | None,
+    **options: object,
+) -> None:
+    """Cut labelled masses out of films, 64×64 pixels each, patients split into training and validation.
+
+    A run that was stopped goes on when started again with the same command. Exit status: 0 when every lesion could be
+    used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
+    """
+    if bool(cbis_csv) + bool(ddsm) + bool(rois) != 1:
+        raise click.UsageError("give one of --cbis-csv, --ddsm and --rois")
+    if (images is None) != bool(ddsm):
+        raise click.UsageError("--images goes with --cbis-csv and --rois, which need it, and not with --ddsm")
+    if digitizer and not ddsm:
+        raise click.UsageError("--digitizer goes with --ddsm; leave it out")
+    if options["workers"] and options["scheduler"]:
+        raise click.UsageError("--workers and --scheduler exclude each other; give one of them")
+    from preprocessing.cbis_ddsm import read_cbis
+    from preprocessing.ddsm import read_ddsm
+    from preprocessing.masses import convert_masses, rarest_first, read_rois, summary_lines
+    from preprocessing.shards import DataError
+
+    try:
+        if cbis_csv:
+            lesions = read_cbis(cbis_csv, images)
+        elif ddsm:
+            lesions = read_ddsm(ddsm, digitizer)
+        else:
+            lesions = read_rois(rois, images)
+        done = convert_masses(lesions, output, **options)
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    if done.already_done:
+        click.echo(f"{output}: already there, nothing to do")
+    for kind, lines in (("note", done.notes), ("rejected", rarest_first(done.rejected))):
+        for place, text in lines[:SHOWN]:
+            click.echo(f"{kind} {place}: {text}", err=True)
+        if len(lines) > SHOWN:
+            click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
+    click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
+    if not done.dataset.count:
+        raise click.ClickException(
+            f"none of {done.lesions} masses could be used; see {output}/rejected.csv for the reasons"
+        )
+    counts, subjects = done.dataset.meta["images"], done.dataset.meta["subjects"]
+    click.echo(
+        f"{output}: {done.dataset.count} of {done.lesions} masses, {len(done.rejected)} rejected; "
+        f"training {counts['train']} masses of {subjects['train']} patients, "
+        f"validation {counts['validation']} of {subjects['validation']}"
+    )
+    if done.rejected:
+        raise SystemExit(SOME_REJECTED)
+
+
+if __name__ == "__main__":
+    main()
