@@ -70,7 +70,7 @@ class Diversity:
         share: of the root mean square difference of two real images; beyond it nothing is asked.
     """
 
-    weight: float = 0.1
+    weight: float = 0.2
     share: float = 0.75
 
 
