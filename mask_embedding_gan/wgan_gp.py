@@ -76,7 +76,7 @@ class MaskEmbeddingGAN(AdversarialModel):
             if self.diversity:
                 fake, diversity_loss = self._fake_with_twins(real, mask, latent, alpha, step)
             else:
-                fake, diversity_loss = self.generator([mask, latent, alpha], training=True), 0.0
+                fake, diversity_loss = self.generator([mask, latent, alpha], training=True), tf.zeros(())
         fake_leaf = tf.stop_gradient(fake)
 
         # 3) critic: real high, fake low, slope one between them, real near zero
