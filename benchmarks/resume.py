@@ -2,8 +2,8 @@
 
     python benchmarks/resume.py --data data/phantoms
 
-Trains a shortened `quick` run twice with the command line that a user types. The second is killed with SIGKILL during a
-fade-in, while a checkpoint is being written, and at a random moment, and started again after each.
+Trains the first phases of a `quick` run twice with the command line that a user types. The second is killed with
+SIGKILL while a checkpoint is being written, during a fade-in, and at a random moment, and started again after each.
 """
 
 import hashlib
@@ -28,13 +28,15 @@ def start(data: Path, run: Path, phases: int, length: float) -> subprocess.Popen
     return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def kill_when(process: subprocess.Popen, moment: Callable[[], bool]) -> bool:
+def kill_when(process: subprocess.Popen, moment: Callable[[float], bool]) -> bool:
     """Kill the process at the first moment that is true; False if it ended before."""
+    started = time.perf_counter()
     while process.poll() is None:
-        if moment():
+        if moment(started):
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             return True
+        time.sleep(0.0005)  # a checkpoint takes some milliseconds to write
     return False
 
 
@@ -51,19 +53,20 @@ def digest(run: Path, phase: int) -> str:
 @click.command(help=__doc__.split("\n")[0])
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--phases", default=3, show_default=True)
-@click.option("--length", default=0.1, show_default=True, help="Of the quick preset.")
+@click.option("--length", default=1.0, show_default=True, help="Of the quick preset.")
 def main(data: Path, phases: int, length: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
         began = time.perf_counter()
         assert start(data, whole, phases, length).wait() == 0, "the uninterrupted run failed"
-        click.echo(f"uninterrupted: {time.perf_counter() - began:.0f} s")
+        seconds = time.perf_counter() - began
+        click.echo(f"uninterrupted: {seconds:.0f} s")
 
-        at = time.perf_counter() + random.uniform(10, 20)
-        moments = {
-            "at a random moment": lambda: time.perf_counter() > at,
-            "during a fade-in": lambda: fading_in(broken),
-            "while a checkpoint is written": lambda: any(broken.glob("phase-*/checkpoint-*.partial")),
+        wait = random.uniform(0.1, 0.4) * seconds
+        moments = {  # the kills before it leave the last one more than half of the run
+            "while a checkpoint is written": lambda _: any(broken.glob("phase-*/checkpoint-*.partial")),
+            "during a fade-in": lambda _: fading_in(broken),
+            "at a random moment": lambda started: time.perf_counter() > started + wait,
         }
         for name, moment in moments.items():
             killed = kill_when(start(data, broken, phases, length), moment)

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 
 import keras
 
+from training.detail import octave, sum_of_octaves, textured
 from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, LowPass, pixel_norm
 
 PHASES = 7
 LEAKY_SLOPE = 0.2
+FIRST_DETAIL = 4  # level (64×32) below which the latent itself has numbers enough
 
 
 def resolution(level: int) -> tuple[int, int]:
@@ -31,6 +33,7 @@ class NetworkConfig:
         base_filters: features of the 4×2 projection.
         latent_filters: kernels of each transposed convolution, lowest resolution first (each ×0.8, rounded).
         low_pass: a fixed binomial filter after each transposed convolution (ours: no checkerboard).
+        detail_maps: maps of fine detail a resolution (ours, `training.detail`); 0: none, the paper's generator.
         group_size: images a group of the critic's minibatch standard deviation.
     """
 
@@ -40,6 +43,7 @@ class NetworkConfig:
     base_filters: int = 128
     latent_filters: tuple[int, ...] = (128, 102, 82, 66, 53, 42, 34)
     low_pass: bool = True
+    detail_maps: int = 0
     group_size: int = 4
 
     def without_embedding(self) -> "NetworkConfig":
@@ -99,6 +103,18 @@ def latent_block(features, level: int, config: NetworkConfig, dtype: str):
 def to_image(features, level: int):
     """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
     return EqualizedConv2D(1, 1, gain=1.0, name=f"to_image_{level}", dtype="float32")(features)
+
+
+def detail_octaves(latent, phase: int, config: NetworkConfig) -> dict:
+    """Octaves of fine detail by level, `FIRST_DETAIL` to `phase`; none without `detail_maps`."""
+    levels = range(FIRST_DETAIL, phase + 1) if config.detail_maps else ()
+    return {level: octave(latent, *resolution(level), config.detail_maps, f"detail_{level}") for level in levels}
+
+
+def with_detail(image, octaves: dict, level: int):
+    """The image of a level, linear in [−1, 1], with all the octaves that its resolution can show."""
+    shown = [octaves[lower] for lower in sorted(octaves) if lower <= level]
+    return textured(image, sum_of_octaves(shown, f"image_{level}"), f"image_{level}") if shown else image
 
 
 def critic_block(features, level: int, config: NetworkConfig, dtype: str):

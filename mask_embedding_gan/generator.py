@@ -4,6 +4,7 @@ import keras
 
 from mask_embedding_gan.blocks import (
     NetworkConfig,
+    detail_octaves,
     double,
     halve,
     latent_block,
@@ -13,6 +14,7 @@ from mask_embedding_gan.blocks import (
     pointwise,
     resolution,
     to_image,
+    with_detail,
 )
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
@@ -70,11 +72,12 @@ def build_generator(
             below = join([below, mask_features[level - 1]])
         latent_features[level] = latent_block(below, level, config, dtype)
 
-    # 4) image: linear in [−1, 1], shown in [0, 1]
-    image = to_image(latent_features[phase], phase)
+    # 4) image: linear in [−1, 1], given its detail, shown in [0, 1]
+    octaves = detail_octaves(latent, phase, config)
+    image = with_detail(to_image(latent_features[phase], phase), octaves, phase)
     if fades:
-        older = double(to_image(latent_features[phase - 1], phase - 1), "image_doubled")
-        image = FadeIn(name="image_fade", dtype="float32")([older, image, alpha])
+        older = with_detail(to_image(latent_features[phase - 1], phase - 1), octaves, phase - 1)
+        image = FadeIn(name="image_fade", dtype="float32")([double(older, "image_doubled"), image, alpha])
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype="float32")(image)
 
     inputs = [mask, latent, alpha] if fading else [mask, latent]

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from mask_embedding_gan.blocks import LEAKY_SLOPE
+from training.detail import relative_detail
 
 NOISE = 0.2  # in units of a freshly drawn equalised kernel
+FITTED_MASKS = 16  # on which the new image convolution is fitted
 CARRIED_NORM = 1.0  # of the weights by which two new channels carry the old image
 
 _BILINEAR = (
@@ -39,33 +41,43 @@ def grow_generator(
     phase: int,
     seed: int,
     *,
-    masks: np.ndarray | None = None,
+    examples: tuple[np.ndarray, np.ndarray] | None = None,
     preserve: bool = True,
 ) -> None:
     """Fill `new`, a fresh generator of `phase`, from `old`, one of `phase − 1`.
 
     Args:
         seed: of the noise in the new block.
-        masks: float (n, height, width, 1) of the new resolution; the new image convolution is fitted on them so that
-            the new path shows what the old one did. None leaves it a copy of the old convolution.
+        examples: (images, masks) of training, float (n, height, width, 1) of the new resolution. The new image
+            convolution is fitted on the masks so that the new path shows what the old one did, and the new detail is
+            made like theirs. None leaves the convolution a copy and the detail off.
         preserve: start the new block as upsampling of the old features; False leaves it as drawn.
     """
     transfer(old, new)
+    rng = np.random.default_rng(seed)
+    if examples is not None and _has(new, f"detail_{phase}_maps"):
+        images, masks = examples
+        bank = new.get_layer(f"detail_{phase}_maps")
+        bank.set_weights([relative_detail(images[..., 0], masks[..., 0], len(bank.get_weights()[0]), rng)])
     if not preserve:
         return
-    rng = np.random.default_rng(seed)
     image = old.get_layer(f"to_image_{phase - 1}")
     _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=image.stock_weights()[0].ravel())
     entrance, entered = new.get_layer(f"mask_entrance_{phase}"), f"mask_entrance_{phase - 1}"
-    if entered in {layer.name for layer in old.layers}:  # phase 1 without an embedding does not see the mask at all
+    if _has(old, entered):  # phase 1 without an embedding does not see the mask at all
         _start_as_copy(old.get_layer(entered).pointwise, entrance.pointwise)
     # a mask is not negative: what a negative weight makes of it, LeakyReLU shrinks, and nothing else
     negative = entrance.pointwise.get_weights()[0].ravel() < 0
     _start_as(entrance.convolution, _AVERAGE, rng, gains=np.where(negative, 1 / LEAKY_SLOPE, 1.0))
     _start_as_copy(image, new.get_layer(f"to_image_{phase}"))
-    if masks is not None:
-        latents = rng.standard_normal((len(masks), new.inputs[1].shape[-1])).astype(np.float32)
-        _fit_image_convolution(new, phase, masks, latents)
+    if examples is not None:
+        fitted = examples[1][:FITTED_MASKS]
+        latents = rng.standard_normal((len(fitted), new.inputs[1].shape[-1])).astype(np.float32)
+        _fit_image_convolution(new, phase, fitted, latents)
+
+
+def _has(model: keras.Model, name: str) -> bool:
+    return name in {layer.name for layer in model.layers}
 
 
 def _fit_image_convolution(new: keras.Model, phase: int, masks: np.ndarray, latents: np.ndarray) -> None:
@@ -73,17 +85,17 @@ def _fit_image_convolution(new: keras.Model, phase: int, masks: np.ndarray, late
 
     The new block drops channels, rectifies and normalises once more; a copied convolution then shows another image.
     """
-    layer = new.get_layer(f"to_image_{phase}")
-    probe = keras.Model(new.inputs, [layer.input, new.output])
+    layer, old = (new.get_layer(f"to_image_{level}") for level in (phase, phase - 1))
+    probe = keras.Model(new.inputs, [layer.input, old.output])  # images before their detail, which is added anyway
     old_path = keras.ops.zeros((1,))
     features, image = (
         np.asarray(part, np.float64) for part in probe([*map(keras.ops.array, (masks, latents)), old_path])
     )
+    image = image.repeat(2, axis=1).repeat(2, axis=2)
     design = features.reshape(-1, features.shape[-1])
     design = np.concatenate([design, np.ones((len(design), 1))], axis=1)
-    wanted = 2.0 * image.reshape(-1) - 1.0  # the convolution gives [−1, 1]
     ridge = 1e-4 * len(design) * np.eye(design.shape[1])
-    solution = np.linalg.solve(design.T @ design + ridge, design.T @ wanted)
+    solution = np.linalg.solve(design.T @ design + ridge, design.T @ image.reshape(-1))
     kernel = solution[:-1].reshape(1, 1, -1, 1) / layer.kernel_scale
     layer.set_weights([kernel.astype(np.float32), solution[-1:].astype(np.float32)])
 
@@ -123,8 +135,10 @@ def _start_as(
 
 
 def _start_as_copy(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
-    """Copy a 1×1 convolution as far as the new one has channels, in effective (scaled) units."""
+    """Copy a 1×1 convolution as far as both have channels, in effective (scaled) units; 0 for the rest."""
     kernel, *bias = new.get_weights()
     effective, *old_bias = old.stock_weights()
-    effective = effective[:, :, : kernel.shape[2], : kernel.shape[3]]
-    new.set_weights([effective / new.kernel_scale, *(old[: new.size] for old, new in zip(old_bias, bias))])
+    inputs, outputs = np.minimum(kernel.shape[2:], effective.shape[2:])
+    kernel[...] = 0.0
+    kernel[:, :, :inputs, :outputs] = effective[:, :, :inputs, :outputs] / new.kernel_scale
+    new.set_weights([kernel, *(old[: new.size] for old, new in zip(old_bias, bias))])

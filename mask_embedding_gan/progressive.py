@@ -26,7 +26,7 @@ from training.noise import stream_seed
 from training.run import RunDirectory, RunError, Tick, choose_strategy
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
-GROWTH_MASKS = 16
+GROWTH_EXAMPLES = 64
 
 
 def train(
@@ -92,12 +92,18 @@ def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "fl
 
 
 def grow(
-    old: Players, new: Players, phase: int, seed: int, *, masks: np.ndarray | None = None, preserve: bool = True
+    old: Players,
+    new: Players,
+    phase: int,
+    seed: int,
+    *,
+    examples: tuple[np.ndarray, np.ndarray] | None = None,
+    preserve: bool = True,
 ) -> None:
-    """Fill the fresh networks of `phase` from those of `phase − 1`; `masks` as in `grow_generator`."""
+    """Fill the fresh networks of `phase` from those of `phase − 1`; `examples` as in `grow_generator`."""
     seed = stream_seed(seed, "growth", phase)
-    grow_generator(old.generator, new.generator, phase, seed, masks=masks, preserve=preserve)
-    grow_generator(old.ema_generator, new.ema_generator, phase, seed, masks=masks, preserve=preserve)
+    grow_generator(old.generator, new.generator, phase, seed, examples=examples, preserve=preserve)
+    grow_generator(old.ema_generator, new.ema_generator, phase, seed, examples=examples, preserve=preserve)
     grow_critic(old.critic, new.critic, phase, seed, preserve=preserve)
 
 
@@ -109,12 +115,12 @@ def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmb
 
 
 def start_phase(
-    run: RunDirectory, preset: Preset, phase: int, seed: int, masks: np.ndarray | None = None
+    run: RunDirectory, preset: Preset, phase: int, seed: int, examples: tuple[np.ndarray, np.ndarray] | None = None
 ) -> tuple[MaskEmbeddingGAN, int]:
     """The compiled model of a phase and the images it has seen; call inside the strategy's scope.
 
     Args:
-        masks: some masks of this phase, float (n, height, width, 1), to grow on.
+        examples: some images and masks of this phase, float (n, height, width, 1), to grow on.
     """
     players = build_players(preset.network, phase, seed, preset.precision)
     model = compiled(players, preset, phase, seed)
@@ -131,7 +137,7 @@ def start_phase(
             )
         before = build_players(preset.network, phase - 1, seed, preset.precision)
         restore_checkpoint(final[0], compiled(before, preset, phase - 1, seed))
-        grow(before, players, phase, seed, masks=masks, preserve=preset.preserve_growth)
+        grow(before, players, phase, seed, examples=examples, preserve=preset.preserve_growth)
     # 3. scratch
     return model, 0
 
@@ -152,9 +158,10 @@ def _train_phase(
             f"phase {phase}: a batch of {schedule.batch} cannot be shared by {strategy.num_replicas_in_sync} devices "
             f"in groups of {preset.network.group_size}; use fewer --replicas"
         )
-    _, masks = dataset.read((height, width), dataset.indices("train")[:GROWTH_MASKS])
+    images, masks = dataset.read((height, width), dataset.indices("train")[:GROWTH_EXAMPLES])
+    examples = (images[..., None].astype(np.float32) / 65535, masks[..., None].astype(np.float32))
     with strategy.scope():
-        model, images_seen = start_phase(run, preset, phase, seed, masks[..., None].astype(np.float32))
+        model, images_seen = start_phase(run, preset, phase, seed, examples)
     images_per_tick = schedule.steps_per_tick * schedule.batch
     if images_seen:
         echo(f"phase {phase}: goes on from its checkpoint at {images_seen} images")

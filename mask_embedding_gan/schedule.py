@@ -129,7 +129,7 @@ def _paper() -> Preset:
 
 def _quick() -> Preset:
     """All seven phases in minutes on two CPU cores: half the kernels, the same code path."""
-    network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17))
+    network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17), detail_maps=16)
     rows = (  # batch, steps, learning rate, steps without returning to Python
         (16, 1500, 0.002, 50),
         (16, 1500, 0.002, 50),

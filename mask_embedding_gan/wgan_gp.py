@@ -10,6 +10,7 @@ from training.noise import global_batch_noise, stream_seed
 PENALTY_WEIGHT = 10.0
 DRIFT_WEIGHT = 0.001
 TWIN_EVERY = 4
+COARSE_HEIGHT = 16  # at which twins are compared
 LOSS_NAMES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein", "diversity_gap")
 
 
@@ -108,7 +109,8 @@ class MaskEmbeddingGAN(AdversarialModel):
     def _fake_with_twins(self, real, mask, latent, alpha, step) -> tuple[tf.Tensor, tf.Tensor]:
         """Fakes of every mask, and how far twins (two latents of one mask) fall short of real variety.
 
-        Both distances are Euclidean, the unit in which the critic's slope is one, so that one weight suits all phases.
+        Seen at 16×8 at most, so that texture does not pass for tissue. Both distances are Euclidean, the unit in which
+        the critic's slope is one, so that one weight suits all phases.
         """
         twin_masks = mask[::TWIN_EVERY]
         twins = twin_masks.shape[0] or tf.shape(twin_masks)[0]
@@ -116,21 +118,32 @@ class MaskEmbeddingGAN(AdversarialModel):
         images = self.generator(
             [tf.concat([mask, twin_masks], 0), tf.concat([latent, twin_latent], 0), alpha], training=True
         )
-        fake, twin = images[:-twins], images[-twins:]
-        real_square, _ = mean_square_inside(real[::2], real[1::2], mask[::2] * mask[1::2])
+        fake = images[:-twins]
+        first, second, one, other = map(coarse, (fake[::TWIN_EVERY], images[-twins:], real[::2], real[1::2]))
+        real_square, _ = mean_square_inside(one, other, coarse(mask[::2] * mask[1::2]))
         mean_square = tf.reduce_mean(real_square)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:  # a root of a mean does not average over replicas: the mean must be global
             mean_square = context.all_reduce(tf.distribute.ReduceOp.MEAN, mean_square)
         real_rms = tf.sqrt(mean_square + 1e-12)
-        twin_square, pixels = mean_square_inside(fake[::TWIN_EVERY], twin, twin_masks)
+        twin_square, _ = mean_square_inside(first, second, coarse(twin_masks))
         wanted = self.diversity.share * real_rms
-        gap = tf.sqrt(pixels) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))
+        gap = tf.sqrt(tf.reduce_sum(twin_masks, axis=(1, 2, 3))) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))
         return fake, tf.reduce_mean(gap)
 
 
+def coarse(images: tf.Tensor) -> tf.Tensor:
+    """Images averaged down to a height of `COARSE_HEIGHT`; smaller ones as they are."""
+    factor = max(1, images.shape[1] // COARSE_HEIGHT)
+    return tf.nn.avg_pool2d(images, factor, factor, "VALID")
+
+
 def mean_square_inside(a: tf.Tensor, b: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(mean squared difference of image pairs inside their mask, the mask's pixels), each (pairs,)."""
+    """(mean squared difference of image pairs inside their mask, the mask's pixels), each (pairs,).
+
+    Args:
+        a, b, mask: (pairs, height, width, 1); a mask may be fractional.
+    """
     pixels = tf.reduce_sum(mask, axis=(1, 2, 3))
     return tf.reduce_sum(mask * tf.square(a - b), axis=(1, 2, 3)) / tf.maximum(pixels, 1.0), pixels
 

@@ -1,12 +1,16 @@
 """Growing: the old function at alpha 0, nothing of the old path at alpha 1, no old weight touched."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 import tiny
 
+from mask_embedding_gan.blocks import FIRST_DETAIL
 from mask_embedding_gan.growth import transfer, weights_by_name
 from mask_embedding_gan.progressive import Players, build_players, grow
+from training.detail import finest_detail
 
 PHASES = pytest.mark.parametrize("phase", [2, 3, 7])
 ZERO, ONE = np.zeros(1, np.float32), np.ones(1, np.float32)
@@ -224,7 +228,7 @@ def kept_of_the_old_image(**how) -> float:
 
 
 def test_the_new_path_shows_what_the_old_one_did():
-    assert kept_of_the_old_image(masks=half_discs(3, 8)) > 0.9
+    assert kept_of_the_old_image(examples=(None, half_discs(3, 8))) > 0.9
 
 
 def test_a_new_block_left_as_drawn_shows_something_else():
@@ -250,3 +254,81 @@ def test_the_upsampling_kernel_is_bilinear_but_for_noise():
     effective = new.generator.get_layer("latent_2").stock_weights()[0][:, :, channels, channels].mean(-1)
     np.testing.assert_allclose(effective[1:3, 1:3], 9 / 16, atol=0.15)
     assert effective.sum() == pytest.approx(4, abs=0.4)  # every output is one input's worth
+
+
+# --- detail -------------------------------------------------------------------------------------
+
+DETAILED = replace(tiny.NETWORK, detail_maps=8)
+
+
+@pytest.fixture(scope="module")
+def detailed() -> tuple[Players, Players, np.ndarray, np.ndarray]:
+    """(old, new) players at the first phase with detail, and the (images, masks) grown on."""
+    rng = np.random.default_rng(0)
+    masks = half_discs(FIRST_DETAIL, 8)
+    images = masks * (0.5 + 0.05 * rng.standard_normal(masks.shape))
+    old, new = (build_players(DETAILED, phase, seed=0) for phase in (FIRST_DETAIL - 1, FIRST_DETAIL))
+    tiny.randomise(old.generator)
+    grow(old, new, FIRST_DETAIL, seed=0, examples=(images, masks))
+    return old, new, images, masks
+
+
+def fakes_with_and_without_detail(generator, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    latents = tiny.inputs(FIRST_DETAIL, len(masks))[2]
+    shown = np.asarray(generator([masks, latents, ONE]))
+    bank = generator.get_layer(f"detail_{FIRST_DETAIL}_maps")
+    (maps,) = bank.get_weights()
+    bank.set_weights([0 * maps])
+    smooth = np.asarray(generator([masks, latents, ONE]))
+    bank.set_weights([maps])
+    return shown, smooth
+
+
+def test_detail_is_as_strong_in_proportion_to_the_image_as_in_real_ones(detailed):
+    _, new, images, masks = detailed
+    details, inner = finest_detail(images[..., 0], masks[..., 0])
+    real = np.sqrt(np.sum(details**2) / np.sum((images[..., 0] * inner) ** 2))
+    shown, smooth = fakes_with_and_without_detail(new.generator, masks)
+    bright = np.maximum(smooth, 0)
+    assert np.sqrt(np.sum((shown - smooth) ** 2) / np.sum(bright**2)) == pytest.approx(real, rel=0.4)
+
+
+def test_detail_is_nothing_where_the_image_is_black(detailed):
+    _, new, _, masks = detailed
+    layer = new.generator.get_layer(f"to_image_{FIRST_DETAIL}")
+    kernel, bias = layer.get_weights()
+    _, smooth = fakes_with_and_without_detail(new.generator, masks)
+    layer.set_weights([kernel, bias - 2 * np.median(smooth)])  # half of the image black
+    shown, smooth = fakes_with_and_without_detail(new.generator, masks)
+    layer.set_weights([kernel, bias])
+    np.testing.assert_allclose(shown[smooth <= 0], smooth[smooth <= 0], atol=1e-6)
+    assert (smooth <= 0).any() and (shown[smooth > 0] != smooth[smooth > 0]).mean() > 0.9
+
+
+def test_the_next_phase_keeps_the_detail(detailed):
+    _, old, _, masks = detailed
+    new = build_players(DETAILED, FIRST_DETAIL + 1, seed=0)
+    wide = half_discs(FIRST_DETAIL + 1, 8)
+    grow(old, new, FIRST_DETAIL + 1, seed=0, examples=(0.5 * wide, wide))
+    latents = tiny.inputs(FIRST_DETAIL, 8)[2]
+    shown, smooth = (doubled(image) for image in fakes_with_and_without_detail(old.generator, masks))
+    layer = new.generator.get_layer(f"detail_{FIRST_DETAIL}_maps")
+    kept = np.asarray(new.generator([wide, latents, ONE]))
+    layer.set_weights([0 * layer.get_weights()[0]])
+    kept = kept - np.asarray(new.generator([wide, latents, ONE]))
+    assert correlation(kept, shown - smooth) > 0.8
+
+
+def test_both_generators_get_the_same_maps(detailed):
+    _, new, _, _ = detailed
+    ours, mean = (
+        m.get_layer(f"detail_{FIRST_DETAIL}_maps").get_weights()[0] for m in (new.generator, new.ema_generator)
+    )
+    np.testing.assert_array_equal(ours, mean)
+
+
+def test_without_examples_detail_stays_off():
+    old, new = (build_players(DETAILED, phase, seed=0) for phase in (FIRST_DETAIL - 1, FIRST_DETAIL))
+    grow(old, new, FIRST_DETAIL, seed=0)
+    shown, smooth = fakes_with_and_without_detail(new.generator, half_discs(FIRST_DETAIL, 2))
+    np.testing.assert_array_equal(shown, smooth)
