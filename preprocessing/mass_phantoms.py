@@ -14,14 +14,19 @@ sharpness are those of 1,156 masses of CBIS-DDSM cut out in the same way. Everyt
 resized: a seed is one mass at any size.
 """
 
+import os
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter1d
 
-from preprocessing.masses import CLASSES, CONTEXT, SIZE
+from preprocessing.masses import CLASSES, CONTEXT, SIZE, mass_item, summarise
+from preprocessing.parallel import fill
+from preprocessing.private import keyed_hash
+from preprocessing.shards import Dataset, DatasetWriter
 
 SIDE = 128  # pixels of the drawing; lengths below are in these pixels
 LONGEST = SIDE / CONTEXT  # longest side of a mass that a radiologist boxed exactly
@@ -306,3 +311,59 @@ def skin_line(rng: np.random.Generator) -> np.ndarray | float:
     away = np.hypot(x + 110 * np.float32(np.cos(turn)), y + 110 * np.float32(np.sin(turn)))
     depth = np.clip(110 + rng.uniform(46, 70) - away, 0, None)
     return 1 - np.exp(-depth / 9)
+
+
+# --------------------------------------------------------------------------------------- a dataset
+
+
+@dataclass(frozen=True)
+class MassPhantomTask:
+    """One mass to draw; each is a subject of its own. Labels are indices into `CLASSES`."""
+
+    seed: int
+    shape: int
+    margin: int
+    subject: str
+
+
+def make_mass_phantoms(
+    output: str | os.PathLike,
+    count: int,
+    *,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    workers: int | None = None,
+) -> Dataset:
+    """Write a dataset of mass phantoms; it depends on count and seed alone.
+
+    Every pair of shape and margin comes equally often (once more or less where `count` is no multiple of 20), in an
+    order drawn by lot. What a killed call left is continued, and a finished dataset is only opened.
+
+    Raises DataError when the output was made with other settings or cannot be written.
+    """
+    made = {"by": "make_phantoms", "seed": seed, "validation_fraction": validation_fraction}
+    writer = DatasetWriter(
+        output, "mass", count=count, made=made, levels=[(SIZE, SIZE)], classes=CLASSES, synthetic=True
+    )
+    if not writer.complete:
+        fill(writer, phantom_tasks(count, seed), prepare_mass_phantom, title="Phantoms", workers=workers)
+    return writer.finish(validation_fraction, summarise)
+
+
+def phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
+    """What to draw for a dataset."""
+    source = np.random.SeedSequence(seed)
+    seeds = source.generate_state(count, np.uint64).tolist()
+    pairs = list(product(range(len(CLASSES["shape"])), range(len(CLASSES["margin"]))))
+    order = np.random.default_rng(source).permutation(count) % len(pairs)
+    key = f"mass phantoms of seed {seed}".encode()
+    return [
+        MassPhantomTask(own, *pairs[pair], keyed_hash(key, str(number)))
+        for number, (own, pair) in enumerate(zip(seeds, order.tolist(), strict=True))
+    ]
+
+
+def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int]:
+    """Draw one mass as a dataset item."""
+    image, _ = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    return mass_item(image, subject=task.subject, shape=task.shape, margin=task.margin)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
-from preprocessing.mass_phantoms import mass_phantom
+from preprocessing.convert import make_phantoms
+from preprocessing.mass_phantoms import make_mass_phantoms, mass_phantom, phantom_tasks
 from preprocessing.masses import CLASSES, SIZE
 
 SEEDS = range(24)
@@ -240,3 +241,46 @@ def test_statistics_of_real_masses_are_what_phantoms_are_held_to(shared_data):
         names = [row["image"] for row in csv.DictReader(file)]
     images = [cv2.imread(str(folder / "images" / name), cv2.IMREAD_GRAYSCALE) for name in names]
     assert statistics(np.array(images) / 255) == pytest.approx(REAL, rel=0.02)
+
+
+# --------------------------------------------------------------------------------------- a dataset
+
+
+def test_dataset_depends_on_count_and_seed_alone(tmp_path):
+    a, b = (make_mass_phantoms(tmp_path / name, 24, seed=2, workers=n) for name, n in (("a", 1), ("b", 2)))
+    assert [shard["sha256"] for shard in a.meta["shards"]] == [shard["sha256"] for shard in b.meta["shards"]]
+
+
+def test_other_seed_gives_other_masses_in_another_order(tmp_path):
+    a, b = (make_mass_phantoms(tmp_path / str(seed), 40, seed=seed, workers=1) for seed in (0, 1))
+    images = np.concatenate([data.read_array("image", (SIZE, SIZE), range(40)) for data in (a, b)])
+    assert len(np.unique(images, axis=0)) == 80
+    assert a.field("shape").tolist() != b.field("shape").tolist()
+
+
+def test_every_pair_comes_equally_often_and_not_in_turn(tmp_path):
+    data = make_mass_phantoms(tmp_path / "data", 60, workers=1)
+    pairs = list(zip(data.field("shape").tolist(), data.field("margin").tolist(), strict=True))
+    assert sorted(pairs) == sorted(list(product(range(4), range(5))) * 3)
+    assert pairs != sorted(pairs) and len(set(pairs[:20])) < 20
+    assert data.meta["summary"]["shape x margin"]["oval"]["obscured"] == 3
+
+
+def test_dataset_says_what_it_is(tmp_path):
+    data = make_mass_phantoms(tmp_path / "data", 20, seed=3, workers=1)
+    assert (data.kind, data.levels, data.meta["synthetic"]) == ("mass", [(SIZE, SIZE)], True)
+    assert (data.classes("shape"), data.classes("margin")) == tuple(map(list, CLASSES.values()))
+
+
+def test_every_phantom_is_a_subject_that_no_mammogram_phantom_is(tmp_path):
+    masses = make_mass_phantoms(tmp_path / "masses", 20, workers=1).field("subject")
+    mammograms = make_phantoms(tmp_path / "mammograms", 2, workers=1).field("subject")
+    assert len(set(masses)) == 20 and not set(masses) & set(mammograms)
+
+
+def test_stored_mass_is_the_drawn_one_under_its_labels(tmp_path):
+    task = phantom_tasks(5, seed=0)[4]
+    image, _ = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    data = make_mass_phantoms(tmp_path / "data", 5, workers=1)
+    np.testing.assert_allclose(data.read_array("image", (SIZE, SIZE), [4])[0] / 65535, image, atol=1e-5)
+    assert (data.field("shape")[4], data.field("margin")[4]) == (task.shape, task.margin)
