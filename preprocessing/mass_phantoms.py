@@ -365,5 +365,5 @@ def phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
 
 def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int]:
     """Draw one mass as a dataset item."""
-    image, _ = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
-    return mass_item(image, subject=task.subject, shape=task.shape, margin=task.margin)
+    image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    return mass_item(image, lesion, subject=task.subject, shape=task.shape, margin=task.margin)

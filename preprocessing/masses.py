@@ -7,7 +7,8 @@ Where a lesion is, is its `Source`'s business: a box on any film (`--rois`, here
    One that would leave the film is moved inside; what is longer than the film is filled with its mirror image.
 2. It is resized to 64×64 (area average; linear where it must grow), and stays as it hangs on the film: mirrored
    masses are an augmentation of training, not of the data.
-3. Its labels are the words of the radiologist, as `read_label` reads them.
+3. Its outline, where the source has one, goes the same way; a box has none.
+4. Its labels are the words of the radiologist, as `read_label` reads them.
 """
 
 import csv
@@ -108,9 +109,9 @@ def box_of(mask: np.ndarray) -> Box:
 
 
 def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int = SIZE) -> np.ndarray:
-    """The square around a box, float32 (size, size) in [0, 1].
+    """The square around a box, float32 (size, size) in the range of the pixels.
 
-    pixels: float32 (height, width) in [0, 1].
+    pixels: float32 or uint8 (height, width).
     context: float. Side of the square over the box's longest side, at least 1; the square is not
         made longer than the film's short side unless the box is.
 
@@ -144,11 +145,23 @@ def _span(centre: float, side: int, length: int) -> tuple[int, int]:
 # ---------------------------------------------------------------------------------------- lesions
 
 
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A lesion on its film.
+
+    region: bool (height, width), what of the film is lesion. Defaults to None, unknown.
+    """
+
+    film: Film
+    box: Box
+    region: np.ndarray | None = None
+
+
 class Source(Protocol):
     """Where a lesion's pixels are. Must be picklable."""
 
-    def locate(self) -> tuple[Film, Box]:
-        """Read the film and find the box. Raises UnusableFilm with a reason."""
+    def locate(self) -> Located:
+        """Read the film and find the lesion. Raises UnusableFilm with a reason."""
 
     def files(self) -> Sequence[Path]:
         """The files that `locate` reads."""
@@ -181,8 +194,8 @@ class RoiOnFilm:
     path: Path
     box: Box
 
-    def locate(self) -> tuple[Film, Box]:
-        return read_film(self.path), self.box
+    def locate(self) -> Located:
+        return Located(read_film(self.path), self.box)
 
     def files(self) -> Sequence[Path]:
         return (self.path,)
@@ -331,29 +344,39 @@ def prepare_lesion(task: LesionTask) -> dict[str, np.ndarray | str | int] | str:
         labels = {field: _label(task, field) for field in CLASSES}
         if lesion.unusable:
             return lesion.unusable
-        film, box = lesion.source.locate()
-        window = cut_window(film.pixels, box, task.context)
+        found = lesion.source.locate()
+        window = cut_window(found.film.pixels, found.box, task.context)
         refuse_constant(window)
+        region = _cut_region(found, task.context)
     except UnusableFilm as reason:
         return str(reason)
     except OSError as error:
         return f"film cannot be read: {error.strerror or type(error).__name__}"
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"film cannot be decoded: {type(error).__name__}"
-    return mass_item(window, subject=keyed_hash(task.key, lesion.subject or film.patient), **labels)
+    return mass_item(window, region, subject=keyed_hash(task.key, lesion.subject or found.film.patient), **labels)
+
+
+def _cut_region(found: Located, context: float) -> np.ndarray | None:
+    if found.region is None:
+        return None
+    return cut_window(found.region.view(np.uint8), found.box, context) >= 0.5
 
 
 def mass_item(
-    window: np.ndarray, *, subject: str, shape: int = -1, margin: int = -1
+    window: np.ndarray, region: np.ndarray | None = None, *, subject: str, shape: int = -1, margin: int = -1
 ) -> dict[str, np.ndarray | str | int]:
     """One item for `DatasetWriter`.
 
     window: float (64, 64) in [0, 1].
+    region: bool (64, 64), the lesion in the window. Defaults to None, unknown, stored as all 0.
     subject: str. Keyed hash of the patient, at most 16 characters.
     shape, margin: int. Indices into `CLASSES`. Defaults to −1, unknown.
     """
     image = np.round(np.clip(window, 0, 1) * 65535).astype(np.uint16)
-    return {array_name("image", (SIZE, SIZE)): image, "subject": subject, "shape": shape, "margin": margin}
+    lesion = np.zeros_like(window, np.uint8) if region is None else region.astype(np.uint8)
+    pixels = {array_name("image", (SIZE, SIZE)): image, array_name("lesion", (SIZE, SIZE)): lesion}
+    return {**pixels, "subject": subject, "shape": shape, "margin": margin}
 
 
 def _label(task: LesionTask, field: str) -> int:

@@ -3,7 +3,8 @@
 A dataset is one of a few kinds (`KINDS`). Every kind holds, for each item,
 
 - pixel arrays at one or more levels, named `<pixels>/<level>`: `image/512x256` uint16 with
-  0…65535 standing for [0, 1], `mask/512x256` uint8 in {0, 1}, `image/64` for a square;
+  0…65535 standing for [0, 1], `mask/512x256` uint8 in {0, 1}, `image/64` for a square. The `lesion`
+  of a mass is 1 where the lesion is in its window; it is unknown where it is 0 everywhere;
 - small fields, one value an item: `subject` (a keyed hash), `split`, and what the kind adds.
   A field with classes holds int8 indices into the names in its attribute `classes`; −1 is unknown.
 
@@ -56,7 +57,7 @@ KINDS = {
         fields={"subject": "S16", "laterality": "S1", "view": "S4", "split": "|i1"},
     ),
     "mass": Kind(
-        pixels={"image": "<u2"},
+        pixels={"image": "<u2", "lesion": "|u1"},
         fields={"subject": "S16", "shape": "|i1", "margin": "|i1", "split": "|i1"},
     ),
 }
@@ -457,12 +458,12 @@ class Dataset:
         """Pixels of items at one level, in the order asked for.
 
         Returns one array (n, height, width) for each pixel array of the kind: for mammograms
-        (images uint16 in 0…65535, masks uint8 in {0, 1}), for masses (images,).
+        (images uint16 in 0…65535, masks uint8 in {0, 1}), for masses (images, lesions) alike.
         """
         return tuple(self.read_array(name, level, indices) for name in KINDS[self.kind].pixels)
 
     def read_array(self, pixels: str, level: Level, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """One pixel array ("image" or "mask") of items at one level, (n, height, width)."""
+        """One pixel array ("image", "mask" or "lesion") of items at one level, (n, height, width)."""
         if level not in self.levels:
             there = ", ".join(f"{h}x{w}" for h, w in self.levels)
             raise DataError(f"{self.folder}: has no {level[0]}x{level[1]} images, only {there}")

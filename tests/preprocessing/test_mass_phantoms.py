@@ -280,7 +280,9 @@ def test_every_phantom_is_a_subject_that_no_mammogram_phantom_is(tmp_path):
 
 def test_stored_mass_is_the_drawn_one_under_its_labels(tmp_path):
     task = phantom_tasks(5, seed=0)[4]
-    image, _ = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
     data = make_mass_phantoms(tmp_path / "data", 5, workers=1)
-    np.testing.assert_allclose(data.read_array("image", (SIZE, SIZE), [4])[0] / 65535, image, atol=1e-5)
+    images, lesions = data.read((SIZE, SIZE), [4])
+    np.testing.assert_allclose(images[0] / 65535, image, atol=1e-5)
+    np.testing.assert_array_equal(lesions[0], lesion)
     assert (data.field("shape")[4], data.field("margin")[4]) == (task.shape, task.margin)

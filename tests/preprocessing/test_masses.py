@@ -164,11 +164,16 @@ def test_pixels_and_labels_arrive(films, tmp_path):
     table = write_rois(tmp_path / "t.csv", [good(), good("b.tif", "OVAL", "ill-defined", "p2")])
     dataset = convert(read_rois(table, films), tmp_path / "out", context=1).dataset
     image = cv2.imread(str(films / "a.png"), cv2.IMREAD_UNCHANGED)
-    (stored,) = dataset.read((64, 64), [0, 1])
+    stored, _ = dataset.read((64, 64), [0, 1])
     np.testing.assert_array_equal(stored[0], image[20:84, 10:74])
     shapes, margins = dataset.classes("shape"), dataset.classes("margin")
     assert [shapes[i] for i in dataset.field("shape")] == ["round", "oval"]
     assert [margins[i] for i in dataset.field("margin")] == ["spiculated", "ill-defined"]
+
+
+def test_box_leaves_the_outline_unknown(films, tmp_path):
+    dataset = convert(read_rois(write_rois(tmp_path / "t.csv", [good()]), films), tmp_path / "out").dataset
+    assert not dataset.read_array("lesion", (64, 64), [0]).any()
 
 
 def test_masses_of_a_subject_stay_on_one_side(films, tmp_path):
@@ -300,7 +305,7 @@ def test_real_crop_hangs_as_its_film(drawn):
 
 def test_real_round_mass_is_brighter_than_what_surrounds_it(drawn):
     _, done = drawn
-    (stored,) = done.dataset.read((64, 64), [2])
+    stored, _ = done.dataset.read((64, 64), [2])
     mass = stored[0][24:40, 24:40].mean()
     assert mass > stored[0][:, :8].mean() and mass > stored[0][-8:].mean()
 
