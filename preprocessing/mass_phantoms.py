@@ -334,7 +334,7 @@ def make_mass_phantoms(
     validation_fraction: float = 0.1,
     workers: int | None = None,
 ) -> Dataset:
-    """Write a dataset of mass phantoms; it depends on count and seed alone.
+    """Write a dataset of mass phantoms, contrast normalised; it depends on count and seed alone.
 
     Every pair of shape and margin comes equally often (once more or less where `count` is no multiple of 20), in an
     order drawn by lot. What a killed call left is continued, and a finished dataset is only opened.
@@ -363,7 +363,7 @@ def phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
     ]
 
 
-def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int]:
+def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int | float]:
     """Draw one mass as a dataset item."""
     image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
-    return mass_item(image, lesion, subject=task.subject, shape=task.shape, margin=task.margin)
+    return mass_item(image, lesion, subject=task.subject, shape=task.shape, margin=task.margin, contrast="normalised")

@@ -7,8 +7,10 @@ Where a lesion is, is its `Source`'s business: a box on any film (`--rois`, here
    One that would leave the film is moved inside; what is longer than the film is filled with its mirror image.
 2. It is resized to 64×64 (area average; linear where it must grow), and stays as it hangs on the film: mirrored
    masses are an augmentation of training, not of the data.
-3. Its outline, where the source has one, goes the same way; a box has none.
-4. Its labels are the words of the radiologist, as `read_label` reads them.
+3. Its contrast is stretched to use the whole range, and what 0 and 1 were is kept, so that it can be undone: masses
+   differ far more in contrast than in kind, and what is faint weighs nothing in a mean of absolute differences.
+4. Its outline, where the source has one, goes the same way; a box has none.
+5. Its labels are the words of the radiologist, as `read_label` reads them.
 """
 
 import csv
@@ -33,6 +35,8 @@ from preprocessing.shards import DataError, Dataset, DatasetWriter, array_name
 SIZE = 64  # pixels of a side
 CONTEXT = 1.5  # window over the lesion's longest side (ours; [B] does not say)
 LABEL_POLICIES = ("single", "first")
+CONTRASTS = ("normalised", "original")
+CLIPPED = 0.4  # percent of a window's pixels that may become 0, and that may become 1: bright specks, dark specks
 REJECTED_FILE = "rejected.csv"
 TABLE_FILE = "lesions.csv"
 ROI_COLUMNS = ("image", "x", "y", "width", "height", "shape", "margin", "subject")
@@ -140,6 +144,34 @@ def _span(centre: float, side: int, length: int) -> tuple[int, int]:
     begin = round(centre - side / 2)
     begin = min(max(begin, 0), length - side) if side <= length else (length - side) // 2
     return begin, begin + side
+
+
+# --------------------------------------------------------------------------------------- contrast
+
+
+def normalise_contrast(window: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Stretch a window that is not constant to the whole of [0, 1], but for a few specks.
+
+    Returns (stored, low, high): stored = clip((window − low) / (high − low), 0, 1), float32 of the window's shape;
+    low and high are the percentiles `CLIPPED` and 100 − `CLIPPED`, rounded to float32 as they will be kept.
+    """
+    low, high = (float(np.float32(value)) for value in np.percentile(window, (CLIPPED, 100 - CLIPPED)))
+    if low >= high:  # all but a few pixels are the same
+        low, high = float(window.min()), float(window.max())
+    return np.clip((window - np.float32(low)) / np.float32(high - low), 0, 1), low, high
+
+
+def undo_contrast(stored: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
+    """Brightness on the film of stored images, float32 of their shape; specks that were clipped stay so.
+
+    stored: float (..., 64, 64) or (n, 64, 64, 1) in [0, 1].
+    low, high: the fields of the same names: a number, or (n,) for n images.
+    """
+    low, high = (
+        np.reshape(np.asarray(value, np.float32), np.shape(value) + (1,) * (np.ndim(stored) - np.ndim(value)))
+        for value in (low, high)
+    )
+    return low + (high - low) * np.asarray(stored, np.float32)
 
 
 # ---------------------------------------------------------------------------------------- lesions
@@ -255,6 +287,7 @@ class LesionTask:
     label_policy: str
     keep_unlabelled: bool
     context: float
+    contrast: str
 
 
 @dataclass(frozen=True)
@@ -276,6 +309,7 @@ def convert_masses(
     label_policy: str = "single",
     keep_unlabelled: bool = False,
     context: float = CONTEXT,
+    contrast: str = "normalised",
     validation_fraction: float = 0.1,
     key: str | os.PathLike | None = None,
     workers: int | None = None,
@@ -292,6 +326,7 @@ def convert_masses(
     label_policy: "single" or "first", see `read_label`.
     keep_unlabelled: whether to keep lesions without shape or margin, as unknown (−1).
     context: side of the window over the lesion's longest side.
+    contrast: "normalised" (see `normalise_contrast`) or "original", as on the film.
     validation_fraction: share of the patients, in [0, 1).
     key: file with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
     workers, scheduler, shard_size: as for `convert_mammograms`.
@@ -308,6 +343,7 @@ def convert_masses(
         "label_policy": label_policy,
         "keep_unlabelled": keep_unlabelled,
         "context": context,
+        "contrast": contrast,
         "validation_fraction": validation_fraction,
     }
     writer = DatasetWriter(
@@ -322,7 +358,7 @@ def convert_masses(
     )
     already_done = writer.complete
     if not already_done:
-        tasks = [LesionTask(lesion, secret, label_policy, keep_unlabelled, context) for lesion in lesions]
+        tasks = [LesionTask(lesion, secret, label_policy, keep_unlabelled, context, contrast) for lesion in lesions]
         fill(writer, tasks, prepare_lesion, title="Masses", workers=workers, scheduler=scheduler)
     dataset = writer.finish(validation_fraction, summarise)
     rejected = dict(writer.rejected())
@@ -354,7 +390,8 @@ def prepare_lesion(task: LesionTask) -> dict[str, np.ndarray | str | int] | str:
         return f"film cannot be read: {error.strerror or type(error).__name__}"
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"film cannot be decoded: {type(error).__name__}"
-    return mass_item(window, region, subject=keyed_hash(task.key, lesion.subject or found.film.patient), **labels)
+    subject = keyed_hash(task.key, lesion.subject or found.film.patient)
+    return mass_item(window, region, subject=subject, contrast=task.contrast, **labels)
 
 
 def _cut_region(found: Located, context: float) -> np.ndarray | None:
@@ -364,19 +401,29 @@ def _cut_region(found: Located, context: float) -> np.ndarray | None:
 
 
 def mass_item(
-    window: np.ndarray, region: np.ndarray | None = None, *, subject: str, shape: int = -1, margin: int = -1
-) -> dict[str, np.ndarray | str | int]:
+    window: np.ndarray,
+    region: np.ndarray | None = None,
+    *,
+    subject: str,
+    shape: int = -1,
+    margin: int = -1,
+    contrast: str = "original",
+) -> dict[str, np.ndarray | str | int | float]:
     """One item for `DatasetWriter`.
 
-    window: float (64, 64) in [0, 1].
+    window: float (64, 64) in [0, 1]; not constant where its contrast is to be normalised.
     region: bool (64, 64), the lesion in the window. Defaults to None, unknown, stored as all 0.
     subject: str. Keyed hash of the patient, at most 16 characters.
     shape, margin: int. Indices into `CLASSES`. Defaults to −1, unknown.
+    contrast: str. "normalised" (see `normalise_contrast`), or "original": stored as it is, low 0 and high 1.
     """
+    low, high = 0.0, 1.0
+    if contrast == "normalised":
+        window, low, high = normalise_contrast(window)
     image = np.round(np.clip(window, 0, 1) * 65535).astype(np.uint16)
     lesion = np.zeros_like(window, np.uint8) if region is None else region.astype(np.uint8)
     pixels = {array_name("image", (SIZE, SIZE)): image, array_name("lesion", (SIZE, SIZE)): lesion}
-    return {**pixels, "subject": subject, "shape": shape, "margin": margin}
+    return {**pixels, "subject": subject, "shape": shape, "margin": margin, "low": low, "high": high}
 
 
 def _label(task: LesionTask, field: str) -> int:

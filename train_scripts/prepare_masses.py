@@ -52,6 +52,12 @@ SOME_REJECTED = 3  # exit status
     help="Side of the square that is cut out, over the longest side of the lesion.",
 )
 @click.option(
+    "--contrast",
+    type=click.Choice(["normalised", "original"]),
+    default="normalised",
+    help="Stretch each mass to the whole range, and keep what it was, or leave it as on the film.",
+)
+@click.option(
     "--validation-fraction",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.1,

@@ -128,7 +128,7 @@ def write_files(folder: Path, pixels, layout=WRITTEN, leave=()) -> Path:
 
 
 def converted(table: Path, images: Path, tmp_path: Path):
-    done = convert_masses(read_cbis([table], images), tmp_path / "out", workers=1)
+    done = convert_masses(read_cbis([table], images), tmp_path / "out", contrast="original", workers=1)
     return done, done.dataset.read((64, 64), np.arange(done.dataset.count))[0] / 65535
 
 

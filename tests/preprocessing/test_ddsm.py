@@ -237,7 +237,7 @@ def crop(view: str, box: Box, digitizer: str = "HOWTEK", site: str = "A") -> np.
 
 
 def test_whole_cases_give_the_right_crops_and_labels(cases, tmp_path):
-    done = convert_masses(read_ddsm(cases), tmp_path / "out", workers=1)
+    done = convert_masses(read_ddsm(cases), tmp_path / "out", contrast="original", workers=1)
     assert done.rejected == [] and done.dataset.count == 3
     stored, lesions = done.dataset.read((64, 64), [0, 1, 2])
     left, right = Box(30, 40, 21, 21), Box(70, 90, 20, 20)
@@ -273,7 +273,7 @@ def replace_overlay(cases: Path, text: str) -> None:
 
 def test_outline_that_leaves_the_film_is_used_with_a_note(cases, tmp_path):
     replace_overlay(cases, abnormality(1, square_chain(90, 40, 21)))
-    done = convert_masses(read_ddsm(cases), tmp_path / "out", workers=1)
+    done = convert_masses(read_ddsm(cases), tmp_path / "out", contrast="original", workers=1)
     assert done.dataset.count == 3
     ((place, note),) = done.notes
     assert place.endswith("LEFT_CC.OVERLAY abnormality 1")

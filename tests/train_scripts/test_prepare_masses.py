@@ -73,6 +73,12 @@ def test_first_policy_takes_several_words(rois, tmp_path):
     assert open_dataset(tmp_path / "yes").field("shape").tolist() == [1]
 
 
+@pytest.mark.parametrize(("asked", "low"), [([], False), (["--contrast", "original"], True)])
+def test_contrast_is_normalised_unless_the_original_is_asked_for(rois, tmp_path, asked, low):
+    run("--rois", rois, "--images", tmp_path, "--output", tmp_path / "out", *asked)
+    assert (open_dataset(tmp_path / "out").field("low") == 0).all() == low
+
+
 def test_nothing_usable_is_an_error(rois, tmp_path):
     rois.write_text(f"{COLUMNS}\ngone.png,0,0,40,40,OVAL,OBSCURED,p1\n")
     done = run("--rois", rois, "--images", tmp_path, "--output", tmp_path / "out")
