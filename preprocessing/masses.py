@@ -14,9 +14,6 @@ Where a lesion is, is its `Source`'s business: a box on any film (`--rois`, here
 """
 
 import csv
-import hashlib
-import hmac
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +26,7 @@ import numpy as np
 
 from preprocessing.films import Film, UnusableFilm, read_film, refuse_constant
 from preprocessing.parallel import fill
-from preprocessing.private import keyed_hash, make_writable, outside, read_key, write_csv, write_private
+from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
 from preprocessing.shards import DataError, Dataset, DatasetWriter, array_name
 
 SIZE = 64  # pixels of a side
@@ -37,8 +34,6 @@ CONTEXT = 1.5  # window over the lesion's longest side (ours; [B] does not say)
 LABEL_POLICIES = ("single", "first")
 CONTRASTS = ("normalised", "original")
 CLIPPED = 0.4  # percent of a window's pixels that may become 0, and that may become 1: bright specks, dark specks
-REJECTED_FILE = "rejected.csv"
-TABLE_FILE = "lesions.csv"
 ROI_COLUMNS = ("image", "x", "y", "width", "height", "shape", "margin", "subject")
 
 # In the order of design §7. DDSM and CBIS-DDSM use these words, and for shapes some that are no shape of a mass.
@@ -336,9 +331,7 @@ def convert_masses(
     if not lesions:
         raise DataError("there is no mass to convert")
     output = Path(output).resolve()
-    make_writable(output)
-    key_file = outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
-    secret = read_key(key_file, output)
+    key_file, secret = open_output(output, key)
     settings = {
         "label_policy": label_policy,
         "keep_unlabelled": keep_unlabelled,
@@ -351,7 +344,7 @@ def convert_masses(
         "mass",
         count=len(lesions),
         made={"by": "prepare_masses", **settings},
-        work=_fingerprint(secret, lesions),
+        work=keyed_fingerprint(secret, [_known(lesion) for lesion in lesions]),
         levels=[(SIZE, SIZE)],
         classes=CLASSES,
         shard_size=shard_size,
@@ -363,7 +356,7 @@ def convert_masses(
     dataset = writer.finish(validation_fraction, summarise)
     rejected = dict(writer.rejected())
     if not already_done:
-        _write_lists(output, key_file.parent, lesions, rejected)
+        write_lists(output, key_file, "lesion", "place", [lesion.place for lesion in lesions], rejected)
     reasons = [(lesions[number].place, reason) for number, reason in sorted(rejected.items())]
     used = [lesion for number, lesion in enumerate(lesions) if number not in rejected]
     notes = [(lesion.place, lesion.note) for lesion in used if lesion.note]
@@ -433,32 +426,11 @@ def _label(task: LesionTask, field: str) -> int:
     return -1 if index is None else index
 
 
-def _fingerprint(key: bytes, lesions: Sequence[Lesion]) -> str:
-    """What a rerun compares: what is known of every lesion and the sizes of its files, hashed with the key."""
-    work = [
-        [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, _sizes(lesion)]
-        for lesion in lesions
-    ]
-    return hmac.new(key, json.dumps(work).encode(), hashlib.sha256).hexdigest()
-
-
-def _sizes(lesion: Lesion) -> list[int]:
+def _known(lesion: Lesion) -> list:
+    """What a rerun compares of a lesion: all that is known before its film is read, and the sizes of its files."""
     files = lesion.source.files() if lesion.source else ()
-    return [path.stat().st_size if path.is_file() else -1 for path in files]
-
-
-def _write_lists(output: Path, beside_key: Path, lesions: Sequence[Lesion], rejected: Mapping[int, str]) -> None:
-    """`rejected.csv` by lesion number, in the dataset; which lesion is which, privately, by the key."""
-    used = [number for number in range(len(lesions)) if number not in rejected]
-    item = {number: place for place, number in enumerate(used)}
-    rows = [("lesion", "item", "place"), *((n, item.get(n, ""), lesion.place) for n, lesion in enumerate(lesions))]
-    try:
-        write_csv(output / REJECTED_FILE, [("lesion", "reason"), *sorted(rejected.items())])
-        private = beside_key / f"{output.name}.{TABLE_FILE}"
-        write_private(private, "")
-        write_csv(private, rows)
-    except OSError as error:
-        raise DataError(f"{output}: its lists of lesions cannot be written ({error.strerror})") from error
+    sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
+    return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, sizes]
 
 
 # ---------------------------------------------------------------------------------------- summary

@@ -106,6 +106,7 @@ def write_cbis(path: Path) -> Path:
         (["--cbis-csv", "{cbis}", "--images", "{folder}"], 1, "has no column mass margins"),
         (["--rois", "{cbis}", "--images", "{folder}"], 1, "has no column image"),
         (["--rois", "{rois}", "--images", "{folder}", "--context", "0.5"], 2, "--context"),
+        (["--rois", "{rois}", "--images", "{folder}", "--scheduler", "tcp://a:1"], 2, "--workers and --scheduler"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(rois, tmp_path, arguments, code, said):
