@@ -151,8 +151,9 @@ def irregular_outline(rng: np.random.Generator) -> np.ndarray:
     runs = np.stack([1 + (rng.random(points) < 0.25), rng.integers(1, 3, points)], axis=1).ravel()
     far_in = np.repeat(np.arange(len(runs)) % 2, runs)
     corners = len(far_in)
-    turns = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners
-    far = rng.uniform(0.8, 1.15, corners) * np.where(far_in, rng.uniform(0.5, 0.7, corners), 1)
+    widths = np.cumsum(rng.uniform(0.5, 1.5, corners))
+    turns = 2 * np.pi * widths / widths[-1]
+    far = rng.uniform(0.7, 1.15, corners) * np.where(far_in, rng.uniform(0.5, 0.7, corners), 1)
     radius = np.interp(ANGLES, turns, far, period=2 * np.pi)
     return gaussian_filter1d(radius, 2, mode="wrap") * ellipse(rng.uniform(1, 1.4))
 
