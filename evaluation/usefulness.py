@@ -16,6 +16,7 @@ from scipy import stats
 
 from evaluation.intervals import Estimate, bootstrap_mean
 from evaluation.mass_classifier import HEADS, MassClassifier, Masses, hold_back, train_classifier
+from evaluation.roc import area_under_roc
 from evaluation.samples import EvaluationError
 
 # Real masses to learn from, how many to make, a seed → synthetic masses with labels.
@@ -38,16 +39,6 @@ class Score:
     accuracy: Estimate
     chance: float
     auc: float
-
-
-def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive scores higher than a negative, ties half (Mann and Whitney); NaN without either."""
-    positive = np.asarray(positive, bool)
-    count = positive.sum(), (~positive).sum()
-    if not all(count):
-        return float("nan")
-    ranks = stats.rankdata(scores)
-    return float((ranks[positive].sum() - count[0] * (count[0] + 1) / 2) / (count[0] * count[1]))
 
 
 def score(probabilities: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int = 0) -> list[Score]:

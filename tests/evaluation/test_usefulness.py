@@ -7,6 +7,7 @@ from drawn import masses
 
 from evaluation import usefulness
 from evaluation.mass_classifier import Masses
+from evaluation.roc import area_under_roc
 from evaluation.samples import EvaluationError
 from evaluation.usefulness import (
     ALL,
@@ -14,7 +15,6 @@ from evaluation.usefulness import (
     REAL,
     SYNTHETIC,
     Trial,
-    area_under_roc,
     gain,
     label_fidelity,
     nested_subset,
