@@ -91,7 +91,15 @@ def audit(training: Samples, held_out: Samples, generated: Samples) -> Audit:
             f"the audit needs at least {LEAST_HELD_OUT} held-out real images as its control, there are {len(held_out)}"
         )
     index = TrainingIndex(training)
-    control = index.matches(held_out)
+    return audit_with(index, index.matches(held_out), generated)
+
+
+def audit_with(index: "TrainingIndex", control: list[Match], generated: Samples) -> Audit:
+    """The audit of one of several sets of generated images; training and held-out images are compared only once.
+
+    control: the matches of the held-out images. Raises EvaluationError for generated images of another size.
+    """
+    same_size(index.training, generated)
     return Audit(index.matches(generated), control, copy_threshold([m.score for m in control], len(generated)))
 
 

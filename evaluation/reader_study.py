@@ -403,6 +403,7 @@ def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
     for by_method in analysis.by_reader.values():
         means.plot(names, [by_method[name] for name in names], "o", color="0.25", markersize=4)
     means.set_ylim(1, 5)
+    means.tick_params(axis="x", rotation=15)
     means.set_title("mean score (dots: readers)", fontsize=10)
     left = np.zeros(len(names))
     for score in SCORES:
