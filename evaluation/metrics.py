@@ -7,6 +7,8 @@ import numpy as np
 from preprocessing.breast import breast_mask
 from preprocessing.films import UnusableFilm
 
+HISTOGRAM_BINS = 64
+
 
 def intersection_over_union(a: np.ndarray, b: np.ndarray) -> float:
     """|a ∩ b| / |a ∪ b| of two boolean masks; 1 when both are empty."""
@@ -30,6 +32,23 @@ def mask_agreement(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) ->
             return 0.0
 
     return np.array([agreement(image, mask) for image, mask in zip(images, masks, strict=True)])
+
+
+def leakage(image: np.ndarray, mask: np.ndarray) -> float:
+    """Share of an image's brightness that lies outside its mask: 0 when all is inside; NaN for a black image."""
+    total = float(image.sum(dtype=np.float64))
+    return float(image[~mask.astype(bool)].sum(dtype=np.float64)) / total if total > 0 else float("nan")
+
+
+def histogram(image: np.ndarray, mask: np.ndarray, bins: int = HISTOGRAM_BINS) -> np.ndarray:
+    """Shares of the pixels inside a mask in equal bins of [0, 1]: float (bins,), sum 1 (0 for an empty mask)."""
+    counts = np.histogram(image[mask.astype(bool)], bins, (0, 1))[0]
+    return counts / max(counts.sum(), 1)
+
+
+def histogram_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """1-Wasserstein distance of two histograms over [0, 1]: how far, on average, brightness has to be moved."""
+    return float(np.abs(np.cumsum(first) - np.cumsum(second)).sum() / len(first))
 
 
 def difference_inside(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:

@@ -1,0 +1,108 @@
+"""What an image is described by, before sets of images are compared: numbers of radiology, or a network's features."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage.feature import graycomatrix, graycoprops
+
+from evaluation.samples import EvaluationError
+
+# (images float32 (n, height, width) in [0, 1], masks bool) to features float (n, d)
+Extractor = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+GREYS = 32  # of the co-occurrence matrix
+DISTANCES = (1, 3)  # pixels
+PROPERTIES = ("contrast", "homogeneity", "energy", "correlation")
+WAVELET_LEVELS = 4
+PERCENTILES = (5, 25, 50, 75, 95)
+
+
+def radiomic(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Describe images by 31 numbers that need no network and no download.
+
+    Inside the mask: percentiles, mean, deviation, skewness and kurtosis of the intensity; contrast, homogeneity, energy
+    and correlation of the grey-level co-occurrence matrix at 1 and 3 pixels (Haralick 1973); mean and deviation of the
+    gradient; log energy of the Haar wavelet's horizontal, vertical and diagonal details at four levels.
+
+    Returns:
+        float64 (n, 31), each image by itself: independent of the batch.
+    """
+    return np.array([_radiomic(image, mask) for image, mask in zip(images, masks, strict=True)])
+
+
+def _radiomic(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    mask = mask if mask.any() else np.ones_like(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    image, mask = np.asarray(image, np.float32)[box], mask[box]
+    return np.concatenate([_intensity(image[mask]), _co_occurrence(image, mask), _gradient(image, mask), _haar(image)])
+
+
+def _intensity(values: np.ndarray) -> np.ndarray:
+    mean, spread = values.mean(), max(float(values.std()), 1e-6)
+    normal = (values - mean) / spread
+    moments = [mean, spread, (normal**3).mean(), (normal**4).mean()]
+    return np.array([*np.percentile(values, PERCENTILES), *moments], np.float64)
+
+
+def _co_occurrence(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Means over four directions. Grey 0 is kept for what lies outside, and its pairs are struck out."""
+    greys = np.where(mask, 1 + np.minimum(image * GREYS, GREYS - 1), 0).astype(np.uint8)
+    angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
+    counts = graycomatrix(greys, list(DISTANCES), angles, levels=GREYS + 1, symmetric=True)[1:, 1:]
+    shares = counts / np.maximum(counts.sum(axis=(0, 1)), 1)
+    return np.concatenate([graycoprops(shares, name).mean(axis=1) for name in PROPERTIES])
+
+
+def _gradient(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    length = np.hypot(cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)) / 8
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # without the step at the mask's edge
+    values = length[inner] if inner.any() else length[mask]
+    return np.array([values.mean(), values.std()], np.float64)
+
+
+def _haar(image: np.ndarray) -> np.ndarray:
+    energies = []
+    for _ in range(WAVELET_LEVELS):
+        height, width = (max(2, length // 2 * 2) for length in image.shape)
+        image = np.pad(image, ((0, max(0, 2 - image.shape[0])), (0, max(0, 2 - image.shape[1]))), "edge")
+        image = image[:height, :width]
+        a, b, c, d = image[::2, ::2], image[::2, 1::2], image[1::2, ::2], image[1::2, 1::2]
+        details = (a - b + c - d) / 2, (a + b - c - d) / 2, (a - b - c + d) / 2
+        energies += [np.log10((detail**2).mean() + 1e-10) for detail in details]
+        image = (a + b + c + d) / 4
+    return np.array(energies, np.float64)
+
+
+def keras_extractor(model_file: str | os.PathLike) -> Extractor:
+    """Features of a network that the user brings: any `.keras` model of one image input.
+
+    Images are resized to the model's input (bilinear), given as many channels as it takes, and passed in [0, 1]; what
+    the model was trained on must be scaled inside it (a `Rescaling` layer). The output is flattened.
+
+    Raises:
+        EvaluationError: no such file, not a Keras model, or not one image input.
+    """
+    path = Path(model_file)
+    if not path.is_file():
+        raise EvaluationError(f"--extractor {path}: no such file; give a .keras model that takes images")
+    import keras  # only who brings a network needs it
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(f"--extractor {path}: is not a Keras model; give a .keras file") from error
+    shape = model.inputs[0].shape
+    if len(model.inputs) != 1 or len(shape) != 4:
+        raise EvaluationError(f"--extractor {path}: must take one image (n, height, width, channels), takes {shape}")
+
+    def extract(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        size = shape[2] or images.shape[2], shape[1] or images.shape[1]
+        resized = np.array([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images], np.float32)
+        features = model.predict(np.repeat(resized[..., None], shape[3] or 1, axis=3), verbose=0)
+        return np.asarray(features, np.float64).reshape(len(images), -1)
+
+    return extract

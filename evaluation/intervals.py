@@ -1,0 +1,118 @@
+"""How sure a number is: bootstrap intervals, and what two halves of the real images score against each other.
+
+A distance between two sets (SWD, FID, precision …) depends on how many images it sees, and images drawn twice, as the
+plain bootstrap draws them, look like a collapsed generator to it. So
+
+- real images are parted into two halves; fakes are compared with either half, and the halves with each other
+  (the floor), all with the same number of images;
+- the spread comes from random half-samples: half of each set, drawn without replacement. For a mean, the variance of
+  half-samples is that of the whole set's mean (Efron 1982, *The Jackknife, the Bootstrap and Other Resampling
+  Plans*, ch. 8), and no image is seen twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.samples import EvaluationError
+
+CONFIDENCE = 0.95
+_NORMAL = 1.96  # its quantile
+REPLICATES = 40
+
+# A statistic of two sets of images, given as indices: the first is real (or a half of it), the second is judged.
+TwoSets = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval and how many images it was computed from; NaN where there was none."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A distance of generated from real images beside the same distance between two halves of the real ones."""
+
+    generated: Estimate
+    floor: Estimate
+
+
+def bootstrap_mean(values: np.ndarray, rng: np.random.Generator, replicates: int = 2000) -> Estimate:
+    """Mean of independent values with its percentile bootstrap interval; NaN values do not count.
+
+    Raises EvaluationError with fewer than two values.
+    """
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        raise EvaluationError(f"an interval needs at least 2 images that can be measured, there are {len(values)}")
+    means = np.array([rng.choice(values, len(values)).mean() for _ in range(replicates)])
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Estimate(float(values.mean()), float(low), float(high), len(values))
+
+
+def halves(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two disjoint random halves of 0 … count − 1, of equal size."""
+    order = rng.permutation(count)
+    return np.sort(order[: count // 2]), np.sort(order[count // 2 : count // 2 * 2])
+
+
+def compare_sets(
+    statistic: TwoSets,
+    real: np.ndarray,
+    fake: np.ndarray,
+    *,
+    seed: int = 0,
+    needs: int = 4,
+    at_most: int = 5000,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    name: str = "this metric",
+    replicates: int = REPLICATES,
+) -> Comparison:
+    """A two-set statistic between real and fake, its floor between two halves of real, and both intervals.
+
+    Args:
+        statistic: function of two index arrays.
+        real, fake: indices of the images; those of fake may continue those of real, if that suits the statistic.
+        needs: fewest images that the statistic can do with.
+        at_most: images of each set that are used; more cost time and hardly sharpen the result.
+        bounds: values that the statistic can have; the intervals end there.
+
+    Raises:
+        EvaluationError: fewer than 2·`needs` real or `needs` fake images; it says how many are needed.
+    """
+    if len(real) < 2 * needs or len(fake) < needs:
+        raise EvaluationError(
+            f"{name} needs at least {2 * needs} real images (two halves) and {needs} generated ones; "
+            f"there are {len(real)} and {len(fake)}"
+        )
+    rng = np.random.default_rng(seed)
+    size = min(len(real) // 2, len(fake), at_most)
+    # 1) three or four sets of one size: two halves of real, and fakes for each, other ones if there are enough
+    first, second = (np.sort(rng.permutation(real[half])[:size]) for half in halves(len(real), rng))
+    order = rng.permutation(fake)
+    fakes = np.sort(order[:size]), np.sort(order[size : 2 * size] if len(fake) >= 2 * size else order[:size])
+
+    def both(a: np.ndarray, b: np.ndarray, f: np.ndarray, g: np.ndarray) -> tuple[float, float]:
+        return (statistic(a, f) + statistic(b, g)) / 2, statistic(a, b)
+
+    # 2) half-samples of each; the fakes of both halves are drawn alike where they are the same images
+    values = both(first, second, *fakes)
+    same = fakes[0] is fakes[1] or np.array_equal(*fakes)
+    drawn = []
+    for _ in range(replicates):
+        a, b, f, g = (np.sort(rng.permutation(one)[: size // 2]) for one in (first, second, *fakes))
+        drawn.append(both(a, b, f, f if same else g))
+    spread = _NORMAL * np.std(drawn, axis=0, ddof=1)
+    ends = [np.clip([value - reach, value + reach], *bounds) for value, reach in zip(values, spread)]
+    return Comparison(*(Estimate(float(v), float(low), float(high), size) for v, (low, high) in zip(values, ends)))

@@ -1,0 +1,317 @@
+"""What an evaluation says, as a table, as `report.json`, and as `report.html`, which opens without a network."""
+
+import base64
+import html
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from evaluation.battery import Evaluation, Row
+from evaluation.intervals import Estimate
+from evaluation.metrics import HISTOGRAM_BINS
+from evaluation.privacy import Audit, aligned, kind_of_copy
+from evaluation.samples import EvaluationError, Samples
+from evaluation.texture import PATCH
+
+GRID = 24  # images shown of a set
+WORST = 8  # pairs shown of an audit
+THUMBNAIL = 192  # pixels, height of a shown image
+
+
+@dataclass(frozen=True)
+class Report:
+    """The evaluation of one method, and its audit where there is one (else why not)."""
+
+    evaluation: Evaluation
+    audit: Audit | None = None
+    training: Samples | None = None  # what the audit's matches point into
+    no_audit: str = ""
+
+
+# ------------------------------------------------------------------------------------------- text
+
+
+def table(reports: Mapping[str, Report]) -> str:
+    """A line a metric: real beside every method, with 95 % intervals, and who is nearest to what is wanted.
+
+    "Real" is the value of the real images; for a distance, that of one half of them from the other. An asterisk stands
+    where the interval of a method and that of real do not overlap.
+    """
+    names = list(reports)
+    rows = [(row, [_row(report, row.name) for report in reports.values()]) for row in _first(reports).rows]
+    cells = [["metric", "wanted", "real, or half of it to the other", *names, *(["best"] if len(names) > 1 else [])]]
+    for row, of_methods in rows:
+        line = [row.title, row.good, _cell(row.real), *(_method_cell(one) for one in of_methods)]
+        cells.append([*line, best(dict(zip(names, of_methods)))] if len(names) > 1 else line)
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
+    lines += ["", *(f"{name}: {problem}" for name, problem in _problems(reports))]
+    lines += [f"{name}: {_audit_line(report)}" for name, report in reports.items()]
+    return "\n".join(lines)
+
+
+def best(rows: Mapping[str, Row]) -> str:
+    """Name of the method nearest to what is wanted, if its interval is apart from all others'; else "undecided"."""
+    measured = {name: row for name, row in rows.items() if row.generated is not None}
+    if len(measured) < 2:
+        return ""
+
+    def cost(row: Row) -> float:
+        value = row.generated.value
+        return {"low": value, "high": -value}.get(row.good, abs(value - row.real.value))
+
+    first, *others = sorted(measured, key=lambda name: cost(measured[name]))
+    a = measured[first].generated
+    apart = all(a.high < (b := measured[name].generated).low or a.low > b.high for name in others)
+    return first if apart else "undecided"
+
+
+def _cell(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else str(estimate)
+
+
+def _method_cell(row: Row) -> str:
+    return _cell(row.generated) + (" *" if row.verdict == "differs" else "")
+
+
+def _row(report: Report, name: str) -> Row:
+    return report.evaluation.row(name) if name in {r.name for r in report.evaluation.rows} else Row(name, name, "")
+
+
+def _first(reports: Mapping[str, Report]) -> Evaluation:
+    """The evaluation with the most rows: a metric without enough images has one, where others have one a level."""
+    return max((report.evaluation for report in reports.values()), key=lambda evaluation: len(evaluation.rows))
+
+
+def _problems(reports: Mapping[str, Report]) -> list[tuple[str, str]]:
+    return [(name, row.problem) for name, report in reports.items() for row in report.evaluation.rows if row.problem]
+
+
+def _audit_line(report: Report) -> str:
+    if report.audit is None:
+        return f"no audit of memorisation ({report.no_audit or 'not asked for'})"
+    audit = report.audit
+    control = max(match.score for match in audit.held_out)
+    return (
+        f"{len(audit.suspicious)} of {len(audit.generated)} images suspiciously near a training image (score above "
+        f"{audit.threshold:.3f}; nearest {max(m.score for m in audit.generated):.3f}, held-out real {control:.3f})"
+    )
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+def write(reports: Mapping[str, Report], folder: str | os.PathLike, made: Mapping | None = None) -> None:
+    """Write `report.json`, `report.html` and `table.txt`.
+
+    Args:
+        made: what else `report.json` shall say of how it came about.
+
+    Raises:
+        EvaluationError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({**(made or {}), **as_json(reports)}, indent=1, allow_nan=False)
+        (folder / "report.json").write_text(content + "\n", encoding="utf-8")
+        (folder / "table.txt").write_text(table(reports) + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(as_html(reports), encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"--output {folder}: cannot be written ({error.strerror})") from error
+
+
+def as_json(reports: Mapping[str, Report]) -> dict:
+    """Everything measured, as JSON can hold it; numbers that are not finite become null."""
+    return {
+        "real": {"images": len(_first(reports).real), "size": list(_first(reports).real.size)},
+        "methods": {name: _method_json(report) for name, report in reports.items()},
+    }
+
+
+def _method_json(report: Report) -> dict:
+    evaluation = report.evaluation
+    thousands = (len(evaluation.real) + len(evaluation.fake)) / 1000
+    rows = [{**asdict(row), "verdict": row.verdict} for row in evaluation.rows]
+    return _finite(
+        {
+            "images": len(evaluation.fake),
+            "extractor": evaluation.extractor,
+            "metrics": rows,
+            "seconds per 1000 images": {name: s / thousands for name, s in evaluation.seconds.items()},
+            "memorisation": _audit_json(report),
+        }
+    )
+
+
+def _audit_json(report: Report) -> dict | None:
+    audit = report.audit
+    if audit is None:
+        return None
+    pairs = [{"generated": n, **asdict(audit.generated[n])} for n in audit.worst[: max(WORST, len(audit.suspicious))]]
+    held_out = [match.score for match in audit.held_out]
+    return {"threshold": audit.threshold, "suspicious": audit.suspicious, "nearest": pairs, "held_out": held_out}
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value
+
+
+# -------------------------------------------------------------------------------------------- page
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 75rem; padding: 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+td small { color: #777; white-space: nowrap; display: block; }
+.differs { color: #b3261e; } .note { color: #666; }
+img { max-width: 100%; height: auto; display: block; background: #000; } figure { margin: .6rem 0 1.2rem; }
+figure.plot img { background: none; } figcaption { color: #555; }
+"""
+
+
+def as_html(reports: Mapping[str, Report]) -> str:
+    """One page with all pictures in it: table, grids, histograms, spectra, nearest pairs."""
+    first = _first(reports)
+    height, width = first.real.size
+    counts = ", ".join(f"{len(report.evaluation.fake)} of {html.escape(name)}" for name, report in reports.items())
+    parts = [
+        "<h1>Generated images beside real ones</h1>",
+        f'<p class="note">{len(first.real)} real images, {counts}; {height}×{width} pixels; features: '
+        f"{html.escape(first.extractor)}</p>",
+        _html_table(reports),
+        "<h2>Images</h2>",
+        _figure(_grid(first.real), "real"),
+        *(_figure(_grid(report.evaluation.fake), name) for name, report in reports.items()),
+        _plots(reports),
+        "<h2>Nearest training images</h2>",
+        *(_pairs(name, report) for name, report in reports.items()),
+    ]
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f"<title>Evaluation</title><style>{STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _html_table(reports: Mapping[str, Report]) -> str:
+    names = list(reports)
+    many = len(names) > 1
+    heads = ["metric", "wanted", "real", *names, *(["best"] if many else [])]
+    lines = ["<tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"]
+    for row in _first(reports).rows:
+        of_methods = [_row(report, row.name) for report in reports.values()]
+        cells = [html.escape(row.title), row.good, _html_cell(row.real, row.halves)]
+        cells += [_html_method(one) for one in of_methods]
+        cells += [html.escape(best(dict(zip(names, of_methods))))] if many else []
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    note = (
+        "Small print: 95 % interval and number of images. “Real” is the value of the real images and, as ±, how much "
+        "two halves of them differ; for a distance it is the distance of one half from the other, which a perfect "
+        "generator would have too. Red: the intervals of method and real do not overlap. "
+        "A method is “best” only where its interval is apart from the others’."
+    )
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{note}</p>'
+
+
+def _html_cell(estimate: Estimate | None, halves: float | None = None) -> str:
+    if estimate is None:
+        return "–"
+    apart = f" ± {halves:.2g}" if halves is not None else ""
+    interval = f"[{estimate.low:.4g}, {estimate.high:.4g}], {estimate.count}"
+    return f"{estimate.value:.4g}{apart}<small>{interval}</small>"
+
+
+def _html_method(row: Row) -> str:
+    if row.problem:
+        return f'<span class="note">{html.escape(row.problem)}</span>'
+    return f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}</span>'
+
+
+def _grid(samples: Samples, columns: int = 12) -> np.ndarray:
+    """Random images side by side: uint8."""
+    chosen = np.sort(np.random.default_rng(0).permutation(len(samples))[:GRID])
+    pictures = [_thumbnail(image) for image in samples.read(chosen)[0]]
+    pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
+    return np.vstack([np.hstack(pictures[start : start + columns]) for start in range(0, len(pictures), columns)])
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    grey = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    if len(grey) > THUMBNAIL:
+        size = round(grey.shape[1] * THUMBNAIL / len(grey)), THUMBNAIL
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.pad(grey, 1)
+
+
+def _figure(picture: np.ndarray | bytes, caption: str, kind: str = "") -> str:
+    content = picture if isinstance(picture, bytes) else cv2.imencode(".png", picture)[1].tobytes()
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return f'<figure class="{kind}"><img src="{source}" alt=""><figcaption>{html.escape(caption)}</figcaption></figure>'
+
+
+def _plots(reports: Mapping[str, Report]) -> str:
+    """Histograms of brightness and spectra of texture, where they were measured."""
+    from matplotlib.figure import Figure  # not pyplot: no display, no global state
+
+    curves = {"real": _first(reports).described[0]}
+    curves |= {name: report.evaluation.described[1] for name, report in reports.items()}
+    wanted = [name for name in ("histogram", "spectrum") if all(name in c.rows for c in curves.values())]
+    if not wanted:
+        return ""
+    sheet = Figure(figsize=(5.5 * len(wanted), 3.8), layout="constrained")
+    for axis, name in zip(sheet.subplots(1, len(wanted), squeeze=False)[0], wanted):
+        for number, (method, described) in enumerate(curves.items()):
+            rows = described[name]
+            mean = rows[np.isfinite(rows).all(axis=1)].mean(axis=0)
+            style = {"color": "black" if number == 0 else f"C{number - 1}", "label": method}
+            if name == "histogram":
+                axis.plot((np.arange(HISTOGRAM_BINS) + 0.5) / HISTOGRAM_BINS, mean * HISTOGRAM_BINS, **style)
+            else:
+                axis.loglog(np.arange(1, PATCH // 2 + 1) / PATCH, mean, **style)
+                octaves = [PATCH, PATCH // 2, PATCH // 4, PATCH // 8, 4, 2]
+                axis.set_xticks([1 / n for n in octaves], [f"1/{n}" for n in octaves])
+                axis.xaxis.minorticks_off()
+        axis.legend(fontsize=8)
+        titles = {"histogram": ("brightness", "density"), "spectrum": ("cycles a pixel", "power")}
+        axis.set_xlabel(titles[name][0])
+        axis.set_ylabel(titles[name][1])
+    content = io.BytesIO()
+    sheet.savefig(content, format="png", dpi=110)
+    return "<h2>Brightness and texture</h2>" + _figure(
+        content.getvalue(), "inside the masks, mean of all images", "plot"
+    )
+
+
+def _pairs(name: str, report: Report) -> str:
+    """The generated images nearest to training images, each above its match, flipped and shifted as it fits."""
+    text = f"<p>{html.escape(name)}: {html.escape(_audit_line(report))}.</p>"
+    if report.audit is None or not report.audit.generated:
+        return text
+    above, below, notes = [], [], []
+    for number in report.audit.worst[:WORST]:
+        match = report.audit.generated[number]
+        image = report.evaluation.fake.read([number])[0][0]
+        kind, similarity = kind_of_copy(image, report.training, match)
+        above.append(_thumbnail(image))
+        below.append(_thumbnail(aligned(report.training, match)))
+        flagged = f", {kind} copy" if match.score > report.audit.threshold else ""
+        notes.append(f"image {number}: score {match.score:.3f}, MS-SSIM {similarity:.3f}{flagged}")
+    picture = np.vstack([np.hstack(above), np.hstack(below)])
+    return text + _figure(picture, "generated (above), training image (below); " + "; ".join(notes))

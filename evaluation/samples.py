@@ -1,0 +1,100 @@
+"""Sets of images, read a few at a time: an array in memory, or a dataset on disk."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from preprocessing.shards import Dataset, Level
+
+CHUNK = 32  # images in memory at once
+
+
+class EvaluationError(ValueError):
+    """Something cannot be measured; its text is one line that says why and what to do."""
+
+
+class Samples:
+    """A set of images, and their masks where they have some.
+
+    images: float (n, height, width) in [0, 1].
+    masks: bool (n, height, width), or None when the whole image counts.
+    name: str. What error texts call the set.
+
+    Raises EvaluationError for another shape, for numbers that are not finite (when they are read), and for images
+    outside [0, 1].
+    """
+
+    def __init__(self, images: np.ndarray, masks: np.ndarray | None = None, name: str = "images"):
+        images = np.asarray(images)
+        if images.ndim != 3:
+            raise EvaluationError(f"{name}: must be an array (n, height, width), received shape {images.shape}")
+        if masks is not None and np.shape(masks) != images.shape:
+            raise EvaluationError(f"{name}: masks of shape {np.shape(masks)} do not fit images of {images.shape}")
+        self.name, self.count, self.size = name, len(images), images.shape[1:]
+        self.has_masks = masks is not None
+        self._images, self._masks = images, masks
+
+    @classmethod
+    def of_dataset(
+        cls, dataset: Dataset, level: Level | None = None, split: str | None = None, name: str | None = None
+    ) -> "Samples":
+        """The images of a dataset (or of one split) at a level, by default its finest; they stay on disk."""
+        return _DatasetSamples(
+            dataset, level or dataset.levels[-1], dataset.indices(split), name or str(dataset.folder)
+        )
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(images float32 in [0, 1], masks bool) of some indices; without masks every pixel is inside."""
+        images, masks = self._read(np.asarray(indices, np.int64))
+        finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+        if not finite.all():
+            raise EvaluationError(f"{self.name}: image {indices[int(np.argmin(finite))]} holds NaN or infinity")
+        if images.size and not (images.min() >= 0 and images.max() <= 1):
+            raise EvaluationError(f"{self.name}: pixels must lie in [0, 1], found {images.min():g} to {images.max():g}")
+        return images, np.ones(images.shape, bool) if masks is None else masks
+
+    def chunks(self, indices: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(indices, images, masks) of all, or of some, `CHUNK` at a time."""
+        indices = np.arange(self.count) if indices is None else indices
+        for first in range(0, len(indices), CHUNK):
+            some = indices[first : first + CHUNK]
+            yield some, *self.read(some)
+
+    def subset(self, indices: np.ndarray, name: str | None = None) -> "Samples":
+        """Some of the images as a set of their own."""
+        return _Subset(self, np.asarray(indices, np.int64), name or self.name)
+
+    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        masks = None if self._masks is None else np.asarray(self._masks[indices]).astype(bool)
+        return np.asarray(self._images[indices], np.float32), masks
+
+
+class _DatasetSamples(Samples):
+    def __init__(self, dataset: Dataset, level: Level, indices: np.ndarray, name: str):
+        self.dataset, self.indices, self.size, self.name = dataset, indices, tuple(level), name
+        self.count, self.has_masks = len(indices), dataset.kind == "mammogram"
+
+    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        arrays = self.dataset.read(self.size, self.indices[indices])
+        return arrays[0].astype(np.float32) / 65535, arrays[1].astype(bool) if self.has_masks else None
+
+
+class _Subset(Samples):
+    def __init__(self, whole: Samples, indices: np.ndarray, name: str):
+        self.whole, self.indices, self.name = whole, indices, name
+        self.count, self.size, self.has_masks = len(indices), whole.size, whole.has_masks
+
+    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.whole._read(self.indices[indices])
+
+
+def same_size(real: Samples, fake: Samples) -> None:
+    """Raise EvaluationError, naming both, unless the two sets have images of one size."""
+    if real.size != fake.size:
+        sizes = ["x".join(map(str, samples.size)) for samples in (real, fake)]
+        raise EvaluationError(
+            f"{real.name} has images of {sizes[0]} and {fake.name} of {sizes[1]}; compare at a size that both have"
+        )

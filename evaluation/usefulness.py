@@ -1,0 +1,215 @@
+"""Are synthetic masses of use? Do they look like their labels, and does a classifier gain from them?
+
+- `label_fidelity`: a classifier that saw only real masses reads the labels of synthetic ones.
+- `study`: classifiers trained on few or many real masses, with and without synthetic ones that a generator trained on
+  the same real masses has made, all tested on real masses of other patients.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from evaluation.intervals import Estimate, bootstrap_mean
+from evaluation.mass_classifier import HEADS, MassClassifier, Masses, hold_back, train_classifier
+from evaluation.roc import area_under_roc
+from evaluation.samples import EvaluationError
+
+# Real masses to learn from, how many to make, a seed → synthetic masses with labels.
+Synthesise = Callable[[Masses, int, int], Masses]
+
+REAL, CLASSICAL, SYNTHETIC, ALL = "real only", "real + classical", "real + synthetic", "real + classical + synthetic"
+ARMS = (REAL, CLASSICAL, SYNTHETIC, ALL)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well one head's labels are predicted.
+
+    accuracy: share of masses with the right class, with its interval.
+    chance: share of the most frequent class: what a classifier without eyes reaches.
+    auc: one class against the others, averaged over the classes; 0.5 is chance. NaN when only one class occurs.
+    """
+
+    head: str
+    accuracy: Estimate
+    chance: float
+    auc: float
+
+
+def score(probabilities: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int = 0) -> list[Score]:
+    """Score predictions of both heads; masses with unknown labels do not count.
+
+    Raises EvaluationError when fewer than two masses have a label.
+    """
+    result = []
+    for head in HEADS:
+        known = labels[head] >= 0
+        truth, predicted = labels[head][known], probabilities[head][known]
+        if len(truth) < 2:
+            raise EvaluationError(f"scoring {head} needs at least 2 labelled masses, there are {len(truth)}")
+        right = (predicted.argmax(axis=1) == truth).astype(float)
+        areas = [area_under_roc(predicted[:, k], truth == k) for k in np.unique(truth)]
+        chance = float(np.bincount(truth).max() / len(truth))
+        accuracy = bootstrap_mean(right, np.random.default_rng(seed))
+        result.append(Score(head, accuracy, chance, float(np.mean(areas)) if len(areas) > 1 else float("nan")))
+    return result
+
+
+def label_fidelity(classifier: MassClassifier, synthetic: Masses) -> list[Score]:
+    """How often a classifier of real masses agrees with the labels of synthetic ones."""
+    return score(classifier.predict(synthetic.images), synthetic.labels)
+
+
+# -------------------------------------------------------------------------------------- the study
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One classifier: what it was trained on, and its scores on held-out real masses."""
+
+    arm: str
+    size: int
+    seed: int
+    head: str
+    accuracy: float
+    auc: float
+    chance: float
+
+
+def nested_subset(masses: Masses, size: int, seed: int) -> np.ndarray:
+    """Indices of about `size` masses of whole patients; of one seed, a smaller set lies in a larger.
+
+    Raises EvaluationError when there are not so many.
+    """
+    if size > len(masses):
+        raise EvaluationError(f"a training set of {size} real masses was asked for, there are {len(masses)}")
+    order = np.random.default_rng(seed).permutation(np.unique(masses.subjects))
+    place = {subject: number for number, subject in enumerate(order)}
+    places = np.array([place[subject] for subject in masses.subjects])
+    last = np.sort(places)[size - 1]
+    return np.flatnonzero(places <= last)
+
+
+def study(
+    real: Masses,
+    held_out: Masses,
+    synthesise: Synthesise | None = None,
+    *,
+    sizes: Sequence[int] = (100, 300, 800),
+    seeds: Sequence[int] = (0, 1, 2),
+    synthetic_per_real: float = 2.0,
+    arms: Sequence[str] = ARMS,
+    echo: Callable[[str], None] = lambda line: None,
+) -> list[Trial]:
+    """Train classifiers with and without help and test them on the held-out real masses.
+
+    Args:
+        real, held_out: masses of different patients.
+        synthesise: called once a size and seed with the real masses that a classifier is fitted to (the patients held
+            back to stop it early are not among them, so that no synthetic mass can derive from those), how many
+            masses to make, and the seed. None leaves the arms with synthetic masses out.
+        sizes: real masses, whole patients, those held back included.
+        synthetic_per_real: synthetic masses made for each real one.
+
+    Returns:
+        Two trials (shape, margin) an arm, size and seed.
+
+    Raises:
+        EvaluationError: a patient on both sides, or fewer real masses than a size asks for.
+    """
+    shared = set(real.subjects) & set(held_out.subjects)
+    if shared:
+        raise EvaluationError(f"{len(shared)} patients are both in training and held out; split by patient")
+    trials = []
+    for size in sizes:
+        for seed in seeds:
+            subset = real.subset(nested_subset(real, size, seed))
+            fitted = subset.subset(hold_back(subset, seed)[0])
+            wanted = [arm for arm in arms if synthesise or arm not in (SYNTHETIC, ALL)]
+            made = None
+            if {SYNTHETIC, ALL} & set(wanted):
+                made = synthesise(fitted, round(synthetic_per_real * len(fitted)), seed)
+            for arm in wanted:
+                extra = made if arm in (SYNTHETIC, ALL) else None
+                trained = train_classifier(subset, extra=extra, augment=arm in (CLASSICAL, ALL), seed=seed)
+                for one in score(trained.predict(held_out.images), held_out.labels):
+                    trials.append(Trial(arm, size, seed, one.head, one.accuracy.value, one.auc, one.chance))
+                said = ", ".join(f"{t.head} accuracy {t.accuracy:.3f} AUC {t.auc:.3f}" for t in trials[-2:])
+                echo(f"{arm}, {size} real, seed {seed}: {said}")
+    return trials
+
+
+def gain(trials: Sequence[Trial], arm: str, size: int, head: str, measure: str = "auc") -> tuple[float, float, float]:
+    """What an arm adds to "real only": mean over seeds of the paired difference, with its 95 % t-interval.
+
+    With three seeds the interval is wide, as it should be; with one there is none (NaN).
+    """
+
+    def values(name: str) -> dict[int, float]:
+        chosen = (t for t in trials if (t.arm, t.size, t.head) == (name, size, head))
+        return {t.seed: getattr(t, measure) for t in chosen}
+
+    base, with_arm = values(REAL), values(arm)
+    differences = np.array([with_arm[seed] - base[seed] for seed in base if seed in with_arm])
+    if len(differences) < 2:
+        return (float(differences.mean()) if len(differences) else float("nan")), float("nan"), float("nan")
+    reach = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
+    return float(differences.mean()), float(differences.mean() - reach), float(differences.mean() + reach)
+
+
+def table(trials: Sequence[Trial]) -> str:
+    """Text table: a line a head, size and arm; mean over seeds, and the gain over real only with its interval."""
+    title = f"{'head':<8}{'real':>6}  {'arm':<30}{'accuracy':>10}{'chance':>8}{'AUC':>8}  gain in AUC over real only"
+    lines = [title]
+    for head in HEADS:
+        for size in sorted({t.size for t in trials}):
+            for arm in dict.fromkeys(t.arm for t in trials):
+                chosen = [t for t in trials if (t.arm, t.size, t.head) == (arm, size, head)]
+                accuracy, chance, auc = np.mean([(t.accuracy, t.chance, t.auc) for t in chosen], axis=0)
+                line = f"{head:<8}{size:>6}  {arm:<30}{accuracy:>10.3f}{chance:>8.3f}{auc:>8.3f}"
+                if arm != REAL:
+                    line += "  {:+.3f} [{:+.3f}, {:+.3f}]".format(*gain(trials, arm, size, head))
+                lines.append(line)
+    return "\n".join(lines)
+
+
+def write_csv(trials: Sequence[Trial], path: str | os.PathLike) -> None:
+    """Every trial as a row."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["arm", "real_masses", "seed", "head", "accuracy", "auc", "chance"])
+        writer.writerows([t.arm, t.size, t.seed, t.head, t.accuracy, t.auc, t.chance] for t in trials)
+
+
+def plot(trials: Sequence[Trial], path: str | os.PathLike) -> Path:
+    """AUC and accuracy against the number of real masses: mean of the seeds, and each seed as a dot."""
+    from matplotlib.figure import Figure  # not pyplot: no display, no global state
+
+    sheet = Figure(figsize=(9, 6.4), layout="constrained")
+    axes = sheet.subplots(2, 2, sharex=True, squeeze=False)
+    arms = list(dict.fromkeys(t.arm for t in trials))
+    for row, measure in zip(axes, ("auc", "accuracy")):
+        for axis, head in zip(row, HEADS):
+            for number, arm in enumerate(arms):
+                chosen = [t for t in trials if (t.arm, t.head) == (arm, head)]
+                sizes = sorted({t.size for t in chosen})
+                means = [np.mean([getattr(t, measure) for t in chosen if t.size == size]) for size in sizes]
+                axis.plot(sizes, means, color=f"C{number}", marker="o", label=arm)
+                dots = [t.size * (1 + 0.02 * number) for t in chosen], [getattr(t, measure) for t in chosen]
+                axis.plot(*dots, ".", color=f"C{number}", alpha=0.4)
+            level = 0.5 if measure == "auc" else np.mean([t.chance for t in trials if t.head == head])
+            axis.axhline(level, color="0.6", linestyle="--", label="chance")
+            axis.set_xscale("log")
+            axis.set_xticks(sizes, [str(size) for size in sizes])
+            axis.minorticks_off()
+            axis.set_title(f"{head}: {'AUC' if measure == 'auc' else measure}", fontsize=10)
+    for axis in axes[1]:
+        axis.set_xlabel("real masses to train on")
+    axes[0][0].legend(fontsize=8)
+    sheet.savefig(Path(path), dpi=120)
+    return Path(path)

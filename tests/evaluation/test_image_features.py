@@ -1,0 +1,63 @@
+"""Features that need no network, and those of a network that the user brings."""
+
+import numpy as np
+import pytest
+
+from evaluation.features import keras_extractor, radiomic
+from evaluation.samples import EvaluationError
+
+RNG = np.random.default_rng(0)
+INSIDE = np.ones((2, 32, 32), bool)
+
+
+def test_there_are_31_and_all_are_finite():
+    images = np.stack([RNG.random((32, 32)), np.full((32, 32), 0.5)])
+    features = radiomic(images, INSIDE)
+    assert features.shape == (2, 31) and np.isfinite(features).all()
+
+
+def test_an_image_does_not_see_the_others():
+    images = RNG.random((2, 32, 32))
+    assert (radiomic(images, INSIDE)[1] == radiomic(images[1:], INSIDE[1:])[0]).all()
+
+
+def test_intensity_and_co_occurrence_do_not_see_what_lies_outside_the_mask():
+    image, mask = RNG.random((1, 32, 32)), np.zeros((1, 32, 32), bool)
+    mask[:, :20, :20] = mask[:, 25, :20] = True
+    other = np.where(mask, image, 0.9)
+    assert radiomic(image, mask)[0, :17] == pytest.approx(radiomic(other, mask)[0, :17], rel=1e-6)
+
+
+def test_co_occurrence_of_stripes():
+    """Columns 0, 1, 0, 1 …: across, neighbours always differ by 31 greys; down, never."""
+    image = np.tile(np.array([0.0, 0.999]), (1, 32, 16))
+    contrast = radiomic(image, INSIDE[:1])[0, 9]
+    assert contrast == pytest.approx(31**2 * 3 / 4)  # 0°, 45° and 135° of four directions
+
+
+def test_finer_detail_has_more_energy_in_the_finest_wavelet():
+    coarse = np.kron(RNG.random((8, 8)), np.ones((4, 4)))[None]
+    fine = RNG.random((1, 32, 32))
+    assert (radiomic(fine, INSIDE[:1])[0, 19:22] > radiomic(coarse, INSIDE[:1])[0, 19:22] + 3).all()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.layers.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    path = tmp_path_factory.mktemp("model") / "features.keras"
+    model.save(path)
+    return path
+
+
+def test_a_network_of_the_user_gets_its_size_and_channels(network):
+    image = np.tile(np.linspace(0, 1, 16), (2, 16, 1))
+    assert keras_extractor(network)(image, np.ones(image.shape, bool)) == pytest.approx(np.full((2, 3), 0.5), abs=1e-6)
+
+
+def test_a_file_that_is_not_there_or_no_model_is_named(tmp_path):
+    with pytest.raises(EvaluationError, match="absent.keras: no such file"):
+        keras_extractor(tmp_path / "absent.keras")
+    (tmp_path / "text.keras").write_text("no model")
+    with pytest.raises(EvaluationError, match="text.keras: is not a Keras model"):
+        keras_extractor(tmp_path / "text.keras")

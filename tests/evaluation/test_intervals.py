@@ -1,0 +1,85 @@
+"""Intervals hold the truth as often as they say, and widen with fewer images."""
+
+import numpy as np
+import pytest
+
+from evaluation.intervals import bootstrap_mean, compare_sets, halves
+from evaluation.samples import EvaluationError
+
+
+def test_a_bootstrap_interval_holds_the_mean_95_times_of_100():
+    held = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        found = bootstrap_mean(rng.standard_normal(50), rng, replicates=400)
+        held.append(found.low <= 0 <= found.high)
+    assert 0.89 < np.mean(held) <= 0.99
+
+
+def test_missing_values_do_not_count():
+    found = bootstrap_mean(np.array([1.0, np.nan, 3.0]), np.random.default_rng(0))
+    assert (found.value, found.count) == (2, 2)
+
+
+def test_one_image_makes_no_interval():
+    with pytest.raises(EvaluationError, match="at least 2 images that can be measured, there are 1"):
+        bootstrap_mean(np.array([1.0, np.nan]), np.random.default_rng(0))
+
+
+def test_halves_are_disjoint_and_equal():
+    first, second = halves(11, np.random.default_rng(0))
+    assert len(first) == len(second) == 5 and not set(first) & set(second)
+
+
+def shifted_means(values: np.ndarray, count: int, seed: int, **options):
+    """Difference of means of real N(0, 1) and fake N(1, 1), whose standard error is known."""
+    difference = lambda a, b: float(values[b].mean() - values[a].mean())
+    return compare_sets(difference, np.arange(count), np.arange(count, len(values)), seed=seed, **options)
+
+
+def test_the_intervals_of_a_comparison_hold_the_truth():
+    """The floor's truth is 0, the distance's is 1."""
+    held = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        values = np.concatenate([rng.standard_normal(100), 1 + rng.standard_normal(100)])
+        found = shifted_means(values, 100, seed)
+        held.append([found.generated.low <= 1 <= found.generated.high, found.floor.low <= 0 <= found.floor.high])
+    assert (np.mean(held, axis=0) > 0.87).all()
+
+
+def test_intervals_widen_with_fewer_images():
+    values = np.random.default_rng(0).standard_normal(1600)
+    many = shifted_means(values, 800, 0, replicates=200).generated
+    few = shifted_means(np.concatenate([values[:50], values[800:850]]), 50, 0, replicates=200).generated
+    assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.35)  # √(800/50)
+
+
+def test_floor_and_distance_see_equally_many_images():
+    sizes = set()
+
+    def statistic(a: np.ndarray, b: np.ndarray) -> float:
+        sizes.add((len(a), len(b)))
+        return 0.0
+
+    compare_sets(statistic, np.arange(21), np.arange(21, 100))
+    assert sizes == {(10, 10), (5, 5)}
+
+
+def test_real_images_always_come_first_and_halves_do_not_meet():
+    seen = []
+    compare_sets(lambda a, b: seen.append((a, b)) or 0.0, np.arange(20), np.arange(20, 40), replicates=2)
+    floor = [pair for pair in seen if pair[1].max() < 20]
+    assert all(pair[0].max() < 20 for pair in seen)
+    assert len(floor) == 3 and not any(set(a) & set(b) for a, b in floor)
+
+
+def test_intervals_end_at_the_bounds():
+    values = np.random.default_rng(0).random(40)
+    found = shifted_means(values, 20, 0, bounds=(0, 0.01))
+    assert found.floor.low >= 0 and found.generated.high <= 0.01
+
+
+def test_too_few_images_are_told_how_many_are_needed():
+    with pytest.raises(EvaluationError, match="FID needs at least 8 real images .* and 4 generated .* are 7 and 9"):
+        compare_sets(lambda a, b: 0.0, np.arange(7), np.arange(9), needs=4, name="FID")

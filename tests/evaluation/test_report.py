@@ -1,0 +1,116 @@
+"""What the report says of methods whose order is known, and that its page needs nothing from outside."""
+
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+from browser import open_browser
+
+from evaluation.battery import Row, evaluate
+from evaluation.intervals import Estimate
+from evaluation.privacy import audit
+from evaluation.report import Report, as_html, as_json, best, table, write
+from evaluation.samples import EvaluationError, Samples
+
+METRICS = ["swd", "msssim", "fine", "histogram", "kid", "fid"]
+
+
+def noise(count: int, seed: int, contrast: float = 0.1) -> Samples:
+    rng = np.random.default_rng(seed)
+    images = rng.uniform(0.4, 0.6, (count, 1, 1)) + contrast * rng.standard_normal((count, 64, 64))
+    return Samples(np.clip(images, 0, 1), name=f"noise {seed}")
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, Report]:
+    """A method as good as real whose images hold three training images, and one of half the contrast."""
+    real, held_out = noise(60, 0), noise(30, 1)
+    copies = np.concatenate([noise(40, 2).read(range(40))[0], real.read(range(3))[0]])
+    found = {}
+    for name, fake in {"good <b>": Samples(copies), "flat": noise(43, 3, 0.05)}.items():
+        found[name] = Report(evaluate(real, fake, METRICS), audit(real, held_out, fake), real)
+    return found
+
+
+def row(good: str, value: float, reach: float, real: float = 0.0) -> Row:
+    return Row("m", "m", good, Estimate(value, value - reach, value + reach, 9), Estimate(real, real, real, 9))
+
+
+def test_the_best_is_named_only_where_intervals_are_apart():
+    assert best({"a": row("low", 1, 0.4), "b": row("low", 2, 0.4)}) == "a"
+    assert best({"a": row("low", 1, 0.6), "b": row("low", 2, 0.6)}) == "undecided"
+    assert best({"a": row("high", 1, 0.1), "b": row("high", 2, 0.1)}) == "b"
+    assert best({"a": row("as real", 1, 0.1, 3), "b": row("as real", 4, 0.1, 3)}) == "b"
+    assert best({"a": row("low", 1, 0.1), "b": Row("m", "m", "low", problem="too few")}) == ""
+
+
+def test_the_table_has_a_line_a_metric_and_marks_what_differs(reports):
+    lines = table(reports).splitlines()
+    fine = next(line for line in lines if line.startswith("fine energy"))
+    assert fine.count("*") == 1 and fine.endswith("good <b>")
+    assert lines[0].split()[:2] == ["metric", "wanted"] and lines[0].endswith("best")
+
+
+def test_a_metric_without_enough_images_tells_so_in_the_table(reports):
+    assert "FID needs at least 128 real images (two halves) and 64 generated ones; there are 60 and 43" in table(
+        reports
+    )
+
+
+def test_the_audit_is_told_in_a_line(reports):
+    lines = table(reports).splitlines()
+    assert lines[-2].startswith("good <b>: 3 of 43 images suspiciously near a training image")
+    assert lines[-1].startswith("flat: 0 of 43 images")
+
+
+def test_json_holds_numbers_intervals_and_counts(reports):
+    found = json.loads(json.dumps(as_json(reports), allow_nan=False))
+    method = found["methods"]["good <b>"]
+    swd = next(row for row in method["metrics"] if row["name"] == "swd mean")
+    assert swd["generated"]["low"] < swd["generated"]["value"] < swd["generated"]["high"]
+    assert swd["generated"]["count"] == 30  # half of sixty real images
+    assert method["memorisation"]["suspicious"] and method["seconds per 1000 images"]["kid"] >= 0
+    assert {pair["generated"] for pair in method["memorisation"]["nearest"][:3]} == {40, 41, 42}
+
+
+def test_the_page_asks_for_nothing_and_escapes_names(reports):
+    page = as_html(reports)
+    assert "good &lt;b&gt;" in page and "good <b>" not in page
+    assert not re.search(r"https?://|<script|<link|url\(", page)
+    assert all(source.startswith("data:image/png") for source in re.findall(r'src="([^"]+)"', page))
+    assert "default-src 'none'" in page
+
+
+def test_the_page_shows_sets_plots_and_pairs(reports):
+    page = as_html(reports)
+    assert page.count("<img") == 1 + 2 + 1 + 2  # real, two methods, the histograms, their nearest pairs
+    assert page.count("exact copy") == 3
+
+
+def test_the_page_opens_without_a_network(reports, tmp_path):
+    write(reports, tmp_path / "report")
+    driver = open_browser(tmp_path)
+    try:
+        driver.get((tmp_path / "report" / "report.html").as_uri())
+        time.sleep(0.3)
+        widths = driver.execute_script("return [...document.images].map(i => i.naturalWidth)")
+        assert len(widths) == 6 and min(widths) > 100
+        messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+        asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        assert [url for url in asked if not url.startswith(("file:", "data:", "chrome:"))] == []
+    finally:
+        driver.quit()
+
+
+def test_three_files_are_written(reports, tmp_path):
+    write(reports, tmp_path / "report", {"seed": 3})
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "report.json", "table.txt"}
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["seed"] == 3
+
+
+def test_a_folder_that_cannot_be_written_is_named(reports, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EvaluationError, match="--output .*file: cannot be written"):
+        write(reports, tmp_path / "file")

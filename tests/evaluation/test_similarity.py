@@ -1,0 +1,93 @@
+"""MS-SSIM against two other libraries, and the similarity within sets whose answer is known."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from evaluation.samples import EvaluationError, Samples
+from evaluation.similarity import (
+    WEIGHTS,
+    diversity,
+    mean_over_pairs,
+    ms_ssim,
+    random_pairs,
+    scales_for,
+    ssim_terms,
+)
+
+
+def picture(seed: int, height: int = 256, width: int = 192) -> np.ndarray:
+    return cv2.GaussianBlur(np.random.default_rng(seed).random((height, width)), (0, 0), 2) * 3 % 1
+
+
+@pytest.mark.parametrize("scale", range(4))
+def test_each_scale_is_scikit_image_s_ssim(scale):
+    a, b = picture(0), 0.6 * picture(0) + 0.4 * picture(1)
+    for _ in range(scale):
+        a, b = (cv2.resize(x, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for x in (a, b))
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    assert ssim_terms(a, b)[0] == pytest.approx(structural_similarity(a, b, **options), abs=1e-9)
+
+
+def test_all_scales_together_are_tensorflow_s_ms_ssim():
+    tf = pytest.importorskip("tensorflow")
+    a, b = picture(0), 0.6 * picture(0) + 0.4 * picture(1)
+    wanted = tf.image.ssim_multiscale(*(x[..., None].astype("float32") for x in (a, b)), max_val=1.0).numpy()
+    assert ms_ssim(a, b) == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_three_scales_use_the_finest_weights_divided_by_their_sum():
+    tf = pytest.importorskip("tensorflow")
+    a, b = picture(2, 64, 64), 0.6 * picture(2, 64, 64) + 0.4 * picture(3, 64, 64)
+    weights = [weight / sum(WEIGHTS[:3]) for weight in WEIGHTS[:3]]
+    pair = (x[..., None].astype("float32") for x in (a, b))
+    wanted = tf.image.ssim_multiscale(*pair, max_val=1.0, power_factors=weights).numpy()
+    assert ms_ssim(a, b) == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_an_image_is_at_1_from_itself_and_the_order_does_not_matter():
+    a, b = picture(4), picture(5)
+    assert ms_ssim(a, a) == pytest.approx(1)
+    assert ms_ssim(a, b) == pytest.approx(ms_ssim(b, a))
+
+
+def test_scales_that_fit():
+    assert [scales_for(512, 256), scales_for(64, 64), scales_for(16, 16)] == [5, 3, 1]
+    with pytest.raises(EvaluationError, match="at least 11x11 pixels, these are 8x4"):
+        scales_for(8, 4)
+
+
+@pytest.mark.parametrize("count", [3, 4, 9, 40])
+def test_pairs_are_of_different_items_and_none_comes_twice(count):
+    pairs = random_pairs(count, 100, np.random.default_rng(0))
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert len({frozenset(pair) for pair in pairs.tolist()}) == len(pairs)
+    assert len(pairs) >= min(100, count * ((count - 1) // 2))
+
+
+def test_a_collapsed_set_is_all_alike():
+    estimate = diversity(Samples(np.tile(picture(0, 32, 32), (6, 1, 1))))
+    assert (estimate.value, estimate.low) == pytest.approx((1, 1))
+
+
+def test_noise_is_not_alike():
+    assert diversity(Samples(np.random.default_rng(0).random((6, 32, 32)))).high < 0.2
+
+
+def test_the_interval_of_pairs_holds_the_truth_and_is_not_that_of_independent_pairs():
+    """Similarity u_i·u_j with u uniform on [0, 1]: the mean is 1/4, and an item is in many pairs."""
+    truth, width = [], []
+    for seed in range(60):
+        values = np.random.default_rng(seed).random(30)
+        product = lambda a, b, values=values: values[a] * values[b]
+        found = mean_over_pairs(30, product, pairs=500, seed=seed, replicates=200)
+        truth.append(found.low <= 0.25 <= found.high)
+        width.append(found.high - found.low)
+    assert np.mean(truth) > 0.85
+    assert np.mean(width) > 1.5 * 4 * 0.22 / np.sqrt(500)  # were they independent: 3.9 · 0.22/√pairs
+
+
+def test_two_images_make_no_interval():
+    with pytest.raises(EvaluationError, match="at least 3 images"):
+        diversity(Samples(np.zeros((2, 32, 32))))

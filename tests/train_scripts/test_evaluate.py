@@ -1,0 +1,94 @@
+"""The command line of evaluation: one method, several, and one clear line for what it cannot measure."""
+
+import importlib.util
+import json
+
+import pytest
+import tiny
+from click.testing import CliRunner, Result
+
+from preprocessing.shards import DatasetWriter
+
+spec = importlib.util.spec_from_file_location("evaluate_script", tiny.ROOT / "train_scripts" / "evaluate.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+
+def call(*arguments) -> Result:
+    return CliRunner().invoke(script.main, list(map(str, arguments)))
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
+    last = result.output.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and all(word in last for word in words), result.output
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    return [tiny.write_dataset(folder / name, count).folder for name, count in (("real", 40), ("fake", 24))]
+
+
+def test_one_method(data, tmp_path):
+    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "swd,leakage")
+    assert done.exit_code == 0, done.output
+    assert "brightness outside the mask" in done.output and "no audit" in done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert list(report["methods"]) == ["fake"] and report["real"] == {"images": 40, "size": [32, 16]}
+
+
+def test_several_methods_stand_side_by_side(data, tmp_path):
+    fakes = ["--fake", f"a={data[1]}", "--fake", f"b={data[1]}"]
+    done = call("--real", data[0], *fakes, "--output", tmp_path, "--metrics", "histogram", "--count", 10)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0].split()[-3:] == ["a", "b", "best"]
+    assert "undecided" in done.output
+    assert json.loads((tmp_path / "report.json").read_text())["real"]["images"] == 10
+
+
+def test_privacy_uses_the_held_out_split(tmp_path, data):
+    real = tiny.write_dataset(tmp_path / "real", 120).folder  # 24 held out
+    done = call("--real", real, "--fake", data[1], "--output", tmp_path / "out", "--metrics", "privacy")
+    assert done.exit_code == 0, done.output
+    assert "of 24 images suspiciously near" in done.output
+
+
+def test_without_enough_held_out_images_the_report_says_why_there_is_no_audit(data, tmp_path):
+    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "leakage,privacy")
+    assert "needs a training split and 20 held-out images, there are 8" in done.output
+
+
+def test_another_level(data, tmp_path):
+    levels = ["--level", "16x8", "--metrics", "leakage"]
+    assert call("--real", data[0], "--fake", data[1], "--output", tmp_path, *levels).exit_code == 0
+    assert json.loads((tmp_path / "report.json").read_text())["real"]["size"] == [16, 8]
+
+
+# --- what it refuses ----------------------------------------------------------------------------
+
+
+def test_images_of_another_size(data, tmp_path):
+    small = DatasetWriter(tmp_path / "small", count=1, made={}, levels=[(8, 4)])
+    items = [{"image/8x4": 0, "mask/8x4": 1, "subject": "a", "laterality": "", "view": ""}]
+    small.write(0, items)
+    small.finish()
+    done = call("--real", data[0], "--fake", tmp_path / "small", "--output", tmp_path / "out")
+    refused(done, "32x16", "8x4", "compare at a size that both have")
+
+
+@pytest.mark.parametrize(
+    "change, words, code",
+    [
+        (["--metrics", "swd,inception"], ["unknown metric 'inception'"], 1),
+        (["--extractor", "absent.keras"], ["absent.keras: no such file"], 1),
+        (["--level", "99x99"], ["has no 99x99 images"], 1),
+        (["--level", "large"], ["--level large: must be HEIGHTxWIDTH"], 2),
+        (["--fake", "real=somewhere"], ["'real' is taken"], 2),
+        (["--fake", "x=absent"], ["absent: holds no dataset"], 1),
+        (["--count", "1"], ["--count"], 2),
+    ],
+)
+def test_what_cannot_be_is_named(data, tmp_path, change, words, code):
+    given = ["--real", data[0], "--fake", data[1], "--output", tmp_path / "out", *change]
+    refused(call(*given), *words, code=code)

@@ -1,0 +1,71 @@
+"""The command line of the reader study: a study from a generator and from a folder of images, and what it refuses."""
+
+import csv
+import importlib.util
+import json
+
+import pytest
+import tiny
+from click.testing import CliRunner, Result
+
+from evaluation.reader_study import read_key, seal
+
+spec = importlib.util.spec_from_file_location("reader_script", tiny.ROOT / "train_scripts" / "reader_study.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+
+def call(*arguments) -> Result:
+    return CliRunner().invoke(script.main, list(map(str, arguments)))
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
+    last = result.output.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and all(word in last for word in words), result.output
+
+
+@pytest.fixture()
+def small(tmp_path):
+    """Datasets of the same size for real and two methods."""
+    return [tiny.write_dataset(tmp_path / name, 20).folder for name in ("real", "first", "second")]
+
+
+def build(tmp_path, real, *methods: str, masks: int = 4) -> Result:
+    files = ["--page", tmp_path / "page" / "study.html", "--key", tmp_path / "key.json"]
+    return call("build", "--real", real, "--masks", masks, *files, *methods)
+
+
+def test_a_study_of_folders_is_built_and_analysed(tmp_path, small):
+    done = build(tmp_path, small[0], "--images", f"first={small[1]}", "--images", f"second={small[2]}")
+    assert done.exit_code == 0, done.output
+    assert "12 images" in done.output
+    key = read_key(tmp_path / "key.json")
+    assert [answer["method"] for answer in key["answers"]].count("second") == 4
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        rows = [[seal(key), "A", a["image"], 1 + 4 * (a["method"] == "real")] for a in key["answers"]]
+        csv.writer(file).writerows([["study", "reader", "image", "score"], *rows])
+    done = call("analyse", "--key", tmp_path / "key.json", "--output", tmp_path / "out", tmp_path / "a.csv")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["mean score"]["real"]["value"] == 5
+    assert (tmp_path / "out" / "plot.png").exists()
+
+
+def test_a_generator_of_another_size_is_named(tmp_path, tiny_run, tiny_dataset):
+    done = build(tmp_path, tiny_dataset.folder, "--generator", f"ours={tiny_run.generator(2)}")
+    refused(done, "makes images of 16x8, real are 32x16")
+
+
+def test_what_build_refuses(tmp_path, small):
+    refused(build(tmp_path, small[0]), "at least one --generator or --images", code=2)
+    refused(build(tmp_path, small[0], "--images", "first"), "--images first: must be NAME=PATH", code=2)
+    refused(build(tmp_path, small[0], "--images", f"real={small[1]}"), "'real' is taken", code=2)
+    refused(build(tmp_path, small[0], "--images", f"a={small[1]}", masks=99), "holds 20 images, --masks asks for 99")
+    refused(build(tmp_path, small[0], "--images", f"a={tmp_path / 'absent'}"), "absent: holds no dataset")
+
+
+def test_what_analyse_refuses(tmp_path, small):
+    build(tmp_path, small[0], "--images", f"first={small[1]}")
+    (tmp_path / "a.csv").write_text("study,reader,image\n")
+    refused(call("analyse", "--key", tmp_path / "key.json", tmp_path / "a.csv"), "a.csv: has no column 'score'")
+    refused(call("analyse", "--key", tmp_path / "none.json", tmp_path / "a.csv"), "none.json: cannot be read")

@@ -1,0 +1,158 @@
+"""Measure generated images beside real ones: table, report.json, report.html; one method or several side by side."""
+
+from pathlib import Path
+
+import click
+
+PRIVACY = "privacy"
+
+
+@click.command(context_settings={"show_default": True})
+@click.option(
+    "--real",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Dataset of real images, the one that the generator was trained on.",
+)
+@click.option(
+    "--fake",
+    "fakes",
+    metavar="[NAME=]DIR",
+    multiple=True,
+    required=True,
+    help="Dataset of generated images. Repeatable: methods stand side by side, in this order.",
+)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
+@click.option(
+    "--metrics",
+    metavar="A,B,C",
+    show_default="all that apply",
+    help="swd, msssim, iou, leakage, beta, fine, histogram, fid, kid, precision, recall, density, coverage, privacy.",
+)
+@click.option(
+    "--extractor",
+    type=click.Path(path_type=Path),
+    show_default="radiomic features, no network",
+    help="A .keras model of your own whose output describes an image, for FID, KID, precision and recall.",
+)
+@click.option(
+    "--level", metavar="HEIGHTxWIDTH", show_default="the finest", help="Resolution to compare at, such as 256x128."
+)
+@click.option(
+    "--split",
+    type=click.Choice(["all", "train", "validation"]),
+    default="all",
+    help="Real images to compare with; privacy always uses both splits.",
+)
+@click.option("--count", type=click.IntRange(2), show_default="all", help="At most so many images of each set.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of halves, pairs, patches and bootstrap.")
+def main(
+    real: Path,
+    fakes: tuple[str, ...],
+    output: Path,
+    metrics: str | None,
+    extractor: Path | None,
+    level: str | None,
+    split: str,
+    count: int | None,
+    seed: int,
+) -> None:
+    """Measure generated images, with 95 % intervals, beside what two halves of the real images score."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from evaluation import report
+    from evaluation.battery import evaluate
+    from evaluation.features import keras_extractor, radiomic
+    from evaluation.samples import EvaluationError
+    from preprocessing.shards import DataError, open_dataset
+
+    names = _names(fakes)
+    size = _size(level)
+    wanted = metrics.split(",") if metrics else None
+    privacy = wanted is None or PRIVACY in wanted
+    wanted = [name for name in wanted if name != PRIVACY] if wanted else wanted
+    try:
+        dataset = open_dataset(real)
+        measured = _some(dataset, size, None if split == "all" else split, count, f"--real {real}", seed)
+        extract = keras_extractor(extractor) if extractor else radiomic
+        index = _training(dataset, size) if privacy else None
+        reports, described = {}, None
+        for name, folder in names.items():
+            fake = _some(open_dataset(folder, kind=dataset.kind), size, None, count, f"--fake {folder}", seed)
+            found = evaluate(
+                measured,
+                fake,
+                wanted,
+                extractor=extract,
+                extractor_name=str(extractor.name) if extractor else "radiomic",
+                described_real=described,
+                seed=seed,
+            )
+            described = found.described[0]
+            reports[name] = report.Report(found, *_audit(index, fake))
+        made = {"seed": seed, "split": split, "command": "evaluate"}
+        report.write(reports, output, made)
+    except (DataError, EvaluationError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(report.table(reports))
+    click.echo(f"\n{output}: report.html, report.json, table.txt")
+
+
+def _names(fakes: tuple[str, ...]) -> dict[str, Path]:
+    """Name → folder; a folder without a name has its own."""
+    found = {}
+    for fake in fakes:
+        name, equals, folder = fake.partition("=")
+        path = Path(folder if equals else fake)
+        name = name if equals else path.name
+        if not name or name == "real" or name in found:
+            raise click.UsageError(f"--fake {fake}: the name {name!r} is taken; give another as NAME={path}")
+        found[name] = path
+    return found
+
+
+def _size(level: str | None) -> tuple[int, int] | None:
+    if level is None:
+        return None
+    parts = level.split("x")
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise click.UsageError(f"--level {level}: must be HEIGHTxWIDTH, such as 256x128")
+    return int(parts[0]), int(parts[1])
+
+
+def _some(dataset, size, split: str | None, count: int | None, name: str, seed: int):
+    """The images of a dataset, or a random part of them."""
+    import numpy as np
+
+    from evaluation.samples import Samples
+
+    samples = Samples.of_dataset(dataset, size, split, name)
+    if count is None or count >= len(samples):
+        return samples
+    return samples.subset(np.sort(np.random.default_rng(seed).permutation(len(samples))[:count]))
+
+
+def _training(dataset, size):
+    """(training images, held-out ones, their comparison), or why there is none."""
+    from evaluation.privacy import LEAST_HELD_OUT, TrainingIndex
+    from evaluation.samples import Samples
+
+    training, held_out = (Samples.of_dataset(dataset, size, split) for split in ("train", "validation"))
+    if not len(training) or len(held_out) < LEAST_HELD_OUT:
+        return f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}"
+    index = TrainingIndex(training)
+    return index, index.matches(held_out)
+
+
+def _audit(index, fake) -> tuple:
+    """(audit, training images, why there is none)."""
+    from evaluation.privacy import audit_with
+
+    if index is None or isinstance(index, str):
+        return None, None, index or ""
+    return audit_with(*index, fake), index[0].training, ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Let readers score real and synthetic mammograms blindly, in a page that needs only a browser; analyse the scores."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def main() -> None:
+    """Blinded reader study: build the page, hand it to readers, analyse the CSV files they save."""
+
+
+@main.command(context_settings={"show_default": True})
+@click.option(
+    "--real",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Dataset of real mammograms; its validation split, or all of it if that is empty.",
+)
+@click.option(
+    "--generator",
+    "generators",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Method with its generator.keras, which fills the masks of the drawn real images. Repeatable.",
+)
+@click.option(
+    "--images",
+    "folders",
+    metavar="NAME=DIR",
+    multiple=True,
+    help="Method with a dataset of its images, from which as many are drawn. Repeatable.",
+)
+@click.option("--masks", type=click.IntRange(2), default=50, help="Real images, and images of each method.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file for readers.")
+@click.option(
+    "--key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="JSON file with the answers, in another folder; keep it from the readers.",
+)
+@click.option("--title", default="Reader study", help="Shown to readers; must not tell what is what.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Which images are drawn; their order has no seed.")
+def build(
+    real: Path,
+    generators: tuple[str, ...],
+    folders: tuple[str, ...],
+    masks: int,
+    page: Path,
+    key: Path,
+    title: str,
+    seed: int,
+) -> None:
+    """Draw MASKS real images and as many of each method, and write the page and the answer key."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import numpy as np
+
+    from evaluation import reader_study
+    from evaluation.samples import EvaluationError, Samples
+    from preprocessing.shards import DataError, open_dataset
+
+    methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
+    if not methods:
+        raise click.UsageError("give at least one --generator or --images")
+    try:
+        dataset = open_dataset(real, kind="mammogram")
+        split = "validation" if len(dataset.indices("validation")) >= masks else None
+        source = Samples.of_dataset(dataset, split=split, name=f"--real {real}")
+        pictures, breast_masks = source.read(_drawn(source, masks, seed))
+        images, numbers = {reader_study.REAL: pictures}, {reader_study.REAL: range(masks)}
+        for name, (flag, path) in methods.items():
+            if flag == "--images":
+                fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), name=f"--images {path}")
+                images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
+            else:
+                images[name] = _generated(path, np.asarray(breast_masks), seed)
+                numbers[name] = range(masks)
+        study = reader_study.build(images, page, key, masks=numbers, title=title)
+    except (DataError, EvaluationError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
+    click.echo(f"{key}: the answers; keep it from the readers")
+
+
+@main.command(context_settings={"show_default": True})
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="The study's answer key.")
+@click.option("--output", type=click.Path(path_type=Path), help="Also write table.txt, results.json and plot.png here.")
+@click.option("--incomplete", is_flag=True, help="Accept readers who have not scored every image.")
+@click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
+def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
+    """Analyse the SCORES that readers saved: one CSV file a reader."""
+    from evaluation import reader_study
+    from evaluation.samples import EvaluationError
+
+    try:
+        readings = reader_study.read_scores(scores, reader_study.read_key(key), incomplete=incomplete)
+        analysis = reader_study.analyse(readings)
+        click.echo(reader_study.table(analysis))
+        if output:
+            reader_study.write_results(analysis, output)
+            click.echo(f"\n{output}: table.txt, results.json, plot.png")
+    except EvaluationError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:
+    """(flag, name, path) of every method. Raises UsageError for what is not NAME=PATH, or a name given twice."""
+    found = []
+    for flag, values in (("--generator", generators), ("--images", folders)):
+        for value in values:
+            name, equals, path = value.partition("=")
+            if not (equals and name and path):
+                raise click.UsageError(f"{flag} {value}: must be NAME=PATH")
+            if name == "real" or name in [other for _, other, _ in found]:
+                raise click.UsageError(f"{flag} {value}: the name {name!r} is taken; choose another")
+            found.append((flag, name, Path(path)))
+    return found
+
+
+def _drawn(samples, count: int, seed: int):
+    import numpy as np
+
+    from evaluation.samples import EvaluationError
+
+    if len(samples) < count:
+        raise EvaluationError(f"{samples.name}: holds {len(samples)} images, --masks asks for {count}")
+    return np.random.default_rng(seed).permutation(len(samples))[:count]
+
+
+def _generated(path: Path, masks, seed: int):
+    """One image of each mask, at the generator's size if it is the masks'."""
+    from evaluation.samples import EvaluationError
+    from mask_embedding_gan.generate import GeneratorError, generate, load_generator
+
+    try:
+        model = load_generator(path)
+    except GeneratorError as error:
+        raise EvaluationError(str(error)) from error
+    size = tuple(model.inputs[0].shape[1:3])
+    if size != masks.shape[1:]:
+        height, width = masks.shape[1:]
+        raise EvaluationError(f"--generator {path}: makes images of {size[0]}x{size[1]}, real are {height}x{width}")
+    return generate(model, masks, len(masks), seed=seed)[0]
+
+
+if __name__ == "__main__":
+    main()
