@@ -127,7 +127,7 @@ def test_jitter_keeps_fine_texture(tmp_path):
 
     jittered, still = take(data, 20)[0], take(data, 3, jitter=False)[0]
     inner = (slice(None), slice(16, 48), slice(4, 24))
-    assert fine(jittered[inner]) > 0.85 * fine(still[inner])
+    assert fine(jittered[inner]) > 0.7 * fine(still[inner])
 
 
 def test_tissue_cut_by_the_frame_stays_at_the_frame(tmp_path):
