@@ -10,6 +10,8 @@ from keras import ops
 
 from mask_embedding_gan.blocks import NetworkConfig
 
+DETAIL_MAPS = 16  # a resolution, where there is detail
+
 
 @dataclass(frozen=True)
 class PhaseSchedule:
@@ -70,7 +72,7 @@ class Diversity:
         share: of the root mean square difference of two real images; beyond it nothing is asked.
     """
 
-    weight: float = 0.2
+    weight: float = 0.1
     share: float = 0.75
 
 
@@ -129,7 +131,7 @@ def _paper() -> Preset:
 
 def _quick() -> Preset:
     """All seven phases in minutes on two CPU cores: half the kernels, the same code path."""
-    network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17), detail_maps=16)
+    network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17), detail_maps=DETAIL_MAPS)
     rows = (  # batch, steps, learning rate, steps without returning to Python
         (16, 1500, 0.002, 50),
         (16, 1500, 0.002, 50),
@@ -158,20 +160,34 @@ def _quick() -> Preset:
 PRESETS = {"quick": _quick, "paper": _paper}
 
 
-def chosen_preset(name: str, *, length: float = 1.0, embedding: bool = True, precision: str | None = None) -> Preset:
-    """A preset by name with what a command line may change of it.
+def chosen_preset(
+    name: str,
+    *,
+    length: float = 1.0,
+    embedding: bool = True,
+    detail: bool | None = None,
+    diversity: bool | None = None,
+    precision: str | None = None,
+) -> Preset:
+    """A preset by name with what a command line may change of it; None keeps the preset's.
 
     Args:
         name: "quick" or "paper".
         length: factor on every phase's images.
         embedding: False for the no-embedding baseline.
-        precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
+        detail: whether images get fine detail (`training.detail`).
+        diversity: whether latents are asked to matter (`Diversity`).
+        precision: "float32" or "mixed_bfloat16".
     """
     preset = PRESETS[name]()
     if length != 1.0:
         preset = preset.lengthened(length)
     if not embedding:
         preset = replace(preset, network=preset.network.without_embedding())
+    if detail is not None:
+        preset = replace(preset, network=replace(preset.network, detail_maps=DETAIL_MAPS if detail else 0))
+    if diversity is not None:
+        preset = replace(preset, diversity=Diversity() if diversity else None)
     if precision:
         preset = replace(preset, precision=precision)
     return preset

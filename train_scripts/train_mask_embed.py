@@ -23,6 +23,18 @@ import click
     show_default="the preset's",
     help="Arithmetic of the hidden layers.",
 )
+@click.option(
+    "--detail/--no-detail",
+    default=None,
+    show_default="the preset's: quick yes, paper no",
+    help="Fine texture of real images.",
+)
+@click.option(
+    "--diversity/--no-diversity",
+    default=None,
+    show_default="the preset's: quick yes, paper no",
+    help="Ask latents to matter.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, order, jitter and noise.")
 @click.option("--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch.")
 def main(
@@ -32,6 +44,8 @@ def main(
     preset: str,
     length: float,
     no_embedding: bool,
+    detail: bool | None,
+    diversity: bool | None,
     precision: str | None,
     seed: int,
     replicas: int | None,
@@ -54,7 +68,14 @@ def main(
     try:
         configure_tensorflow()
         strategy = choose_strategy(replicas)
-        plan = chosen_preset(preset, length=length, embedding=not no_embedding, precision=precision)
+        plan = chosen_preset(
+            preset,
+            length=length,
+            embedding=not no_embedding,
+            detail=detail,
+            diversity=diversity,
+            precision=precision,
+        )
         if data is None:
             data = Path("data/phantoms") / f"{plan.phantoms}"
             click.echo(f"no --data: training on {plan.phantoms} phantoms, kept in {data}")

@@ -119,3 +119,11 @@ def test_the_baseline_is_chosen_with_a_longer_latent():
 def test_precision_is_the_preset_s_unless_chosen():
     assert chosen_preset("paper").precision == PRESETS["paper"]().precision
     assert chosen_preset("paper", precision="mixed_bfloat16").precision == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("name, default", [("quick", True), ("paper", False)])
+def test_what_is_ours_can_be_switched_off_and_on(name, default):
+    for wanted in (None, True, False):
+        plan = chosen_preset(name, detail=wanted, diversity=wanted)
+        on = default if wanted is None else wanted
+        assert (plan.network.detail_maps > 0, plan.diversity is not None) == (on, on)
