@@ -340,9 +340,20 @@ def prepare_lesion(task: LesionTask) -> dict[str, np.ndarray | str | int] | str:
         return f"film cannot be read: {error.strerror or type(error).__name__}"
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"film cannot be decoded: {type(error).__name__}"
+    return mass_item(window, subject=keyed_hash(task.key, lesion.subject or film.patient), **labels)
+
+
+def mass_item(
+    window: np.ndarray, *, subject: str, shape: int = -1, margin: int = -1
+) -> dict[str, np.ndarray | str | int]:
+    """One item for `DatasetWriter`.
+
+    window: float (64, 64) in [0, 1].
+    subject: str. Keyed hash of the patient, at most 16 characters.
+    shape, margin: int. Indices into `CLASSES`. Defaults to −1, unknown.
+    """
     image = np.round(np.clip(window, 0, 1) * 65535).astype(np.uint16)
-    subject = keyed_hash(task.key, lesion.subject or film.patient)
-    return {array_name("image", (SIZE, SIZE)): image, "subject": subject, **labels}
+    return {array_name("image", (SIZE, SIZE)): image, "subject": subject, "shape": shape, "margin": margin}
 
 
 def _label(task: LesionTask, field: str) -> int:
