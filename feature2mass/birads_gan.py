@@ -123,7 +123,7 @@ class BiradsGAN(AdversarialModel):
 
         # 4) G: what the discriminators say goes through the fakes, the difference of pixels directly
         targets = [fakes, l1]
-        seeds = [fake_gradient, tf.constant(self.loss_weights.reconstruction)]
+        seeds = [fake_gradient, tf.constant(self.loss_weights.reconstruction, l1.dtype)]
         return critic_gradients, generator_tape.gradient(targets, self.generator.trainable_variables, seeds), losses
 
     def _mixed(self, features, margin, shape, step) -> tf.Tensor:

@@ -51,7 +51,7 @@ class Preset:
         ticks: status lines, checkpoints and sample grids in the run.
         weights: λ₁…λ₄.
         mixtures: train on mixed features too (ours); None is the paper's training.
-        learning_rate: Adam's, for both players, with β 0.9 and 0.999.
+        learning_rate, beta_1: Adam's, for both players; β₂ is 0.999.
         ema_half_life_images: half-life of the moving average of encoder and decoder.
         steps_per_execution: steps that run without returning to Python.
         precision: policy of the hidden layers.
@@ -67,6 +67,7 @@ class Preset:
     weights: LossWeights = field(default_factory=LossWeights)
     mixtures: Mixtures | None = None
     learning_rate: float = 2e-4
+    beta_1: float = 0.9
     ema_half_life_images: float = 10_000
     steps_per_execution: int = 1
     precision: str = "float32"
@@ -79,7 +80,7 @@ class Preset:
         return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
 
     def adam(self) -> keras.optimizers.Adam:
-        return keras.optimizers.Adam(self.learning_rate, beta_1=0.9, beta_2=0.999)
+        return keras.optimizers.Adam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999)
 
     def lengthened(self, factor: float) -> "Preset":
         """The same, trained `factor` times as long."""
