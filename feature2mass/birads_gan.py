@@ -132,5 +132,5 @@ class BiradsGAN(AdversarialModel):
         count = features.shape[0] or tf.shape(features)[0]
         noise = global_batch_noise(tf.random.stateless_uniform, count // every, (run,), self.mixture_seed, step)
         weights = mixture_weights(margin, shape, noise, self.mixtures)
-        mixed = tf.matmul(weights, tf.reshape(features, (-1, run, features.shape[-1])))
+        mixed = tf.matmul(tf.cast(weights, features.dtype), tf.reshape(features, (-1, run, features.shape[-1])))
         return tf.reshape(mixed, (-1, features.shape[-1]))

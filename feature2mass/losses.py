@@ -39,7 +39,7 @@ def cross_entropy(logits, targets):
     Returns:
         Scalar, 0 or more.
     """
-    return ops.mean(ops.softplus(logits) - logits * targets)
+    return ops.mean(ops.softplus(logits) - logits * ops.cast(targets, logits.dtype))
 
 
 @dataclass(frozen=True)
@@ -98,4 +98,4 @@ def generator_terms(margin_verdict, shape_verdict, margin, shape) -> GeneratorTe
 
 def reconstruction_term(images, reconstructions):
     """mean|I − I′| over pixels and batch."""
-    return ops.mean(ops.abs(images - reconstructions))
+    return ops.mean(ops.abs(ops.cast(images, reconstructions.dtype) - reconstructions))

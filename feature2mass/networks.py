@@ -87,6 +87,11 @@ class SmoothUpsampling(keras.initializers.RandomNormal):
 # ----------------------------------------------------------------------------------------- pieces
 
 
+def _output_dtype(dtype: str) -> str:
+    """Features, images and logits are float32 whatever the hidden layers compute in, but never less than they do."""
+    return "float64" if dtype == "float64" else "float32"
+
+
 def _leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
     return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_activation", dtype=dtype)
 
@@ -101,9 +106,18 @@ def _batch_norm(name: str, dtype: str, synchronized: bool) -> keras.layers.Layer
     )
 
 
-def _convolution(filters: int, size: int, strides: int, name: str, dtype: str) -> keras.layers.Conv2D:
+def _convolution(
+    filters: int, size: int, strides: int, name: str, dtype: str, use_bias: bool = True
+) -> keras.layers.Conv2D:
     return keras.layers.Conv2D(
-        filters, size, strides=strides, padding="same", kernel_initializer="he_normal", name=name, dtype=dtype
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer="he_normal",
+        name=name,
+        dtype=dtype,
     )
 
 
@@ -118,12 +132,11 @@ def _label_map(label, name: str, dtype: str):
 def _encoder_unit(features, filters: int, number: int, dtype: str, synchronized: bool):
     """LeakyReLU–Conv–BatchNorm; the first unit has no activation before it and keeps 64×64, all others halve."""
     name = f"encoder_{number}"
-    if number == 1:
-        convolution = _convolution(filters, 3, 1, name, dtype)
-    else:
-        # at 2×2 three quarters of a kernel of size 4 would see nothing but padding
-        convolution = _convolution(filters, 2 if number == 7 else 4, 2, name, dtype)
+    if number > 1:
         features = _leaky_relu(name, dtype)(features)
+    # at 2×2 three quarters of a kernel of size 4 would see nothing but padding
+    size, strides = {1: (3, 1), 7: (2, 2)}.get(number, (4, 2))
+    convolution = _convolution(filters, size, strides, name, dtype, use_bias=False)  # batch norm would take it away
     return _batch_norm(name, dtype, synchronized)(convolution(features))
 
 
@@ -135,6 +148,7 @@ def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dt
         2 if number == 1 else 4,
         strides=2,
         padding="same",
+        use_bias=False,  # batch norm would take it away
         kernel_initializer=SmoothUpsampling() if config.smooth_start else "he_normal",
         name=name,
         dtype=dtype,
@@ -175,7 +189,7 @@ def build_encoder(
     # 2) seven convolutions                                                                    # [N, 1, 1, 1024]
     for number, filters in enumerate([*config.scaled_filters(), FEATURES], start=1):
         features = _encoder_unit(features, filters, number, dtype, synchronized)
-    feature = keras.layers.Flatten(name="feature", dtype="float32")(features)
+    feature = keras.layers.Flatten(name="feature", dtype=_output_dtype(dtype))(features)
     return keras.Model([image, margin, shape], feature, name="encoder")
 
 
@@ -195,7 +209,7 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     # 2) the seventh, of stride 1, to one channel
     features = _leaky_relu("decoder_7", dtype)(features)
     image = keras.layers.Conv2DTranspose(1, 3, padding="same", name="decoder_7", dtype=dtype)(features)
-    image = keras.layers.Activation("sigmoid", name="image", dtype="float32")(image)
+    image = keras.layers.Activation("sigmoid", name="image", dtype=_output_dtype(dtype))(image)
     return keras.Model(feature, image, name="decoder")
 
 
@@ -224,7 +238,7 @@ def build_discriminator(config: NetworkConfig, classes: int, name: str, *, dtype
     for index, units in enumerate(config.discriminator(VERDICT_UNITS), start=1):
         dense = keras.layers.Dense(units, kernel_initializer="he_normal", name=f"{name}_dense_{index}", dtype=dtype)
         features = _leaky_relu(f"{name}_dense_{index}", dtype)(dense(features))
-    logits = keras.layers.Dense(1 + classes, name=f"{name}_dense_3", dtype="float32")(features)
+    logits = keras.layers.Dense(1 + classes, name=f"{name}_dense_3", dtype=_output_dtype(dtype))(features)
     return keras.Model(image, [logits[:, :1], logits[:, 1:]], name=name)
 
 
