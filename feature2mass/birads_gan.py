@@ -53,10 +53,11 @@ def mixture_weights(margin: tf.Tensor, shape: tf.Tensor, noise: tf.Tensor, mixtu
 class BiradsGAN(AdversarialModel):
     """Encoder and decoder (the generator), D₁ and D₂ (the critic), and the moving average of the former.
 
-    Batch normalisation: encoder and decoder normalise by the batch over all replicas, so that any number of them
-    computes what one would; mixtures go through the decoder in the same call as reconstructions, because statistics
-    of their own would take away in training the smaller variance that they have when they are drawn. The moving
-    average includes the moving statistics. The discriminators have no batch normalisation.
+    Batch normalisation is by the batch over all replicas, so that any number of them computes what one would. Mixtures
+    go through the decoder in the same call as reconstructions, because statistics of their own would take away in
+    training the smaller variance that they have when they are drawn. The moving average of the generator includes its
+    moving statistics. The discriminators see real images in one call and all fakes in another: in one batch with the
+    fakes, a real image's verdict would depend on them.
 
     Args:
         generator, ema_generator: from `build_generator`.
