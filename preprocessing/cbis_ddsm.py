@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pydicom
 
-from preprocessing.films import Film, UnusableFilm, read_film
-from preprocessing.masses import Box, Lesion, box_of, read_table
+from preprocessing.films import UnusableFilm, read_film
+from preprocessing.masses import Box, Lesion, Located, box_of, read_table
 from preprocessing.shards import DataError
 
 # Name here: the name of the columns in the present version, and in the first one.
@@ -40,8 +40,8 @@ class CbisMass:
     def files(self) -> Sequence[Path]:
         return (self.film, *self.parts) if self.film else self.parts
 
-    def locate(self) -> tuple[Film, Box]:
-        """The full film with the box of the ROI mask; without a film, the whole of the crop.
+    def locate(self) -> Located:
+        """The full film with the box and region of the ROI mask; without a film, the whole of the crop.
 
         Raises UnusableFilm when neither part has the film's size, or only a mask is there.
         """
@@ -52,15 +52,16 @@ class CbisMass:
         masks = [part for part, size in zip(self.parts, sizes, strict=True) if size == full]
         if not masks:
             raise UnusableFilm("neither crop nor ROI mask has the size of the film")
-        return read_film(self.film), box_of(_read_mask(masks[0]))
+        region = _read_mask(masks[0])
+        return Located(read_film(self.film), box_of(region), region)
 
-    def _whole_crop(self, sizes: Sequence[tuple[int, int]]) -> tuple[Film, Box]:
+    def _whole_crop(self, sizes: Sequence[tuple[int, int]]) -> Located:
         part = self.parts[int(np.argmin([height * width for height, width in sizes]))]
         crop = read_film(part)
         if len(np.unique(crop.pixels)) <= 2:
             raise UnusableFilm("film missing: only its ROI mask is in --images")
         height, width = crop.pixels.shape
-        return crop, Box(0, 0, width, height)
+        return Located(crop, Box(0, 0, width, height))
 
 
 def read_cbis(tables: Sequence[str | os.PathLike], images: str | os.PathLike | None = None) -> list[Lesion]:

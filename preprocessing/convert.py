@@ -8,9 +8,6 @@ sorted by path); the command also prints the path and reason of what it rejects.
 """
 
 import csv
-import hashlib
-import hmac
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +20,7 @@ from preprocessing.breast import breast_mask, orient, pyramid, standardise
 from preprocessing.films import UnusableFilm, find_films, read_film
 from preprocessing.parallel import fill
 from preprocessing.phantoms import mammogram_phantom
-from preprocessing.private import keyed_hash, make_writable, outside, read_key, write_csv, write_private
+from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
 from preprocessing.shards import (
     LEVELS,
     DataError,
@@ -33,7 +30,6 @@ from preprocessing.shards import (
 )
 
 MASK_METHODS = ("film", "otsu")
-REJECTED_FILE = "rejected.csv"
 TABLE_FILE = "films.csv"
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "ISO", "XCC", "XCCL", "XCCM")  # CID 4014
 
@@ -176,9 +172,7 @@ def convert_mammograms(
     if not films:
         raise DataError(f"{', '.join(map(str, inputs))}: no films here; give DICOM, PNG, PGM, TIFF or JPEG")
     rows = _read_table(table, inputs)
-    make_writable(output)
-    key_file = outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
-    secret = read_key(key_file, output)
+    key_file, secret = open_output(output, key)
     settings = {
         "mask_method": mask_method if masks is None else "given",
         "keep_background": keep_background,
@@ -192,7 +186,7 @@ def convert_mammograms(
         "mammogram",
         count=len(films),
         made={"by": "prepare_mammograms", **settings},
-        work=_fingerprint(secret, names, films),
+        work=keyed_fingerprint(secret, [[name, film.stat().st_size] for name, film in zip(names, films, strict=True)]),
         shard_size=shard_size,
     )
     already_done = writer.complete
@@ -215,7 +209,7 @@ def convert_mammograms(
     dataset = writer.finish(validation_fraction)
     rejected = dict(writer.rejected())
     if not already_done:
-        _write_lists(output, key_file.parent, films, rejected)
+        write_lists(output, key_file, "film", "file", films, rejected)
     reasons = [(films[number], reason) for number, reason in sorted(rejected.items())]
     return Conversion(dataset, len(films), reasons, already_done)
 
@@ -285,7 +279,7 @@ def _unusable(film: Path, name: str, rows: Mapping | None, given: _GivenMasks | 
     return ""
 
 
-# ------------------------------------------------------------------- table, key, lists, fingerprint
+# ----------------------------------------------------------------------------------- table, names
 
 
 def _read_table(table: str | os.PathLike | None, inputs: Sequence[Path]) -> dict[str, tuple[str, str, str]] | None:
@@ -316,29 +310,9 @@ def _read_table(table: str | os.PathLike | None, inputs: Sequence[Path]) -> dict
     return found
 
 
-def _fingerprint(key: bytes, names: Sequence[str], films: Sequence[Path]) -> str:
-    """What a rerun compares: names and sizes of the films, hashed with the key."""
-    work = [[name, film.stat().st_size] for name, film in zip(names, films, strict=True)]
-    return hmac.new(key, json.dumps(work).encode(), hashlib.sha256).hexdigest()
-
-
 def _relative(film: Path, inputs: Sequence[Path]) -> str:
     """A film's path below the input it was found in."""
     for path in inputs:
         if path in film.parents:
             return str(film.relative_to(path))
     return film.name
-
-
-def _write_lists(output: Path, beside_key: Path, films: Sequence[Path], rejected: Mapping[int, str]) -> None:
-    """`rejected.csv` by film number, in the dataset; which film is which, privately, by the key."""
-    used = [number for number in range(len(films)) if number not in rejected]
-    item = {number: place for place, number in enumerate(used)}
-    rows = [("film", "item", "file"), *((n, item.get(n, ""), p) for n, p in enumerate(films))]
-    try:
-        write_csv(output / REJECTED_FILE, [("film", "reason"), *sorted(rejected.items())])
-        private = beside_key / f"{output.name}.{TABLE_FILE}"
-        write_private(private, "")
-        write_csv(private, rows)
-    except OSError as error:
-        raise DataError(f"{output}: its lists of films cannot be written ({error.strerror})") from error

@@ -7,14 +7,14 @@ lossless JPEG header may have its height and width exchanged, where the `.ics` i
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from preprocessing.films import Film, UnusableFilm, refuse_constant
-from preprocessing.masses import Box, Lesion, box_of
+from preprocessing.masses import Box, Lesion, Located, box_of
 from preprocessing.shards import DataError
 
 VIEWS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
@@ -220,24 +220,27 @@ def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DdsmMass:
-    """The outline of one mass on one film."""
+    """The outline of one mass on one film; `boundary` as in `Abnormality`, `box` that of its part on the film."""
 
     path: Path
+    overlay: Path
     size: tuple[int, int]
     digitizer: str
     site: str
     box: Box
+    boundary: np.ndarray = field(repr=False, compare=False)
 
     def files(self) -> Sequence[Path]:
-        return (self.path,)
+        return (self.path, self.overlay)
 
-    def locate(self) -> tuple[Film, Box]:
-        """The film as 1 − optical density / `DARKEST` in [0, 1], so that tissue is bright, and the box."""
+    def locate(self) -> Located:
+        """The film as 1 − optical density / `DARKEST` in [0, 1], so that tissue is bright, and the filled outline."""
         grey = read_ljpeg(self.path, *self.size)
         refuse_constant(grey)
         density = optical_density(grey, self.digitizer, self.site)
         pixels = np.clip(1 - density / np.float32(DARKEST), 0, 1)
-        return Film(pixels, patient="", laterality=None, view=None), self.box
+        film = Film(pixels, patient="", laterality=None, view=None)
+        return Located(film, self.box, fill_outline(self.boundary, self.size))
 
 
 def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[Lesion]:
@@ -281,20 +284,21 @@ def _case_lesions(ics: Path, case: Case) -> Iterator[Lesion]:
             yield Lesion("", "", case.patient, place, None, unusable="overlay without an abnormality")
         for found in abnormalities:
             if "MASS" in found.kind.split("-"):
-                yield _lesion(found, case, view, film, f"{overlay} abnormality {found.number}")
+                yield _lesion(found, case, view, film, overlay)
 
 
-def _lesion(found: Abnormality, case: Case, view: str, film: Path | None, place: str) -> Lesion:
+def _lesion(found: Abnormality, case: Case, view: str, film: Path | None, overlay: Path) -> Lesion:
     unusable, note, source = found.problem, "", None
     if film is None:
         unusable = unusable or "film missing: no .LJPEG file beside the overlay"
     if not unusable:
         try:
             box, outside = clip_outline(found.boundary, case.films[view])
-            source = DdsmMass(film, case.films[view], case.digitizer, case.site, box)
+            source = DdsmMass(film, overlay, case.films[view], case.digitizer, case.site, box, found.boundary)
             note = f"outline leaves the film for {outside} of {len(found.boundary) - 1} steps; clipped" * bool(outside)
         except UnusableFilm as reason:
             unusable = str(reason)
+    place = f"{overlay} abnormality {found.number}"
     return Lesion(found.shape, found.margin, case.patient, place, source, unusable, note)
 
 

@@ -151,8 +151,9 @@ def irregular_outline(rng: np.random.Generator) -> np.ndarray:
     runs = np.stack([1 + (rng.random(points) < 0.25), rng.integers(1, 3, points)], axis=1).ravel()
     far_in = np.repeat(np.arange(len(runs)) % 2, runs)
     corners = len(far_in)
-    turns = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) / corners
-    far = rng.uniform(0.8, 1.15, corners) * np.where(far_in, rng.uniform(0.5, 0.7, corners), 1)
+    widths = np.cumsum(rng.uniform(0.5, 1.5, corners))
+    turns = 2 * np.pi * widths / widths[-1]
+    far = rng.uniform(0.7, 1.15, corners) * np.where(far_in, rng.uniform(0.5, 0.7, corners), 1)
     radius = np.interp(ANGLES, turns, far, period=2 * np.pi)
     return gaussian_filter1d(radius, 2, mode="wrap") * ellipse(rng.uniform(1, 1.4))
 
@@ -334,7 +335,7 @@ def make_mass_phantoms(
     validation_fraction: float = 0.1,
     workers: int | None = None,
 ) -> Dataset:
-    """Write a dataset of mass phantoms; it depends on count and seed alone.
+    """Write a dataset of mass phantoms, contrast normalised; it depends on count and seed alone.
 
     Every pair of shape and margin comes equally often (once more or less where `count` is no multiple of 20), in an
     order drawn by lot. What a killed call left is continued, and a finished dataset is only opened.
@@ -363,7 +364,7 @@ def phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
     ]
 
 
-def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int]:
+def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int | float]:
     """Draw one mass as a dataset item."""
-    image, _ = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
-    return mass_item(image, subject=task.subject, shape=task.shape, margin=task.margin)
+    image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    return mass_item(image, lesion, subject=task.subject, shape=task.shape, margin=task.margin, contrast="normalised")

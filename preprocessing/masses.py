@@ -7,13 +7,13 @@ Where a lesion is, is its `Source`'s business: a box on any film (`--rois`, here
    One that would leave the film is moved inside; what is longer than the film is filled with its mirror image.
 2. It is resized to 64×64 (area average; linear where it must grow), and stays as it hangs on the film: mirrored
    masses are an augmentation of training, not of the data.
-3. Its labels are the words of the radiologist, as `read_label` reads them.
+3. Its contrast is stretched to use the whole range, and what 0 and 1 were is kept, so that it can be undone: masses
+   differ far more in contrast than in kind, and what is faint weighs nothing in a mean of absolute differences.
+4. Its outline, where the source has one, goes the same way; a box has none.
+5. Its labels are the words of the radiologist, as `read_label` reads them.
 """
 
 import csv
-import hashlib
-import hmac
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ import numpy as np
 
 from preprocessing.films import Film, UnusableFilm, read_film, refuse_constant
 from preprocessing.parallel import fill
-from preprocessing.private import keyed_hash, make_writable, outside, read_key, write_csv, write_private
+from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
 from preprocessing.shards import DataError, Dataset, DatasetWriter, array_name
 
 SIZE = 64  # pixels of a side
 CONTEXT = 1.5  # window over the lesion's longest side (ours; [B] does not say)
 LABEL_POLICIES = ("single", "first")
-REJECTED_FILE = "rejected.csv"
-TABLE_FILE = "lesions.csv"
+CONTRASTS = ("normalised", "original")
+CLIPPED = 0.4  # percent of a window's pixels that may become 0, and that may become 1: bright specks, dark specks
 ROI_COLUMNS = ("image", "x", "y", "width", "height", "shape", "margin", "subject")
 
 # In the order of design §7. DDSM and CBIS-DDSM use these words, and for shapes some that are no shape of a mass.
@@ -108,9 +108,9 @@ def box_of(mask: np.ndarray) -> Box:
 
 
 def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int = SIZE) -> np.ndarray:
-    """The square around a box, float32 (size, size) in [0, 1].
+    """The square around a box, float32 (size, size) in the range of the pixels.
 
-    pixels: float32 (height, width) in [0, 1].
+    pixels: float32 or uint8 (height, width).
     context: float. Side of the square over the box's longest side, at least 1; the square is not
         made longer than the film's short side unless the box is.
 
@@ -141,14 +141,54 @@ def _span(centre: float, side: int, length: int) -> tuple[int, int]:
     return begin, begin + side
 
 
+# --------------------------------------------------------------------------------------- contrast
+
+
+def normalise_contrast(window: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Stretch a window that is not constant to the whole of [0, 1], but for a few specks.
+
+    Returns (stored, low, high): stored = clip((window − low) / (high − low), 0, 1), float32 of the window's shape;
+    low and high are the percentiles `CLIPPED` and 100 − `CLIPPED`, rounded to float32 as they will be kept.
+    """
+    low, high = (float(np.float32(value)) for value in np.percentile(window, (CLIPPED, 100 - CLIPPED)))
+    if low >= high:  # all but a few pixels are the same
+        low, high = float(window.min()), float(window.max())
+    return np.clip((window - np.float32(low)) / np.float32(high - low), 0, 1), low, high
+
+
+def undo_contrast(stored: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
+    """Brightness on the film of stored images, float32 of their shape; specks that were clipped stay so.
+
+    stored: float (..., 64, 64) or (n, 64, 64, 1) in [0, 1].
+    low, high: the fields of the same names: a number, or (n,) for n images.
+    """
+    low, high = (
+        np.reshape(np.asarray(value, np.float32), np.shape(value) + (1,) * (np.ndim(stored) - np.ndim(value)))
+        for value in (low, high)
+    )
+    return low + (high - low) * np.asarray(stored, np.float32)
+
+
 # ---------------------------------------------------------------------------------------- lesions
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A lesion on its film.
+
+    region: bool (height, width), what of the film is lesion. Defaults to None, unknown.
+    """
+
+    film: Film
+    box: Box
+    region: np.ndarray | None = None
 
 
 class Source(Protocol):
     """Where a lesion's pixels are. Must be picklable."""
 
-    def locate(self) -> tuple[Film, Box]:
-        """Read the film and find the box. Raises UnusableFilm with a reason."""
+    def locate(self) -> Located:
+        """Read the film and find the lesion. Raises UnusableFilm with a reason."""
 
     def files(self) -> Sequence[Path]:
         """The files that `locate` reads."""
@@ -181,8 +221,8 @@ class RoiOnFilm:
     path: Path
     box: Box
 
-    def locate(self) -> tuple[Film, Box]:
-        return read_film(self.path), self.box
+    def locate(self) -> Located:
+        return Located(read_film(self.path), self.box)
 
     def files(self) -> Sequence[Path]:
         return (self.path,)
@@ -242,6 +282,7 @@ class LesionTask:
     label_policy: str
     keep_unlabelled: bool
     context: float
+    contrast: str
 
 
 @dataclass(frozen=True)
@@ -263,6 +304,7 @@ def convert_masses(
     label_policy: str = "single",
     keep_unlabelled: bool = False,
     context: float = CONTEXT,
+    contrast: str = "normalised",
     validation_fraction: float = 0.1,
     key: str | os.PathLike | None = None,
     workers: int | None = None,
@@ -279,6 +321,7 @@ def convert_masses(
     label_policy: "single" or "first", see `read_label`.
     keep_unlabelled: whether to keep lesions without shape or margin, as unknown (−1).
     context: side of the window over the lesion's longest side.
+    contrast: "normalised" (see `normalise_contrast`) or "original", as on the film.
     validation_fraction: share of the patients, in [0, 1).
     key: file with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
     workers, scheduler, shard_size: as for `convert_mammograms`.
@@ -288,13 +331,12 @@ def convert_masses(
     if not lesions:
         raise DataError("there is no mass to convert")
     output = Path(output).resolve()
-    make_writable(output)
-    key_file = outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
-    secret = read_key(key_file, output)
+    key_file, secret = open_output(output, key)
     settings = {
         "label_policy": label_policy,
         "keep_unlabelled": keep_unlabelled,
         "context": context,
+        "contrast": contrast,
         "validation_fraction": validation_fraction,
     }
     writer = DatasetWriter(
@@ -302,19 +344,19 @@ def convert_masses(
         "mass",
         count=len(lesions),
         made={"by": "prepare_masses", **settings},
-        work=_fingerprint(secret, lesions),
+        work=keyed_fingerprint(secret, [_known(lesion) for lesion in lesions]),
         levels=[(SIZE, SIZE)],
         classes=CLASSES,
         shard_size=shard_size,
     )
     already_done = writer.complete
     if not already_done:
-        tasks = [LesionTask(lesion, secret, label_policy, keep_unlabelled, context) for lesion in lesions]
+        tasks = [LesionTask(lesion, secret, label_policy, keep_unlabelled, context, contrast) for lesion in lesions]
         fill(writer, tasks, prepare_lesion, title="Masses", workers=workers, scheduler=scheduler)
     dataset = writer.finish(validation_fraction, summarise)
     rejected = dict(writer.rejected())
     if not already_done:
-        _write_lists(output, key_file.parent, lesions, rejected)
+        write_lists(output, key_file, "lesion", "place", [lesion.place for lesion in lesions], rejected)
     reasons = [(lesions[number].place, reason) for number, reason in sorted(rejected.items())]
     used = [lesion for number, lesion in enumerate(lesions) if number not in rejected]
     notes = [(lesion.place, lesion.note) for lesion in used if lesion.note]
@@ -331,29 +373,50 @@ def prepare_lesion(task: LesionTask) -> dict[str, np.ndarray | str | int] | str:
         labels = {field: _label(task, field) for field in CLASSES}
         if lesion.unusable:
             return lesion.unusable
-        film, box = lesion.source.locate()
-        window = cut_window(film.pixels, box, task.context)
+        found = lesion.source.locate()
+        window = cut_window(found.film.pixels, found.box, task.context)
         refuse_constant(window)
+        region = _cut_region(found, task.context)
     except UnusableFilm as reason:
         return str(reason)
     except OSError as error:
         return f"film cannot be read: {error.strerror or type(error).__name__}"
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"film cannot be decoded: {type(error).__name__}"
-    return mass_item(window, subject=keyed_hash(task.key, lesion.subject or film.patient), **labels)
+    subject = keyed_hash(task.key, lesion.subject or found.film.patient)
+    return mass_item(window, region, subject=subject, contrast=task.contrast, **labels)
+
+
+def _cut_region(found: Located, context: float) -> np.ndarray | None:
+    if found.region is None:
+        return None
+    return cut_window(found.region.view(np.uint8), found.box, context) >= 0.5
 
 
 def mass_item(
-    window: np.ndarray, *, subject: str, shape: int = -1, margin: int = -1
-) -> dict[str, np.ndarray | str | int]:
+    window: np.ndarray,
+    region: np.ndarray | None = None,
+    *,
+    subject: str,
+    shape: int = -1,
+    margin: int = -1,
+    contrast: str = "original",
+) -> dict[str, np.ndarray | str | int | float]:
     """One item for `DatasetWriter`.
 
-    window: float (64, 64) in [0, 1].
+    window: float (64, 64) in [0, 1]; not constant where its contrast is to be normalised.
+    region: bool (64, 64), the lesion in the window. Defaults to None, unknown, stored as all 0.
     subject: str. Keyed hash of the patient, at most 16 characters.
     shape, margin: int. Indices into `CLASSES`. Defaults to −1, unknown.
+    contrast: str. "normalised" (see `normalise_contrast`), or "original": stored as it is, low 0 and high 1.
     """
+    low, high = 0.0, 1.0
+    if contrast == "normalised":
+        window, low, high = normalise_contrast(window)
     image = np.round(np.clip(window, 0, 1) * 65535).astype(np.uint16)
-    return {array_name("image", (SIZE, SIZE)): image, "subject": subject, "shape": shape, "margin": margin}
+    lesion = np.zeros_like(window, np.uint8) if region is None else region.astype(np.uint8)
+    pixels = {array_name("image", (SIZE, SIZE)): image, array_name("lesion", (SIZE, SIZE)): lesion}
+    return {**pixels, "subject": subject, "shape": shape, "margin": margin, "low": low, "high": high}
 
 
 def _label(task: LesionTask, field: str) -> int:
@@ -363,32 +426,11 @@ def _label(task: LesionTask, field: str) -> int:
     return -1 if index is None else index
 
 
-def _fingerprint(key: bytes, lesions: Sequence[Lesion]) -> str:
-    """What a rerun compares: what is known of every lesion and the sizes of its files, hashed with the key."""
-    work = [
-        [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, _sizes(lesion)]
-        for lesion in lesions
-    ]
-    return hmac.new(key, json.dumps(work).encode(), hashlib.sha256).hexdigest()
-
-
-def _sizes(lesion: Lesion) -> list[int]:
+def _known(lesion: Lesion) -> list:
+    """What a rerun compares of a lesion: all that is known before its film is read, and the sizes of its files."""
     files = lesion.source.files() if lesion.source else ()
-    return [path.stat().st_size if path.is_file() else -1 for path in files]
-
-
-def _write_lists(output: Path, beside_key: Path, lesions: Sequence[Lesion], rejected: Mapping[int, str]) -> None:
-    """`rejected.csv` by lesion number, in the dataset; which lesion is which, privately, by the key."""
-    used = [number for number in range(len(lesions)) if number not in rejected]
-    item = {number: place for place, number in enumerate(used)}
-    rows = [("lesion", "item", "place"), *((n, item.get(n, ""), lesion.place) for n, lesion in enumerate(lesions))]
-    try:
-        write_csv(output / REJECTED_FILE, [("lesion", "reason"), *sorted(rejected.items())])
-        private = beside_key / f"{output.name}.{TABLE_FILE}"
-        write_private(private, "")
-        write_csv(private, rows)
-    except OSError as error:
-        raise DataError(f"{output}: its lists of lesions cannot be written ({error.strerror})") from error
+    sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
+    return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, sizes]
 
 
 # ---------------------------------------------------------------------------------------- summary

@@ -7,16 +7,31 @@ import csv
 import errno
 import hashlib
 import hmac
+import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from preprocessing.shards import DATASET_FILE, DataError
 
+REJECTED_FILE = "rejected.csv"
 
-def make_writable(output: Path) -> None:
-    """Create the folder of a dataset. Raises DataError when it cannot be written."""
+
+def open_output(output: Path, key: str | os.PathLike | None) -> tuple[Path, bytes]:
+    """Create the folder of a dataset and read the key of its subjects' hashes.
+
+    output: absolute.
+    key: file with the key; made when absent. None: `<output>.key`.
+
+    Returns the file of the key, and the key. Raises DataError when one of them cannot be used.
+    """
+    _make_writable(output)
+    path = _outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
+    return path, _read_key(path, output)
+
+
+def _make_writable(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK | os.X_OK):
@@ -25,15 +40,14 @@ def make_writable(output: Path) -> None:
         raise DataError(f"--output {output}: cannot be written ({error.strerror}); choose another folder") from error
 
 
-def outside(key_file: Path, output: Path) -> Path:
-    """The path of a key. Raises DataError when it lies in the dataset."""
+def _outside(key_file: Path, output: Path) -> Path:
     if output == key_file or output in key_file.parents:
         raise DataError(f"--key {key_file}: must lie outside --output, it undoes the anonymity")
     return key_file
 
 
-def read_key(path: Path, output: Path) -> bytes:
-    """The key of the subjects' hashes; made, readable by its owner only, when it is not there."""
+def _read_key(path: Path, output: Path) -> bytes:
+    """The key; made, readable by its owner only, when it is not there."""
     try:
         if not path.exists():
             if (output / DATASET_FILE).exists():
@@ -42,7 +56,7 @@ def read_key(path: Path, output: Path) -> bytes:
                     "name it with --key, or choose another output folder"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_private(path, secrets.token_hex(32) + "\n")
+            _write_private(path, secrets.token_hex(32) + "\n")
         secret = path.read_bytes().strip()
     except OSError as error:
         raise DataError(
@@ -53,7 +67,7 @@ def read_key(path: Path, output: Path) -> bytes:
     return secret
 
 
-def write_private(path: Path, text: str) -> None:
+def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -64,7 +78,35 @@ def keyed_hash(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def write_csv(path: Path, rows: Sequence[Sequence]) -> None:
-    """Write rows as a CSV file."""
+def keyed_fingerprint(key: bytes, work: Sequence) -> str:
+    """What a rerun compares: the work list, which may name patients, hashed with the key."""
+    return hmac.new(key, json.dumps(work).encode(), hashlib.sha256).hexdigest()
+
+
+def write_lists(
+    output: Path, beside: Path, kind: str, column: str, places: Sequence, rejected: Mapping[int, str]
+) -> None:
+    """`rejected.csv` by number in the work list, in the dataset; which number is which, privately, beside the key.
+
+    beside: the file of the key; the private list is `<output>.<kind>s.csv` in its folder.
+    kind: what the work list is of: "film", "lesion".
+    column, places: name of the private list's column that tells which is which, and its values.
+    rejected: reason by number.
+
+    Raises DataError when they cannot be written.
+    """
+    used = [number for number in range(len(places)) if number not in rejected]
+    item = {number: index for index, number in enumerate(used)}
+    rows = [(kind, "item", column), *((n, item.get(n, ""), place) for n, place in enumerate(places))]
+    private = beside.with_name(f"{output.name}.{kind}s.csv")
+    try:
+        _write_csv(output / REJECTED_FILE, [(kind, "reason"), *sorted(rejected.items())])
+        _write_private(private, "")
+        _write_csv(private, rows)
+    except OSError as error:
+        raise DataError(f"{output}: its lists of {kind}s cannot be written ({error.strerror})") from error
+
+
+def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -3,9 +3,12 @@
 A dataset is one of a few kinds (`KINDS`). Every kind holds, for each item,
 
 - pixel arrays at one or more levels, named `<pixels>/<level>`: `image/512x256` uint16 with
-  0…65535 standing for [0, 1], `mask/512x256` uint8 in {0, 1}, `image/64` for a square;
+  0…65535 standing for [0, 1], `mask/512x256` uint8 in {0, 1}, `image/64` for a square. The `lesion`
+  of a mass is 1 where the lesion is in its window; it is unknown where it is 0 everywhere;
 - small fields, one value an item: `subject` (a keyed hash), `split`, and what the kind adds.
   A field with classes holds int8 indices into the names in its attribute `classes`; −1 is unknown.
+  What a stored 0 and 1 of a mass were on its film are `low` and `high`, so that the contrast, normalised
+  for each mass, can be undone.
 
 All arrays are contiguous and uncompressed, so that the reader asks HDF5 once, at opening, where
 each array begins and then reads single images with `os.pread`. That needs no lock (h5py has one for
@@ -34,7 +37,7 @@ SPLITS = ("train", "validation")
 DATASET_FILE = "dataset.json"
 
 Level = tuple[int, int]
-Item = Mapping[str, np.ndarray | str | int]
+Item = Mapping[str, np.ndarray | str | int | float]
 Summarise = Callable[[Mapping[str, np.ndarray], Sequence[tuple[int, str]]], Mapping]
 
 
@@ -56,8 +59,8 @@ KINDS = {
         fields={"subject": "S16", "laterality": "S1", "view": "S4", "split": "|i1"},
     ),
     "mass": Kind(
-        pixels={"image": "<u2"},
-        fields={"subject": "S16", "shape": "|i1", "margin": "|i1", "split": "|i1"},
+        pixels={"image": "<u2", "lesion": "|u1"},
+        fields={"subject": "S16", "shape": "|i1", "margin": "|i1", "low": "<f4", "high": "<f4", "split": "|i1"},
     ),
 }
 
@@ -114,7 +117,7 @@ def write_shard(
                     row[...] = item[name]
                 file.create_dataset(name, data=rows)
         for name, dtype in KINDS[kind].fields.items():
-            values = [item.get(name, -1) for item in items]
+            values = [item.get(name, -1) if dtype == "|i1" else item[name] for item in items]
             field = file.create_dataset(name, data=_field(name, values, dtype))
             if name in classes:
                 field.attrs["classes"] = list(classes[name])
@@ -437,7 +440,7 @@ class Dataset:
                 raise DataError(f"{path}: this shard is damaged (wrong checksum); {_REMAKE}")
 
     def field(self, name: str) -> np.ndarray:
-        """A field of all items: text, or int8 indices into `classes(name)` (−1: unknown)."""
+        """A field of all items: text, numbers, or int8 indices into `classes(name)` (−1: unknown)."""
         values = self._fields[name]
         return np.char.decode(values, "ascii") if values.dtype.kind == "S" else values
 
@@ -457,12 +460,12 @@ class Dataset:
         """Pixels of items at one level, in the order asked for.
 
         Returns one array (n, height, width) for each pixel array of the kind: for mammograms
-        (images uint16 in 0…65535, masks uint8 in {0, 1}), for masses (images,).
+        (images uint16 in 0…65535, masks uint8 in {0, 1}), for masses (images, lesions) alike.
         """
         return tuple(self.read_array(name, level, indices) for name in KINDS[self.kind].pixels)
 
     def read_array(self, pixels: str, level: Level, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """One pixel array ("image" or "mask") of items at one level, (n, height, width)."""
+        """One pixel array ("image", "mask" or "lesion") of items at one level, (n, height, width)."""
         if level not in self.levels:
             there = ", ".join(f"{h}x{w}" for h, w in self.levels)
             raise DataError(f"{self.folder}: has no {level[0]}x{level[1]} images, only {there}")

@@ -4,24 +4,16 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import output_option, validation_option, workers_option
+
 
 @click.command(context_settings={"show_default": True})
 @click.option("--kind", type=click.Choice(["mammogram", "mass"]), default="mammogram", help="What to draw.")
 @click.option("--count", type=click.IntRange(1), required=True, help="How many.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@output_option
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other phantoms.")
-@click.option(
-    "--validation-fraction",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.1,
-    help="Share of the phantoms kept for validation.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    show_default="one a core",
-    help="Processes that draw.",
-)
+@validation_option("phantoms")
+@workers_option("draw")
 def main(kind: str, count: int, output: Path, seed: int, validation_fraction: float, workers: int | None) -> None:
     """Draw COUNT phantoms and write them as HDF5 shards.
 

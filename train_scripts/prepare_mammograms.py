@@ -4,8 +4,14 @@ from pathlib import Path
 
 import click
 
-SHOWN = 20  # rejected films named on the terminal
-SOME_REJECTED = 3  # exit status
+from preprocessing.command_line import (
+    SOME_REJECTED,
+    conversion_options,
+    echo_some,
+    output_option,
+    refuse_both,
+    validation_option,
+)
 
 
 @click.command(context_settings={"show_default": True})
@@ -19,7 +25,7 @@ SOME_REJECTED = 3  # exit status
     help="Film, or folder searched with its subfolders: DICOM, PNG, PGM, TIFF, JPEG. Repeatable.",
 )
 @click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@output_option
 @click.option(
     "--masks",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -32,12 +38,7 @@ SOME_REJECTED = 3  # exit status
     help="How the breast is found where no masks are given.",
 )
 @click.option("--keep-background", is_flag=True, help="Keep what lies outside the breast.")
-@click.option(
-    "--validation-fraction",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.1,
-    help="Share of the patients kept for validation.",
-)
+@validation_option("patients")
 @click.option(
     "--table",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -45,22 +46,14 @@ SOME_REJECTED = 3  # exit status
     help="CSV file with columns image, subject, laterality, view, for films without a header.",
 )
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
-@click.option(
-    "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    show_default="OUTPUT.key, made when absent",
-    help="File with the key of the hashes that stand for patients; keep it private.",
-)
-@click.option("--workers", type=click.IntRange(1), show_default="one a core", help="Processes that convert.")
-@click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler.")
+@conversion_options
 def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **options: object) -> None:
     """Convert films to shards, patients split into training and validation.
 
     A run that was stopped goes on when started again with the same command. Exit status: 0 when every film could be
     used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
     """
-    if options["workers"] and options["scheduler"]:
-        raise click.UsageError("--workers and --scheduler exclude each other; give one of them")
+    refuse_both(options["workers"], options["scheduler"])
     from preprocessing.convert import convert_mammograms
     from preprocessing.shards import DataError
 
@@ -70,10 +63,7 @@ def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **optio
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
-    for path, reason in done.rejected[:SHOWN]:
-        click.echo(f"rejected {path}: {reason}", err=True)
-    if len(done.rejected) > SHOWN:
-        click.echo(f"rejected {len(done.rejected) - SHOWN} more", err=True)
+    echo_some("rejected", done.rejected)
     if not done.dataset.count:
         raise click.ClickException(
             f"none of {done.films} films could be used; see {output}/rejected.csv for the reasons"

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import click
 
-SHOWN = 20  # rejected lesions named on the terminal
-SOME_REJECTED = 3  # exit status
+from preprocessing.command_line import (
+    SOME_REJECTED,
+    conversion_options,
+    echo_some,
+    output_option,
+    refuse_both,
+    validation_option,
+)
 
 
 @click.command(context_settings={"show_default": True})
@@ -31,7 +37,7 @@ SOME_REJECTED = 3  # exit status
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the films that --cbis-csv or --rois names.",
 )
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+@output_option
 @click.option(
     "--digitizer",
     type=click.Choice(["DBA", "HOWTEK", "LUMISYS"], case_sensitive=False),
@@ -52,19 +58,13 @@ SOME_REJECTED = 3  # exit status
     help="Side of the square that is cut out, over the longest side of the lesion.",
 )
 @click.option(
-    "--validation-fraction",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.1,
-    help="Share of the patients kept for validation.",
+    "--contrast",
+    type=click.Choice(["normalised", "original"]),
+    default="normalised",
+    help="Stretch each mass to the whole range, and keep what it was, or leave it as on the film.",
 )
-@click.option(
-    "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    show_default="OUTPUT.key, made when absent",
-    help="File with the key of the hashes that stand for patients; keep it private.",
-)
-@click.option("--workers", type=click.IntRange(1), show_default="one a core", help="Processes that convert.")
-@click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler.")
+@validation_option("patients")
+@conversion_options
 def main(
     cbis_csv: tuple[Path, ...],
     ddsm: Path | None,
@@ -85,8 +85,7 @@ def main(
         raise click.UsageError("--images goes with --cbis-csv and --rois, which need it, and not with --ddsm")
     if digitizer and not ddsm:
         raise click.UsageError("--digitizer goes with --ddsm; leave it out")
-    if options["workers"] and options["scheduler"]:
-        raise click.UsageError("--workers and --scheduler exclude each other; give one of them")
+    refuse_both(options["workers"], options["scheduler"])
     from preprocessing.cbis_ddsm import read_cbis
     from preprocessing.ddsm import read_ddsm
     from preprocessing.masses import convert_masses, rarest_first, read_rois, summary_lines
@@ -104,11 +103,8 @@ def main(
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
-    for kind, lines in (("note", done.notes), ("rejected", rarest_first(done.rejected))):
-        for place, text in lines[:SHOWN]:
-            click.echo(f"{kind} {place}: {text}", err=True)
-        if len(lines) > SHOWN:
-            click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
+    echo_some("note", done.notes)
+    echo_some("rejected", rarest_first(done.rejected))
     click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
     if not done.dataset.count:
         raise click.ClickException(

@@ -128,7 +128,7 @@ def write_files(folder: Path, pixels, layout=WRITTEN, leave=()) -> Path:
 
 
 def converted(table: Path, images: Path, tmp_path: Path):
-    done = convert_masses(read_cbis([table], images), tmp_path / "out", workers=1)
+    done = convert_masses(read_cbis([table], images), tmp_path / "out", contrast="original", workers=1)
     return done, done.dataset.read((64, 64), np.arange(done.dataset.count))[0] / 65535
 
 
@@ -150,6 +150,13 @@ def test_every_version_finds_every_layout(tmp_path, pixels, layout, version):
     assert done.dataset.field("shape").tolist() == [1] and done.dataset.field("margin").tolist() == [3]
 
 
+def test_region_is_what_the_roi_mask_covers(tmp_path, pixels):
+    done, _ = converted(write_table(tmp_path / "t.csv"), write_files(tmp_path / "images", pixels), tmp_path)
+    (lesion,) = done.dataset.read_array("lesion", (64, 64), [0])
+    # Rows 30 to 62 and columns 40 to 60, in a window of 48 from row 22 and column 26 on: 4/3 pixels for one.
+    assert lesion[11:53, 19:45].all() and lesion.sum() == 42 * 26
+
+
 def test_crop_and_mask_may_be_exchanged(tmp_path, pixels):
     swapped = {**pixels, "crop": pixels["mask"], "mask": pixels["crop"]}
     images = write_files(tmp_path / "images", swapped)
@@ -161,8 +168,9 @@ def test_crop_and_mask_may_be_exchanged(tmp_path, pixels):
 def test_crop_serves_where_the_film_is_not_there(tmp_path, pixels, swap):
     files = {**pixels, "crop": pixels["mask"], "mask": pixels["crop"]} if swap else pixels
     images = write_files(tmp_path / "images", files, leave=("film",))
-    _, stored = converted(write_table(tmp_path / "t.csv"), images, tmp_path)
+    done, stored = converted(write_table(tmp_path / "t.csv"), images, tmp_path)
     np.testing.assert_allclose(stored[0], expected(pixels, "crop"), atol=2e-5)
+    assert not done.dataset.read_array("lesion", (64, 64), [0]).any()
 
 
 def reason(tmp_path, pixels, **options) -> str:

@@ -237,12 +237,15 @@ def crop(view: str, box: Box, digitizer: str = "HOWTEK", site: str = "A") -> np.
 
 
 def test_whole_cases_give_the_right_crops_and_labels(cases, tmp_path):
-    done = convert_masses(read_ddsm(cases), tmp_path / "out", workers=1)
+    done = convert_masses(read_ddsm(cases), tmp_path / "out", contrast="original", workers=1)
     assert done.rejected == [] and done.dataset.count == 3
-    (stored,) = done.dataset.read((64, 64), [0, 1, 2])
+    stored, lesions = done.dataset.read((64, 64), [0, 1, 2])
     left, right = Box(30, 40, 21, 21), Box(70, 90, 20, 20)
     expected = [crop("LEFT_CC", left), crop("RIGHT_MLO", right), crop("LEFT_CC", left, "LUMISYS")]
     np.testing.assert_allclose(stored / 65535, expected, atol=2e-5)
+    # A square of 21 in a window of 32, six pixels from its top and its left: two stored pixels for one.
+    for lesion in lesions[[0, 2]]:
+        assert lesion[12:54, 12:54].all() and lesion.sum() == 42 * 42
     assert done.dataset.field("shape").tolist() == [1, 0, 1]
     assert done.dataset.field("margin").tolist() == [3, 4, 3]
     subjects = done.dataset.field("subject")
@@ -270,13 +273,15 @@ def replace_overlay(cases: Path, text: str) -> None:
 
 def test_outline_that_leaves_the_film_is_used_with_a_note(cases, tmp_path):
     replace_overlay(cases, abnormality(1, square_chain(90, 40, 21)))
-    done = convert_masses(read_ddsm(cases), tmp_path / "out", workers=1)
+    done = convert_masses(read_ddsm(cases), tmp_path / "out", contrast="original", workers=1)
     assert done.dataset.count == 3
     ((place, note),) = done.notes
     assert place.endswith("LEFT_CC.OVERLAY abnormality 1")
     assert note == "outline leaves the film for 41 of 80 steps; clipped"
-    (stored,) = done.dataset.read((64, 64), [2])
+    stored, lesions = done.dataset.read((64, 64), [2])
     np.testing.assert_allclose(stored[0] / 65535, crop("LEFT_CC", Box(90, 40, 10, 21), "LUMISYS"), atol=2e-5)
+    # The window of 32 ends where the film ends, at 100: the outline's 10 columns on the film are its last 20.
+    assert lesions[0][12:54, 44:].all() and lesions[0].sum() == 42 * 20
 
 
 def spoil_overlay(cases: Path) -> None:

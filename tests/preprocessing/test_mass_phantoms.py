@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d, map_coordinates
 
 from preprocessing.convert import make_phantoms
 from preprocessing.mass_phantoms import make_mass_phantoms, mass_phantom, phantom_tasks
-from preprocessing.masses import CLASSES, SIZE
+from preprocessing.masses import CLASSES, SIZE, undo_contrast
 
 SEEDS = range(24)
 OF_SHAPE_ALONE = ("circumscribed", "obscured", "ill-defined", "spiculated")
@@ -280,7 +280,12 @@ def test_every_phantom_is_a_subject_that_no_mammogram_phantom_is(tmp_path):
 
 def test_stored_mass_is_the_drawn_one_under_its_labels(tmp_path):
     task = phantom_tasks(5, seed=0)[4]
-    image, _ = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
     data = make_mass_phantoms(tmp_path / "data", 5, workers=1)
-    np.testing.assert_allclose(data.read_array("image", (SIZE, SIZE), [4])[0] / 65535, image, atol=1e-5)
+    images, lesions = data.read((SIZE, SIZE), [4])
+    film = undo_contrast(images / 65535, data.field("low")[4:], data.field("high")[4:])
+    inside = (images[0] > 0) & (images[0] < 65535)
+    assert inside.mean() > 0.99
+    np.testing.assert_allclose(film[0][inside], image[inside], atol=1e-5)
+    np.testing.assert_array_equal(lesions[0], lesion)
     assert (data.field("shape")[4], data.field("margin")[4]) == (task.shape, task.margin)

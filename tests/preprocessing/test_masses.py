@@ -17,9 +17,11 @@ from preprocessing.masses import (
     convert_masses,
     count_labels,
     cut_window,
+    normalise_contrast,
     read_label,
     read_rois,
     summary_lines,
+    undo_contrast,
 )
 from preprocessing.shards import DataError, open_dataset
 
@@ -137,6 +139,76 @@ def test_box_of_a_mask():
     assert box_of(mask) == Box(10, 3, 11, 4)
 
 
+# --------------------------------------------------------------------------------------- contrast
+
+
+def faint(seed: int = 0) -> np.ndarray:
+    """A window of low contrast with one bright and one dark speck."""
+    window = np.float32(0.5) + np.float32(0.1) * np.random.default_rng(seed).random((64, 64), np.float32)
+    window[3, 4], window[5, 6] = 1, 0
+    return window
+
+
+def test_normalised_window_uses_the_whole_range():
+    window = np.linspace(0.3, 0.4, 64 * 64, dtype=np.float32).reshape(64, 64)
+    stored, low, high = normalise_contrast(window)
+    # Of an even ramp from 0.3 to 0.4, 0.4 percent lie below 0.3004.
+    assert (low, high) == (pytest.approx(0.3004, abs=1e-5), pytest.approx(0.3996, abs=1e-5))
+    assert stored[32, 0] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_specks_neither_set_the_range_nor_leave_it():
+    stored, low, high = normalise_contrast(faint())
+    assert 0.5 <= low < 0.501 and 0.599 < high <= 0.6
+    assert stored[3, 4] == 1 and stored[5, 6] == 0
+
+
+def test_window_of_one_value_but_for_a_speck_is_stretched_over_the_speck():
+    window = np.full((64, 64), 0.5, np.float32)
+    window[0, 0] = 0.75
+    stored, low, high = normalise_contrast(window)
+    assert (low, high) == (0.5, 0.75) and stored[0, 0] == 1 and stored[1:].max() == 0
+
+
+def test_normalising_does_not_see_brightness_and_contrast_of_the_film():
+    window = faint()
+    np.testing.assert_allclose(normalise_contrast(0.3 + window / 4)[0], normalise_contrast(window)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (2, 64, 64), (2, 64, 64, 1)])
+def test_contrast_is_undone(shape):
+    stored = np.full(shape, 0.5, np.float32)
+    low, high = (0.25, 0.5) if len(shape) == 2 else (np.float32([0.25, 0]), np.float32([0.5, 1]))
+    expected = np.full(shape, 0.375) if len(shape) == 2 else np.stack([np.full(shape[1:], v) for v in (0.375, 0.5)])
+    np.testing.assert_array_equal(undo_contrast(stored, low, high), expected)
+
+
+def test_stored_mass_comes_back_as_it_was_on_the_film(films, tmp_path):
+    ramp_film = np.linspace(20000, 30000, 100 * 80).reshape(100, 80).astype(np.uint16)
+    cv2.imwrite(str(films / "a.png"), ramp_film)
+    table = write_rois(tmp_path / "t.csv", [good()])
+    data = convert(read_rois(table, films), tmp_path / "out", context=1).dataset
+    stored = data.read_array("image", (64, 64), [0]) / 65535
+    film = undo_contrast(stored, data.field("low"), data.field("high")) * 65535
+    inside = (stored > 0) & (stored < 1)
+    assert inside.mean() > 0.99 and np.ptp(stored) == 1
+    np.testing.assert_allclose(film[inside], ramp_film[20:84, 10:74][inside[0]], atol=0.6)
+
+
+def test_contrast_is_a_setting_of_the_dataset(films, tmp_path):
+    lesions = read_rois(write_rois(tmp_path / "t.csv", [good()]), films)
+    assert convert(lesions, tmp_path / "out").dataset.meta["made"]["contrast"] == "normalised"
+    with pytest.raises(DataError, match="made with contrast normalised, not original"):
+        convert(lesions, tmp_path / "out", contrast="original")
+
+
+def test_normalising_real_masses_clips_less_than_a_hundredth(shared_data):
+    for path in sorted((shared_data / "cbis-masses" / "images").glob("*.png"))[::10]:
+        window = np.float32(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) / 255)
+        clipped = np.abs(undo_contrast(*normalise_contrast(window)) - window) > 1e-5
+        assert clipped.mean() < 0.01
+
+
 # ------------------------------------------------------------------------------------- boxes in CSV
 
 
@@ -162,13 +234,19 @@ def good(image="a.png", shape="ROUND", margin="SPICULATED", subject="p1", box=(1
 
 def test_pixels_and_labels_arrive(films, tmp_path):
     table = write_rois(tmp_path / "t.csv", [good(), good("b.tif", "OVAL", "ill-defined", "p2")])
-    dataset = convert(read_rois(table, films), tmp_path / "out", context=1).dataset
+    dataset = convert(read_rois(table, films), tmp_path / "out", context=1, contrast="original").dataset
     image = cv2.imread(str(films / "a.png"), cv2.IMREAD_UNCHANGED)
-    (stored,) = dataset.read((64, 64), [0, 1])
+    stored, _ = dataset.read((64, 64), [0, 1])
     np.testing.assert_array_equal(stored[0], image[20:84, 10:74])
     shapes, margins = dataset.classes("shape"), dataset.classes("margin")
+    assert (dataset.field("low").tolist(), dataset.field("high").tolist()) == ([0, 0], [1, 1])
     assert [shapes[i] for i in dataset.field("shape")] == ["round", "oval"]
     assert [margins[i] for i in dataset.field("margin")] == ["spiculated", "ill-defined"]
+
+
+def test_box_leaves_the_outline_unknown(films, tmp_path):
+    dataset = convert(read_rois(write_rois(tmp_path / "t.csv", [good()]), films), tmp_path / "out").dataset
+    assert not dataset.read_array("lesion", (64, 64), [0]).any()
 
 
 def test_masses_of_a_subject_stay_on_one_side(films, tmp_path):
@@ -300,7 +378,7 @@ def test_real_crop_hangs_as_its_film(drawn):
 
 def test_real_round_mass_is_brighter_than_what_surrounds_it(drawn):
     _, done = drawn
-    (stored,) = done.dataset.read((64, 64), [2])
+    stored, _ = done.dataset.read((64, 64), [2])
     mass = stored[0][24:40, 24:40].mean()
     assert mass > stored[0][:, :8].mean() and mass > stored[0][-8:].mean()
 
@@ -315,5 +393,7 @@ def test_real_masses_of_a_csv_file(shared_data, tmp_path):
         "several shape words": 59,
         "shape of no class": 128,
     }
+    stored = done.dataset.read_array("image", (64, 64), np.arange(901))
+    assert (np.ptp(stored, axis=(1, 2)) == 65535).all()
     lesions = read_rois(folder / "train.csv", folder / "images")
     assert count_labels(lesions) == done.dataset.meta["summary"]

@@ -203,13 +203,18 @@ def test_masses_have_their_own_fields_and_classes(tmp_path):
     options = {"count": 3, "made": {"by": "test"}, "levels": [(64, 64)], "classes": names}
     writing = DatasetWriter(tmp_path / "data", "mass", **options)
     fields = ({"shape": 1, "margin": 0}, {"shape": 0}, {"shape": -1, "margin": -1})
-    items = [{"image/64": roi, "subject": "a", **field} for roi, field in zip(rois, fields)]
+    contrast = {"low": 0.25, "high": 0.5}
+    items = [
+        {"image/64": roi, "lesion/64": roi > 1, "subject": "a", **contrast, **field} for roi, field in zip(rois, fields)
+    ]
     writing.write(0, items)
     dataset = writing.finish()
     assert dataset.field("shape").tolist() == [1, 0, -1] and dataset.field("margin").tolist() == [0, -1, -1]
     assert dataset.classes("shape") == ["round", "oval"]
-    (images,) = dataset.read((64, 64), [2, 1])
+    assert dataset.field("low").dtype == np.float32 and dataset.field("high").tolist() == [0.5] * 3
+    images, lesions = dataset.read((64, 64), [2, 1])
     assert images[:, 0, 0].tolist() == [2, 1]
+    assert lesions.dtype == np.uint8 and lesions[:, 0, 0].tolist() == [1, 0]
 
 
 def test_wrong_kind_level_split_and_index_are_refused(dataset):

@@ -73,6 +73,12 @@ def test_first_policy_takes_several_words(rois, tmp_path):
     assert open_dataset(tmp_path / "yes").field("shape").tolist() == [1]
 
 
+@pytest.mark.parametrize(("asked", "low"), [([], False), (["--contrast", "original"], True)])
+def test_contrast_is_normalised_unless_the_original_is_asked_for(rois, tmp_path, asked, low):
+    run("--rois", rois, "--images", tmp_path, "--output", tmp_path / "out", *asked)
+    assert (open_dataset(tmp_path / "out").field("low") == 0).all() == low
+
+
 def test_nothing_usable_is_an_error(rois, tmp_path):
     rois.write_text(f"{COLUMNS}\ngone.png,0,0,40,40,OVAL,OBSCURED,p1\n")
     done = run("--rois", rois, "--images", tmp_path, "--output", tmp_path / "out")
@@ -100,6 +106,7 @@ def write_cbis(path: Path) -> Path:
         (["--cbis-csv", "{cbis}", "--images", "{folder}"], 1, "has no column mass margins"),
         (["--rois", "{cbis}", "--images", "{folder}"], 1, "has no column image"),
         (["--rois", "{rois}", "--images", "{folder}", "--context", "0.5"], 2, "--context"),
+        (["--rois", "{rois}", "--images", "{folder}", "--scheduler", "tcp://a:1"], 2, "--workers and --scheduler"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(rois, tmp_path, arguments, code, said):

@@ -1,0 +1,57 @@
+"""What the commands that make datasets have in common: options, and how they tell what became of the input."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+SHOWN = 20  # lines of a kind on the terminal
+SOME_REJECTED = 3  # exit status
+
+output_option = click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+
+
+def validation_option(whose: str) -> Callable:
+    """`--validation-fraction`, of the patients or the phantoms."""
+    return click.option(
+        "--validation-fraction",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.1,
+        help=f"Share of the {whose} kept for validation.",
+    )
+
+
+def workers_option(do: str) -> Callable:
+    """`--workers`, processes that convert or draw."""
+    return click.option("--workers", type=click.IntRange(1), show_default="one a core", help=f"Processes that {do}.")
+
+
+def conversion_options(command: Callable) -> Callable:
+    """`--key`, `--workers` and `--scheduler`, for commands that convert patients' images."""
+    options = (
+        click.option(
+            "--key",
+            type=click.Path(dir_okay=False, path_type=Path),
+            show_default="OUTPUT.key, made when absent",
+            help="File with the key of the hashes that stand for patients; keep it private.",
+        ),
+        workers_option("convert"),
+        click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def refuse_both(workers: int | None, scheduler: str | None) -> None:
+    """Raise a usage error when both kinds of workers are given."""
+    if workers and scheduler:
+        raise click.UsageError("--workers and --scheduler exclude each other; give one of them")
+
+
+def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
+    """Tell (place, text) of the first `SHOWN`, and how many more there are."""
+    for place, text in lines[:SHOWN]:
+        click.echo(f"{kind} {place}: {text}", err=True)
+    if len(lines) > SHOWN:
+        click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
