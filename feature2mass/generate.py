@@ -286,10 +286,7 @@ def write_shards(
     )
     if not writer.complete:
         for shard, numbers in writer.missing():
-            items = [
-                mass_item(mass, subject=_subject(one), shape=one.category.shape, margin=one.category.margin)
-                for one, mass in _stream(mixer, wanted, numbers, seed)
-            ]
+            items = [_item(dataset, one, mass) for one, mass in _stream(mixer, wanted, numbers, seed)]
             writer.write(shard, items)
         recipes = (recipe(number, wanted, seed) for number in range(count))
         _write_manifest(Path(output), recipes, dataset, place=lambda one: f"item {one.number}")
@@ -333,6 +330,12 @@ def _stream(mixer: Mixer, wanted: Sequence[Category], numbers: range, seed: int)
     for first in range(numbers.start, numbers.stop, BATCH):
         recipes = [recipe(number, wanted, seed) for number in range(first, min(first + BATCH, numbers.stop))]
         yield from zip(recipes, mixer.masses(recipes), strict=True)
+
+
+def _item(dataset: Dataset, one: Recipe, mass: np.ndarray) -> dict:
+    """A mass as it is stored, with the contrast that its seeds had, mixed as their features were."""
+    item = mass_item(mass, subject=_subject(one), shape=one.category.shape, margin=one.category.margin)
+    return item | {name: float(one.weights @ dataset.field(name)[one.seeds]) for name in ("low", "high")}
 
 
 def _png(one: Recipe) -> str:

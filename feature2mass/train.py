@@ -51,7 +51,9 @@ class Preset:
         ticks: status lines, checkpoints and sample grids in the run.
         weights: λ₁…λ₄.
         mixtures: train on mixed features too (ours); None is the paper's training.
-        learning_rate, beta_1: Adam's, for both players; β₂ is 0.999.
+        learning_rate: Adam's, for encoder and decoder.
+        discriminator_learning_rate: Adam's, for D₁ and D₂.
+        beta_1: Adam's, for both players; β₂ is 0.999.
         ema_half_life_images: half-life of the moving average of encoder and decoder.
         steps_per_execution: steps that run without returning to Python.
         precision: policy of the hidden layers.
@@ -67,6 +69,7 @@ class Preset:
     weights: LossWeights = field(default_factory=LossWeights)
     mixtures: Mixtures | None = None
     learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
     beta_1: float = 0.9
     ema_half_life_images: float = 10_000
     steps_per_execution: int = 1
@@ -79,8 +82,10 @@ class Preset:
         wanted = self.epochs * masses / (self.batch * self.ticks)
         return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
 
-    def adam(self) -> keras.optimizers.Adam:
-        return keras.optimizers.Adam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999)
+    def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
+        """Of encoder and decoder, and of the discriminators."""
+        rates = (self.learning_rate, self.discriminator_learning_rate)
+        return tuple(keras.optimizers.Adam(rate, beta_1=self.beta_1, beta_2=0.999) for rate in rates)
 
     def lengthened(self, factor: float) -> "Preset":
         """The same, trained `factor` times as long."""
@@ -98,8 +103,9 @@ def _quick() -> Preset:
     """Minutes on two CPU cores: narrower, smaller batches, and a balance of losses in which texture has a say.
 
     At the paper's λ₄ of 300 the difference of pixels decides long before the discriminators have learnt what a mass
-    looks like; beside 60 they can sharpen it. So few steps also want longer ones: Adam 8e−4 with β₁ 0.5, usual for
-    such discriminators (Radford et al. 2016). Mixtures are trained on.
+    looks like; beside half of that they can sharpen it. So few steps also want longer ones of encoder and decoder: Adam
+    8e−4, with the β₁ of 0.5 that is usual in such networks (Radford et al. 2016). Discriminators of that rate would win
+    at once. Mixtures are trained on.
     """
     return Preset(
         "quick",
@@ -107,7 +113,7 @@ def _quick() -> Preset:
         batch=32,
         epochs=30,
         ticks=8,
-        weights=LossWeights(margin=10.0, shape=10.0, labels=4.0, reconstruction=60.0),
+        weights=LossWeights(margin=10.0, shape=10.0, labels=5.0, reconstruction=150.0),
         mixtures=Mixtures(),
         learning_rate=8e-4,
         beta_1=0.5,
@@ -240,7 +246,7 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsG
         build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
     )
     model = BiradsGAN(trained, critic, average, preset.weights, preset.ema_half_life_images, seed, preset.mixtures)
-    model.compile(preset.adam(), preset.adam(), steps_per_execution=preset.steps_per_execution)
+    model.compile(*preset.optimizers(), steps_per_execution=preset.steps_per_execution)
     return model
 
 

@@ -29,6 +29,7 @@ def preset(**changes) -> Preset:
         weights=LossWeights(margin=2.0, shape=3.0, labels=1.5, reconstruction=20.0),
         mixtures=Mixtures(run=4, every=2, weight=0.5),
         learning_rate=1e-3,
+        discriminator_learning_rate=1e-3,
         ema_half_life_images=20.0,
         steps_per_execution=2,
         phantoms=40,
