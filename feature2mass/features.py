@@ -36,12 +36,20 @@ def encode(encoder: keras.Model, images: np.ndarray, margins: np.ndarray, shapes
         np.eye(tensor.shape[-1], dtype=np.float32)[np.asarray(labels)]
         for tensor, labels in zip(encoder.inputs[1:], (margins, shapes), strict=True)
     ]
-    return encoder.predict([images, *one_hot], batch_size=BATCH, verbose=0)
+    return _in_batches(encoder, [images, *one_hot])
 
 
 def decode(decoder: keras.Model, features: np.ndarray) -> np.ndarray:
     """Masses float32 (n, 64, 64) in [0, 1] from visual features (n, 1024)."""
-    return decoder.predict(np.asarray(features, np.float32), batch_size=BATCH, verbose=0)[..., 0]
+    return _in_batches(decoder, [np.asarray(features, np.float32)])[..., 0]
+
+
+def _in_batches(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
+    """As `predict`, which would compile anew for every network and every last, smaller batch."""
+    count = len(inputs[0])
+    batches = [[values[first : first + BATCH] for values in inputs] for first in range(0, max(count, 1), BATCH)]
+    outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
+    return np.concatenate([keras.ops.convert_to_numpy(output) for output in outputs])
 
 
 def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:

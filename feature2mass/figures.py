@@ -94,7 +94,7 @@ def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -
             corner = corners.get((row, column))
             _show(axis, next(mixtures) if corner is None else seeds[corner])
             if corner is not None:
-                _frame(axis, labels[corner])
+                _frame(axis, labels[corner], above=corner == 0)
     return sheet
 
 
@@ -113,7 +113,7 @@ def within_category(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 2, 
                 _show(cell, seed_image(dataset, int(one.seeds[position]), int(one.mirrors[position])))
                 cell.set_title(f"{one.weights[position]:.2f}", fontsize=8)
             _show(cells[3], mass)
-            _frame(cells[3], _label(dataset, category), title=True)
+            _frame(cells[3], _label(dataset, category).replace("\n", ", "), above=True)
     return sheet
 
 
@@ -146,14 +146,14 @@ def _show(axis: Axes, picture: np.ndarray) -> None:
     axis.set_axis_off()
 
 
-def _frame(axis: Axes, label: str, title: bool = False) -> None:
-    """A frame: around seeds their label below; around a generated mass it stands above, with those of its seeds."""
+def _frame(axis: Axes, label: str, above: bool = False) -> None:
+    """Mark a picture by a frame, its label below it or above."""
     axis.set_axis_on()
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set(color="tab:orange", linewidth=2)
-    if title:
-        axis.set_title(label.replace("\n", ", "), fontsize=7)
+    if above:
+        axis.set_title(label, fontsize=7)
     else:
         axis.set_xlabel(label, fontsize=7)
 

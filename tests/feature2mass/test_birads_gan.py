@@ -119,17 +119,6 @@ def test_every_weight_gets_a_finite_gradient(mixtures):
             assert gradient.any(), variable.path
 
 
-def test_the_discriminators_learn_what_is_real():
-    model, batch = model_of(), batch_of()
-    model.generator_optimizer.learning_rate = 0.0
-    step = tf.function(model.train_step)
-    history = []
-    for _ in range(25):
-        model.reset_metrics()
-        history.append(float(step(batch)["margin_loss"]))
-    assert history[-1] < 0.7 * history[0]
-
-
 # --- mixtures -------------------------------------------------------------------------------------
 
 
@@ -192,7 +181,7 @@ def test_the_moving_average_holds_moving_statistics_too():
     model = model_of()
     path = "encoder_3_normalization"
     before = model.ema_generator.get_layer("encoder").get_layer(path).get_weights()
-    tf.function(model.train_step)(batch_of())
+    model.train_step(batch_of())
     after = model.ema_generator.get_layer("encoder").get_layer(path).get_weights()
     own = model.generator.get_layer("encoder").get_layer(path).get_weights()
     decay = 0.5 ** (8 / 20)
