@@ -46,3 +46,25 @@ def tiny_run(tmp_path_factory, tiny_dataset):
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "tiny", run_config(tiny.preset(), tiny_dataset, 0))
     train(tiny_dataset, run, tiny.preset(), 2, echo=lambda line: None)
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_masses_dataset(tmp_path_factory):
+    """Forty-six drawn masses of four categories, three of them without both labels."""
+    from tiny_masses import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("data") / "masses")
+
+
+@pytest.fixture(scope="session")
+def tiny_mass_run(tmp_path_factory, tiny_masses_dataset):
+    """A finished run of the tiny Feature2Mass preset."""
+    import tiny_masses
+
+    from feature2mass.train import run_config, train
+    from training.run import RunDirectory
+
+    preset = tiny_masses.preset()
+    run = RunDirectory(tmp_path_factory.mktemp("runs") / "masses", run_config(preset, tiny_masses_dataset, 0))
+    train(tiny_masses_dataset, run, preset, echo=lambda line: None)
+    return run

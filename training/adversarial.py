@@ -105,7 +105,9 @@ class AdversarialModel(keras.Model):
         def update(strategy, decay):
             decay = strategy.experimental_local_results(decay)[0]
             for ema, variable in pairs:
-                strategy.extended.update(ema, lambda e, v: e.assign(v + decay * (e - v)), args=(variable,))
+                strategy.extended.update(
+                    ema, lambda e, v: e.assign(v + tf.cast(decay, e.dtype) * (e - v)), args=(variable,)
+                )
 
         tf.distribute.get_replica_context().merge_call(update, args=(decay,))
 

@@ -6,6 +6,8 @@ runs/demo/tensorboard/                         the same figures and sample grids
 runs/demo/phase-3/checkpoint-0000024000.h5     the last two
 runs/demo/phase-3/samples-0000024000.png       fixed masks and latents
 runs/demo/phase-3/generator.keras              once the phase is complete
+
+A run of a single phase keeps its checkpoints and samples in the folder itself, and its log has no phase.
 """
 
 import json
@@ -110,8 +112,9 @@ class RunDirectory:
                     "use another folder, or the old settings"
                 )
 
-    def phase(self, phase: int) -> Path:
-        return self.path / f"phase-{phase}"
+    def phase(self, phase: int | None) -> Path:
+        """The folder of a phase; of a run of a single phase (None), its own."""
+        return self.path if phase is None else self.path / f"phase-{phase}"
 
     def generator(self, phase: int) -> Path:
         """Where the finished generator of a phase is; it exists once the phase is complete."""
@@ -122,7 +125,7 @@ class RunDirectory:
         with open(self.path / "log.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def forget_log_after(self, phase: int, images_seen: int) -> None:
+    def forget_log_after(self, phase: int | None, images_seen: int) -> None:
         """Drop the lines of work that a kill undid: a resumed run writes them again."""
         file = self.path / "log.jsonl"
         if not file.exists():
@@ -133,7 +136,7 @@ class RunDirectory:
                 record = json.loads(line)
             except json.JSONDecodeError:  # the line that the kill cut
                 continue
-            if (record["phase"], record["images_seen"]) <= (phase, images_seen):
+            if (record.get("phase", 0), record["images_seen"]) <= (phase or 0, images_seen):
                 kept.append(line + "\n")
         partial = file.with_suffix(".partial")
         partial.write_text("".join(kept))
@@ -173,7 +176,7 @@ class Tick(keras.callbacks.Callback):
 
     Args:
         run: where.
-        phase: number of the phase.
+        phase: number of the phase; None for a run of a single one.
         describe: () → fields to show and record beside the losses, e.g. alpha.
         images_per_tick, images_in_phase: of this phase.
         samples: () → sample images float `(rows, columns, height, width)`, from the moving average.
@@ -183,7 +186,7 @@ class Tick(keras.callbacks.Callback):
     def __init__(
         self,
         run: RunDirectory,
-        phase: int,
+        phase: int | None,
         describe: Callable[[], dict[str, float]],
         images_per_tick: int,
         images_in_phase: int,
@@ -194,7 +197,9 @@ class Tick(keras.callbacks.Callback):
         self.run, self.phase, self.describe = run, phase, describe
         self.images_per_tick, self.images_in_phase = images_per_tick, images_in_phase
         self.samples, self.echo = samples, echo
-        self.writer = tf.summary.create_file_writer(str(run.path / "tensorboard" / f"phase-{phase}"))
+        self.numbered = {} if phase is None else {"phase": phase}
+        events = run.path / "tensorboard"
+        self.writer = tf.summary.create_file_writer(str(events if phase is None else events / f"phase-{phase}"))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.began = time.perf_counter()
@@ -213,7 +218,7 @@ class Tick(keras.callbacks.Callback):
             raise NonFiniteLossError(self._diverged("a weight", epoch))
         images_per_second = self.images_per_tick / seconds
         record = {
-            "phase": self.phase,
+            **self.numbered,
             "images_seen": images_seen,
             **self.describe(),
             **losses,
@@ -228,25 +233,27 @@ class Tick(keras.callbacks.Callback):
         folder = self.run.phase(self.phase)
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f"samples-{images_seen:010d}.png"), sheet)
-        save_checkpoint(folder, model, images_seen, {"phase": self.phase})
+        save_checkpoint(folder, model, images_seen, self.numbered)
 
     def _diverged(self, what: str, epoch: int) -> str:
         first, last = epoch * self.params["steps"], (epoch + 1) * self.params["steps"]
+        where = "" if self.phase is None else f"phase {self.phase}: "
         return (
-            f"phase {self.phase}: {what} became NaN or infinite between steps {first} and {last}; "
+            f"{where}{what} became NaN or infinite between steps {first} and {last}; "
             f"the checkpoint before it is kept in {self.run.phase(self.phase)}; try --precision float32, a shorter "
             "--length or another --seed"
         )
 
     def _line(self, record: dict, seconds_left: float) -> str:
+        minutes, seconds = divmod(round(seconds_left), 60)
         fields = [
-            f"phase {self.phase}",
+            *(f"{name} {number}" for name, number in self.numbered.items()),
             f"{record['images_seen'] / 1000:.1f} of {self.images_in_phase / 1000:.1f} kimg",
             *(f"{name} {value:.3g}" for name, value in self.describe().items()),
             *(f"{name} {record[name]:.3g}" for name in self.model.trackers),
             f"{record['images_per_second']:,.0f} images/s",
             f"data wait {record['data_wait_percent']:.1f} %",
-            f"phase ends in {seconds_left // 60:.0f} min {seconds_left % 60:.0f} s",
+            f"{'run' if self.phase is None else 'phase'} ends in {minutes} min {seconds} s",
         ]
         return " · ".join(fields)
 

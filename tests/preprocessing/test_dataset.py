@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from preprocessing.convert import mammogram_item
-from preprocessing.dataset import affine_maps, mammogram_batches
+from preprocessing.dataset import affine_maps, labelled_masses, mammogram_batches, mass_batches, mirror_and_crop
+from preprocessing.masses import mass_item
 from preprocessing.shards import DataError, DatasetWriter
 
 HEIGHT, WIDTH, COUNT = 64, 32, 12
@@ -190,3 +191,141 @@ def test_empty_split_and_missing_level_are_refused(dataset):
         mammogram_batches(dataset, "validation", 8, 4, 4, 0)
     with pytest.raises(DataError, match="has no 128x64 images"):
         mammogram_batches(dataset, "train", 128, 64, 4, 0)
+
+
+# --- masses ---------------------------------------------------------------------------------------
+
+MASS_CLASSES = {"shape": ("round", "oval"), "margin": ("circumscribed", "obscured", "spiculated")}
+MASS_LABELS = [*9 * [(0, 0)], *6 * [(0, 2)], *6 * [(1, 1)], *2 * [(1, 2)], (-1, 0), (0, -1)]  # the last two unknown
+LABELLED = 23
+
+
+@pytest.fixture(scope="module")
+def masses(tmp_path_factory):
+    """Twenty-five flat masses, each of a brightness of its own, with white noise."""
+    writing = DatasetWriter(
+        tmp_path_factory.mktemp("data") / "masses",
+        "mass",
+        count=len(MASS_LABELS),
+        made={"by": "test"},
+        levels=[(64, 64)],
+        classes=MASS_CLASSES,
+        shard_size=10,
+    )
+    rng = np.random.default_rng(0)
+    images = [0.2 + 0.02 * n + 0.01 * rng.standard_normal((64, 64)) for n in range(len(MASS_LABELS))]
+    for shard, numbers in writing.missing():
+        items = [
+            mass_item(images[n], subject=f"{n:04d}", shape=MASS_LABELS[n][0], margin=MASS_LABELS[n][1]) for n in numbers
+        ]
+        writing.write(shard, items)
+    return writing.finish()
+
+
+def take_masses(dataset, count, *, batch=8, seed=0, **options) -> dict[str, np.ndarray]:
+    batches = list(mass_batches(dataset, "train", batch, seed, **options).take(count))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def which_masses(images: np.ndarray) -> list[int]:
+    return [round((float(image.mean()) - 0.2) / 0.02) for image in images]
+
+
+def test_masses_come_with_one_hot_labels(masses):
+    spec = mass_batches(masses, "train", 8, 0).element_spec
+    shapes = {"image": (8, 64, 64, 1), "shape": (8, 2), "margin": (8, 3)}
+    assert {name: tuple(s.shape) for name, s in spec.items()} == shapes
+    taken = take_masses(masses, 6)
+    assert all(values.dtype == np.float32 for values in taken.values())
+    assert taken["image"].min() >= 0 and taken["image"].max() <= 1
+    for number, shape, margin in zip(which_masses(taken["image"]), taken["shape"], taken["margin"]):
+        assert (np.argmax(shape), np.argmax(margin)) == MASS_LABELS[number] and shape.sum() == margin.sum() == 1
+
+
+def test_masses_without_both_labels_are_left_out(masses):
+    assert set(which_masses(take_masses(masses, 6)["image"])) == set(range(LABELLED))
+    assert labelled_masses(masses)[0].tolist() == list(range(LABELLED))
+
+
+@pytest.mark.parametrize("run", [1, 4])
+def test_an_epoch_of_masses_is_a_permutation_and_the_next_another(masses, run):
+    order = which_masses(take_masses(masses, 46, batch=1, run=run)["image"])
+    assert sorted(order[:LABELLED]) == sorted(order[LABELLED:]) == list(range(LABELLED))
+    assert order[:LABELLED] != order[LABELLED:]
+
+
+@pytest.mark.parametrize("run", [1, 4])
+def test_masses_going_on_at_an_image_equal_the_tail(masses, run):
+    whole, tail = take_masses(masses, 9, run=run), take_masses(masses, 4, first_image=40, run=run)
+    for name in whole:
+        np.testing.assert_array_equal(whole[name][40:], tail[name])
+
+
+def test_runs_of_a_category_begin_at_their_multiples_in_every_epoch(masses):
+    """23 masses hold 2 + 1 + 1 whole runs of four (9, 6, 6 and 2 of a category); epochs begin at 0, 23, 46 …"""
+    taken = take_masses(masses, 23, batch=4, run=4)  # four epochs, 23 blocks of four
+    categories = taken["shape"].argmax(axis=1) * 3 + taken["margin"].argmax(axis=1)
+    epochs = np.arange(len(categories)) // LABELLED
+    blocks = categories.reshape(-1, 4)
+    within = (epochs.reshape(-1, 4) == epochs.reshape(-1, 4)[:, :1]).all(axis=1)
+    whole = (blocks == blocks[:, :1]).all(axis=1) & within
+    assert np.bincount(epochs.reshape(-1, 4)[whole, 0], minlength=4).min() >= 3
+
+
+def test_without_augmentation_masses_are_those_stored(masses):
+    images = take_masses(masses, 3, augment=False)["image"]
+    (stored,) = [masses.read_array("image", (64, 64), which_masses(images))]
+    np.testing.assert_allclose(images[..., 0], stored / 65535, atol=1e-6)
+
+
+def test_masses_are_augmented_anew_in_each_epoch(masses):
+    images = take_masses(masses, 46, batch=1)["image"]
+    order = which_masses(images)
+    first, second = (images[start + order[start : start + LABELLED].index(3)] for start in (0, LABELLED))
+    assert np.abs(first - second).max() > 0.005
+
+
+def test_no_labelled_masses_are_refused(masses):
+    with pytest.raises(DataError, match="no masses of known shape and margin in its validation split"):
+        mass_batches(masses, "validation", 4, 0)
+
+
+GRADIENT = np.mgrid[:64, :64].astype(np.float32)[:, None] / 64  # down, across
+
+
+@pytest.mark.parametrize(
+    "draw, wanted",
+    [(0.1, lambda x: x), (0.2, lambda x: x[:, ::-1]), (0.3, lambda x: x[::-1]), (0.4, lambda x: x[::-1, ::-1])],
+    ids=["as it is", "left to right", "upside down", "both"],
+)
+def test_half_of_the_masses_are_mirrored_and_no_more(draw, wanted):
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    done = mirror_and_crop(image[None], np.array([[draw, 0.0, 0.5, 0.5]]))[0]
+    np.testing.assert_allclose(done, wanted(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("corner", [(0.0, 0.0), (1.0, 0.0), (0.5, 1.0)])
+def test_a_crop_shows_sixty_pixels_from_its_corner(corner):
+    """On an image that is its own coordinate, pixel centres say where the crop lies."""
+    across, down = corner
+    draws = np.array([[0.5, 0.0, across, down]])
+    rows, columns = (mirror_and_crop(axis, draws)[0] * 64 for axis in GRADIENT)
+    centres = (np.arange(64) + 0.5) * 60 / 64 - 0.5
+    np.testing.assert_allclose(columns[32, 8:-8], centres[8:-8] + 4 * across, atol=0.05)
+    np.testing.assert_allclose(rows[8:-8, 32], centres[8:-8] + 4 * down, atol=0.05)
+
+
+def test_crops_keep_fine_texture():
+    """Energy above a quarter of the sampling frequency, of power-law texture as in breasts (β = 3)."""
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64)[None])
+    spectrum = np.fft.fft2(rng.standard_normal((60, 64, 64))) / np.maximum(frequency, 1 / 64) ** 1.5
+    texture = np.fft.ifft2(spectrum).real
+    texture = (0.5 + 0.1 * texture / texture.std()).astype(np.float32)
+    window = np.outer(np.hanning(64), np.hanning(64))
+
+    def fine(images: np.ndarray) -> float:
+        power = np.abs(np.fft.fft2((images - images.mean(axis=(1, 2), keepdims=True)) * window)) ** 2
+        return power[:, frequency > 0.25].mean()
+
+    assert fine(mirror_and_crop(texture, rng.random((60, 4)))) > 0.9 * fine(texture)

@@ -37,12 +37,12 @@ class Planted(AdversarialModel):
         return gradients, gradients, {"loss": loss, "other": tf.ones(())}
 
 
-def ticks(folder, model: Planted, count: int = 3, echo=lambda line: None) -> RunDirectory:
+def ticks(folder, model: Planted, count: int = 3, echo=lambda line: None, phase: int | None = 2) -> RunDirectory:
     """Run `count` ticks of two steps of four images."""
     run = RunDirectory(folder, SETTINGS)
     tick = Tick(
         run,
-        phase=2,
+        phase=phase,
         describe=lambda: {"alpha": 0.25},
         images_per_tick=8,
         images_in_phase=8 * count,
@@ -197,6 +197,21 @@ def test_tensorboard_has_the_figures(finished):
     events = next((finished[0].path / "tensorboard" / "phase-2").glob("events*"))
     tags = {value.tag for event in tf.compat.v1.train.summary_iterator(str(events)) for value in event.summary.value}
     assert {"loss", "alpha", "images_per_second", "samples"} <= tags
+
+
+def test_a_run_of_a_single_phase_keeps_all_in_its_own_folder(tmp_path):
+    lines = []
+    run = ticks(tmp_path, Planted(), echo=lines.append, phase=None)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-0000000024.h5", "checkpoint-0000000016.h5"]
+    assert len(list(tmp_path.glob("samples-*.png"))) == 3 and not list(tmp_path.glob("phase-*"))
+    assert all("phase" not in record for record in records(run))
+    assert lines[-1].startswith("0.0 of 0.0 kimg") and lines[-1].endswith("run ends in 0 min 0 s")
+
+
+def test_work_that_a_kill_undid_is_forgotten_in_a_run_of_a_single_phase(tmp_path):
+    run = ticks(tmp_path, Planted(), phase=None)
+    run.forget_log_after(None, 16)
+    assert [record["images_seen"] for record in records(run)] == [8, 16]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

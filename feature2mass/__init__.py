@@ -1,0 +1,1 @@
+"""Labelled masses: the dual-discriminator autoencoder GAN of Lee et al. 2018 and its visual feature processing."""

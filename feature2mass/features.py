@@ -1,0 +1,121 @@
+"""Visual feature processing (Lee et al. 2018, §3.4): encode masses, mix their features, decode the mixtures.
+
+features = encode(encoder, images, margins, shapes)
+masses = decode(decoder, interpolate(features, line_weights()))
+"""
+
+import keras
+import numpy as np
+
+from feature2mass.networks import SIZE
+
+SEEDS = 20  # random masses of a category from which a new one is mixed
+UNIT = 0.05  # their weights are multiples of it
+CONCENTRATION = 0.3  # of the Dirichlet distribution behind the weights (ours): some four seeds share most of it
+LARGEST = 0.6  # share that one seed may have (ours)
+BATCH = 64
+
+
+class FeatureError(ValueError):
+    """Features and weights that do not go together; the message names the row."""
+
+
+def encode(encoder: keras.Model, images: np.ndarray, margins: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """Visual features of labelled masses.
+
+    Args:
+        encoder: from `encoder.keras`.
+        images: float (n, 64, 64) or (n, 64, 64, 1) in [0, 1].
+        margins, shapes: indices of classes, int (n,).
+
+    Returns:
+        float32 (n, 1024).
+    """
+    images = np.asarray(images, np.float32).reshape(-1, SIZE, SIZE, 1)
+    one_hot = [
+        np.eye(tensor.shape[-1], dtype=np.float32)[np.asarray(labels)]
+        for tensor, labels in zip(encoder.inputs[1:], (margins, shapes), strict=True)
+    ]
+    return _in_batches(encoder, [images, *one_hot])
+
+
+def decode(decoder: keras.Model, features: np.ndarray) -> np.ndarray:
+    """Masses float32 (n, 64, 64) in [0, 1] from visual features (n, 1024)."""
+    return _in_batches(decoder, [np.asarray(features, np.float32)])[..., 0]
+
+
+def _in_batches(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
+    """As `predict`, which would compile anew for every network and every last, smaller batch."""
+    count = len(inputs[0])
+    batches = [[values[first : first + BATCH] for values in inputs] for first in range(0, max(count, 1), BATCH)]
+    outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
+    return np.concatenate([keras.ops.convert_to_numpy(output) for output in outputs])
+
+
+def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Convex combinations of any number of features.
+
+    Args:
+        features: (N, F), the same for every row of weights; or (M, N, F), N features for each row.
+        weights: (M, N), each row 0 or more and of sum 1.
+
+    Returns:
+        float32 (M, F).
+
+    Raises:
+        FeatureError: shapes that do not match, or a row with a negative weight or another sum, which it names.
+    """
+    features, weights = np.asarray(features), np.asarray(weights, np.float64)
+    if weights.ndim != 2 or features.ndim not in (2, 3):
+        raise FeatureError(
+            f"weights {weights.shape} and features {features.shape}: must be (M, N), and (N, F) or (M, N, F)"
+        )
+    if features.shape[-2] != weights.shape[1] or (features.ndim == 3 and len(features) != len(weights)):
+        rows = "each row of weights" if features.ndim == 2 else "all rows"
+        raise FeatureError(f"weights {weights.shape} do not match features {features.shape}; {rows} must fit")
+    for row, values in enumerate(weights):
+        if not (values >= 0).all():  # NaN too
+            raise FeatureError(f"row {row}: weight {values[~(values >= 0)][0]:g} is not 0 or more")
+        if abs(values.sum() - 1) > 1e-6:
+            raise FeatureError(f"row {row}: weights sum to {values.sum():g}, not to 1")
+    mixed = np.einsum("mn,nf->mf" if features.ndim == 2 else "mn,mnf->mf", weights, features.astype(np.float64))
+    return mixed.astype(np.float32)
+
+
+def line_weights(points: int = 10) -> np.ndarray:
+    """Weights (points, 2) from the first feature to the second at equal distances (Fig. 3: eight between the two)."""
+    second = np.linspace(0, 1, points)
+    return np.stack([1 - second, second], axis=1)
+
+
+def barycentric_weights() -> np.ndarray:
+    """Weights (12, 3) of the twelve mixtures of three features (Fig. 4).
+
+    The points of a triangle whose sides are divided in four, but for its corners, from the first feature's corner down.
+    """
+    steps = [(4 - row, row - column, column) for row in range(5) for column in range(row + 1)]
+    return np.array([step for step in steps if max(step) < 4]) / 4
+
+
+def category_weights(
+    count: int, seeds: int = SEEDS, *, random: np.random.Generator, concentration: float = CONCENTRATION
+) -> np.ndarray:
+    """Random weights in units of 0.05 (§3.4): twenty units thrown at the seeds with Dirichlet probabilities (ours).
+
+    Args:
+        count: rows.
+        seeds: columns.
+        concentration: small: few seeds share the weight; large: all alike, and mixtures lose what tells masses apart.
+
+    Returns:
+        float64 (count, seeds), each row of sum 1; none is above 0.6 where there are two seeds or more, so that no mass
+        is the copy of one.
+    """
+    units = round(1 / UNIT)
+    weights = np.ones((count, seeds))
+    again = np.full(count, seeds > 1)
+    while again.any():
+        probabilities = random.dirichlet(np.full(seeds, concentration), size=again.sum())
+        weights[again] = [random.multinomial(units, row) / units for row in probabilities]
+        again = weights.max(axis=1) > LARGEST + UNIT / 2 if seeds > 1 else again
+    return weights

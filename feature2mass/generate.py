@@ -1,0 +1,373 @@
+"""New labelled masses from a trained run, by visual feature processing within a category (Lee et al. 2018, §3.4).
+
+Every new mass is decoded from a mixture of the features of up to twenty masses of its category, drawn at random with
+random weights; the category is its label. A category with fewer than twenty masses lends their mirror images too
+(training mirrors masses, and a mirrored mass keeps its label), up to twenty seeds or all there are. `manifest.csv` says
+for each mass what it came from; its first columns are those of `prepare_masses.py --rois`.
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from feature2mass.features import SEEDS, category_weights, decode, encode, interpolate
+from feature2mass.networks import FEATURES, SIZE
+from feature2mass.train import DECODER, ENCODER, SOURCE
+from preprocessing.dataset import labelled_masses
+from preprocessing.masses import ROI_COLUMNS, mass_item
+from preprocessing.shards import DataError, Dataset, DatasetWriter, open_dataset
+
+BATCH = 64
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = (*ROI_COLUMNS, "masses_of_category", "seeds_drawn", "seeds", "mirrored", "weights")
+MIRRORS = ("no", "left-right", "top-bottom", "both")
+
+
+class MassGeneratorError(ValueError):
+    """Masses cannot be generated; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a finished run left.
+
+    Attributes:
+        encoder, decoder: in stock Keras layers.
+        margins, shapes: names of the classes, in the order of the one-hot labels.
+        fingerprint: SHA-256 of both files: which network made a mass.
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    margins: Sequence[str]
+    shapes: Sequence[str]
+    fingerprint: str
+
+
+def load_networks(run: str | os.PathLike) -> Networks:
+    """Open encoder.keras and decoder.keras of a finished run, with Keras' safe mode on.
+
+    Raises:
+        MassGeneratorError: the run is not there, not complete, or holds other networks.
+    """
+    run = Path(run)
+    try:
+        classes = json.loads((run / "config.json").read_text())["classes"]
+        margins, shapes = classes["margin"], classes["shape"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MassGeneratorError(f"--run {run}: is no run of train_feature2mass.py") from error
+    networks, digest = [], hashlib.sha256()
+    for name in (ENCODER, DECODER):
+        path = run / name
+        if not path.is_file():
+            raise MassGeneratorError(f"--run {run}: holds no {name}; train it to its end first")
+        digest.update(path.read_bytes())
+        try:
+            networks.append(keras.models.load_model(path, compile=False))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MassGeneratorError(f"{path}: is not a Keras model; train again") from error
+    encoder, decoder = networks
+    sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
+    if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
+        raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
+    return Networks(encoder, decoder, margins, shapes, digest.hexdigest())
+
+
+def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
+    """The masses to mix: of `data`, or of what the run was trained on.
+
+    Raises:
+        MassGeneratorError: the data is gone, or the networks were trained on other classes.
+        DataError: the dataset cannot be opened.
+    """
+    if data is None:
+        try:
+            data = json.loads((Path(run) / SOURCE).read_text())["folder"]
+            dataset = open_dataset(data, kind="mass")
+        except (OSError, ValueError, KeyError) as error:
+            raise MassGeneratorError(f"--run {run}: its training data cannot be opened; give --data") from error
+    else:
+        dataset = open_dataset(data, kind="mass")
+    for field, names in (("margin", networks.margins), ("shape", networks.shapes)):
+        if list(dataset.classes(field)) != list(names):
+            raise MassGeneratorError(
+                f"--data {data}: its classes of {field} are {', '.join(dataset.classes(field))}, but --run {run} was "
+                f"trained on {', '.join(names)}; give masses of the same classes, or train a run on these"
+            )
+    return dataset
+
+
+@dataclass(frozen=True)
+class Category:
+    """One shape with one margin, as indices of classes, and the masses of it that may be seeds (dataset indices)."""
+
+    shape: int
+    margin: int
+    seeds: np.ndarray
+
+
+def categories(
+    dataset: Dataset, shape: str | None = None, margin: str | None = None, split: str | None = "train"
+) -> list[Category]:
+    """The categories of a dataset, or those of a wanted shape or margin.
+
+    Raises:
+        MassGeneratorError: no such class, or no mass of it in the split.
+    """
+    for field, name in (("shape", shape), ("margin", margin)):
+        if name is not None and name not in dataset.classes(field):
+            raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(dataset.classes(field))}")
+    indices, labels = labelled_masses(dataset, split)
+    shapes, margins = dataset.classes("shape"), dataset.classes("margin")
+    found = [
+        Category(s, m, indices[(labels == (s, m)).all(axis=1)])
+        for s, m in np.unique(labels, axis=0).tolist()
+        if shape in (None, shapes[s]) and margin in (None, margins[m])
+    ]
+    if not found:
+        wanted = ", ".join(f"--{field} {name}" for field, name in (("shape", shape), ("margin", margin)) if name)
+        where = f"the {split} split of {dataset.folder}" if split else f"{dataset.folder}"
+        raise MassGeneratorError(
+            f"{wanted or 'no category'}: {where} has no labelled mass of it to start from; choose another category or "
+            "--data that has some"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one generated mass is mixed from.
+
+    Attributes:
+        number: of the mass.
+        category: its label.
+        seeds: dataset indices, (n,), twenty or fewer.
+        mirrors: indices into `MIRRORS`, (n,).
+        weights: multiples of 0.05 of sum 1, (n,).
+    """
+
+    number: int
+    category: Category
+    seeds: np.ndarray
+    mirrors: np.ndarray
+    weights: np.ndarray
+
+    def keys(self, used: np.ndarray) -> list[tuple[int, int]]:
+        """(dataset index, mirror) of the seeds that are used, bool (n,)."""
+        return list(zip(self.seeds[used].tolist(), self.mirrors[used].tolist()))
+
+    def top(self, count: int = 3) -> np.ndarray:
+        """Positions of the seeds with the largest weights, largest first."""
+        return np.argsort(-self.weights, kind="stable")[:count]
+
+
+def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
+    """What to mix for the mass of a number, a function of (seed, number) alone; categories take turns."""
+    category = wanted[number % len(wanted)]
+    random = np.random.default_rng([seed, number])
+    available = len(category.seeds)
+    if available >= SEEDS:
+        chosen, mirrors = random.permutation(available)[:SEEDS], np.zeros(SEEDS, int)
+    else:  # all masses as they are, then their mirror images by lot
+        mirrored = available + random.permutation(available * (len(MIRRORS) - 1))
+        everything = np.concatenate([np.arange(available), mirrored])[:SEEDS]
+        chosen, mirrors = everything % available, everything // available
+    (weights,) = category_weights(1, len(chosen), random=random)
+    return Recipe(number, category, category.seeds[chosen], mirrors, weights)
+
+
+class Mixer:
+    """Decodes recipes; every seed is read and encoded once."""
+
+    def __init__(self, networks: Networks, dataset: Dataset):
+        self.networks, self.dataset = networks, dataset
+        self.features: dict[tuple[int, int], np.ndarray] = {}
+
+    def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
+        """Generated masses, float32 (n, 64, 64) in [0, 1]."""
+        self._encode(recipes)
+        mixed = []
+        for one in recipes:
+            used = one.weights > 0
+            features = np.array([self.features[key] for key in one.keys(used)])
+            mixed.append(interpolate(features, one.weights[None, used])[0])
+        return decode(self.networks.decoder, np.array(mixed))
+
+    def _encode(self, recipes: Sequence[Recipe]) -> None:
+        """Features of the seeds that have not been encoded yet."""
+        needed = {key: one.category for one in recipes for key in one.keys(one.weights > 0)}
+        new = {key: category for key, category in needed.items() if key not in self.features}
+        if new:
+            images = np.array([seed_image(self.dataset, *key) for key in new])
+            margins, shapes = ([getattr(category, name) for category in new.values()] for name in ("margin", "shape"))
+            self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
+
+
+def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:
+    """A seed as it is encoded, float32 (64, 64) in [0, 1]; `mirror` is an index into `MIRRORS`."""
+    image = dataset.read_array("image", (SIZE, SIZE), [index])[0].astype(np.float32) / 65535
+    return image[:: -1 if mirror & 2 else 1, :: -1 if mirror & 1 else 1]
+
+
+def generate(
+    run: str | os.PathLike,
+    count: int = 8,
+    *,
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, list[Recipe]]:
+    """Draw new masses.
+
+    Args:
+        run: of `train_feature2mass.py`.
+        count: masses to make.
+        data: masses to mix; None for what the run was trained on.
+        shape, margin: names of classes; None for all that have masses, in turns.
+        seed: of the choice of seeds and weights.
+
+    Returns:
+        (masses float32 (count, 64, 64) in [0, 1], what each is mixed from).
+
+    Example::
+
+        masses, recipes = generate("runs/masses", count=8, shape="irregular", margin="spiculated")
+    """
+    mixer, wanted = _opened(run, data, shape, margin)
+    recipes = [recipe(number, wanted, seed) for number in range(count)]
+    batches = [mixer.masses(recipes[first : first + BATCH]) for first in range(0, count, BATCH)]
+    return np.concatenate(batches), recipes
+
+
+def _opened(
+    run: str | os.PathLike, data: str | os.PathLike | None, shape: str | None, margin: str | None
+) -> tuple[Mixer, list[Category]]:
+    networks = load_networks(run)
+    dataset = open_seeds(run, data, networks)
+    return Mixer(networks, dataset), categories(dataset, shape, margin)
+
+
+def write_shards(
+    run: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Write new masses as a dataset, in the format that training reads, with `manifest.csv` beside the shards.
+
+    A killed call goes on after its last whole shard. Each mass is a subject of its own; all are in the training split.
+    """
+    mixer, wanted = _opened(run, data, shape, margin)
+    dataset = mixer.dataset
+    made = {"by": "generate_masses", "seed": seed, "shape": shape, "margin": margin}
+    writer = DatasetWriter(
+        output,
+        "mass",
+        count=count,
+        made=made,
+        work=hashlib.sha256("\n".join(entry["sha256"] for entry in dataset.meta["shards"]).encode()).hexdigest(),
+        levels=[(SIZE, SIZE)],
+        classes={name: dataset.classes(name) for name in ("shape", "margin")},
+        synthetic=True,
+        generator=mixer.networks.fingerprint,
+    )
+    if not writer.complete:
+        for shard, numbers in writer.missing():
+            items = [_item(dataset, one, mass) for one, mass in _stream(mixer, wanted, numbers, seed)]
+            writer.write(shard, items)
+        recipes = (recipe(number, wanted, seed) for number in range(count))
+        _write_manifest(Path(output), recipes, dataset, place=lambda one: f"item {one.number}")
+    return writer.finish()
+
+
+def write_png(
+    run: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
+) -> int:
+    """Write 16-bit PNG images and `manifest.csv`; returns how many.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    mixer, wanted = _opened(run, data, shape, margin)
+    folder = Path(output)
+
+    def written() -> Iterator[Recipe]:
+        for one, mass in _stream(mixer, wanted, range(count), seed):
+            pixels = np.round(mass * 65535).astype(np.uint16)
+            (folder / _png(one)).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+            yield one
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    _write_manifest(folder, written(), mixer.dataset, place=_png)
+    return count
+
+
+def _stream(mixer: Mixer, wanted: Sequence[Category], numbers: range, seed: int) -> Iterator[tuple[Recipe, np.ndarray]]:
+    """(recipe, mass) one after another; memory holds one batch and the seeds' features."""
+    for first in range(numbers.start, numbers.stop, BATCH):
+        recipes = [recipe(number, wanted, seed) for number in range(first, min(first + BATCH, numbers.stop))]
+        yield from zip(recipes, mixer.masses(recipes), strict=True)
+
+
+def _item(dataset: Dataset, one: Recipe, mass: np.ndarray) -> dict:
+    """A mass as it is stored, with the contrast that its seeds had, mixed as their features were."""
+    item = mass_item(mass, subject=_subject(one), shape=one.category.shape, margin=one.category.margin)
+    return item | {name: float(one.weights @ dataset.field(name)[one.seeds]) for name in ("low", "high")}
+
+
+def _png(one: Recipe) -> str:
+    return f"{one.number:06d}.png"
+
+
+def _subject(one: Recipe) -> str:
+    return f"synthetic{one.number:07d}"
+
+
+def _write_manifest(folder: Path, recipes: Iterable[Recipe], dataset: Dataset, place: Callable[[Recipe], str]) -> None:
+    """A row a mass; seeds are item numbers of the dataset, those of no weight left out, heaviest first."""
+    partial = folder / f"{MANIFEST}.part"
+    shapes, margins = dataset.classes("shape"), dataset.classes("margin")
+    try:
+        with open(partial, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(MANIFEST_COLUMNS)
+            for one in recipes:
+                used = [position for position in one.top(len(one.weights)) if one.weights[position] > 0]
+                mixed_from = (
+                    ";".join(str(one.seeds[position]) for position in used),
+                    ";".join(MIRRORS[one.mirrors[position]] for position in used),
+                    ";".join(f"{one.weights[position]:.2f}" for position in used),
+                )
+                labels = shapes[one.category.shape], margins[one.category.margin]
+                seeds = len(one.category.seeds), len(one.seeds)
+                writer.writerow((place(one), 0, 0, SIZE, SIZE, *labels, _subject(one), *seeds, *mixed_from))
+        os.replace(partial, folder / MANIFEST)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(f"--output {folder}: cannot be written ({error.strerror or type(error).__name__})")

@@ -1,0 +1,101 @@
+"""The losses of Feature2Mass (Lee et al. 2018, eq. 3–5), from logits, term by term.
+
+As printed they are to be maximised, and `1 − (m − D)` is only sensible as `1 − |m − D|`, which for a label of 0 or 1 is
+binary cross-entropy. So, minimised, as means over the batch and the classes:
+
+    L_D1 = bce(D₁ʳᶠ(I), 1) + bce(D₁ʳᶠ(I′), 0) + λ₁·[bce(D₁ᵐ(I), m) + bce(D₁ᵐ(I′), m)]      L_D2 likewise: s, λ₂
+    L_G  = bce(D₁ʳᶠ(I′), 1) + bce(D₂ʳᶠ(I′), 1) + λ₃·[bce(D₁ᵐ(I′), m) + bce(D₂ˢ(I′), s)] + λ₄·mean|I − I′|
+"""
+
+from dataclasses import dataclass
+
+from keras import ops
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """λ₁…λ₄; the defaults are those of the paper.
+
+    Attributes:
+        margin: λ₁, of the margin in D₁'s loss.
+        shape: λ₂, of the shape in D₂'s loss.
+        labels: λ₃, of both labels in the generator's loss.
+        reconstruction: λ₄, of the mean absolute difference.
+    """
+
+    margin: float = 10.0
+    shape: float = 10.0
+    labels: float = 10.0
+    reconstruction: float = 300.0
+
+
+def cross_entropy(logits, targets):
+    """Binary cross-entropy of σ(logits) with targets in [0, 1], averaged over batch and classes.
+
+    Args:
+        logits: float (n, classes), unbounded.
+        targets: of the same shape, or a number.
+
+    Returns:
+        Scalar, 0 or more.
+    """
+    return ops.mean(ops.softplus(logits) - logits * ops.cast(targets, logits.dtype))
+
+
+@dataclass(frozen=True)
+class DiscriminatorTerms:
+    """The four terms of L_D1 or L_D2, without their weights."""
+
+    real: object
+    fake: object
+    label_of_real: object
+    label_of_fake: object
+
+    def total(self, label_weight: float):
+        """The loss; `label_weight` is λ₁ or λ₂."""
+        return self.real + self.fake + label_weight * (self.label_of_real + self.label_of_fake)
+
+
+def discriminator_terms(real, fake, label) -> DiscriminatorTerms:
+    """Terms of eq. 3 (D₁, margin) or eq. 4 (D₂, shape).
+
+    Args:
+        real, fake: (real-or-fake logits (n, 1), label logits (n, classes)) of I and of I′.
+        label: one-hot (n, classes), of I and so of I′.
+    """
+    return DiscriminatorTerms(
+        real=cross_entropy(real[0], 1.0),
+        fake=cross_entropy(fake[0], 0.0),
+        label_of_real=cross_entropy(real[1], label),
+        label_of_fake=cross_entropy(fake[1], label),
+    )
+
+
+@dataclass(frozen=True)
+class GeneratorTerms:
+    """The terms of L_G that the discriminators give, each the sum over both, without their weights."""
+
+    adversarial: object
+    labels: object
+
+    def total(self, label_weight: float):
+        """`label_weight` is λ₃. What is missing of eq. 5 is `reconstruction_term` times λ₄."""
+        return self.adversarial + label_weight * self.labels
+
+
+def generator_terms(margin_verdict, shape_verdict, margin, shape) -> GeneratorTerms:
+    """Terms of eq. 5 that the discriminators give.
+
+    Args:
+        margin_verdict, shape_verdict: (real-or-fake logits, label logits) of D₁(I′) and D₂(I′).
+        margin, shape: one-hot labels.
+    """
+    return GeneratorTerms(
+        adversarial=cross_entropy(margin_verdict[0], 1.0) + cross_entropy(shape_verdict[0], 1.0),
+        labels=cross_entropy(margin_verdict[1], margin) + cross_entropy(shape_verdict[1], shape),
+    )
+
+
+def reconstruction_term(images, reconstructions):
+    """mean|I − I′| over pixels and batch."""
+    return ops.mean(ops.abs(ops.cast(images, reconstructions.dtype) - reconstructions))

@@ -1,0 +1,276 @@
+"""The four networks of Feature2Mass (Lee et al. 2018, §3.1–3.2), and the numbers that fix their sizes.
+
+    image ‖ margin map ‖ shape map (64, 64, 3) → encoder → visual feature (1024) → decoder → image (64, 64, 1)
+    image → D₁ → real or fake, margin          image → D₂ → real or fake, shape
+
+The paper gives the numbers of layers and features; widths, kernel sizes and strides are ours.
+"""
+
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from training.export import stock_model
+from training.layers import PACKAGE, LowPass
+
+SIZE = 64
+FEATURES = 1024
+LEAKY_SLOPE = 0.2
+EMBEDDING_UNITS = (256, SIZE * SIZE)
+VERDICT_UNITS = (512, 256)  # of D's first two fully connected layers; the third gives the logits
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the networks; the defaults are the full ones.
+
+    The visual feature is 1024 long whatever the width.
+
+    Attributes:
+        width: factor on the filters of encoder and decoder.
+        filters: of the encoder's first six convolutions, 64×64 to 2×2; the decoder mirrors them.
+        discriminator_width: factor on the filters and units of D₁ and D₂.
+        discriminator_filters: of each pair of D's convolutions, at 64×64, 32×32, 16×16, 8×8 and 4×4.
+        low_pass: a fixed binomial filter after each upsampling of the decoder (ours: no mesh of pixels).
+        smooth_start: whether kernels of transposed convolutions start smooth (ours: no mesh to begin with).
+    """
+
+    width: float = 1.0
+    filters: tuple[int, ...] = (32, 64, 128, 256, 512, 512)
+    discriminator_width: float = 1.0
+    discriminator_filters: tuple[int, ...] = (32, 64, 128, 256, 512)
+    low_pass: bool = True
+    smooth_start: bool = True
+
+    def scaled_filters(self) -> list[int]:
+        return [max(1, round(self.width * filters)) for filters in self.filters]
+
+    def discriminator(self, sizes: tuple[int, ...]) -> list[int]:
+        """Filters or units of a discriminator, scaled."""
+        return [max(1, round(self.discriminator_width * size)) for size in sizes]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SmoothUpsampling(keras.initializers.RandomNormal):
+    """Kernels of stride-2 transposed convolutions that start as a doubling followed by a random convolution.
+
+    A random 2×2 kernel is convolved with [1 2 1]⊗[1 2 1], linear interpolation, into one of size 4. All four phases of
+    the output then see taps of one sum: what is flat stays flat, where independent taps leave a checkerboard (Odena et
+    al. 2016). A kernel of size 2 is a random 1×1 kernel repeated.
+
+    Args:
+        gain: of the layer before, as for He initialisation; the output's variance is about its square half.
+        seed: as for every Keras initialiser.
+    """
+
+    def __init__(self, gain: float = 2.0**0.5, seed: int | None = None):
+        super().__init__(stddev=1.0, seed=seed)
+        self.gain = gain
+
+    def __call__(self, shape: tuple[int, int, int, int], dtype: str | None = None):
+        size, _, filters, channels = shape
+        spreads = {2: [[1], [1]], 4: [[1, 0], [2, 1], [1, 2], [0, 1]]}
+        if size not in spreads:
+            raise ValueError(f"SmoothUpsampling: makes kernels of size 2 or 4, not {size}")
+        spread = np.array(spreads[size], "float32")
+        taps = super().__call__((size // 2, size // 2, filters, channels), dtype="float32")
+        kernel = ops.einsum("hy,wx,yxoi->hwoi", spread, spread, taps)
+        energy = np.square(spread).sum() ** 2 / 4  # an output pixel sees every other row and column of taps
+        return ops.cast(kernel * float(self.gain / np.sqrt(energy * channels)), dtype or "float32")
+
+    def get_config(self) -> dict:
+        return {"gain": self.gain, "seed": super().get_config()["seed"]}
+
+
+# ----------------------------------------------------------------------------------------- pieces
+
+
+def _output_dtype(dtype: str) -> str:
+    """Features, images and logits are float32 whatever the hidden layers compute in, but never less than they do."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def _leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
+    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_activation", dtype=dtype)
+
+
+def _batch_norm(name: str, dtype: str, synchronized: bool) -> keras.layers.Layer:
+    """Statistics over the global batch: synchronised, two replicas normalise by what one would have seen.
+
+    A short memory (momentum 0.9), because the moving average of the generator averages these statistics once more.
+    """
+    return keras.layers.BatchNormalization(
+        momentum=0.9, synchronized=synchronized, name=f"{name}_normalization", dtype=dtype
+    )
+
+
+def _convolution(
+    filters: int, size: int, strides: int, name: str, dtype: str, use_bias: bool = True
+) -> keras.layers.Conv2D:
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer="he_normal",
+        name=name,
+        dtype=dtype,
+    )
+
+
+def _label_map(label, name: str, dtype: str):
+    """E₁ or E₂: a one-hot label → dense 256 → dense 4096 → (64, 64, 1)."""
+    hidden, pixels = EMBEDDING_UNITS
+    features = keras.layers.Dense(hidden, kernel_initializer="he_normal", name=f"{name}_1", dtype=dtype)(label)
+    features = keras.layers.Dense(pixels, name=f"{name}_2", dtype=dtype)(_leaky_relu(name, dtype)(features))
+    return keras.layers.Reshape((SIZE, SIZE, 1), name=f"{name}_map", dtype=dtype)(features)
+
+
+def _encoder_unit(features, filters: int, number: int, dtype: str, synchronized: bool):
+    """LeakyReLU–Conv–BatchNorm; the first unit has no activation before it and keeps 64×64, all others halve."""
+    name = f"encoder_{number}"
+    if number > 1:
+        features = _leaky_relu(name, dtype)(features)
+    # at 2×2 three quarters of a kernel of size 4 would see nothing but padding
+    size, strides = {1: (3, 1), 7: (2, 2)}.get(number, (4, 2))
+    convolution = _convolution(filters, size, strides, name, dtype, use_bias=False)  # batch norm would take it away
+    return _batch_norm(name, dtype, synchronized)(convolution(features))
+
+
+def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dtype: str, synchronized: bool):
+    """LeakyReLU–transposed Conv–BatchNorm, doubling height and width."""
+    name = f"decoder_{number}"
+    convolution = keras.layers.Conv2DTranspose(
+        filters,
+        2 if number == 1 else 4,
+        strides=2,
+        padding="same",
+        use_bias=False,  # batch norm would take it away
+        kernel_initializer=SmoothUpsampling() if config.smooth_start else "he_normal",
+        name=name,
+        dtype=dtype,
+    )
+    features = convolution(_leaky_relu(name, dtype)(features))
+    if config.low_pass and number > 1:  # 2×2 has no inside
+        features = LowPass(name=f"{name}_low_pass", dtype=dtype)(features)
+    return _batch_norm(name, dtype, synchronized)(features)
+
+
+# --------------------------------------------------------------------------------------- networks
+
+
+def build_encoder(
+    config: NetworkConfig, margins: int, shapes: int, *, dtype: str = "float32", synchronized: bool = True
+) -> keras.Model:
+    """Functional encoder with its embeddings E₁ (margin) and E₂ (shape).
+
+    Args:
+        config: sizes.
+        margins, shapes: numbers of classes.
+        dtype: policy of the hidden layers; the feature is float32.
+        synchronized: whether batch normalisation sees the batch of all replicas; for training, where TensorFlow runs.
+
+    Returns:
+        Model from [image (64, 64, 1) in [0, 1], one-hot margin, one-hot shape] to the visual feature (1024,),
+        normalised over the batch.
+    """
+    image = keras.Input((SIZE, SIZE, 1), name="image")
+    margin = keras.Input((margins,), name="margin")
+    shape = keras.Input((shapes,), name="shape")
+
+    # 1) the image in [−1, 1] beside a map of each label                                       # [N, 64, 64, 3]
+    scaled = keras.layers.Rescaling(2.0, -1.0, name="image_scaled", dtype=dtype)(image)
+    maps = [_label_map(margin, "margin_embedding", dtype), _label_map(shape, "shape_embedding", dtype)]
+    features = keras.layers.Concatenate(name="image_and_labels", dtype=dtype)([scaled, *maps])
+
+    # 2) seven convolutions                                                                    # [N, 1, 1, 1024]
+    for number, filters in enumerate([*config.scaled_filters(), FEATURES], start=1):
+        features = _encoder_unit(features, filters, number, dtype, synchronized)
+    feature = keras.layers.Flatten(name="feature", dtype=_output_dtype(dtype))(features)
+    return keras.Model([image, margin, shape], feature, name="encoder")
+
+
+def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized: bool = True) -> keras.Model:
+    """Functional decoder, the mirror of the encoder's convolutions.
+
+    Returns:
+        Model from a visual feature (1024,) to an image (64, 64, 1) in [0, 1], float32.
+    """
+    feature = keras.Input((FEATURES,), name="feature")
+    features = keras.layers.Reshape((1, 1, FEATURES), name="feature_map", dtype=dtype)(feature)
+
+    # 1) six transposed convolutions up to 64×64
+    for number, filters in enumerate(reversed(config.scaled_filters()), start=1):
+        features = _decoder_unit(features, filters, number, config, dtype, synchronized)
+
+    # 2) the seventh, of stride 1, to one channel
+    features = _leaky_relu("decoder_7", dtype)(features)
+    image = keras.layers.Conv2DTranspose(1, 3, padding="same", name="decoder_7", dtype=dtype)(features)
+    image = keras.layers.Activation("sigmoid", name="image", dtype=_output_dtype(dtype))(image)
+    return keras.Model(feature, image, name="decoder")
+
+
+def build_discriminator(
+    config: NetworkConfig, classes: int, name: str, *, dtype: str = "float32", synchronized: bool = True
+) -> keras.Model:
+    """Functional D₁ or D₂: ten convolutions in five pairs, the second of each halving, and three dense layers.
+
+    Batch normalisation after every convolution but the first (ours): without it, labels are learnt several times
+    slower. It only ever runs in training, by the statistics of the images of one call: real images are one batch,
+    everything made is another.
+
+    Args:
+        classes: number of labels.
+        name: of the model; its layers are named after it.
+
+    Returns:
+        Model from an image (64, 64, 1) in [0, 1] to [real-or-fake logit (1,), label logits (classes,)], float32.
+    """
+    image = keras.Input((SIZE, SIZE, 1), name="image")
+    features = keras.layers.Rescaling(2.0, -1.0, name=f"{name}_scaled", dtype=dtype)(image)
+    number = 0
+    for filters in config.discriminator(config.discriminator_filters):
+        for size, strides in ((3, 1), (4, 2)):
+            number += 1
+            layer = f"{name}_{number}"
+            features = _convolution(filters, size, strides, layer, dtype, use_bias=number == 1)(features)
+            if number > 1:
+                features = _batch_norm(layer, dtype, synchronized)(features)
+            features = _leaky_relu(layer, dtype)(features)
+    features = keras.layers.Flatten(name=f"{name}_flat", dtype=dtype)(features)
+    for index, units in enumerate(config.discriminator(VERDICT_UNITS), start=1):
+        dense = keras.layers.Dense(units, kernel_initializer="he_normal", name=f"{name}_dense_{index}", dtype=dtype)
+        features = _leaky_relu(f"{name}_dense_{index}", dtype)(dense(features))
+    logits = keras.layers.Dense(1 + classes, name=f"{name}_dense_3", dtype=_output_dtype(dtype))(features)
+    return keras.Model(image, [logits[:, :1], logits[:, 1:]], name=name)
+
+
+def build_generator(encoder: keras.Model, decoder: keras.Model, name: str = "generator") -> keras.Model:
+    """G of the paper: what the decoder makes of what the encoder saw."""
+    inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in encoder.inputs]
+    return keras.Model(inputs, decoder(encoder(inputs)), name=name)
+
+
+def build_critic(margin_discriminator: keras.Model, shape_discriminator: keras.Model) -> keras.Model:
+    """Both discriminators as one player: from an image to D₁'s two outputs, then D₂'s."""
+    image = keras.Input((SIZE, SIZE, 1), name="image")
+    return keras.Model(image, [*margin_discriminator(image), *shape_discriminator(image)], name="critic")
+
+
+def finished_networks(
+    generator: keras.Model, config: NetworkConfig, margins: int, shapes: int
+) -> tuple[keras.Model, keras.Model]:
+    """The (encoder, decoder) of a generator in stock Keras layers, float32, for any backend.
+
+    Built anew, because a synchronised batch normalisation opens on TensorFlow alone, and an initialiser of ours nowhere
+    without this package.
+    """
+    config = replace(config, smooth_start=False)
+    encoder = build_encoder(config, margins, shapes, synchronized=False)
+    decoder = build_decoder(config, synchronized=False)
+    for network in (encoder, decoder):
+        network.set_weights(generator.get_layer(network.name).get_weights())
+    return stock_model(encoder), stock_model(decoder)

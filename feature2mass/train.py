@@ -1,0 +1,301 @@
+"""Training Feature2Mass from shards of labelled masses, resumable at any tick.
+
+A run starts from its own newest checkpoint, or from scratch. It leaves
+
+runs/masses/config.json                  settings, classes, the data's checksums
+runs/masses/checkpoint-0000024000.h5     the last two
+runs/masses/samples-0000024000.png       real masses, reconstructions, lines between two, mixtures of a category
+runs/masses/encoder.keras, decoder.keras stock layers; once training is complete
+runs/masses/source.json                  where the training data was, for `generate_masses.py`
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from feature2mass.birads_gan import BiradsGAN, Mixtures
+from feature2mass.features import category_weights, line_weights
+from feature2mass.losses import LossWeights
+from feature2mass.networks import (
+    NetworkConfig,
+    build_critic,
+    build_decoder,
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    finished_networks,
+)
+from preprocessing.dataset import labelled_masses, mass_batches
+from preprocessing.shards import DataError, Dataset
+from training.checkpoint import checkpoints, restore_checkpoint
+from training.export import save_model
+from training.noise import stream_seed
+from training.run import RunDirectory, RunError, Tick, choose_strategy
+
+ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
+SAMPLES = 10  # columns of the sample grid
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that decides what is trained, but the data and the seed.
+
+    Attributes:
+        network: sizes.
+        batch: masses a step, over all replicas.
+        epochs: passes through the training masses.
+        ticks: status lines, checkpoints and sample grids in the run.
+        weights: λ₁…λ₄.
+        mixtures: train on mixed features too (ours); None is the paper's training.
+        learning_rate: Adam's, for encoder and decoder.
+        discriminator_learning_rate: Adam's, for D₁ and D₂.
+        beta_1: Adam's, for both players; β₂ is 0.999.
+        ema_half_life_images: half-life of the moving average of encoder and decoder.
+        steps_per_execution: steps that run without returning to Python.
+        precision: policy of the hidden layers.
+        augment: random mirror images and crops.
+        phantoms: masses that are drawn where no data is given.
+    """
+
+    name: str
+    network: NetworkConfig
+    batch: int
+    epochs: float
+    ticks: int
+    weights: LossWeights = field(default_factory=LossWeights)
+    mixtures: Mixtures | None = None
+    learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
+    beta_1: float = 0.9
+    ema_half_life_images: float = 10_000
+    steps_per_execution: int = 1
+    precision: str = "float32"
+    augment: bool = True
+    phantoms: int = 2000
+
+    def steps_per_tick(self, masses: int) -> int:
+        """Whole executions that cover `epochs` of so many masses in `ticks` ticks; at least one."""
+        wanted = self.epochs * masses / (self.batch * self.ticks)
+        return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
+
+    def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
+        """Of encoder and decoder, and of the discriminators."""
+        rates = (self.learning_rate, self.discriminator_learning_rate)
+        return tuple(keras.optimizers.Adam(rate, beta_1=self.beta_1, beta_2=0.999) for rate in rates)
+
+    def lengthened(self, factor: float) -> "Preset":
+        """The same, trained `factor` times as long."""
+        half_life = self.ema_half_life_images * min(factor, 4.0)
+        ticks = max(1, round(self.ticks * factor))
+        return replace(self, epochs=self.epochs * factor, ticks=ticks, ema_half_life_images=half_life)
+
+
+def _paper() -> Preset:
+    """Lee et al. 2018: batch 512, 8000 epochs, Adam 2e−4, λ 10, 10, 10, 300; some 13,000 steps of 841 masses."""
+    return Preset("paper", NetworkConfig(), batch=512, epochs=8000, ticks=200, ema_half_life_images=50_000)
+
+
+def _quick() -> Preset:
+    """Minutes on two CPU cores: narrower, smaller batches, and a balance of losses in which texture has a say.
+
+    At the paper's λ₄ of 300 the difference of pixels decides long before the discriminators have learnt what a mass
+    looks like; beside half of that they can sharpen it. So few steps also want longer ones of encoder and decoder: Adam
+    8e−4, with the β₁ of 0.5 that is usual in such networks (Radford et al. 2016). Discriminators of that rate would win
+    at once. Mixtures are trained on.
+    """
+    return Preset(
+        "quick",
+        NetworkConfig(width=0.5, discriminator_width=0.25),
+        batch=32,
+        epochs=30,
+        ticks=8,
+        weights=LossWeights(margin=10.0, shape=10.0, labels=5.0, reconstruction=150.0),
+        mixtures=Mixtures(),
+        learning_rate=8e-4,
+        beta_1=0.5,
+        ema_half_life_images=3_000,
+        steps_per_execution=5,
+        precision="mixed_bfloat16",
+    )
+
+
+PRESETS = {"quick": _quick, "paper": _paper}
+
+
+def chosen_preset(name: str, *, length: float = 1.0, precision: str | None = None) -> Preset:
+    """A preset by name with what a command line may change of it.
+
+    Args:
+        name: "quick" or "paper".
+        length: factor on the epochs.
+        precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
+    """
+    preset = PRESETS[name]()
+    if length != 1.0:
+        preset = preset.lengthened(length)
+    return replace(preset, precision=precision) if precision else preset
+
+
+def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
+    """What decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
+    classes = {name: dataset.classes(name) for name in ("margin", "shape")}
+    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
+    return {"preset": asdict(preset), "classes": classes, "seed": seed, "data": checksums}
+
+
+def train(
+    dataset: Dataset,
+    run: RunDirectory,
+    preset: Preset,
+    *,
+    seed: int = 0,
+    strategy: tf.distribute.Strategy | None = None,
+    echo: Callable[[str], None] = print,
+) -> bool:
+    """Train until the preset's end, going on where the run stopped; write encoder.keras and decoder.keras.
+
+    Args:
+        dataset: mass shards.
+        run: the run directory, made with `run_config`.
+        preset: networks, losses and length.
+        seed: of weights, order of masses, augmentation and mixtures.
+        strategy: defaults to all visible GPUs.
+        echo: prints status lines.
+
+    Returns:
+        False if the run was complete already.
+
+    Raises:
+        RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
+    """
+    if (run.path / DECODER).exists():  # the last to be written
+        return False
+    strategy = strategy or choose_strategy()
+    _check(preset, strategy.num_replicas_in_sync)
+    masses = len(labelled_masses(dataset, "train")[0])
+    if not masses:
+        raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
+    (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
+    margins, shapes = (len(dataset.classes(name)) for name in ("margin", "shape"))
+    with strategy.scope():
+        model, images_seen = start(run, preset, margins, shapes, seed)
+    if images_seen:
+        echo(f"goes on from its checkpoint at {images_seen} images")
+    run.forget_log_after(None, images_seen)
+    steps = preset.steps_per_tick(masses)
+    batches = mass_batches(
+        dataset,
+        "train",
+        preset.batch,
+        stream_seed(seed, "data"),
+        first_image=images_seen,
+        augment=preset.augment,
+        run=preset.mixtures.run if preset.mixtures else 1,
+    )
+    tick = Tick(
+        run,
+        phase=None,
+        describe=lambda: {},
+        images_per_tick=steps * preset.batch,
+        images_in_phase=preset.ticks * steps * preset.batch,
+        samples=sampler(dataset, model, seed),
+        echo=echo,
+    )
+    model.fit(
+        batches,
+        epochs=preset.ticks,
+        initial_epoch=images_seen // (steps * preset.batch),
+        steps_per_epoch=steps,
+        verbose=0,
+        shuffle=False,  # the reader has shuffled
+        callbacks=[tick],
+    )
+    encoder, decoder = finished_networks(model.ema_generator, preset.network, margins, shapes)
+    save_model(encoder, run.path / ENCODER)
+    save_model(decoder, run.path / DECODER)
+    return True
+
+
+def _check(preset: Preset, replicas: int) -> None:
+    run = preset.mixtures.run if preset.mixtures else 1
+    if preset.batch % (replicas * run):
+        groups = f" in runs of {run}" if run > 1 else ""
+        raise RunError(
+            f"a batch of {preset.batch} cannot be shared by {replicas} devices{groups}; use fewer --replicas"
+        )
+
+
+def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsGAN:
+    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed."""
+    keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
+    config, dtype = preset.network, preset.precision
+
+    def generator(name: str) -> keras.Model:
+        return build_generator(
+            build_encoder(config, margins, shapes, dtype=dtype), build_decoder(config, dtype=dtype), name
+        )
+
+    trained, average = generator("generator"), generator("ema_generator")
+    average.set_weights(trained.get_weights())
+    critic = build_critic(
+        build_discriminator(config, margins, "margin_discriminator", dtype=dtype),
+        build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
+    )
+    model = BiradsGAN(trained, critic, average, preset.weights, preset.ema_half_life_images, seed, preset.mixtures)
+    model.compile(*preset.optimizers(), steps_per_execution=preset.steps_per_execution)
+    return model
+
+
+def start(run: RunDirectory, preset: Preset, margins: int, shapes: int, seed: int) -> tuple[BiradsGAN, int]:
+    """The compiled model and the images it has seen; call inside the strategy's scope."""
+    model = build_model(preset, margins, shapes, seed)
+    # 1. this run's own newest whole checkpoint
+    for checkpoint in checkpoints(run.path):
+        return model, restore_checkpoint(checkpoint, model)["images_seen"]
+    # 2. scratch
+    return model, 0
+
+
+def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.ndarray]:
+    """Draws the sample grid of a run: the same masses, lines and mixtures at every tick.
+
+    Returns:
+        () → float (5, 10, 64, 64): held-out masses, their reconstructions, two lines between two of them, and mixtures
+        within the category of which most training masses are known.
+    """
+    random = np.random.default_rng(seed)
+    held_out, held_labels = labelled_masses(dataset, "validation")
+    if not len(held_out):
+        held_out, held_labels = labelled_masses(dataset, "train")
+    shown = random.choice(len(held_out), SAMPLES)
+    seeds, seed_labels = labelled_masses(dataset, "train")
+    categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
+    members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
+    members = random.permutation(members)[:20]
+    mixing = category_weights(SAMPLES, len(members), random=random)
+    real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
+    _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
+    encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))
+    line = line_weights(SAMPLES)
+
+    def draw() -> np.ndarray:
+        features, of_seeds = np.asarray(encoder(inputs)), np.asarray(encoder(seed_inputs))
+        rows = [features, line @ features[:2], line @ features[2:4], mixing @ of_seeds]
+        masses = np.asarray(decoder(np.concatenate(rows).astype(np.float32)))[..., 0]
+        return np.concatenate([real[None], masses.reshape(len(rows), SAMPLES, *masses.shape[1:])])
+
+    return draw
+
+
+def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(images (n, 64, 64), [images, one-hot margins, one-hot shapes]) of masses."""
+    images = dataset.read_array("image", (64, 64), indices).astype(np.float32) / 65535
+    shape, margin = (
+        np.eye(len(dataset.classes(name)), dtype=np.float32)[column]
+        for name, column in zip(("shape", "margin"), labels.T, strict=True)
+    )
+    return images, [images[..., None], margin, shape]

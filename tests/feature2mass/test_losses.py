@@ -1,0 +1,77 @@
+"""Losses against values worked out by hand: σ(0) = ½, σ(ln 3) = ¾."""
+
+from math import log
+
+import numpy as np
+import pytest
+
+from feature2mass.losses import (
+    LossWeights,
+    cross_entropy,
+    discriminator_terms,
+    generator_terms,
+    reconstruction_term,
+)
+
+LN3 = log(3)  # σ = ¾: −log ¾ is log 4/3, −log ¼ is log 4
+YES, NO = log(4 / 3), log(4)
+
+
+def logits(*values: float) -> np.ndarray:
+    return np.array(values, np.float32).reshape(-1, 1)
+
+
+@pytest.mark.parametrize("value, target, wanted", [(LN3, 1, YES), (LN3, 0, NO), (-LN3, 1, NO), (0, 1, log(2))])
+def test_cross_entropy_of_one_logit(value, target, wanted):
+    assert float(cross_entropy(logits(value), float(target))) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_cross_entropy_is_the_mean_over_batch_and_classes():
+    values = np.array([[LN3, LN3], [-LN3, 0.0]], np.float32)
+    targets = np.array([[1, 0], [0, 1]], np.float32)
+    assert float(cross_entropy(values, targets)) == pytest.approx((YES + NO + YES + log(2)) / 4, rel=1e-6)
+
+
+def test_cross_entropy_of_large_logits_is_finite():
+    assert float(cross_entropy(logits(1000.0), 0.0)) == pytest.approx(1000)
+
+
+@pytest.fixture
+def discriminator():
+    """One real mass taken for real (¾), its reconstruction for fake (¼); two classes."""
+    real = logits(LN3), np.array([[LN3, -LN3]], np.float32)
+    fake = logits(-LN3), np.array([[LN3, LN3]], np.float32)
+    return discriminator_terms(real, fake, np.array([[1, 0]], np.float32))
+
+
+@pytest.mark.parametrize(
+    "term, wanted", [("real", YES), ("fake", YES), ("label_of_real", YES), ("label_of_fake", (YES + NO) / 2)]
+)
+def test_terms_of_a_discriminator(discriminator, term, wanted):
+    assert float(getattr(discriminator, term)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_labels_weigh_lambda_in_a_discriminator_s_loss(discriminator):
+    wanted = YES + YES + 10 * (YES + (YES + NO) / 2)
+    assert float(discriminator.total(10.0)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_terms_of_the_generator():
+    """Its masses look real to D₁ (¾), not to D₂ (¼); the margin is right, the shape half right."""
+    margin_verdict = logits(LN3), np.array([[LN3, -LN3]], np.float32)
+    shape_verdict = logits(-LN3), np.array([[LN3, LN3, -LN3, -LN3]], np.float32)
+    margin, shape = np.array([[1, 0]], np.float32), np.array([[1, 0, 0, 0]], np.float32)
+    terms = generator_terms(margin_verdict, shape_verdict, margin, shape)
+    assert float(terms.adversarial) == pytest.approx(YES + NO, rel=1e-6)
+    assert float(terms.labels) == pytest.approx(YES + (3 * YES + NO) / 4, rel=1e-6)
+    assert float(terms.total(10.0)) == pytest.approx(YES + NO + 10 * (YES + (3 * YES + NO) / 4), rel=1e-6)
+
+
+def test_reconstruction_is_the_mean_absolute_difference():
+    a, b = np.array([[0.0, 0.5], [1.0, 1.0]]), np.array([[0.5, 0.25], [0.0, 1.0]])
+    assert float(reconstruction_term(a, b)) == pytest.approx((0.5 + 0.25 + 1 + 0) / 4)
+
+
+def test_weights_of_the_paper():
+    weights = LossWeights()
+    assert (weights.margin, weights.shape, weights.labels, weights.reconstruction) == (10, 10, 10, 300)

@@ -1,0 +1,68 @@
+"""The smallest Feature2Mass networks, presets and labelled masses that are still the real thing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from feature2mass.birads_gan import Mixtures
+from feature2mass.losses import LossWeights
+from feature2mass.networks import NetworkConfig
+from feature2mass.train import Preset
+from preprocessing.shards import Dataset, DatasetWriter
+
+CLASSES = {"shape": ("round", "oval", "irregular"), "margin": ("circumscribed", "spiculated")}
+NETWORK = NetworkConfig(width=1 / 16, discriminator_width=1 / 16)
+# (shape, margin): masses. One category has none, one fewer than twenty, one is unknown in part.
+COUNTS = {(0, 0): 24, (0, 1): 3, (1, 0): 6, (2, 1): 10, (-1, 0): 2, (1, -1): 1}
+
+
+def preset(**changes) -> Preset:
+    """Three ticks of two steps of eight masses, mixtures included."""
+    base = Preset(
+        "tiny",
+        NETWORK,
+        batch=8,
+        epochs=1.1,
+        ticks=3,
+        weights=LossWeights(margin=2.0, shape=3.0, labels=1.5, reconstruction=20.0),
+        mixtures=Mixtures(run=4, every=2, weight=0.5),
+        learning_rate=1e-3,
+        discriminator_learning_rate=1e-3,
+        ema_half_life_images=20.0,
+        steps_per_execution=2,
+        phantoms=40,
+    )
+    return replace(base, **changes)
+
+
+def write_dataset(folder: Path, counts: dict = COUNTS, classes: dict = CLASSES, **options) -> Dataset:
+    """Soft ellipses on noise; brightness tells the number of an item."""
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    labels = [labels[number] for number in np.random.default_rng(0).permutation(len(labels))]
+    writer = DatasetWriter(
+        folder, "mass", count=len(labels), made={"by": "tests"}, levels=[(64, 64)], classes=classes, shard_size=20
+    )
+    for shard, numbers in writer.missing():
+        writer.write(shard, [item(number, *labels[number]) for number in numbers])
+    return writer.finish(**{"validation_fraction": 0.1, **options})
+
+
+def item(number: int, shape: int, margin: int) -> dict:
+    from preprocessing.masses import mass_item
+
+    rng = np.random.default_rng(number)
+    image = 0.2 + 0.05 * rng.standard_normal((64, 64)).astype(np.float32)
+    axes = tuple(int(axis) for axis in rng.uniform(10, 24, 2))
+    spot = cv2.ellipse(np.zeros((64, 64), np.float32), (32, 30), axes, 0, 0, 360, 0.4 + 0.005 * number, -1)
+    image += cv2.GaussianBlur(spot, (0, 0), 1 if margin else 3)
+    return mass_item(np.clip(image, 0, 1), subject=f"{number:016d}", shape=shape, margin=margin)
+
+
+def batch(count: int = 8, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random images with labels in runs of four, as the reader gives them, float32."""
+    rng = np.random.default_rng(seed)
+    image = rng.random((count, 64, 64, 1), np.float32)
+    shapes, margins = np.arange(count) // 4 % 3, np.arange(count) // 2 % 2
+    return {"image": image, "shape": np.eye(3, dtype="f4")[shapes], "margin": np.eye(2, dtype="f4")[margins]}

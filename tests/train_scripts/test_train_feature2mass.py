@@ -1,0 +1,111 @@
+"""The command line of training masses: what it accepts, and one clear line for what it does not."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import tiny_masses
+from click.testing import CliRunner, Result
+
+from feature2mass import train as training
+from preprocessing import mass_phantoms
+
+spec = importlib.util.spec_from_file_location("train_masses", tiny.ROOT / "train_scripts" / "train_feature2mass.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets(monkeypatch):
+    """Presets of this test's size; and this process keeps its TensorFlow settings."""
+    monkeypatch.setitem(training.PRESETS, "quick", tiny_masses.preset)
+    monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
+
+
+def call(*arguments) -> Result:
+    return CliRunner().invoke(script.main, list(map(str, arguments)))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    """One line that holds the words, the right exit code, no traceback."""
+    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
+    lines = result.output.strip().splitlines()
+    errors = [line for line in lines if line.startswith("Error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0], result.output
+    for word in words:
+        assert word in errors[0], errors[0]
+
+
+@pytest.mark.parametrize(
+    "flag, value",
+    [("--preset", "huge"), ("--precision", "float16"), ("--seed", -1), ("--length", 0), ("--replicas", 0)],
+)
+def test_a_value_that_cannot_be_names_the_flag(flag, value):
+    refused(call(flag, value), flag, code=2)
+
+
+def test_a_missing_dataset_is_named(tmp_path):
+    refused(call("--data", tmp_path / "absent", "--run", tmp_path / "run"), str(tmp_path / "absent"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_mammograms_are_refused(tmp_path, tiny_dataset):
+    refused(call("--data", tiny_dataset.folder, "--run", tmp_path / "run"), "holds mammogram data, but mass data")
+
+
+def test_a_flipped_byte_names_its_shard(tmp_path, tiny_masses_dataset):
+    data = Path(shutil.copytree(tiny_masses_dataset.folder, tmp_path / "data"))
+    shard = sorted(data.glob("*.h5"))[0]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    refused(call("--data", data, "--run", tmp_path / "run"), str(shard), "checksum")
+
+
+@pytest.mark.parametrize(
+    "flags, words", [(["--seed", 1], "seed: 0 there, 1 here"), (["--length", 2], "20.0 there, 40.0 here")]
+)
+def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_mass_run, tiny_masses_dataset, flags, words):
+    before = contents(tiny_mass_run.path)
+    result = call("--data", tiny_masses_dataset.folder, "--run", tiny_mass_run.path, *flags)
+    refused(result, str(tiny_mass_run.path), "made with other settings", words)
+    assert contents(tiny_mass_run.path) == before
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, tiny_mass_run, tiny_masses_dataset):
+    run = Path(shutil.copytree(tiny_mass_run.path, tmp_path / "run"))
+    (run / "decoder.keras").unlink()
+    newest = sorted(run.glob("checkpoint-*.h5"))[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    refused(call("--data", tiny_masses_dataset.folder, "--run", run), str(newest), "delete it")
+
+
+def test_a_finished_run_says_so_and_names_what_it_left(tiny_mass_run, tiny_masses_dataset):
+    before = contents(tiny_mass_run.path)
+    result = call("--data", tiny_masses_dataset.folder, "--run", tiny_mass_run.path)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-3:] == [
+        f"{tiny_mass_run.path}: is complete already",
+        f"encoder: {tiny_mass_run.path}/encoder.keras",
+        f"decoder: {tiny_mass_run.path}/decoder.keras",
+    ]
+    assert contents(tiny_mass_run.path) == before
+
+
+def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(training, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or True)
+    monkeypatch.setattr(
+        mass_phantoms, "make_mass_phantoms", lambda output, count, *, seed: tiny_masses.write_dataset(output)
+    )
+    result = call()
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[0] == ("no --data: training on 40 mass phantoms, kept in data/mass-phantoms/40")
+    assert seen == [Path("data/mass-phantoms/40")]
