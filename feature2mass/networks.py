@@ -8,10 +8,12 @@ The paper gives the numbers of layers and features; widths, kernel sizes and str
 
 from dataclasses import dataclass, replace
 
+import cv2
 import keras
 import numpy as np
 from keras import ops
 
+from training.detail import octave, relative_detail, sum_of_octaves, textured
 from training.export import stock_model
 from training.layers import PACKAGE, LowPass
 
@@ -19,6 +21,7 @@ SIZE = 64
 FEATURES = 1024
 LEAKY_SLOPE = 0.2
 EMBEDDING_UNITS = (256, SIZE * SIZE)
+DETAIL_SIZES = (32, 64)  # resolutions of fine detail
 VERDICT_UNITS = (512, 256)  # of D's first two fully connected layers; the third gives the logits
 
 
@@ -35,6 +38,7 @@ class NetworkConfig:
         discriminator_filters: of each pair of D's convolutions, at 64×64, 32×32, 16×16, 8×8 and 4×4.
         low_pass: a fixed binomial filter after each upsampling of the decoder (ours: no mesh of pixels).
         smooth_start: whether kernels of transposed convolutions start smooth (ours: no mesh to begin with).
+        detail_maps: maps of fine detail a resolution (ours, `training.detail`), mixed by the visual feature; 0: none.
     """
 
     width: float = 1.0
@@ -43,6 +47,7 @@ class NetworkConfig:
     discriminator_filters: tuple[int, ...] = (32, 64, 128, 256, 512)
     low_pass: bool = True
     smooth_start: bool = True
+    detail_maps: int = 0
 
     def scaled_filters(self) -> list[int]:
         return [max(1, round(self.width * filters)) for filters in self.filters]
@@ -210,7 +215,30 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     features = _leaky_relu("decoder_7", dtype)(features)
     image = keras.layers.Conv2DTranspose(1, 3, padding="same", name="decoder_7", dtype=dtype)(features)
     image = keras.layers.Activation("sigmoid", name="image", dtype=_output_dtype(dtype))(image)
+
+    # 3) fine detail, as strong as the image is bright
+    if config.detail_maps:
+        octaves = [octave(feature, size, size, config.detail_maps, f"detail_{size}") for size in DETAIL_SIZES]
+        image = keras.layers.Rescaling(2.0, -1.0, name="image_plain", dtype="float32")(image)
+        image = textured(image, sum_of_octaves(octaves, "detail"), "image")
+        image = keras.layers.Rescaling(0.5, 0.5, name="image_detailed", dtype="float32")(image)
     return keras.Model(feature, image, name="decoder")
+
+
+def give_detail(decoder: keras.Model, images: np.ndarray, seed: int) -> None:
+    """Fill the banks of a fresh decoder with detail like that of real masses; nothing to do where it has none.
+
+    Args:
+        images: float (n, 64, 64) in [0, 1], of training.
+        seed: of the random maps.
+    """
+    random = np.random.default_rng(seed)
+    names = {layer.name for layer in decoder.layers}
+    for size in DETAIL_SIZES:
+        if f"detail_{size}_maps" in names:
+            layer = decoder.get_layer(f"detail_{size}_maps")
+            smaller = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+            layer.set_weights([relative_detail(smaller, np.ones_like(smaller), len(layer.get_weights()[0]), random)])
 
 
 def build_discriminator(
@@ -273,4 +301,5 @@ def finished_networks(
     decoder = build_decoder(config, synchronized=False)
     for network in (encoder, decoder):
         network.set_weights(generator.get_layer(network.name).get_weights())
-    return stock_model(encoder), stock_model(decoder)
+    clipped = keras.layers.ReLU(max_value=1.0, name="clip")(decoder.output)  # detail may reach beyond white
+    return stock_model(encoder), stock_model(keras.Model(decoder.input, clipped, name=decoder.name))

@@ -21,6 +21,7 @@ from feature2mass.birads_gan import BiradsGAN, Mixtures
 from feature2mass.features import category_weights, line_weights
 from feature2mass.losses import LossWeights
 from feature2mass.networks import (
+    SIZE,
     NetworkConfig,
     build_critic,
     build_decoder,
@@ -28,6 +29,7 @@ from feature2mass.networks import (
     build_encoder,
     build_generator,
     finished_networks,
+    give_detail,
 )
 from preprocessing.dataset import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
@@ -37,6 +39,7 @@ from training.noise import stream_seed
 from training.run import RunDirectory, RunError, Tick, choose_strategy
 
 ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
+DETAIL_EXAMPLES = 256  # masses whose fine detail is measured
 SAMPLES = 10  # columns of the sample grid
 
 
@@ -109,7 +112,7 @@ def _quick() -> Preset:
     """
     return Preset(
         "quick",
-        NetworkConfig(width=0.5, discriminator_width=0.25),
+        NetworkConfig(width=0.5, discriminator_width=0.25, detail_maps=16),
         batch=32,
         epochs=30,
         ticks=8,
@@ -180,9 +183,8 @@ def train(
     if not masses:
         raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
     (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
-    margins, shapes = (len(dataset.classes(name)) for name in ("margin", "shape"))
     with strategy.scope():
-        model, images_seen = start(run, preset, margins, shapes, seed)
+        model, images_seen = start(run, preset, dataset, seed)
     if images_seen:
         echo(f"goes on from its checkpoint at {images_seen} images")
     run.forget_log_after(None, images_seen)
@@ -214,7 +216,7 @@ def train(
         shuffle=False,  # the reader has shuffled
         callbacks=[tick],
     )
-    encoder, decoder = finished_networks(model.ema_generator, preset.network, margins, shapes)
+    encoder, decoder = finished_networks(model.ema_generator, preset.network, *_classes(dataset))
     save_model(encoder, run.path / ENCODER)
     save_model(decoder, run.path / DECODER)
     return True
@@ -250,13 +252,22 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsG
     return model
 
 
-def start(run: RunDirectory, preset: Preset, margins: int, shapes: int, seed: int) -> tuple[BiradsGAN, int]:
+def _classes(dataset: Dataset) -> tuple[int, int]:
+    """Numbers of margins and of shapes."""
+    return len(dataset.classes("margin")), len(dataset.classes("shape"))
+
+
+def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tuple[BiradsGAN, int]:
     """The compiled model and the images it has seen; call inside the strategy's scope."""
-    model = build_model(preset, margins, shapes, seed)
+    model = build_model(preset, *_classes(dataset), seed)
     # 1. this run's own newest whole checkpoint
     for checkpoint in checkpoints(run.path):
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. scratch
+    examples = labelled_masses(dataset, "train")[0][:DETAIL_EXAMPLES]
+    images = dataset.read_array("image", (SIZE, SIZE), examples).astype(np.float32) / 65535
+    for generator in (model.generator, model.ema_generator):
+        give_detail(generator.get_layer("decoder"), images, stream_seed(seed, "detail"))
     return model, 0
 
 
@@ -293,7 +304,7 @@ def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.nd
 
 def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """(images (n, 64, 64), [images, one-hot margins, one-hot shapes]) of masses."""
-    images = dataset.read_array("image", (64, 64), indices).astype(np.float32) / 65535
+    images = dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
     shape, margin = (
         np.eye(len(dataset.classes(name)), dtype=np.float32)[column]
         for name, column in zip(("shape", "margin"), labels.T, strict=True)

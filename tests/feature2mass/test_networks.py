@@ -21,6 +21,7 @@ from feature2mass.networks import (
     build_encoder,
     build_generator,
     finished_networks,
+    give_detail,
 )
 from training.export import save_model
 
@@ -272,3 +273,48 @@ def test_synchronised_batch_norm_sees_the_batch_of_all_replicas(tmp_path):
     first, second, moving_mean = map(float, done.stdout.split())
     assert first == pytest.approx(-0.998, abs=1e-2) and second == pytest.approx(0.998, abs=1e-2)
     assert moving_mean == pytest.approx(0.25)
+
+
+# --- detail ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def detailed() -> tuple[keras.Model, np.ndarray]:
+    """A decoder with the detail of noisy images, and features."""
+    config = replace(tiny_masses.NETWORK, detail_maps=4)
+    decoder = build_decoder(config, synchronized=False)
+    rng = np.random.default_rng(0)
+    give_detail(decoder, 0.5 * (1 + 0.1 * rng.standard_normal((32, 64, 64))), seed=1)
+    return decoder, rng.standard_normal((8, 1024)).astype(np.float32)
+
+
+def plain(decoder: keras.Model, features: np.ndarray) -> np.ndarray:
+    """What the decoder shows before its detail."""
+    return np.asarray(keras.Model(decoder.input, decoder.get_layer("image").output)(features))
+
+
+def test_detail_is_as_strong_in_proportion_to_the_image_as_in_the_examples(detailed):
+    decoder, features = detailed
+    smooth = plain(decoder, features)
+    relative = (np.asarray(decoder(features)) - smooth) / smooth
+    assert relative.std() == pytest.approx(0.1, rel=0.15)  # white noise of 10 %: the finest octave holds nearly all
+
+
+def test_the_same_feature_has_the_same_detail(detailed):
+    decoder, features = detailed
+    np.testing.assert_array_equal(decoder(features), decoder(features))
+
+
+def test_a_decoder_without_detail_is_left_alone():
+    decoder = build_decoder(tiny_masses.NETWORK, synchronized=False)
+    before = decoder.get_weights()
+    give_detail(decoder, np.random.default_rng(0).random((4, 64, 64)), seed=0)
+    assert all(map(np.array_equal, before, decoder.get_weights()))
+
+
+def test_a_saved_decoder_keeps_its_detail_within_the_unit_interval(detailed):
+    decoder, features = detailed
+    config = replace(tiny_masses.NETWORK, detail_maps=4)
+    encoder = build_encoder(config, MARGINS, SHAPES, synchronized=False)
+    _, saved = finished_networks(build_generator(encoder, decoder), config, MARGINS, SHAPES)
+    np.testing.assert_allclose(saved(features), np.clip(decoder(features), 0, 1), atol=1e-6)

@@ -137,8 +137,8 @@ def test_a_finished_run_is_left_alone(tiny_mass_run, tiny_masses_dataset):
     assert contents(tiny_mass_run.path) == before
 
 
-def test_a_run_starts_from_its_newest_checkpoint(tiny_mass_run):
-    model, images_seen = start(tiny_mass_run, tiny_masses.preset(), 2, 3, seed=0)
+def test_a_run_starts_from_its_newest_checkpoint(tiny_mass_run, tiny_masses_dataset):
+    model, images_seen = start(tiny_mass_run, tiny_masses.preset(), tiny_masses_dataset, seed=0)
     assert images_seen == 48 and int(model.iterations) == 6
 
 
