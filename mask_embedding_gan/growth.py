@@ -62,7 +62,8 @@ def grow_generator(
     if not preserve:
         return
     image = old.get_layer(f"to_image_{phase - 1}")
-    _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=image.stock_weights()[0].ravel())
+    weights, bias = image.stock_weights()
+    _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=(weights.ravel(), bias.item() + 1.0))
     entrance, entered = new.get_layer(f"mask_entrance_{phase}"), f"mask_entrance_{phase - 1}"
     if _has(old, entered):  # phase 1 without an embedding does not see the mask at all
         _start_as_copy(old.get_layer(entered).pointwise, entrance.pointwise)
@@ -116,22 +117,27 @@ def _start_as(
     rng: np.random.Generator,
     *,
     gains: float | np.ndarray = 1.0,
-    carried: np.ndarray | None = None,
+    carried: tuple[np.ndarray, float] | None = None,
 ) -> None:
     """`taps` from each input channel to the output channel of the same number, noise everywhere.
 
     Args:
         gains: of each output channel.
-        carried: weights of one more feature, the image itself, that the first two output channels carry with either
-            sign: rectified, the two together still hold it whole.
+        carried: (weights, offset) of one more feature, the brightness of the image, that the first two output channels
+            carry with either sign: rectified, the two together still hold it whole. Black must be its zero: what
+            crosses zero amid tissue becomes a sharp rim there, because pixel norm divides by what is small.
     """
     kernel, bias = layer.get_weights()
+    bias = np.zeros_like(bias)
     channels = gains * np.eye(*kernel.shape[2:])  # [in, out], or [out, in] of a transposed convolution
     if carried is not None:
+        weights, offset = carried
+        unit = CARRIED_NORM / np.linalg.norm(weights)
         channels[:2] = 0.0
-        channels[:2, : carried.size] = np.outer([1.0, -1.0], CARRIED_NORM * carried / np.linalg.norm(carried))
+        channels[:2, : weights.size] = np.outer([unit, -unit], weights)
+        bias[:2] = unit * offset, -unit * offset
     wanted = taps[:, :, None, None] * channels / layer.kernel_scale
-    layer.set_weights([wanted + NOISE * rng.standard_normal(kernel.shape), np.zeros_like(bias)])
+    layer.set_weights([wanted + NOISE * rng.standard_normal(kernel.shape), bias])
 
 
 def _start_as_copy(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
