@@ -1,13 +1,12 @@
 """What generated masses are worth, beside the dataset that their generator learned from.
 
-    python benchmarks/mass_quality.py --data data/mass-phantoms --generated runs/masses/synthetic
+    python benchmarks/mass_quality.py --data data/mass-phantoms --generated runs/masses/synthetic --run runs/masses
 
+- reconstructions (with --run): mean |I − I′| of held-out masses, as stored (contrast normalised) and as on the film;
 - labels: accuracy of a classifier that saw the training masses alone, on held-out masses and on generated ones;
 - likeness within a category: mean MS-SSIM of pairs of generated masses, and of pairs of the dataset's;
 - copies: distance of each generated mass to the nearest training mass, beside that of held-out masses;
 - sharpness: energy above a quarter of the sampling frequency, over that of the dataset's masses of the same categories.
-
-Reconstructions are measured by training itself.
 """
 
 import os
@@ -21,9 +20,10 @@ FEWEST = 3  # masses of a category, to compare them in pairs
 @click.command(help=__doc__.split("\n")[0])
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="Dataset of masses.")
 @click.option("--generated", type=click.Path(path_type=Path, exists=True), required=True, help="Generated masses.")
+@click.option("--run", type=click.Path(path_type=Path, exists=True), help="Run of train_feature2mass.py.")
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Classifiers, averaged.")
 @click.option("--pairs", type=click.IntRange(1), default=300, show_default=True, help="Pairs of a category.")
-def main(data: Path, generated: Path, seeds: int, pairs: int) -> None:
+def main(data: Path, generated: Path, run: Path | None, seeds: int, pairs: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from evaluation.mass_classifier import Masses
     from evaluation.samples import EvaluationError
@@ -36,12 +36,31 @@ def main(data: Path, generated: Path, seeds: int, pairs: int) -> None:
         if fakes.classes != training.classes or fakes.images.shape[1:] != training.images.shape[1:]:
             raise EvaluationError(f"{generated}: has other classes or another size than {data}")
         click.echo(f"{len(training)} training, {len(held_out)} held-out, {len(fakes)} generated masses")
+        if run:
+            reconstructions(run, datasets[0])
         labels(training, held_out, fakes, seeds)
         likeness(everything, fakes, pairs)
         copies(training, held_out, fakes)
         sharpness(everything, fakes)
     except (DataError, EvaluationError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def reconstructions(run: Path, dataset) -> None:
+    import numpy as np
+
+    from feature2mass.features import decode, encode
+    from feature2mass.generate import load_networks
+    from preprocessing.dataset import labelled_masses
+
+    networks = load_networks(run)
+    indices, known = labelled_masses(dataset, "validation")
+    images = dataset.read_array("image", (64, 64), indices).astype(np.float32) / 65535
+    features = encode(networks.encoder, images, margins=known[:, 1], shapes=known[:, 0])
+    errors = np.abs(decode(networks.decoder, features) - images).mean(axis=(1, 2))
+    span = dataset.field("high")[indices] - dataset.field("low")[indices]
+    click.echo(f"\nreconstructions of {len(indices)} held-out masses, mean absolute difference")
+    click.echo(f"  as stored {errors.mean():.4f}, as on the film {np.mean(errors * span):.4f}")
 
 
 def labels(training, held_out, fakes, seeds: int) -> None:
