@@ -56,7 +56,7 @@ def _read_key(path: Path, output: Path) -> bytes:
                     "name it with --key, or choose another output folder"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_private(path, secrets.token_hex(32) + "\n")
+            write_private(path, secrets.token_hex(32) + "\n")
         secret = path.read_bytes().strip()
     except OSError as error:
         raise DataError(
@@ -67,7 +67,7 @@ def _read_key(path: Path, output: Path) -> bytes:
     return secret
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -101,7 +101,7 @@ def write_lists(
     private = beside.with_name(f"{output.name}.{kind}s.csv")
     try:
         _write_csv(output / REJECTED_FILE, [(kind, "reason"), *sorted(rejected.items())])
-        _write_private(private, "")
+        write_private(private, "")
         _write_csv(private, rows)
     except OSError as error:
         raise DataError(f"{output}: its lists of {kind}s cannot be written ({error.strerror})") from error
