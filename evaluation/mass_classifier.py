@@ -44,7 +44,7 @@ class Masses:
         if dataset.kind != "mass":
             raise EvaluationError(f"{dataset.folder}: holds {dataset.kind} data, but masses are needed here")
         indices = dataset.indices(split)
-        (images,) = dataset.read(dataset.levels[-1], indices)
+        images = dataset.read_array("image", dataset.levels[-1], indices)
         return cls(
             images.astype(np.float32) / 65535,
             {head: dataset.field(head)[indices].astype(int) for head in HEADS},

@@ -90,7 +90,7 @@ def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -
     for row in range(5):
         for column in range(row + 1):
             # centred rows: half a step to the left with each
-            axis = sheet.add_axes((0.5 + 0.19 * (column - row / 2) - 0.085, 0.79 - 0.185 * row, 0.17, 0.17))
+            axis = sheet.add_axes((0.5 + 0.19 * (column - row / 2) - 0.085, 0.775 - 0.18 * row, 0.165, 0.165))
             corner = corners.get((row, column))
             _show(axis, next(mixtures) if corner is None else seeds[corner])
             if corner is not None:

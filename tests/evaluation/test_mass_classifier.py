@@ -15,6 +15,7 @@ from evaluation.mass_classifier import (
     train_classifier,
 )
 from evaluation.samples import EvaluationError
+from preprocessing.masses import mass_item
 from preprocessing.shards import DatasetWriter, open_dataset
 
 TRAINING = masses(96, 0)
@@ -82,8 +83,8 @@ def test_a_dataset_of_masses(tmp_path):
         levels=[(64, 64)],
         classes={"shape": ["round"], "margin": ["soft"]},
     )
-    picture = np.full((64, 64), 65535, np.uint16)
-    items = [{"image/64": picture, "shape": label, "margin": 0, "subject": f"{label + 1:016d}"} for label in (0, -1)]
+    white = np.ones((64, 64), np.float32)
+    items = [mass_item(white, subject=f"{label + 1:016d}", shape=label, margin=0) for label in (0, -1)]
     writer.write(0, items)
     found = Masses.of_dataset(writer.finish())
     assert found.images.shape == (2, 64, 64) and found.images.max() == 1
