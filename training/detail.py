@@ -63,7 +63,7 @@ def relative_detail(images: np.ndarray, masks: np.ndarray, maps: int, rng: np.ra
         float32 (maps, height · width), weights of the layer `<name>_maps`; variances add up to that of the detail.
     """
     details, inner = finest_detail(images, masks)
-    strength = np.sqrt(np.sum(details**2) / np.sum((images * inner) ** 2))
+    strength = np.sqrt(np.sum(details**2) / (np.sum((images * inner) ** 2) + 1e-12))  # masks may be nothing but rim
     return np.float32(strength / np.sqrt(maps)) * textures(details, maps, rng)
 
 

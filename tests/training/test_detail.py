@@ -120,3 +120,8 @@ def test_textures_have_the_spectrum_of_the_details():
 def test_textures_have_variance_1():
     details = np.random.default_rng(0).standard_normal((4, 16, 8))
     np.testing.assert_allclose(textures(details, 5, np.random.default_rng(1)).std(axis=1), 1.0, rtol=1e-4)
+
+
+def test_masks_that_are_nothing_but_rim_give_no_detail():
+    bank = relative_detail(ramps(), np.zeros((3, 64, 32)), 2, np.random.default_rng(0))
+    assert not bank.any()
