@@ -9,8 +9,7 @@ prefetching where op determinism is switched on.
 """
 
 import atexit
-import threading
-import time
+import gc
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
@@ -162,7 +161,7 @@ def _endless(
     fields: of what `read` returns, in its order: name, type and shape, (batches, batch_size, …).
     """
     empty = tuple(np.zeros(shape, dtype) for dtype, shape in fields.values())
-    read = _over_before_exit(read, empty)
+    _end_readers_at_exit()
 
     def load(first: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.numpy_function(read, [first], [array.dtype for array in empty], stateful=False)
@@ -177,51 +176,21 @@ def _endless(
     return data.prefetch(2).with_options(options)
 
 
-class _Calls:
-    """Calls from TensorFlow's reading threads into Python."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.under_way = 0
-        self.last_end = 0.0
-        self.leaving = False
-
-
 @lru_cache(maxsize=1)
-def _calls() -> _Calls:
-    atexit.register(_leave)
-    return _Calls()
+def _end_readers_at_exit() -> None:
+    """Have Python end, before it shuts down, what reads ahead by `tf.data`.
 
-
-def _over_before_exit(read: Callable, empty: tuple[np.ndarray, ...]) -> Callable:
-    """`read`, but returning `empty` at once when Python is about to end.
-
-    A thread that asks for the interpreter while it shuts down hangs or aborts the process, and an
-    iterator that is still alive then (after an error, say) reads on until its buffers are full.
+    A thread of TensorFlow that asks for the interpreter while it shuts down takes the process with it, in a deadlock or
+    an abort, and an iterator that is still referenced then (by a global, or by the traceback of an error) reads on.
     """
-    calls = _calls()
-
-    def guarded(first: np.int64) -> tuple[np.ndarray, ...]:
-        with calls.lock:
-            calls.under_way += 1
-        try:
-            return empty if calls.leaving else read(first)
-        finally:
-            with calls.lock:
-                calls.under_way -= 1
-                calls.last_end = time.monotonic()
-
-    return guarded
+    atexit.register(_end_readers)
 
 
-def _leave(quiet_s: float = 0.2, longest_s: float = 10.0) -> None:
-    """Wait until the buffers are full and no thread calls any more."""
-    calls, start = _calls(), time.monotonic()
-    calls.leaving = True
-    while time.monotonic() < start + longest_s:
-        if not calls.under_way and time.monotonic() > calls.last_end + quiet_s:
-            return
-        time.sleep(quiet_s / 10)
+def _end_readers() -> None:
+    """Let go of the resources of every iterator there is: TensorFlow then waits for the calls under way, and stops."""
+    kinds = tf.data.Iterator, tf.distribute.DistributedIterator
+    for reader in [item for item in gc.get_objects() if isinstance(item, kinds)]:
+        vars(reader).clear()
 
 
 # ------------------------------------------------------------------------ order, a pure function

@@ -158,7 +158,7 @@ def test_middle_of_the_intervals_is_no_movement():
 
 
 def test_reads_ahead_under_op_determinism_and_ends_cleanly(dataset, tmp_path):
-    # In a process of its own: determinism cannot be switched off again. It ends with an iterator alive.
+    # In a process of its own: determinism cannot be switched off again. It ends with iterators alive and reading.
     import tiny
 
     code = """
@@ -174,12 +174,17 @@ def slow(*arguments):
     return order(*arguments)
 reader._order = slow
 reader._READ_PIXELS = 1
-batches = iter(reader.mammogram_batches(open_dataset(sys.argv[1]), "train", 8, 4, 4, 0))
+data = reader.mammogram_batches(open_dataset(sys.argv[1]), "train", 8, 4, 4, 0)
+mirrored = tf.distribute.MirroredStrategy(["CPU:0"]).experimental_distribute_dataset(data)
+others = [iter(data), iter(mirrored)]
+batches = iter(data)
 next(batches)
 time.sleep(1)
 start = time.perf_counter()
 next(batches); next(batches)
 print("waited", time.perf_counter() - start)
+for other in others:
+    next(other)
 """
     done = tiny.run_driver(code, tmp_path, str(dataset.folder))
     assert done.returncode == 0, done.stderr
