@@ -14,6 +14,7 @@ from training.detail import relative_detail
 NOISE = 0.2  # in units of a freshly drawn equalised kernel
 FITTED_MASKS = 16  # on which the new image convolution is fitted
 CARRIED_NORM = 1.0  # of the weights by which two new channels carry the old image
+ANCHOR = 1.0  # root mean square over all new channels of the one that starts constant
 
 _BILINEAR = (
     np.outer([1.0, 3.0, 3.0, 1.0], [1.0, 3.0, 3.0, 1.0]) / 16.0
@@ -124,8 +125,9 @@ def _start_as(
     Args:
         gains: of each output channel.
         carried: (weights, offset) of one more feature, the brightness of the image, that the first two output channels
-            carry with either sign: rectified, the two together still hold it whole. Black must be its zero: what
-            crosses zero amid tissue becomes a sharp rim there, because pixel norm divides by what is small.
+            carry with either sign: rectified, the two together still hold it whole. Pixel norm divides by what is
+            small wherever all features cross zero, which shows as a sharp rim or streak. So black is the zero of
+            the brightness, and the third channel starts as a constant that no norm falls short of.
     """
     kernel, bias = layer.get_weights()
     bias = np.zeros_like(bias)
@@ -133,9 +135,9 @@ def _start_as(
     if carried is not None:
         weights, offset = carried
         unit = CARRIED_NORM / np.linalg.norm(weights)
-        channels[:2] = 0.0
+        channels[:3] = 0.0
         channels[:2, : weights.size] = np.outer([unit, -unit], weights)
-        bias[:2] = unit * offset, -unit * offset
+        bias[:3] = unit * offset, -unit * offset, ANCHOR * np.sqrt(len(bias))
     wanted = taps[:, :, None, None] * channels / layer.kernel_scale
     layer.set_weights([wanted + NOISE * rng.standard_normal(kernel.shape), bias])
 

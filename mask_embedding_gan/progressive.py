@@ -110,7 +110,7 @@ def grow(
 def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmbeddingGAN:
     schedule = preset.schedule(phase)
     model = MaskEmbeddingGAN(players.generator, players.critic, players.ema_generator, schedule, seed, preset.diversity)
-    model.compile(schedule.adam(), schedule.adam(), steps_per_execution=schedule.steps_per_execution)
+    model.compile(*schedule.optimizers(), steps_per_execution=schedule.steps_per_execution)
     return model
 
 

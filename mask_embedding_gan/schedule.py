@@ -20,7 +20,8 @@ class PhaseSchedule:
     Attributes:
         phase: 1…7.
         batch: images a step, over all replicas.
-        learning_rate: Adam's, for both players.
+        learning_rate: of the generator's Adam.
+        critic_learning_rate: of the critic's.
         fade_in_images: real images over which alpha goes from 0 to 1; phase 1 has nothing to fade in.
         stable_images: real images at alpha 1.
         ticks: status lines, checkpoints and sample grids in this phase.
@@ -31,6 +32,7 @@ class PhaseSchedule:
     phase: int
     batch: int
     learning_rate: float
+    critic_learning_rate: float
     fade_in_images: int
     stable_images: int
     ticks: int
@@ -54,9 +56,10 @@ class PhaseSchedule:
             return ops.ones_like(images_seen, dtype="float32")
         return ops.minimum(ops.cast(images_seen, "float32") / self.fade_in_images, 1.0)
 
-    def adam(self) -> keras.optimizers.Adam:
-        """Adam(β₁ 0, β₂ 0.99, ε 1e−8)."""
-        return keras.optimizers.Adam(self.learning_rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8)
+    def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
+        """The generator's and the critic's Adam(β₁ 0, β₂ 0.99, ε 1e−8)."""
+        rates = self.learning_rate, self.critic_learning_rate
+        return tuple(keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8) for rate in rates)
 
 
 @dataclass(frozen=True)
@@ -113,46 +116,54 @@ def _paper() -> Preset:
     Costs some weeks of one GPU; [A] trained a week on three.
     """
     batches = (192, 96, 48, 24, 12, 8, 8)
+    rates = (0.001,) * 5 + (0.0018,) * 2
     phases = tuple(
         PhaseSchedule(
             phase=phase,
             batch=batch,
-            learning_rate=0.0018 if phase >= 6 else 0.001,
+            learning_rate=rate,
+            critic_learning_rate=rate,
             fade_in_images=600_000 if phase > 1 else 0,
             stable_images=600_000,
             ticks=60,
             ema_half_life_images=10_000,
             steps_per_execution=max(1, 32 // 2**phase),
         )
-        for phase, batch in enumerate(batches, start=1)
+        for phase, (batch, rate) in enumerate(zip(batches, rates), start=1)
     )
     return Preset("paper", NetworkConfig(), phases, jitter=False, phantoms=20_000)
 
 
 def _quick() -> Preset:
-    """All seven phases in minutes on two CPU cores: half the kernels, the same code path."""
+    """All seven phases in minutes on two CPU cores: half the kernels, the same code path.
+
+    So short a training needs a critic that learns faster than the generator. With 0.002 for both, on real films at
+    32×16, the critic saw a seventh of the distance between fakes and films that it sees now, the sliced Wasserstein
+    distance was 92 instead of 58 (films against films: 69), and breasts had bright rims and streaks.
+    """
     network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17), detail_maps=DETAIL_MAPS)
-    rows = (  # batch, steps, learning rate, steps without returning to Python
-        (16, 1500, 0.002, 50),
-        (16, 1500, 0.002, 50),
-        (16, 1500, 0.002, 25),
-        (16, 800, 0.002, 10),
-        (8, 700, 0.002, 5),
-        (4, 500, 0.002, 5),
-        (4, 400, 0.002, 5),
+    rows = (  # batch, steps, steps without returning to Python
+        (16, 1500, 50),
+        (16, 1500, 50),
+        (16, 1500, 25),
+        (16, 800, 10),
+        (8, 700, 5),
+        (4, 500, 5),
+        (4, 400, 5),
     )
     phases = tuple(
         PhaseSchedule(
             phase=phase,
             batch=batch,
-            learning_rate=learning_rate,
+            learning_rate=0.002,
+            critic_learning_rate=0.006,
             fade_in_images=round(0.4 * steps * batch) if phase > 1 else 0,
             stable_images=round((0.6 if phase > 1 else 1.0) * steps * batch),
             ticks=4,
             ema_half_life_images=0.05 * steps * batch,
             steps_per_execution=execution,
         )
-        for phase, (batch, steps, learning_rate, execution) in enumerate(rows, start=1)
+        for phase, (batch, steps, execution) in enumerate(rows, start=1)
     )
     return Preset("quick", network, phases, diversity=Diversity())
 

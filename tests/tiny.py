@@ -26,6 +26,7 @@ def preset(**changes) -> Preset:
             phase=phase,
             batch=8 if phase == 1 else 4,
             learning_rate=0.002,
+            critic_learning_rate=0.002,
             fade_in_images=24 if phase > 1 else 0,
             stable_images=24 if phase > 1 else 48,
             ticks=3,

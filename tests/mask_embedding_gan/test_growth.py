@@ -246,14 +246,27 @@ def test_the_new_critic_convolution_averages_2x2_but_for_noise():
     assert correlation(after[..., :6], before[..., :6]) > 0.9
 
 
-def test_the_upsampling_kernel_is_bilinear_but_for_noise():
-    """Channels 0 and 1 carry the image; each of the others doubles the old feature of its number."""
-    old, new = build_players(tiny.NETWORK, 1, 0), build_players(tiny.NETWORK, 2, 0)
+def fresh_latent_2():
+    """The new block of a wide phase 2: (effective kernel (4, 4, out, in), bias (out,))."""
+    network = replace(tiny.NETWORK, latent_filters=(32, 32, 6, 6, 4, 4, 4))
+    old, new = build_players(network, 1, 0), build_players(network, 2, 0)
     grow(old, new, 2, seed=0)
-    channels = np.arange(2, 8)
-    effective = new.generator.get_layer("latent_2").stock_weights()[0][:, :, channels, channels].mean(-1)
-    np.testing.assert_allclose(effective[1:3, 1:3], 9 / 16, atol=0.15)
-    assert effective.sum() == pytest.approx(4, abs=0.4)  # every output is one input's worth
+    return new.generator.get_layer("latent_2").stock_weights()
+
+
+def test_the_upsampling_kernel_is_bilinear_but_for_noise():
+    """Channels 0 to 2 are the image and the anchor; each of the others doubles the old feature of its number."""
+    channels = np.arange(3, 32)
+    effective = fresh_latent_2()[0][:, :, channels, channels].mean(-1)
+    np.testing.assert_allclose(effective[1:3, 1:3], 9 / 16, atol=0.05)
+    assert effective.sum() == pytest.approx(4, abs=0.2)  # every output is one input's worth
+
+
+def test_one_new_channel_starts_constant_so_that_no_pixel_norm_falls_short_of_1():
+    kernel, bias = fresh_latent_2()
+    assert bias[2] ** 2 / len(bias) == pytest.approx(1)
+    assert not bias[3:].any()
+    assert abs(kernel[:, :, 2].mean()) < 0.01  # noise
 
 
 # --- detail -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ SCHEDULE = PhaseSchedule(
     phase=2,
     batch=4,
     learning_rate=0.002,
+    critic_learning_rate=0.004,
     fade_in_images=80,
     stable_images=120,
     ticks=4,
@@ -53,9 +54,13 @@ def test_a_tick_has_at_least_one_execution():
 
 
 def test_adam_is_as_printed():
-    adam = SCHEDULE.adam()
-    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.0, 0.99, 1e-8)
-    assert float(adam.learning_rate) == pytest.approx(0.002)
+    for adam in SCHEDULE.optimizers():
+        assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.0, 0.99, 1e-8)
+
+
+def test_each_player_has_its_own_learning_rate():
+    generator, critic = (float(adam.learning_rate) for adam in SCHEDULE.optimizers())
+    assert (generator, critic) == (pytest.approx(0.002), pytest.approx(0.004))
 
 
 def test_paper_preset_has_the_printed_batches():
@@ -63,8 +68,9 @@ def test_paper_preset_has_the_printed_batches():
 
 
 def test_paper_preset_has_the_printed_learning_rates():
-    rates = [schedule.learning_rate for schedule in PRESETS["paper"]().phases]
-    assert rates == [0.001] * 5 + [0.0018] * 2
+    phases = PRESETS["paper"]().phases
+    assert [schedule.learning_rate for schedule in phases] == [0.001] * 5 + [0.0018] * 2
+    assert [schedule.critic_learning_rate for schedule in phases] == [0.001] * 5 + [0.0018] * 2
 
 
 def test_paper_preset_has_the_printed_network():
