@@ -14,7 +14,9 @@ from training.detail import relative_detail
 NOISE = 0.2  # in units of a freshly drawn equalised kernel
 FITTED_MASKS = 16  # on which the new image convolution is fitted
 CARRIED_NORM = 1.0  # of the weights by which two new channels carry the old image
-ANCHOR = 1.0  # root mean square over all new channels of the one that starts constant
+# Root mean square, over all new channels, of the one that starts constant. At 1 the margins of an image darken: there
+# zero padding weakens all other features, which pixel norm alone undoes (mask IoU at 512×256: 0.957 instead of 0.977).
+ANCHOR = 0.25
 
 _BILINEAR = (
     np.outer([1.0, 3.0, 3.0, 1.0], [1.0, 3.0, 3.0, 1.0]) / 16.0

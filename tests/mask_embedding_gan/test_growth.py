@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from mask_embedding_gan.blocks import FIRST_DETAIL
-from mask_embedding_gan.growth import transfer, weights_by_name
+from mask_embedding_gan.growth import ANCHOR, transfer, weights_by_name
 from mask_embedding_gan.progressive import Players, build_players, grow
 from training.detail import finest_detail
 
@@ -262,9 +262,9 @@ def test_the_upsampling_kernel_is_bilinear_but_for_noise():
     assert effective.sum() == pytest.approx(4, abs=0.2)  # every output is one input's worth
 
 
-def test_one_new_channel_starts_constant_so_that_no_pixel_norm_falls_short_of_1():
+def test_one_new_channel_starts_constant_so_that_no_pixel_norm_comes_near_0():
     kernel, bias = fresh_latent_2()
-    assert bias[2] ** 2 / len(bias) == pytest.approx(1)
+    assert np.sqrt(bias[2] ** 2 / len(bias)) == pytest.approx(ANCHOR) == 0.25
     assert not bias[3:].any()
     assert abs(kernel[:, :, 2].mean()) < 0.01  # noise
 
