@@ -117,7 +117,7 @@ class RunDirectory:
         return self.path if phase is None else self.path / f"phase-{phase}"
 
     def generator(self, phase: int | None) -> Path:
-        """Where the finished generator of a phase is, or of a run of a single one (None); it exists once it is complete."""
+        """Where the finished generator of a phase, or of a run of a single one (None), is; it exists once complete."""
         return self.phase(phase) / "generator.keras"
 
     def log(self, record: dict) -> None:
