@@ -8,7 +8,7 @@ setup(
     description="Train generators of realistic mammograms and labelled breast masses, and judge what they make",
     license="MIT",
     python_requires=">=3.11",
-    packages=["preprocessing", "training", "mask_embedding_gan", "feature2mass", "evaluation"],
+    packages=["preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "evaluation"],
     package_data={"evaluation": ["reader_page.html"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -1,4 +1,4 @@
-"""What a mask-embedding generator can do, measured on the held-out masks of a dataset.
+"""What a generator of mammograms can do, measured on the held-out masks of a dataset.
 
     python benchmarks/generator_quality.py --generator runs/demo/phase-7/generator.keras --data data/phantoms
 
@@ -30,8 +30,8 @@ def main(generator: Path, data: Path, count: int) -> None:
     indices = dataset.indices("validation")[:count]
     real, masks = dataset.read(size, indices)
     real, masks = real.astype(np.float32) / 65535, masks.astype(bool)
-    first, _ = generate(model, masks, len(masks), seed=0)
-    second, _ = generate(model, masks, len(masks), seed=1)
+    first, _ = generate(model, masks, len(masks), seed=0, images=real)
+    second, _ = generate(model, masks, len(masks), seed=1, images=real)
 
     agreement = mask_agreement(first, masks)
     click.echo(f"{len(masks)} held-out masks at {size[0]}x{size[1]}")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from feature2mass.losses import LossWeights, cross_entropy, discriminator_terms, generator_terms, reconstruction_term
+from feature2mass.losses import LossWeights, discriminator_terms, generator_terms, reconstruction_term
 from training.adversarial import AdversarialModel
+from training.losses import cross_entropy
 from training.noise import global_batch_noise, stream_seed
 
 LOSS_NAMES = ("margin_loss", "shape_loss", "adversarial", "labels", "l1", "mixture_adversarial", "mixture_labels")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from training.losses import cross_entropy
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -27,19 +29,6 @@ class LossWeights:
     shape: float = 10.0
     labels: float = 10.0
     reconstruction: float = 300.0
-
-
-def cross_entropy(logits, targets):
-    """Binary cross-entropy of σ(logits) with targets in [0, 1], averaged over batch and classes.
-
-    Args:
-        logits: float (n, classes), unbounded.
-        targets: of the same shape, or a number.
-
-    Returns:
-        Scalar, 0 or more.
-    """
-    return ops.mean(ops.softplus(logits) - logits * ops.cast(targets, logits.dtype))
 
 
 @dataclass(frozen=True)

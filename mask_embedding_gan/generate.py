@@ -1,6 +1,9 @@
 """Synthetic mammograms from a trained generator: in one line, or as a data set.
 
 images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
+
+A generator is known by its inputs. A mask-embedding generator takes a mask and a latent. That of pix2pix takes a
+texture map, made of the real image that a mask belongs to, and the noise of its dropout: its latent, here.
 """
 
 import hashlib
@@ -12,12 +15,14 @@ import cv2
 import keras
 import numpy as np
 
+from preprocessing.breast import edge_map
 from preprocessing.convert import mammogram_item, read_mask
 from preprocessing.films import UnusableFilm, find_films
 from preprocessing.phantoms import mammogram_phantom
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, DatasetWriter, open_dataset
 
 BATCH = 8
+MASK_EMBEDDING, PIX2PIX = ["mask", "latent"], ["texture_map", "noise"]  # names of inputs
 
 
 class GeneratorError(ValueError):
@@ -28,7 +33,7 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
     """Open `generator.keras`, with Keras' safe mode on.
 
     Raises:
-        GeneratorError: not a file, not a Keras model, or not a mask-embedding generator.
+        GeneratorError: not a file, not a Keras model, or not a generator of mammograms.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,9 +42,14 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GeneratorError(f"--generator {path}: is not a Keras model; give a generator.keras") from error
-    if [tensor.name for tensor in model.inputs] != ["mask", "latent"]:
+    if [tensor.name for tensor in model.inputs] not in (MASK_EMBEDDING, PIX2PIX):
         raise GeneratorError(f"--generator {path}: takes no mask and latent; it is another kind of network")
     return model
+
+
+def needs_images(model: keras.Model) -> bool:
+    """Whether a generator is shown texture maps of real images: pix2pix."""
+    return model.inputs[0].name == PIX2PIX[0]
 
 
 class MaskSource:
@@ -117,6 +127,50 @@ def latents(first: int, count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
+def dropout_noise(first: int, count: int, size: int, seed: int = 0) -> np.ndarray:
+    """What dropout keeps in the images numbered from `first`: float32 {0, 1} (count, size), at even odds."""
+    rows = [np.random.default_rng([seed, number]).integers(0, 2, size) for number in range(first, first + count)]
+    return np.array(rows, np.float32)
+
+
+def random_inputs(model: keras.Model, first: int, count: int, seed: int = 0) -> np.ndarray:
+    """The latents, or the dropout noise, of a generator's images numbered from `first`."""
+    draw = dropout_noise if needs_images(model) else latents
+    return draw(first, count, model.inputs[1].shape[-1], seed)
+
+
+def shown_to(model: keras.Model, mask: np.ndarray, image: np.ndarray | None) -> np.ndarray:
+    """What a generator is shown of a mask: float32 (height, width, 1), the mask itself or the texture map.
+
+    Args:
+        mask: bool (height, width).
+        image: the real image it belongs to, float in [0, 1] of the same shape; None where there is none.
+
+    Raises:
+        ValueError: a texture map is needed and there is no image.
+    """
+    if not needs_images(model):
+        return mask[..., None].astype(np.float32)
+    if image is None:
+        raise ValueError("pix2pix fills texture maps of real images, received masks alone; give their images")
+    return edge_map(image, mask)
+
+
+def mask_source(model: keras.Model, masks: str | os.PathLike | None, seed: int = 0) -> MaskSource:
+    """The masks that a generator is to fill, at its size.
+
+    Raises:
+        DataError: nothing there, or masks without real images for pix2pix.
+    """
+    height, width = model.inputs[0].shape[1:3]
+    source = MaskSource(height, width, masks, seed)
+    if source.files is not None and needs_images(model):
+        raise DataError(
+            f"--masks {masks}: holds masks alone, and pix2pix fills texture maps of real images; give a dataset"
+        )
+    return source
+
+
 def generate(
     generator: str | os.PathLike | keras.Model,
     masks: np.ndarray | str | os.PathLike | None = None,
@@ -124,6 +178,7 @@ def generate(
     *,
     latents_per_mask: int = 1,
     seed: int = 0,
+    images: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw synthetic mammograms.
 
@@ -133,6 +188,7 @@ def generate(
         count: images to make.
         latents_per_mask: images made from one mask before the next is taken.
         seed: of the latents (and the phantoms).
+        images: float (n, height, width) in [0, 1], the real images of a `masks` array; pix2pix needs them.
 
     Returns:
         (images float32 (count, height, width) in [0, 1], masks bool of the same shape).
@@ -142,27 +198,25 @@ def generate(
         images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
     """
     model = generator if isinstance(generator, keras.Model) else load_generator(generator)
-    height, width = model.inputs[0].shape[1:3]
-    source = masks if isinstance(masks, np.ndarray) else MaskSource(height, width, masks, seed)
-    wanted = [source[number // latents_per_mask % len(source)] for number in range(count)]
-    wanted = np.array([mask if isinstance(source, np.ndarray) else mask[0] for mask in wanted], bool)
-    return _run(model, wanted, latents(0, count, model.inputs[1].shape[-1], seed)), wanted
-
-
-def _run(model: keras.Model, masks: np.ndarray, latent: np.ndarray) -> np.ndarray:
-    return model.predict([masks[..., None].astype(np.float32), latent], batch_size=BATCH, verbose=0)[..., 0]
+    if isinstance(masks, np.ndarray):
+        reals = [None] * len(masks) if images is None else images
+        source = [(mask.astype(bool), real, {}) for mask, real in zip(masks, reals, strict=True)]
+    else:
+        source = mask_source(model, masks, seed)
+    drawn = list(_stream(model, source, range(count), latents_per_mask, seed))
+    return np.array([image for _, image, _, _ in drawn]), np.array([mask for _, _, mask, _ in drawn])
 
 
 def _stream(
-    model: keras.Model, source: MaskSource, numbers: range, latents_per_mask: int, seed: int
+    model: keras.Model, source: MaskSource | list, numbers: range, latents_per_mask: int, seed: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, str]]]:
     """(number, image, mask, fields) one after another; memory holds one batch."""
     for first in range(numbers.start, numbers.stop, BATCH):
         batch = range(first, min(first + BATCH, numbers.stop))
-        drawn = [source[number // latents_per_mask] for number in batch]
-        masks = np.array([mask for mask, _, _ in drawn])
-        images = _run(model, masks, latents(first, len(batch), model.inputs[1].shape[-1], seed))
-        yield from zip(batch, images, masks, (fields for _, _, fields in drawn))
+        drawn = [source[number // latents_per_mask % len(source)] for number in batch]
+        shown = np.array([shown_to(model, mask, real) for mask, real, _ in drawn])
+        images = model.predict([shown, random_inputs(model, first, len(batch), seed)], verbose=0)[..., 0]
+        yield from zip(batch, images, (mask for mask, _, _ in drawn), (fields for _, _, fields in drawn))
 
 
 def write_shards(
@@ -179,10 +233,9 @@ def write_shards(
     A killed call goes on after its last whole shard. Each image is a subject of its own; all are in the training split.
     """
     model = load_generator(path)
-    height, width = model.inputs[0].shape[1:3]
-    source = MaskSource(height, width, masks, seed)
+    source = mask_source(model, masks, seed)
     made = {"by": "generate_mammograms", "seed": seed, "latents_per_mask": latents_per_mask}
-    levels = [(4 * 2**level, 2 * 2**level) for level in range(1, 8) if 4 * 2**level <= height]
+    levels = [(4 * 2**level, 2 * 2**level) for level in range(1, 8) if 4 * 2**level <= source.size[0]]
     writer = DatasetWriter(
         output,
         count=count,
@@ -265,8 +318,7 @@ def _write_files(
 ) -> int:
     """One file an image by `write`, which returns the mask to lay beside it."""
     model = load_generator(path)
-    height, width = model.inputs[0].shape[1:3]
-    source = MaskSource(height, width, masks, seed)
+    source = mask_source(model, masks, seed)
     folder = Path(output)
     try:
         (folder / "masks").mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.breast import edge_map
 from preprocessing.shards import DataError, Dataset
 
 # Geometric jitter of image and mask together (ours). Uniform in these intervals.
@@ -48,6 +49,7 @@ def mammogram_batches(
     seed: int,
     first_image: int = 0,
     jitter: bool = True,
+    texture_maps: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches of one level: `{"image", "mask"}`, float32 (batch_size, height, width, 1).
 
@@ -62,6 +64,8 @@ def mammogram_batches(
     first_image: int. Images already seen: the batches equal the tail of those from 0 when it is a
         multiple of `batch_size`. Defaults to 0.
     jitter: bool. Whether to scale, shift and shear image and mask together. Defaults to True.
+    texture_maps: bool. Whether batches have a "texture_map" too, of the same shape: the edge map of each
+        image as it is in the batch (`preprocessing.breast.edge_map`). Defaults to False.
 
     Raises DataError when the split is empty or the level is not there.
     """
@@ -75,7 +79,7 @@ def mammogram_batches(
     shape = (batches, batch_size, height, width, 1)
     permutation = partial(_permutation, seed, len(indices))
 
-    def read(first: np.int64) -> tuple[np.ndarray, np.ndarray]:
+    def read(first: np.int64) -> tuple[np.ndarray, ...]:
         counters = np.arange(first, first + images_a_call)
         pixels, masks = dataset.read((height, width), indices[_order(permutation, len(indices), counters)])
         images = pixels.astype(np.float32)
@@ -83,9 +87,15 @@ def mammogram_batches(
         if jitter:
             _jitter(images, masks, _draws(seed, counters))
         images *= masks
-        return np.reshape(images, shape), np.reshape(masks, shape)
+        parts = [images, masks]
+        if texture_maps:
+            parts.append(np.stack([edge_map(image, mask) for image, mask in zip(images, masks)]))
+        return tuple(np.reshape(part, shape) for part in parts)
 
-    return _endless(read, {"image": (np.float32, shape), "mask": (np.uint8, shape)}, first_image, images_a_call)
+    fields = {"image": (np.float32, shape), "mask": (np.uint8, shape)}
+    if texture_maps:
+        fields["texture_map"] = (np.float32, shape)
+    return _endless(read, fields, first_image, images_a_call)
 
 
 def mass_batches(

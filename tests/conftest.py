@@ -68,3 +68,17 @@ def tiny_mass_run(tmp_path_factory, tiny_masses_dataset):
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "masses", run_config(preset, tiny_masses_dataset, 0))
     train(tiny_masses_dataset, run, preset, echo=lambda line: None)
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_pix2pix_run(tmp_path_factory, tiny_dataset):
+    """A finished run of the tiny pix2pix preset."""
+    import tiny_pix2pix
+
+    from pix2pix.train import run_config, train
+    from training.run import RunDirectory
+
+    preset = tiny_pix2pix.preset()
+    run = RunDirectory(tmp_path_factory.mktemp("runs") / "pix2pix", run_config(preset, tiny_dataset, 0))
+    train(tiny_dataset, run, preset, echo=lambda line: None)
+    return run

@@ -11,7 +11,7 @@ import click
     "--masks",
     type=click.Path(path_type=Path),
     show_default="phantoms",
-    help="Dataset whose (validation) masks to fill, or folder of mask images of 2:1.",
+    help="Dataset whose (validation) masks to fill, or folder of mask images of 2:1 (not for pix2pix).",
 )
 @click.option("--count", type=click.IntRange(1), required=True, help="Images to make.")
 @click.option("--latents-per-mask", type=click.IntRange(1), default=1, help="Images from one mask before the next.")

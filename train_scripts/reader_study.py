@@ -75,7 +75,7 @@ def build(
                 fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), name=f"--images {path}")
                 images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
             else:
-                images[name] = _generated(path, np.asarray(breast_masks), seed)
+                images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
                 numbers[name] = range(masks)
         study = reader_study.build(images, page, key, masks=numbers, title=title)
     except (DataError, EvaluationError) as error:
@@ -129,7 +129,7 @@ def _drawn(samples, count: int, seed: int):
     return np.random.default_rng(seed).permutation(len(samples))[:count]
 
 
-def _generated(path: Path, masks, seed: int):
+def _generated(path: Path, pictures, masks, seed: int):
     """One image of each mask, at the generator's size if it is the masks'."""
     from evaluation.samples import EvaluationError
     from mask_embedding_gan.generate import GeneratorError, generate, load_generator
@@ -142,7 +142,7 @@ def _generated(path: Path, masks, seed: int):
     if size != masks.shape[1:]:
         height, width = masks.shape[1:]
         raise EvaluationError(f"--generator {path}: makes images of {size[0]}x{size[1]}, real are {height}x{width}")
-    return generate(model, masks, len(masks), seed=seed)[0]
+    return generate(model, masks, len(masks), seed=seed, images=pictures)[0]
 
 
 if __name__ == "__main__":

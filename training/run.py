@@ -116,8 +116,8 @@ class RunDirectory:
         """The folder of a phase; of a run of a single phase (None), its own."""
         return self.path if phase is None else self.path / f"phase-{phase}"
 
-    def generator(self, phase: int) -> Path:
-        """Where the finished generator of a phase is; it exists once the phase is complete."""
+    def generator(self, phase: int | None) -> Path:
+        """Where the finished generator of a phase, or of a run of a single one (None), is; it exists once complete."""
         return self.phase(phase) / "generator.keras"
 
     def log(self, record: dict) -> None:
@@ -241,7 +241,7 @@ class Tick(keras.callbacks.Callback):
         return (
             f"{where}{what} became NaN or infinite between steps {first} and {last}; "
             f"the checkpoint before it is kept in {self.run.phase(self.phase)}; try --precision float32, a shorter "
-            "--length or another --seed"
+            "training or another --seed"
         )
 
     def _line(self, record: dict, seconds_left: float) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from preprocessing.breast import edge_map
 from preprocessing.convert import mammogram_item
 from preprocessing.dataset import affine_maps, labelled_masses, mammogram_batches, mass_batches, mirror_and_crop
 from preprocessing.masses import mass_item
@@ -150,6 +151,15 @@ def test_a_small_mask_is_never_emptied(tmp_path):
     data = write(tmp_path / "small", [mask * 0.5], [mask])
     _, masks = take(data, 50, size=(8, 4))
     assert masks.reshape(len(masks), -1).any(axis=1).all()
+
+
+def test_texture_maps_are_those_of_the_images_in_the_batch(dataset):
+    """Jittered as they are; and asking for them changes nothing else."""
+    batch = next(iter(mammogram_batches(dataset, "train", HEIGHT, WIDTH, 4, 0, texture_maps=True)))
+    images, masks = take(dataset, 1)
+    np.testing.assert_array_equal(batch["image"][..., 0], images)
+    wanted = [edge_map(image, mask) for image, mask in zip(images, masks)]
+    np.testing.assert_array_equal(batch["texture_map"], wanted)
 
 
 def test_middle_of_the_intervals_is_no_movement():

@@ -56,6 +56,14 @@ def test_a_generator_of_another_size_is_named(tmp_path, tiny_run, tiny_dataset):
     refused(done, "makes images of 16x8, real are 32x16")
 
 
+def test_pix2pix_fills_texture_maps_of_the_drawn_real_images(tmp_path, tiny_pix2pix_run, tiny_dataset):
+    generator = tiny_pix2pix_run.generator(None)
+    done = build(tmp_path, tiny_dataset.folder, "--generator", f"pix2pix={generator}")
+    assert done.exit_code == 0, done.output
+    methods = [answer["method"] for answer in read_key(tmp_path / "key.json")["answers"]]
+    assert methods.count("pix2pix") == methods.count("real") == 4
+
+
 def test_what_build_refuses(tmp_path, small):
     refused(build(tmp_path, small[0]), "at least one --generator or --images", code=2)
     refused(build(tmp_path, small[0], "--images", "first"), "--images first: must be NAME=PATH", code=2)

@@ -1,0 +1,135 @@
+"""The command line of pix2pix: what it accepts, and one clear line for what it does not."""
+
+import importlib.util
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+import tiny_pix2pix
+from click.testing import CliRunner, Result
+
+from pix2pix import train as training
+from preprocessing import convert
+
+spec = importlib.util.spec_from_file_location("train_pix2pix", tiny.ROOT / "train_scripts" / "train_pix2pix.py")
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets(monkeypatch):
+    """Presets of this test's size; and this process keeps its TensorFlow settings."""
+    monkeypatch.setitem(training.PRESETS, "quick", tiny_pix2pix.preset)
+    monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
+
+
+def call(*arguments, size: int = 32) -> Result:
+    return CliRunner().invoke(script.main, list(map(str, ("--size", size, *arguments))))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    """One line that holds the words, the right exit code, no traceback."""
+    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
+    lines = result.output.strip().splitlines()
+    errors = [line for line in lines if line.startswith("Error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0], result.output
+    for word in words:
+        assert word in errors[0], errors[0]
+
+
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("--preset", "huge"),
+        ("--precision", "float16"),
+        ("--seed", -1),
+        ("--size", 100),
+        ("--images", 0),
+        ("--replicas", 0),
+    ],
+)
+def test_a_value_that_cannot_be_names_the_flag(flag, value):
+    refused(call(flag, value), flag, code=2)
+
+
+def test_a_missing_dataset_is_named(tmp_path):
+    refused(call("--data", tmp_path / "absent", "--run", tmp_path / "run"), str(tmp_path / "absent"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_masses_are_refused(tmp_path, tiny_masses_dataset):
+    result = call("--data", tiny_masses_dataset.folder, "--run", tmp_path / "run")
+    refused(result, "holds mass data, but mammogram data")
+
+
+def test_a_size_that_the_data_does_not_have_is_refused(tmp_path, tiny_dataset):
+    result = call("--data", tiny_dataset.folder, "--run", tmp_path / "run", size=64)
+    refused(result, str(tiny_dataset.folder), "has no 64x32 images, only 8x4, 16x8, 32x16")
+
+
+def test_a_flipped_byte_names_its_shard(tmp_path, tiny_dataset):
+    data = Path(shutil.copytree(tiny_dataset.folder, tmp_path / "data"))
+    shard = sorted(data.glob("*.h5"))[0]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    refused(call("--data", data, "--run", tmp_path / "run"), str(shard), "checksum")
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--seed", 1], "seed: 0 there, 1 here"),
+        (["--images", 48], "10.0 there, 20.0 here"),
+        (["--precision", "mixed_bfloat16"], "precision"),
+    ],
+)
+def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_pix2pix_run, tiny_dataset, flags, words):
+    before = contents(tiny_pix2pix_run.path)
+    result = call("--data", tiny_dataset.folder, "--run", tiny_pix2pix_run.path, *flags)
+    refused(result, str(tiny_pix2pix_run.path), "made with other settings", words)
+    assert contents(tiny_pix2pix_run.path) == before
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, tiny_pix2pix_run, tiny_dataset):
+    run = Path(shutil.copytree(tiny_pix2pix_run.path, tmp_path / "run"))
+    (run / "generator.keras").unlink()
+    newest = sorted(run.glob("checkpoint-*.h5"))[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    refused(call("--data", tiny_dataset.folder, "--run", run), str(newest), "delete it")
+
+
+def test_a_finished_run_says_so_and_names_what_it_left(tiny_pix2pix_run, tiny_dataset):
+    before = contents(tiny_pix2pix_run.path)
+    result = call("--data", tiny_dataset.folder, "--run", tiny_pix2pix_run.path)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-2:] == [
+        f"{tiny_pix2pix_run.path}: is complete already",
+        f"generator: {tiny_pix2pix_run.path}/generator.keras",
+    ]
+    assert contents(tiny_pix2pix_run.path) == before
+
+
+def test_size_and_images_are_those_that_train(tmp_path, monkeypatch, tiny_dataset):
+    seen = []
+    monkeypatch.setattr(training, "train", lambda dataset, run, plan, **_: seen.append(plan) or True)
+    assert call("--data", tiny_dataset.folder, "--run", tmp_path / "run", "--images", 48, size=16).exit_code == 0
+    wanted = replace(tiny_pix2pix.NETWORK, height=16)
+    assert (seen[0].network, seen[0].images_in_run) == (wanted, 48)
+
+
+def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(training, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or True)
+    monkeypatch.setattr(convert, "make_phantoms", lambda output, count: tiny.write_dataset(output))
+    result = call()
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[0] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
+    assert seen == [Path("data/phantoms/4")]
