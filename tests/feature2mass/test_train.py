@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_masses
+from runs import contents, quiet, records, without_times
 
 from feature2mass.birads_gan import LOSS_NAMES
 from feature2mass.losses import LossWeights
@@ -18,23 +18,6 @@ from feature2mass.train import PRESETS, build_model, chosen_preset, run_config, 
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError
-
-
-def quiet(line: str) -> None:
-    pass
-
-
-def records(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-def without_times(run: Path) -> list[dict]:
-    timed = ("seconds", "images_per_second", "data_wait_percent")
-    return [{name: value for name, value in r.items() if name not in timed} for r in records(run)]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture
