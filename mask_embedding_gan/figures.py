@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mask_embedding_gan.generate import MaskSource, latents, load_generator
-from preprocessing.shards import DataError
+from preprocessing.pictures import write_figure
 
 
 def figure(
@@ -47,10 +47,4 @@ def figure(
     titles = ["mask", real_title, *(f"latent {column + 1}" for column in range(columns))]
     for axis, title in zip(axes[0], titles):
         axis.set_title(title, fontsize=9)
-    path = Path(output)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise DataError(f"--figure {path}: cannot be written ({error})") from error
-    return path
+    return write_figure(Path(output), sheet)
