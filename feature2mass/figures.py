@@ -18,7 +18,8 @@ from feature2mass.generate import (
     recipe,
     seed_image,
 )
-from preprocessing.shards import DataError, Dataset
+from preprocessing.pictures import write_figure
+from preprocessing.shards import Dataset
 
 # those that Lee et al. show in §3.4, where the data has them
 SHOWN_CATEGORIES = (("round", "ill-defined"), ("irregular", "spiculated"), ("oval", "circumscribed"))
@@ -59,7 +60,7 @@ def figures(
         "three": three_features(mixer, wanted, seed=seed),
         "category": within_category(mixer, _shown(dataset, wanted), seed=seed),
     }
-    return [_save(sheet, path.with_name(f"{path.stem}-{name}{path.suffix}")) for name, sheet in sheets.items()]
+    return [write_figure(path.with_name(f"{path.stem}-{name}{path.suffix}"), sheet) for name, sheet in sheets.items()]
 
 
 def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, seed: int = 0) -> Figure:
@@ -156,12 +157,3 @@ def _frame(axis: Axes, label: str, above: bool = False) -> None:
         axis.set_title(label, fontsize=7)
     else:
         axis.set_xlabel(label, fontsize=7)
-
-
-def _save(sheet: Figure, path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise DataError(f"--figure {path}: cannot be written ({error})") from error
-    return path

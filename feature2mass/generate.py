@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 
@@ -23,6 +22,7 @@ from feature2mass.networks import FEATURES, SIZE
 from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.dataset import labelled_masses
 from preprocessing.masses import ROI_COLUMNS, mass_item
+from preprocessing.pictures import write_image
 from preprocessing.shards import DataError, Dataset, DatasetWriter, open_dataset
 
 BATCH = 64
@@ -278,7 +278,7 @@ def write_shards(
         "mass",
         count=count,
         made=made,
-        work=hashlib.sha256("\n".join(entry["sha256"] for entry in dataset.meta["shards"]).encode()).hexdigest(),
+        work=dataset.fingerprint,
         levels=[(SIZE, SIZE)],
         classes={name: dataset.classes(name) for name in ("shape", "margin")},
         synthetic=True,
@@ -313,8 +313,7 @@ def write_png(
 
     def written() -> Iterator[Recipe]:
         for one, mass in _stream(mixer, wanted, range(count), seed):
-            pixels = np.round(mass * 65535).astype(np.uint16)
-            (folder / _png(one)).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+            write_image(folder / _png(one), mass)
             yield one
 
     try:

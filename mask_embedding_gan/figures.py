@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mask_embedding_gan.generate import load_generator, mask_source, needs_images, random_inputs, shown_to
-from preprocessing.shards import DataError
+from preprocessing.pictures import write_figure
 
 
 def figure(
@@ -51,10 +51,4 @@ def figure(
     titles = [first_title, real_title, *(f"{drawn} {column + 1}" for column in range(columns))]
     for axis, title in zip(axes[0], titles):
         axis.set_title(title, fontsize=9)
-    path = Path(output)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise DataError(f"--figure {path}: cannot be written ({error})") from error
-    return path
+    return write_figure(Path(output), sheet)

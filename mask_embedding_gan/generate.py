@@ -19,6 +19,7 @@ from preprocessing.breast import edge_map
 from preprocessing.convert import mammogram_item, read_mask
 from preprocessing.films import UnusableFilm, find_films
 from preprocessing.phantoms import mammogram_phantom
+from preprocessing.pictures import write_image
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, DatasetWriter, open_dataset
 
 BATCH = 8
@@ -82,8 +83,8 @@ class MaskSource:
     def fingerprint(self) -> str:
         """SHA-256 of which masks these are."""
         if self.dataset is not None:
-            what = [shard["sha256"] for shard in self.dataset.meta["shards"]]
-        elif self.files is not None:
+            return self.dataset.fingerprint
+        if self.files is not None:
             what = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
         else:
             what = ["phantoms"]
@@ -271,7 +272,7 @@ def write_png(
     """
 
     def write(folder: Path, number: int, image: np.ndarray, mask: np.ndarray, fields: dict[str, str]) -> np.ndarray:
-        _write_image(folder / f"{number:06d}.png", np.round(image * 65535).astype(np.uint16))
+        write_image(folder / f"{number:06d}.png", image)
         return mask
 
     return _write_files(write, path, output, count, masks, latents_per_mask, seed)
@@ -324,14 +325,10 @@ def _write_files(
         (folder / "masks").mkdir(parents=True, exist_ok=True)
         for number, image, mask, fields in _stream(model, source, range(count), latents_per_mask, seed):
             shown = write(folder, number, image, mask, fields)
-            _write_image(folder / "masks" / f"{number:06d}.png", shown.astype(np.uint8) * 255)
+            write_image(folder / "masks" / f"{number:06d}.png", shown)
     except OSError as error:
         raise DataError(f"--output {folder}: cannot be written ({error.strerror})") from error
     return count
-
-
-def _write_image(path: Path, pixels: np.ndarray) -> None:
-    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def fingerprint_of(path: str | os.PathLike) -> str:

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from preprocessing.shards import Dataset
 
 SHOWN = 20  # lines of a kind on the terminal
 SOME_REJECTED = 3  # exit status
@@ -55,3 +59,17 @@ def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
         click.echo(f"{kind} {place}: {text}", err=True)
     if len(lines) > SHOWN:
         click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
+
+
+def conclude(output: Path, dataset: "Dataset", noun: str, given: int, rejected: int) -> None:
+    """The last line of a conversion, and its exit status: none of `given` was usable (1), some were rejected (3)."""
+    if not dataset.count:
+        raise click.ClickException(f"none of {given} {noun} could be used; see {output}/rejected.csv for the reasons")
+    counts, subjects = dataset.meta["images"], dataset.meta["subjects"]
+    click.echo(
+        f"{output}: {dataset.count} of {given} {noun}, {rejected} rejected; "
+        f"training {counts['train']} {noun} of {subjects['train']} patients, "
+        f"validation {counts['validation']} of {subjects['validation']}"
+    )
+    if rejected:
+        raise SystemExit(SOME_REJECTED)

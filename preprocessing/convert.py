@@ -19,7 +19,7 @@ import numpy as np
 from preprocessing.breast import breast_mask, orient, pyramid, standardise
 from preprocessing.films import UnusableFilm, find_films, read_film
 from preprocessing.parallel import fill
-from preprocessing.phantoms import mammogram_phantom
+from preprocessing.phantoms import PhantomTask, mammogram_phantom, phantom_tasks
 from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
 from preprocessing.shards import (
     LEVELS,
@@ -60,14 +60,6 @@ def mammogram_item(
 # --------------------------------------------------------------------------------------- phantoms
 
 
-@dataclass(frozen=True)
-class PhantomTask:
-    """One phantom to draw; each is a subject of its own."""
-
-    seed: int
-    subject: str
-
-
 def make_phantoms(
     output: str | os.PathLike,
     count: int,
@@ -84,12 +76,8 @@ def make_phantoms(
     """
     made = {"by": "make_phantoms", "seed": seed, "validation_fraction": validation_fraction}
     writer = DatasetWriter(output, "mammogram", count=count, made=made, synthetic=True)
-    if writer.complete:
-        return writer.finish(validation_fraction)
-    seeds = np.random.SeedSequence(seed).generate_state(count, np.uint64).tolist()
-    key = f"phantoms of seed {seed}".encode()
-    tasks = [PhantomTask(s, keyed_hash(key, str(n))) for n, s in enumerate(seeds)]
-    fill(writer, tasks, prepare_phantom, title="Phantoms", workers=workers)
+    if not writer.complete:
+        fill(writer, phantom_tasks(count, seed), prepare_phantom, title="Phantoms", workers=workers)
     return writer.finish(validation_fraction)
 
 

@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from preprocessing.masses import CLASSES, CONTEXT, SIZE, mass_item, summarise
 from preprocessing.parallel import fill
-from preprocessing.private import keyed_hash
+from preprocessing.phantoms import PhantomTask, phantom_tasks
 from preprocessing.shards import Dataset, DatasetWriter
 
 SIDE = 128  # pixels of the drawing; lengths below are in these pixels
@@ -318,13 +318,11 @@ def skin_line(rng: np.random.Generator) -> np.ndarray | float:
 
 
 @dataclass(frozen=True)
-class MassPhantomTask:
-    """One mass to draw; each is a subject of its own. Labels are indices into `CLASSES`."""
+class MassPhantomTask(PhantomTask):
+    """One mass to draw. Labels are indices into `CLASSES`."""
 
-    seed: int
     shape: int
     margin: int
-    subject: str
 
 
 def make_mass_phantoms(
@@ -347,20 +345,17 @@ def make_mass_phantoms(
         output, "mass", count=count, made=made, levels=[(SIZE, SIZE)], classes=CLASSES, synthetic=True
     )
     if not writer.complete:
-        fill(writer, phantom_tasks(count, seed), prepare_mass_phantom, title="Phantoms", workers=workers)
+        fill(writer, mass_phantom_tasks(count, seed), prepare_mass_phantom, title="Phantoms", workers=workers)
     return writer.finish(validation_fraction, summarise)
 
 
-def phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
+def mass_phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
     """What to draw for a dataset."""
-    source = np.random.SeedSequence(seed)
-    seeds = source.generate_state(count, np.uint64).tolist()
     pairs = list(product(range(len(CLASSES["shape"])), range(len(CLASSES["margin"]))))
-    order = np.random.default_rng(source).permutation(count) % len(pairs)
-    key = f"mass phantoms of seed {seed}".encode()
+    order = np.random.default_rng(seed).permutation(count) % len(pairs)
     return [
-        MassPhantomTask(own, *pairs[pair], keyed_hash(key, str(number)))
-        for number, (own, pair) in enumerate(zip(seeds, order.tolist(), strict=True))
+        MassPhantomTask(one.seed, one.subject, *pairs[pair])
+        for one, pair in zip(phantom_tasks(count, seed, "mass phantoms"), order.tolist(), strict=True)
     ]
 
 

@@ -16,10 +16,27 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter1d
 
+from preprocessing.private import keyed_hash
+
 HEIGHT, WIDTH = 512, 256  # pixels of the drawing; lengths below are in these pixels
 VIEWS = ("CC", "MLO")
 DENSITIES = ("a", "b", "c", "d")  # BI-RADS 5th edition: almost entirely fatty ... extremely dense
 DENSITY_SHARE = (0.15, 0.4, 0.35, 0.1)  # of screened women, rounded
+
+
+@dataclass(frozen=True)
+class PhantomTask:
+    """One phantom to draw for a dataset; each is a subject of its own."""
+
+    seed: int
+    subject: str
+
+
+def phantom_tasks(count: int, seed: int, name: str = "phantoms") -> list[PhantomTask]:
+    """What to draw for a dataset of phantoms; subjects depend on its name too."""
+    seeds = np.random.SeedSequence(seed).generate_state(count, np.uint64).tolist()
+    key = f"{name} of seed {seed}".encode()
+    return [PhantomTask(own, keyed_hash(key, str(number))) for number, own in enumerate(seeds)]
 
 
 @dataclass(frozen=True)

@@ -439,6 +439,11 @@ class Dataset:
             if digest != entry["sha256"]:
                 raise DataError(f"{path}: this shard is damaged (wrong checksum); {_REMAKE}")
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of which images these are, and in which order."""
+        return hashlib.sha256("\n".join(entry["sha256"] for entry in self.meta["shards"]).encode()).hexdigest()
+
     def field(self, name: str) -> np.ndarray:
         """A field of all items: text, numbers, or int8 indices into `classes(name)` (−1: unknown)."""
         values = self._fields[name]

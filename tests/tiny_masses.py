@@ -13,7 +13,7 @@ from feature2mass.train import Preset
 from preprocessing.shards import Dataset, DatasetWriter
 
 CLASSES = {"shape": ("round", "oval", "irregular"), "margin": ("circumscribed", "spiculated")}
-NETWORK = NetworkConfig(width=1 / 16, discriminator_width=1 / 16)
+NETWORK = NetworkConfig(width=1 / 16, discriminator_width=1 / 16, discriminator_filters=(32, 64))
 # (shape, margin): masses. One category has none, one fewer than twenty, one is unknown in part.
 COUNTS = {(0, 0): 24, (0, 1): 3, (1, 0): 6, (2, 1): 10, (-1, 0): 2, (1, -1): 1}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from preprocessing.command_line import (
-    SOME_REJECTED,
+    conclude,
     conversion_options,
     echo_some,
     output_option,
@@ -64,18 +64,7 @@ def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **optio
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
     echo_some("rejected", done.rejected)
-    if not done.dataset.count:
-        raise click.ClickException(
-            f"none of {done.films} films could be used; see {output}/rejected.csv for the reasons"
-        )
-    images, subjects = done.dataset.meta["images"], done.dataset.meta["subjects"]
-    click.echo(
-        f"{output}: {done.dataset.count} of {done.films} films, {len(done.rejected)} rejected; "
-        f"training {images['train']} films of {subjects['train']} patients, "
-        f"validation {images['validation']} of {subjects['validation']}"
-    )
-    if done.rejected:
-        raise SystemExit(SOME_REJECTED)
+    conclude(output, done.dataset, "films", done.films, len(done.rejected))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from preprocessing.command_line import (
-    SOME_REJECTED,
+    conclude,
     conversion_options,
     echo_some,
     output_option,
@@ -106,18 +106,7 @@ def main(
     echo_some("note", done.notes)
     echo_some("rejected", rarest_first(done.rejected))
     click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
-    if not done.dataset.count:
-        raise click.ClickException(
-            f"none of {done.lesions} masses could be used; see {output}/rejected.csv for the reasons"
-        )
-    counts, subjects = done.dataset.meta["images"], done.dataset.meta["subjects"]
-    click.echo(
-        f"{output}: {done.dataset.count} of {done.lesions} masses, {len(done.rejected)} rejected; "
-        f"training {counts['train']} masses of {subjects['train']} patients, "
-        f"validation {counts['validation']} of {subjects['validation']}"
-    )
-    if done.rejected:
-        raise SystemExit(SOME_REJECTED)
+    conclude(output, done.dataset, "masses", done.lesions, len(done.rejected))
 
 
 if __name__ == "__main__":

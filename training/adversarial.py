@@ -20,7 +20,8 @@ class AdversarialModel(keras.Model):
     Args:
         generator: keras.Model. Trained by `generator_optimizer`.
         critic: keras.Model. Trained by `critic_optimizer`.
-        ema_generator: keras.Model of the generator's structure; what `call` runs and what gets saved.
+        ema_generator: keras.Model of the generator's structure, frozen layers equal; what `call` runs and what gets
+            saved.
         ema_half_life_images: float. Images after which the average has half forgotten its past.
         loss_names: names of the scalars that `player_gradients` returns, in the order they are shown.
     """
@@ -57,6 +58,15 @@ class AdversarialModel(keras.Model):
     def call(self, inputs):
         return self.ema_generator(inputs)
 
+    def weight_pairs(self, *, frozen: bool) -> list[tuple[keras.Variable, keras.Variable]]:
+        """(the moving average's, the generator's) weights: of frozen layers, or of all the others.
+
+        Training changes every weight of the others, moving statistics too, though those have no gradient.
+        """
+        still = {id(weight) for weight in frozen_weights(self.generator)}
+        pairs = zip(self.ema_generator.weights, self.generator.weights, strict=True)
+        return [(average, weight) for average, weight in pairs if (id(weight) in still) == frozen]
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return [*self.trackers.values(), self.data_wait]
@@ -79,6 +89,7 @@ class AdversarialModel(keras.Model):
         """
         raise NotImplementedError
 
+    @tf.autograph.experimental.do_not_convert  # no branch depends on a tensor: a tenth less time to start
     def train_step(self, batch):
         step = tf.cast(self.iterations.value, tf.int64)
         critic_gradients, generator_gradients, losses = self.player_gradients(batch, step)
@@ -97,10 +108,7 @@ class AdversarialModel(keras.Model):
 
     def _update_moving_average(self, decay: tf.Tensor) -> None:
         """Assigned from outside the replicas, where a mirrored variable can be."""
-        pairs = [
-            (ema.value, variable.value)
-            for ema, variable in zip(self.ema_generator.weights, self.generator.weights, strict=True)
-        ]
+        pairs = [(average.value, weight.value) for average, weight in self.weight_pairs(frozen=False)]
 
         def update(strategy, decay):
             decay = strategy.experimental_local_results(decay)[0]
@@ -136,6 +144,17 @@ class AdversarialModel(keras.Model):
 
         self.train_function = train_function
         return train_function
+
+
+def frozen_weights(network: keras.Model) -> list[keras.Variable]:
+    """Weights of layers that are not trainable, those of models within the network too: training changes none."""
+    weights = []
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            weights += frozen_weights(layer)
+        elif not layer.trainable:
+            weights += layer.weights
+    return weights
 
 
 def _clock(wanted: tf.Tensor, after: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """Exact checkpoints: one HDF5 file holds every variable of both players, their optimizers and the moving average.
 
+Frozen weights, which the generator and its moving average share, are written once.
+
 A file is written beside its final name, flushed to disk and renamed, so that a run killed at any moment finds either
 the old state or the new one, never half of one. The last two are kept.
 """
@@ -24,7 +26,7 @@ def _variables(model: AdversarialModel) -> dict[str, list]:
     return {
         "generator": model.generator.weights,
         "critic": model.critic.weights,
-        "ema_generator": model.ema_generator.weights,
+        "ema_generator": [average for average, _ in model.weight_pairs(frozen=False)],
         "generator_optimizer": model.generator_optimizer.variables,
         "critic_optimizer": model.critic_optimizer.variables,
     }
@@ -93,6 +95,8 @@ def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
                         "it was written with other settings: use another --run"
                     )
                 variable.assign(value)
+        for average, weight in model.weight_pairs(frozen=True):
+            average.assign(weight)
         return json.loads(file.attrs["state"])
 
 

@@ -18,17 +18,17 @@ def textures(count: int, seed: int, contrast: float = 0.1) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def real() -> Samples:
-    return Samples(textures(160, 0), name="real")
+    return Samples(textures(128, 0), name="real")
 
 
 def test_images_of_the_same_kind_are_as_real(real):
-    found = evaluate(real, Samples(textures(80, 1)))
+    found = evaluate(real, Samples(textures(64, 1)))
     assert [row.name for row in found.rows if row.verdict != "as real"] == []
     assert {row.name.split()[0] for row in found.rows} == set(METRICS) - set(OF_MASKS)
 
 
 def test_flat_images_differ_wherever_texture_is_looked_at(real):
-    found = evaluate(real, Samples(textures(80, 1, contrast=0.05)), ["swd", "fine", "fid", "kid", "precision"])
+    found = evaluate(real, Samples(textures(64, 1, contrast=0.05)), ["swd", "fine", "fid", "kid", "precision"])
     same = [row.name for row in found.rows if row.verdict != "differs"]
     assert same == ["swd 16x16"]  # where averages over 4×4 pixels have left little of the noise
     assert found.row("fine").generated.value == pytest.approx(found.row("fine").real.value / 4, rel=0.05)

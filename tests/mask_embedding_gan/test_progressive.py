@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from runs import contents, quiet, records, without_times
 
 from mask_embedding_gan import progressive
 from mask_embedding_gan.generator import finished_generator
@@ -21,19 +22,6 @@ from mask_embedding_gan.progressive import build_players, compiled, run_config, 
 from mask_embedding_gan.wgan_gp import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import NonFiniteLossError, RunDirectory, RunError
-
-
-def quiet(line: str) -> None:
-    pass
-
-
-def records(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-def without_times(run: Path) -> list[dict]:
-    timed = ("seconds", "images_per_second", "data_wait_percent")
-    return [{name: value for name, value in r.items() if name not in timed} for r in records(run)]
 
 
 @pytest.fixture
@@ -151,10 +139,6 @@ def test_the_generator_opens_where_this_package_is_not(tmp_path, tiny_run, backe
 
 
 # --- which phase starts from what ---------------------------------------------------------------
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_finished_run_is_left_alone(tiny_run, tiny_dataset):

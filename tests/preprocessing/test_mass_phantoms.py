@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
 from preprocessing.convert import make_phantoms
-from preprocessing.mass_phantoms import make_mass_phantoms, mass_phantom, phantom_tasks
+from preprocessing.mass_phantoms import make_mass_phantoms, mass_phantom, mass_phantom_tasks
 from preprocessing.masses import CLASSES, SIZE, undo_contrast
 
 SEEDS = range(24)
@@ -279,7 +279,7 @@ def test_every_phantom_is_a_subject_that_no_mammogram_phantom_is(tmp_path):
 
 
 def test_stored_mass_is_the_drawn_one_under_its_labels(tmp_path):
-    task = phantom_tasks(5, seed=0)[4]
+    task = mass_phantom_tasks(5, seed=0)[4]
     image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
     data = make_mass_phantoms(tmp_path / "data", 5, workers=1)
     images, lesions = data.read((SIZE, SIZE), [4])

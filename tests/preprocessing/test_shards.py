@@ -63,6 +63,11 @@ def test_fields_come_back(dataset):
     assert dataset.classes("split") == ["train", "validation"]
 
 
+def test_the_fingerprint_tells_which_images_these_are(dataset, tmp_path):
+    assert dataset.fingerprint == write(tmp_path / "again").fingerprint
+    assert dataset.fingerprint != write(tmp_path / "fewer", count=COUNT - 1).fingerprint
+
+
 def test_h5py_alone_can_read_a_shard(dataset):
     with h5py.File(dataset.folder / "shard-00001-of-00003.h5") as file:
         np.testing.assert_array_equal(file["image/16x8"][1], item(5)["image/16x8"])

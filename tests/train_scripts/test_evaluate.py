@@ -1,27 +1,14 @@
 """The command line of evaluation: one method, several, and one clear line for what it cannot measure."""
 
-import importlib.util
 import json
 
 import pytest
 import tiny
-from click.testing import CliRunner, Result
+from commands import command, refused
 
 from preprocessing.shards import DatasetWriter
 
-spec = importlib.util.spec_from_file_location("evaluate_script", tiny.ROOT / "train_scripts" / "evaluate.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
-
-
-def call(*arguments) -> Result:
-    return CliRunner().invoke(script.main, list(map(str, arguments)))
-
-
-def refused(result: Result, *words: str, code: int = 1) -> None:
-    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
-    last = result.output.strip().splitlines()[-1]
-    assert last.startswith("Error: ") and all(word in last for word in words), result.output
+call = command("evaluate")
 
 
 @pytest.fixture(scope="module")

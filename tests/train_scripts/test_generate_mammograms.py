@@ -1,33 +1,16 @@
 """The command line of generation: what it writes, and one clear line for what it cannot."""
 
-import importlib.util
 from pathlib import Path
 
 import cv2
 import pydicom
 import pytest
-import tiny
-from click.testing import CliRunner, Result
+from commands import command, refused
 
 from preprocessing.shards import open_dataset
 
-spec = importlib.util.spec_from_file_location("generate_script", tiny.ROOT / "train_scripts" / "generate_mammograms.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+call = command("generate_mammograms")
 FORMATS = pytest.mark.parametrize("file_format", ["h5", "png", "dicom"])
-
-
-def call(*arguments) -> Result:
-    return CliRunner().invoke(script.main, list(map(str, arguments)))
-
-
-def refused(result: Result, *words: str, code: int = 1) -> None:
-    """One line that holds the words, the right exit code, no traceback."""
-    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
-    lines = result.output.strip().splitlines()
-    assert sum(line.startswith("Error: ") for line in lines) == 1 and lines[-1].startswith("Error: "), result.output
-    for word in words:
-        assert word in lines[-1], lines[-1]
 
 
 @pytest.fixture(scope="module")

@@ -1,31 +1,13 @@
 """The command line of new masses: what it writes, and one clear line for what it cannot."""
 
-import importlib.util
-
 import cv2
 import pytest
-import tiny
 import tiny_masses
-from click.testing import CliRunner, Result
+from commands import command, refused
 
 from preprocessing.shards import open_dataset
 
-spec = importlib.util.spec_from_file_location("generate_masses", tiny.ROOT / "train_scripts" / "generate_masses.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
-
-
-def call(*arguments) -> Result:
-    return CliRunner().invoke(script.main, list(map(str, arguments)))
-
-
-def refused(result: Result, *words: str, code: int = 1) -> None:
-    """One line that holds the words, the right exit code, no traceback."""
-    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
-    lines = result.output.strip().splitlines()
-    assert sum(line.startswith("Error: ") for line in lines) == 1 and lines[-1].startswith("Error: "), result.output
-    for word in words:
-        assert word in lines[-1], lines[-1]
+call = command("generate_masses")
 
 
 def test_shards_of_a_wanted_category_are_the_default(tmp_path, tiny_mass_run):

@@ -1,20 +1,14 @@
 """The command that draws phantoms: both kinds, and what it says."""
 
-import importlib.util
-from pathlib import Path
-
-from click.testing import CliRunner
+from commands import command
 
 from preprocessing.shards import open_dataset
 
-SCRIPT = Path(__file__).parents[2] / "train_scripts" / "make_phantoms.py"
+call = command("make_phantoms")
 
 
 def run(*arguments):
-    spec = importlib.util.spec_from_file_location("make_phantoms", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return CliRunner().invoke(module.main, [*(str(argument) for argument in arguments), "--workers", "1"])
+    return call(*arguments, "--workers", 1)
 
 
 def test_masses_are_drawn_and_counted_by_shape_and_margin(tmp_path):

@@ -1,25 +1,21 @@
 """The command that makes datasets of masses: its three kinds of input, its table, exit codes, one clear line."""
 
 import csv
-import importlib.util
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import command
 
 from preprocessing.shards import open_dataset
 
-SCRIPT = Path(__file__).parents[2] / "train_scripts" / "prepare_masses.py"
+call = command("prepare_masses")
 COLUMNS = "image,x,y,width,height,shape,margin,subject"
 
 
 def run(*arguments):
-    spec = importlib.util.spec_from_file_location("prepare_masses", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return CliRunner().invoke(module.main, [*(str(argument) for argument in arguments), "--workers", "1"])
+    return call(*arguments, "--workers", 1)
 
 
 @pytest.fixture

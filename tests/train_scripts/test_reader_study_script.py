@@ -1,28 +1,16 @@
 """The command line of the reader study: a study from a generator and from a folder of images, and what it refuses."""
 
 import csv
-import importlib.util
 import json
 
 import pytest
 import tiny
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import command, refused
 
 from evaluation.reader_study import read_key, seal
 
-spec = importlib.util.spec_from_file_location("reader_script", tiny.ROOT / "train_scripts" / "reader_study.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
-
-
-def call(*arguments) -> Result:
-    return CliRunner().invoke(script.main, list(map(str, arguments)))
-
-
-def refused(result: Result, *words: str, code: int = 1) -> None:
-    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
-    last = result.output.strip().splitlines()[-1]
-    assert last.startswith("Error: ") and all(word in last for word in words), result.output
+call = command("reader_study")
 
 
 @pytest.fixture()

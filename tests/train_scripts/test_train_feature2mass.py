@@ -1,20 +1,17 @@
 """The command line of training masses: what it accepts, and one clear line for what it does not."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import pytest
-import tiny
 import tiny_masses
-from click.testing import CliRunner, Result
+from commands import command, refused
+from runs import contents
 
 from feature2mass import train as training
 from preprocessing import mass_phantoms
 
-spec = importlib.util.spec_from_file_location("train_masses", tiny.ROOT / "train_scripts" / "train_feature2mass.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+call = command("train_feature2mass")
 
 
 @pytest.fixture(autouse=True)
@@ -22,24 +19,6 @@ def tiny_presets(monkeypatch):
     """Presets of this test's size; and this process keeps its TensorFlow settings."""
     monkeypatch.setitem(training.PRESETS, "quick", tiny_masses.preset)
     monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
-
-
-def call(*arguments) -> Result:
-    return CliRunner().invoke(script.main, list(map(str, arguments)))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def refused(result: Result, *words: str, code: int = 1) -> None:
-    """One line that holds the words, the right exit code, no traceback."""
-    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
-    lines = result.output.strip().splitlines()
-    errors = [line for line in lines if line.startswith("Error: ")]
-    assert len(errors) == 1 and lines[-1] == errors[0], result.output
-    for word in words:
-        assert word in errors[0], errors[0]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,39 @@ def test_moving_average_halves_over_its_half_life_in_images():
     assert weight(model.ema_generator) == pytest.approx(0.5)
 
 
+class Layered(AdversarialModel):
+    """Its generator has a layer that trains, one that keeps moving statistics and, in a model within, a frozen one.
+
+    Everything is 0, and 5 in the moving average.
+    """
+
+    def __init__(self):
+        super().__init__(self.network(0.0), one_weight("critic"), self.network(5.0), 4.0, ("loss",))
+
+    @staticmethod
+    def network(value: float) -> keras.Model:
+        inputs, inner = keras.Input((1,)), keras.Input((1,))
+        frozen = keras.layers.Dense(1, use_bias=False, trainable=False, name="frozen")
+        outputs = keras.layers.Dense(1, use_bias=False)(inputs)
+        outputs = keras.layers.BatchNormalization(center=False, scale=False)(outputs)
+        network = keras.Model(inputs, keras.Model(inner, frozen(inner), name="inner")(outputs))
+        network.set_weights([np.full(weight.shape, value) for weight in network.weights])
+        return network
+
+    def player_gradients(self, batch, step):
+        return [tf.zeros((1, 1))], [tf.zeros((1, 1))], {"loss": tf.zeros(())}
+
+
+def test_the_moving_average_leaves_frozen_layers_alone():
+    """And them only: halfway to the generator's 0 after a half-life, moving statistics too."""
+    model = Layered()
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    fit(model, 1)
+    kernel, mean, variance, frozen = (values.item() for values in model.ema_generator.get_weights())
+    assert (kernel, mean, variance) == (2.5, 2.5, 2.5)
+    assert frozen == 5
+
+
 def test_call_runs_the_moving_average():
     model = compiled()
     model.ema_generator.set_weights([np.full((1, 1), 3.0)])

@@ -2,6 +2,7 @@
 
 import os
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -16,11 +17,20 @@ def network(units: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(units)(inputs))
 
 
+def textured_network(units: int) -> keras.Model:
+    """With a frozen layer of 7 maps, drawn at random."""
+    plain = network(units)
+    maps = keras.layers.Dense(7, use_bias=False, trainable=False, name="maps")
+    return keras.Model(plain.inputs, maps(plain.output))
+
+
 class Descent(AdversarialModel):
     """Each step's gradient depends on the weights, so that any difference of state grows."""
 
     def __init__(self, units: int = 3):
-        super().__init__(network(units), network(1), network(units), 10.0, ("loss",))
+        generator, average = textured_network(units), textured_network(units)
+        average.set_weights(generator.get_weights())
+        super().__init__(generator, network(1), average, 10.0, ("loss",))
 
     def player_gradients(self, batch, step):
         critic, generator = (
@@ -65,6 +75,13 @@ def test_every_variable_comes_back(tmp_path, model):
     other = made(seed=1)
     restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
     assert_same(model, other)
+
+
+def test_frozen_weights_are_written_once(tmp_path, model):
+    with h5py.File(save_checkpoint(tmp_path, model, 12, {})) as file:
+        shapes = {player: [values.shape for values in file[player].values()] for player in file}
+    assert shapes["generator"] == [(2, 3), (3,), (3, 7)]
+    assert shapes["ema_generator"] == [(2, 3), (3,)]
 
 
 def test_optimizers_come_back_with_iterations_and_slots(tmp_path, model):

@@ -1,0 +1,32 @@
+"""Pictures on disk: images, masks, figures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from preprocessing.shards import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write a PNG file: an image in [0, 1] with 16 bits, a bool mask as 0 and 255. Raises OSError."""
+    pixels = np.uint8(image) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def write_figure(path: Path, sheet: "Figure") -> Path:
+    """Write a figure of matplotlib, in the format of the file's ending; returns the path.
+
+    Raises:
+        DataError: the file cannot be written, or its ending is of no image.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise DataError(f"--figure {path}: cannot be written ({error})") from error
+    return path

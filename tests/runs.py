@@ -1,0 +1,24 @@
+"""Looking into run directories and other folders."""
+
+import json
+from pathlib import Path
+
+
+def quiet(line: str) -> None:
+    """An `echo` that says nothing."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def records(run: Path) -> list[dict]:
+    """The lines of a run's log."""
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def without_times(run: Path) -> list[dict]:
+    """The lines of a run's log, less what no two runs share."""
+    timed = ("seconds", "images_per_second", "data_wait_percent")
+    return [{name: value for name, value in r.items() if name not in timed} for r in records(run)]
