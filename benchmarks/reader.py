@@ -1,16 +1,19 @@
 """How fast batches come, at every level, and what memory that takes for a small and a large dataset.
 
-    python benchmarks/reader.py [--seconds 3] [--level 64x32]
+    python benchmarks/reader.py [--seconds 3] [--level 64x32] [--run runs/demo]
 
-Datasets of noise are written to a temporary folder first. Files are warm. The last line is the ratio
-that must not grow: memory resident while 20,000 images are read from a dataset of 20,000, over the same from
-one of 1,000.
+Datasets of noise are written to a temporary folder first. Files are warm. With the directory of a training, each level
+is compared with the images a second that its phase took. The last line is the ratio that must not grow: memory resident
+while 20,000 images are read from a dataset of 20,000, over the same from one of 1,000.
 """
 
+import json
 import multiprocessing
 import os
+import statistics
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import click
@@ -32,7 +35,7 @@ def write_noise(folder: Path, count: int, levels: list[tuple[int, int]]) -> None
         y, x = np.mgrid[: level[0], : level[1]] / level[0]
         noise[level] = rng.integers(0, 65536, (64, *level), np.uint16)
         breast[level] = np.uint8(((y - 0.5) / 0.45) ** 2 + (x / 0.35) ** 2 < 1)
-    writer = DatasetWriter(folder, count=count, made={"by": "benchmark"}, levels=levels)
+    writer = DatasetWriter(folder, "mammogram", count=count, made={"by": "benchmark"}, levels=levels)
     for shard, numbers in writer.missing():
         items = []
         for number in numbers:
@@ -64,6 +67,15 @@ def resident_bytes(folder: str, level: tuple[int, int]) -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def trained_per_second(run: Path) -> dict[int, float]:
+    """Images a second of each phase of a run: the median of its ticks."""
+    ticks = defaultdict(list)
+    for line in (run / "log.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        ticks[record["phase"]].append(record["images_per_second"])
+    return {phase: statistics.median(rates) for phase, rates in ticks.items()}
+
+
 def _batches(folder: str, level: tuple[int, int], batch: int):
     import tensorflow as tf
 
@@ -77,21 +89,25 @@ def _batches(folder: str, level: tuple[int, int], batch: int):
 @click.command()
 @click.option("--seconds", default=3.0, show_default=True, help="Measured for each level.")
 @click.option("--level", default="64x32", show_default=True, help="Level at which memory is measured.")
-def main(seconds: float, level: str) -> None:
+@click.option("--run", type=click.Path(path_type=Path, exists=True), help="Of train_mask_embed.py, to compare with.")
+def main(seconds: float, level: str, run: Path | None) -> None:
     """Measure the reader."""
     from preprocessing.shards import LEVELS
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     height, width = (int(size) for size in level.split("x"))
+    trained = trained_per_second(run) if run else {}
     fresh = multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1)
     with fresh as pool, tempfile.TemporaryDirectory() as folder:
         places = [Path(folder, name) for name in ("all", "small", "large")]
         write_noise(places[0], 256, LEVELS)
         for size in LEVELS:
             wall, processor = pool.apply(images_per_second, (str(places[0]), size, seconds))
+            rate = trained.get(size[0].bit_length() - 3)
+            compared = f"; training took {rate:,.4g}: {wall / rate:.0f} times" if rate else ""
             click.echo(
                 f"{size[0]:>3}x{size[1]:<3} batch {BATCH[size[0]]:>2}: {wall:>9,.0f} images/s, "
-                f"{processor:>9,.0f} a second of processor time"
+                f"{processor:>9,.0f} a second of processor time{compared}"
             )
         sizes = []
         for place, count in zip(places[1:], (SMALL, LARGE)):
