@@ -204,7 +204,7 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     Returns:
         Model from a visual feature (1024,) to an image (64, 64, 1) in [0, 1], float32.
     """
-    feature = keras.Input((FEATURES,), name="feature")
+    feature = keras.Input((FEATURES,), name="feature", dtype=_output_dtype(dtype))
     features = keras.layers.Reshape((1, 1, FEATURES), name="feature_map", dtype=dtype)(feature)
 
     # 1) six transposed convolutions up to 64×64
@@ -257,7 +257,7 @@ def build_discriminator(
     Returns:
         Model from an image (64, 64, 1) in [0, 1] to [real-or-fake logit (1,), label logits (classes,)], float32.
     """
-    image = keras.Input((SIZE, SIZE, 1), name="image")
+    image = keras.Input((SIZE, SIZE, 1), name="image", dtype=_output_dtype(dtype))
     features = keras.layers.Rescaling(2.0, -1.0, name=f"{name}_scaled", dtype=dtype)(image)
     number = 0
     for filters in config.discriminator(config.discriminator_filters):
@@ -284,7 +284,7 @@ def build_generator(encoder: keras.Model, decoder: keras.Model, name: str = "gen
 
 def build_critic(margin_discriminator: keras.Model, shape_discriminator: keras.Model) -> keras.Model:
     """Both discriminators as one player: from an image to D₁'s two outputs, then D₂'s."""
-    image = keras.Input((SIZE, SIZE, 1), name="image")
+    image = keras.Input((SIZE, SIZE, 1), name="image", dtype=margin_discriminator.inputs[0].dtype)
     return keras.Model(image, [*margin_discriminator(image), *shape_discriminator(image)], name="critic")
 
 
