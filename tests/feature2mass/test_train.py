@@ -230,14 +230,14 @@ configure_tensorflow()
 two, one = choose_strategy(2), tf.distribute.get_strategy()
 dataset = open_dataset(sys.argv[1])
 result = {"replicas": two.num_replicas_in_sync}
-preset = tiny_masses.preset(precision="float64", learning_rate=2e-4, discriminator_learning_rate=2e-4)
+preset = tiny_masses.preset(precision="float64", learning_rate=5e-5, discriminator_learning_rate=5e-5)
 
 def trained(strategy):
     with strategy.scope():
         model = build_model(preset, 2, 3, 0)
     start = weights(model)
     batches = mass_batches(dataset, "train", 16, seed=0, run=4)
-    history = model.fit(batches, steps_per_epoch=1, verbose=0, shuffle=False).history
+    history = model.fit(batches, steps_per_epoch=20, verbose=0, shuffle=False).history
     history.pop("data_wait_seconds")
     return start, weights(model), {name: values[0] for name, values in history.items()}
 
@@ -274,14 +274,14 @@ def replicas(tmp_path_factory, tiny_masses_dataset) -> dict:
 
 @pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
 def test_two_replicas_train_the_same_weights_as_one(replicas, player):
-    """Moving statistics of batch normalisation included; mixtures too.
+    """After twenty steps; moving statistics of batch normalisation included; mixtures too.
 
     In float64: in float32 sums over two halves round otherwise, now and then to the other side of a LeakyReLU's kink,
-    and in networks as small as these one such pixel is a thousandth of a gradient. After one step: over twenty these
-    networks part, in float64 too.
+    and in networks as small as these one such pixel is a thousandth of a gradient. A difference grows sixfold a step at
+    a learning rate of 2e-4, by half at this one.
     """
     assert replicas["moved"][player] > 1e-3
-    assert replicas["difference"][player] < 1e-5
+    assert replicas["difference"][player] < 1e-7
 
 
 def test_two_replicas_report_the_losses_of_one(replicas):
