@@ -14,9 +14,7 @@ from training.detail import relative_detail
 NOISE = 0.2  # in units of a freshly drawn equalised kernel
 FITTED_MASKS = 16  # on which the new image convolution is fitted
 CARRIED_NORM = 1.0  # of the weights by which two new channels carry the old image
-# Root mean square, over all new channels, of the one that starts constant. At 1 the margins of an image darken: there
-# zero padding weakens all other features, which pixel norm alone undoes (mask IoU at 512×256 0.957 instead of 0.981).
-ANCHOR = 0.25
+ANCHOR = 1.0  # root mean square, over all new channels, of the one that starts about constant
 
 _BILINEAR = (
     np.outer([1.0, 3.0, 3.0, 1.0], [1.0, 3.0, 3.0, 1.0]) / 16.0
@@ -66,7 +64,8 @@ def grow_generator(
         return
     image = old.get_layer(f"to_image_{phase - 1}")
     weights, bias = image.stock_weights()
-    _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=(weights.ravel(), bias.item() + 1.0))
+    carried = weights.ravel(), bias.item() + 1.0
+    _start_as(new.get_layer(f"latent_{phase}"), _BILINEAR, rng, carried=carried, anchored=phase > 2)
     entrance, entered = new.get_layer(f"mask_entrance_{phase}"), f"mask_entrance_{phase - 1}"
     if _has(old, entered):  # phase 1 without an embedding does not see the mask at all
         _start_as_copy(old.get_layer(entered).pointwise, entrance.pointwise)
@@ -121,6 +120,7 @@ def _start_as(
     *,
     gains: float | np.ndarray = 1.0,
     carried: tuple[np.ndarray, float] | None = None,
+    anchored: bool = False,
 ) -> None:
     """`taps` from each input channel to the output channel of the same number, noise everywhere.
 
@@ -129,7 +129,9 @@ def _start_as(
         carried: (weights, offset) of one more feature, the brightness of the image, that the first two output channels
             carry with either sign: rectified, the two together still hold it whole. Pixel norm divides by what is
             small wherever all features cross zero, which shows as a sharp rim or streak. So black is the zero of
-            the brightness, and the third channel starts as a constant that no norm falls short of.
+            the brightness, and the third channel, the anchor, starts as a constant that no norm falls short of.
+        anchored: whether the third input channel is an anchor, to be doubled like all others: zero padding weakens it
+            at the margins as it does them, and pixel norm undoes that. The first anchor is a bias, which does not fade.
     """
     kernel, bias = layer.get_weights()
     bias = np.zeros_like(bias)
@@ -139,7 +141,11 @@ def _start_as(
         unit = CARRIED_NORM / np.linalg.norm(weights)
         channels[:3] = 0.0
         channels[:2, : weights.size] = np.outer([unit, -unit], weights)
-        bias[:3] = unit * offset, -unit * offset, ANCHOR * np.sqrt(len(bias))
+        bias[:2] = unit * offset, -unit * offset
+        if anchored:  # of C channels, all others of norm 1, pixel norm left ANCHOR·√C / √(1 + ANCHOR²) of it
+            channels[2, 2] = np.sqrt((1 + ANCHOR**2) * len(bias) / weights.size)
+        else:
+            bias[2] = ANCHOR * np.sqrt(len(bias))
     wanted = taps[:, :, None, None] * channels / layer.kernel_scale
     layer.set_weights([wanted + NOISE * rng.standard_normal(kernel.shape), bias])
 

@@ -246,27 +246,34 @@ def test_the_new_critic_convolution_averages_2x2_but_for_noise():
     assert correlation(after[..., :6], before[..., :6]) > 0.9
 
 
-def fresh_latent_2():
-    """The new block of a wide phase 2: (effective kernel (4, 4, out, in), bias (out,))."""
-    network = replace(tiny.NETWORK, latent_filters=(32, 32, 6, 6, 4, 4, 4))
-    old, new = build_players(network, 1, 0), build_players(network, 2, 0)
-    grow(old, new, 2, seed=0)
-    return new.generator.get_layer("latent_2").stock_weights()
+def fresh_block(phase: int) -> list[np.ndarray]:
+    """The new transposed convolution of wide networks: [effective kernel (4, 4, out, in), bias (out,)]."""
+    network = replace(tiny.NETWORK, latent_filters=(32, 32, 32, 6, 4, 4, 4))
+    old, new = build_players(network, phase - 1, 0), build_players(network, phase, 0)
+    grow(old, new, phase, seed=0)
+    return new.generator.get_layer(f"latent_{phase}").stock_weights()
 
 
 def test_the_upsampling_kernel_is_bilinear_but_for_noise():
     """Channels 0 to 2 are the image and the anchor; each of the others doubles the old feature of its number."""
     channels = np.arange(3, 32)
-    effective = fresh_latent_2()[0][:, :, channels, channels].mean(-1)
+    effective = fresh_block(2)[0][:, :, channels, channels].mean(-1)
     np.testing.assert_allclose(effective[1:3, 1:3], 9 / 16, atol=0.05)
     assert effective.sum() == pytest.approx(4, abs=0.2)  # every output is one input's worth
 
 
-def test_one_new_channel_starts_constant_so_that_no_pixel_norm_comes_near_0():
-    kernel, bias = fresh_latent_2()
-    assert np.sqrt(bias[2] ** 2 / len(bias)) == pytest.approx(ANCHOR) == 0.25
+def test_the_first_anchor_is_a_constant_that_no_pixel_norm_falls_short_of():
+    kernel, bias = fresh_block(2)
+    assert np.sqrt(bias[2] ** 2 / len(bias)) == pytest.approx(ANCHOR)
     assert not bias[3:].any()
     assert abs(kernel[:, :, 2].mean()) < 0.01  # noise
+
+
+def test_a_later_anchor_doubles_the_one_below_so_that_margins_fade_alike():
+    kernel, bias = fresh_block(3)
+    assert not bias[2:].any()
+    assert kernel[:, :, 2, 2].sum() == pytest.approx(4 * np.sqrt(1 + ANCHOR**2), abs=0.5)
+    assert abs(np.delete(kernel[:, :, 2], 2, axis=-1).mean()) < 0.01  # noise
 
 
 # --- detail -------------------------------------------------------------------------------------
