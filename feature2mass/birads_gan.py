@@ -27,15 +27,17 @@ class Mixtures:
         run: masses of a category that stand together, at most.
         every: one mixture for every so many masses; divides `run`.
         weight: of the mixtures' terms, beside those of reconstructions.
+        power: of the weights before they are made to sum to 1; large: a mixture is mostly one mass.
     """
 
     run: int = 8
     every: int = 2
     weight: float = 1.0
+    power: float = 1.0
 
 
 def mixture_weights(margin: tf.Tensor, shape: tf.Tensor, noise: tf.Tensor, mixtures: Mixtures) -> tf.Tensor:
-    """Convex weights within runs, zero between categories; uniform over the simplex of a run's category.
+    """Convex weights within runs, zero between categories; uniform over a simplex where the power is 1.
 
     Args:
         margin, shape: one-hot (n, classes), n a multiple of `run`.
@@ -47,7 +49,7 @@ def mixture_weights(margin: tf.Tensor, shape: tf.Tensor, noise: tf.Tensor, mixtu
     margin, shape = (tf.reshape(label, (-1, mixtures.run, label.shape[-1])) for label in (margin, shape))
     same = [tf.matmul(label[:, :: mixtures.every], label, transpose_b=True) for label in (margin, shape)]
     exponential = -tf.math.log(1.0 - tf.reshape(noise, tf.shape(same[0]))) + 1e-6  # normalised they are uniform
-    weights = exponential * same[0] * same[1]
+    weights = exponential**mixtures.power * same[0] * same[1]
     return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
 
 

@@ -11,8 +11,8 @@ from feature2mass.networks import SIZE
 
 SEEDS = 20  # random masses of a category from which a new one is mixed
 UNIT = 0.05  # their weights are multiples of it
-CONCENTRATION = 0.3  # of the Dirichlet distribution behind the weights (ours): some four seeds share most of it
-LARGEST = 0.6  # share that one seed may have (ours)
+CONCENTRATION = 0.15  # of the Dirichlet distribution behind the weights (ours): some three seeds share most of it
+LARGEST = 0.7  # share that one seed may have (ours)
 BATCH = 64
 
 
@@ -108,7 +108,7 @@ def category_weights(
         concentration: small: few seeds share the weight; large: all alike, and mixtures lose what tells masses apart.
 
     Returns:
-        float64 (count, seeds), each row of sum 1; none is above 0.6 where there are two seeds or more, so that no mass
+        float64 (count, seeds), each row of sum 1; none is above 0.7 where there are two seeds or more, so that no mass
         is the copy of one.
     """
     units = round(1 / UNIT)

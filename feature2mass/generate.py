@@ -1,9 +1,11 @@
 """New labelled masses from a trained run, by visual feature processing within a category (Lee et al. 2018, §3.4).
 
 Every new mass is decoded from a mixture of the features of up to twenty masses of its category, drawn at random with
-random weights; the category is its label. A category with fewer than twenty masses lends their mirror images too
-(training mirrors masses, and a mirrored mass keeps its label), up to twenty seeds or all there are. `manifest.csv` says
-for each mass what it came from; its first columns are those of `prepare_masses.py --rois`.
+random weights; the category is its label. Mixtures of masses that lie crosswise are blurred, so the first mass drawn
+leads (ours): the others are mirrored so as to resemble it (training mirrors masses, and a mirrored mass keeps its
+label), and the largest weights go to those that do. A category with fewer than twenty masses lends all their mirror
+images, up to twenty seeds or all there are. `manifest.csv` says for each mass what it came from; its first columns are
+those of `prepare_masses.py --rois`.
 """
 
 import csv
@@ -21,7 +23,7 @@ from feature2mass.features import SEEDS, category_weights, decode, encode, inter
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.dataset import labelled_masses
-from preprocessing.masses import ROI_COLUMNS, mass_item
+from preprocessing.masses import ROI_COLUMNS, mass_item, normalise_contrast
 from preprocessing.pictures import write_image
 from preprocessing.shards import DataError, Dataset, DatasetWriter, open_dataset
 
@@ -29,6 +31,7 @@ BATCH = 64
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = (*ROI_COLUMNS, "masses_of_category", "seeds_drawn", "seeds", "mirrored", "weights")
 MIRRORS = ("no", "left-right", "top-bottom", "both")
+THUMBNAIL = 16  # height and width at which likeness is judged
 
 
 class MassGeneratorError(ValueError):
@@ -107,11 +110,18 @@ def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks:
 
 @dataclass(frozen=True)
 class Category:
-    """One shape with one margin, as indices of classes, and the masses of it that may be seeds (dataset indices)."""
+    """One shape with one margin, and the masses of it that may be seeds.
+
+    Attributes:
+        shape, margin: indices of classes.
+        seeds: dataset indices, (n,).
+        thumbnails: the masses made small, float32 (n, 16, 16).
+    """
 
     shape: int
     margin: int
     seeds: np.ndarray
+    thumbnails: np.ndarray
 
 
 def categories(
@@ -127,11 +137,11 @@ def categories(
             raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(dataset.classes(field))}")
     indices, labels = labelled_masses(dataset, split)
     shapes, margins = dataset.classes("shape"), dataset.classes("margin")
-    found = [
-        Category(s, m, indices[(labels == (s, m)).all(axis=1)])
-        for s, m in np.unique(labels, axis=0).tolist()
-        if shape in (None, shapes[s]) and margin in (None, margins[m])
-    ]
+    found = []
+    for s, m in np.unique(labels, axis=0).tolist():
+        if shape in (None, shapes[s]) and margin in (None, margins[m]):
+            seeds = indices[(labels == (s, m)).all(axis=1)]
+            found.append(Category(s, m, seeds, _thumbnails(dataset, seeds)))
     if not found:
         wanted = ", ".join(f"--{field} {name}" for field, name in (("shape", shape), ("margin", margin)) if name)
         where = f"the {split} split of {dataset.folder}" if split else f"{dataset.folder}"
@@ -140,6 +150,11 @@ def categories(
             "--data that has some"
         )
     return found
+
+
+def _thumbnails(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    images = dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+    return images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL).mean(axis=(2, 4))
 
 
 @dataclass(frozen=True)
@@ -170,18 +185,40 @@ class Recipe:
 
 
 def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
-    """What to mix for the mass of a number, a function of (seed, number) alone; categories take turns."""
+    """What to mix for the mass of a number, a function of (seed, number) and the masses; categories take turns.
+
+    Seeds stand in the order of their likeness to the first, and so do weights, largest first.
+    """
     category = wanted[number % len(wanted)]
     random = np.random.default_rng([seed, number])
+    looks = mirrored(category.thumbnails)
     available = len(category.seeds)
     if available >= SEEDS:
-        chosen, mirrors = random.permutation(available)[:SEEDS], np.zeros(SEEDS, int)
+        chosen = random.permutation(available)[:SEEDS]
+        leader = random.integers(len(MIRRORS))
+        difference = _differences(looks[:, chosen], looks[leader, chosen[0]])
+        mirrors = difference.argmin(axis=0)
+        mirrors[0] = leader
     else:  # all masses as they are, then their mirror images by lot
-        mirrored = available + random.permutation(available * (len(MIRRORS) - 1))
-        everything = np.concatenate([np.arange(available), mirrored])[:SEEDS]
-        chosen, mirrors = everything % available, everything // available
+        chosen, mirrors = np.arange(available), np.zeros(available, int)
+        lot = random.permutation(available * (len(MIRRORS) - 1))[: SEEDS - available]
+        chosen, mirrors = np.append(chosen, lot % available), np.append(mirrors, 1 + lot // available)
+        order = random.permutation(len(chosen))
+        chosen, mirrors = chosen[order], mirrors[order]
+    seen = looks[mirrors, chosen]
+    likeness = np.argsort(_differences(seen, seen[0]), kind="stable")  # the first resembles itself most
     (weights,) = category_weights(1, len(chosen), random=random)
-    return Recipe(number, category, category.seeds[chosen], mirrors, weights)
+    return Recipe(number, category, category.seeds[chosen[likeness]], mirrors[likeness], np.sort(weights)[::-1])
+
+
+def mirrored(images: np.ndarray) -> np.ndarray:
+    """(..., h, w) → (4, ..., h, w), in the order of `MIRRORS`."""
+    return np.stack([images[..., :: -1 if mirror & 2 else 1, :: -1 if mirror & 1 else 1] for mirror in range(4)])
+
+
+def _differences(images: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Mean square difference of images (..., h, w) from one."""
+    return np.square(images - image).mean(axis=(-2, -1))
 
 
 class Mixer:
@@ -190,16 +227,31 @@ class Mixer:
     def __init__(self, networks: Networks, dataset: Dataset):
         self.networks, self.dataset = networks, dataset
         self.features: dict[tuple[int, int], np.ndarray] = {}
+        self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
-        """Generated masses, float32 (n, 64, 64) in [0, 1]."""
+        """Generated masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
+        return np.array([stored for stored, _, _ in self.mixed(recipes)])
+
+    def mixed(self, recipes: Sequence[Recipe]) -> list[tuple[np.ndarray, float, float]]:
+        """Generated masses with what their contrast was before it was normalised: (as in `masses`, low, high).
+
+        Low and high are those of the seeds, mixed as the features were, and then those of the decoded mixture.
+        """
         self._encode(recipes)
-        mixed = []
+        features = []
         for one in recipes:
             used = one.weights > 0
-            features = np.array([self.features[key] for key in one.keys(used)])
-            mixed.append(interpolate(features, one.weights[None, used])[0])
-        return decode(self.networks.decoder, np.array(mixed))
+            seeds = np.array([self.features[key] for key in one.keys(used)])
+            features.append(interpolate(seeds, one.weights[None, used])[0])
+        return [self._stored(*both) for both in zip(recipes, decode(self.networks.decoder, np.array(features)))]
+
+    def _stored(self, one: Recipe, mass: np.ndarray) -> tuple[np.ndarray, float, float]:
+        low, high = (float(one.weights @ self.dataset.field(name)[one.seeds]) for name in ("low", "high"))
+        if not self.normalised or np.ptp(mass) == 0:
+            return mass, low, high
+        stored, darkest, brightest = normalise_contrast(mass)
+        return stored, low + (high - low) * darkest, low + (high - low) * brightest
 
     def _encode(self, recipes: Sequence[Recipe]) -> None:
         """Features of the seeds that have not been encoded yet."""
@@ -214,7 +266,7 @@ class Mixer:
 def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:
     """A seed as it is encoded, float32 (64, 64) in [0, 1]; `mirror` is an index into `MIRRORS`."""
     image = dataset.read_array("image", (SIZE, SIZE), [index])[0].astype(np.float32) / 65535
-    return image[:: -1 if mirror & 2 else 1, :: -1 if mirror & 1 else 1]
+    return mirrored(image)[mirror]
 
 
 def generate(
@@ -286,7 +338,7 @@ def write_shards(
     )
     if not writer.complete:
         for shard, numbers in writer.missing():
-            items = [_item(dataset, one, mass) for one, mass in _stream(mixer, wanted, numbers, seed)]
+            items = [_item(one, *mass) for one, mass in _stream(mixer, wanted, numbers, seed)]
             writer.write(shard, items)
         recipes = (recipe(number, wanted, seed) for number in range(count))
         _write_manifest(Path(output), recipes, dataset, place=lambda one: f"item {one.number}")
@@ -312,7 +364,7 @@ def write_png(
     folder = Path(output)
 
     def written() -> Iterator[Recipe]:
-        for one, mass in _stream(mixer, wanted, range(count), seed):
+        for one, (mass, _, _) in _stream(mixer, wanted, range(count), seed):
             write_image(folder / _png(one), mass)
             yield one
 
@@ -324,17 +376,17 @@ def write_png(
     return count
 
 
-def _stream(mixer: Mixer, wanted: Sequence[Category], numbers: range, seed: int) -> Iterator[tuple[Recipe, np.ndarray]]:
-    """(recipe, mass) one after another; memory holds one batch and the seeds' features."""
+def _stream(mixer: Mixer, wanted: Sequence[Category], numbers: range, seed: int) -> Iterator[tuple[Recipe, tuple]]:
+    """(recipe, (mass, low, high)) one after another; memory holds one batch and the seeds' features."""
     for first in range(numbers.start, numbers.stop, BATCH):
         recipes = [recipe(number, wanted, seed) for number in range(first, min(first + BATCH, numbers.stop))]
-        yield from zip(recipes, mixer.masses(recipes), strict=True)
+        yield from zip(recipes, mixer.mixed(recipes), strict=True)
 
 
-def _item(dataset: Dataset, one: Recipe, mass: np.ndarray) -> dict:
-    """A mass as it is stored, with the contrast that its seeds had, mixed as their features were."""
+def _item(one: Recipe, mass: np.ndarray, low: float, high: float) -> dict:
+    """A mass as it is stored."""
     item = mass_item(mass, subject=_subject(one), shape=one.category.shape, margin=one.category.margin)
-    return item | {name: float(one.weights @ dataset.field(name)[one.seeds]) for name in ("low", "high")}
+    return item | {"low": low, "high": high}
 
 
 def _png(one: Recipe) -> str:

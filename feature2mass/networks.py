@@ -8,12 +8,10 @@ The paper gives the numbers of layers and features; widths, kernel sizes and str
 
 from dataclasses import dataclass, replace
 
-import cv2
 import keras
 import numpy as np
 from keras import ops
 
-from training.detail import octave, relative_detail, sum_of_octaves, textured
 from training.export import stock_model
 from training.layers import PACKAGE, LowPass
 
@@ -21,7 +19,7 @@ SIZE = 64
 FEATURES = 1024
 LEAKY_SLOPE = 0.2
 EMBEDDING_UNITS = (256, SIZE * SIZE)
-DETAIL_SIZES = (32, 64)  # resolutions of fine detail
+LAST_UPSAMPLING = 6  # number of the decoder's unit that reaches 64×64
 VERDICT_UNITS = (512, 256)  # of D's first two fully connected layers; the third gives the logits
 
 
@@ -36,9 +34,8 @@ class NetworkConfig:
         filters: of the encoder's first six convolutions, 64×64 to 2×2; the decoder mirrors them.
         discriminator_width: factor on the filters and units of D₁ and D₂.
         discriminator_filters: of each pair of D's convolutions, at 64×64, 32×32, 16×16, 8×8 and 4×4.
-        low_pass: a fixed binomial filter after each upsampling of the decoder (ours: no mesh of pixels).
+        low_pass: a fixed binomial filter after the decoder's last upsampling (ours: no mesh of pixels).
         smooth_start: whether kernels of transposed convolutions start smooth (ours: no mesh to begin with).
-        detail_maps: maps of fine detail a resolution (ours, `training.detail`), mixed by the visual feature; 0: none.
     """
 
     width: float = 1.0
@@ -47,7 +44,6 @@ class NetworkConfig:
     discriminator_filters: tuple[int, ...] = (32, 64, 128, 256, 512)
     low_pass: bool = True
     smooth_start: bool = True
-    detail_maps: int = 0
 
     def scaled_filters(self) -> list[int]:
         return [max(1, round(self.width * filters)) for filters in self.filters]
@@ -90,6 +86,20 @@ class SmoothUpsampling(keras.initializers.RandomNormal):
 
 
 # ----------------------------------------------------------------------------------------- pieces
+
+
+def _repeat_border(features, name: str, dtype: str):
+    """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
+    for axis, side in ((1, "rows"), (2, "columns")):
+        others = features.shape[axis] - 1
+        sides = [features]
+        for place, cropping in (("first", (0, others)), ("last", (others, 0))):
+            cropping = (cropping, (0, 0)) if axis == 1 else ((0, 0), cropping)
+            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
+            sides.append(crop(features))
+        middle, first, last = sides
+        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)([first, middle, last])
+    return features
 
 
 def _output_dtype(dtype: str) -> str:
@@ -159,8 +169,9 @@ def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dt
         dtype=dtype,
     )
     features = convolution(_leaky_relu(name, dtype)(features))
-    if config.low_pass and number > 1:  # 2×2 has no inside
-        features = LowPass(name=f"{name}_low_pass", dtype=dtype)(features)
+    if config.low_pass and number == LAST_UPSAMPLING:
+        features = _repeat_border(features, f"{name}_border", dtype)
+        features = LowPass(padding="valid", name=f"{name}_low_pass", dtype=dtype)(features)
     return _batch_norm(name, dtype, synchronized)(features)
 
 
@@ -202,7 +213,8 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     """Functional decoder, the mirror of the encoder's convolutions.
 
     Returns:
-        Model from a visual feature (1024,) to an image (64, 64, 1) in [0, 1], float32.
+        Model from a visual feature (1024,) to an image (64, 64, 1), float32; about in [0, 1], where `finished_networks`
+        will clip it.
     """
     feature = keras.Input((FEATURES,), name="feature", dtype=_output_dtype(dtype))
     features = keras.layers.Reshape((1, 1, FEATURES), name="feature_map", dtype=dtype)(feature)
@@ -211,34 +223,12 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     for number, filters in enumerate(reversed(config.scaled_filters()), start=1):
         features = _decoder_unit(features, filters, number, config, dtype, synchronized)
 
-    # 2) the seventh, of stride 1, to one channel
-    features = _leaky_relu("decoder_7", dtype)(features)
+    # 2) the seventh, of stride 1, to one channel; no sigmoid, which would bend what starts as linear (`linear_start`)
+    features = _repeat_border(_leaky_relu("decoder_7", dtype)(features), "decoder_7_border", dtype)
     image = keras.layers.Conv2DTranspose(1, 3, padding="same", name="decoder_7", dtype=dtype)(features)
-    image = keras.layers.Activation("sigmoid", name="image", dtype=_output_dtype(dtype))(image)
-
-    # 3) fine detail, as strong as the image is bright
-    if config.detail_maps:
-        octaves = [octave(feature, size, size, config.detail_maps, f"detail_{size}") for size in DETAIL_SIZES]
-        image = keras.layers.Rescaling(2.0, -1.0, name="image_plain", dtype="float32")(image)
-        image = textured(image, sum_of_octaves(octaves, "detail"), "image")
-        image = keras.layers.Rescaling(0.5, 0.5, name="image_detailed", dtype="float32")(image)
+    image = keras.layers.Cropping2D(1, name="image_cropped", dtype=dtype)(image)
+    image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype=_output_dtype(dtype))(image)
     return keras.Model(feature, image, name="decoder")
-
-
-def give_detail(decoder: keras.Model, images: np.ndarray, seed: int) -> None:
-    """Fill the banks of a fresh decoder with detail like that of real masses; nothing to do where it has none.
-
-    Args:
-        images: float (n, 64, 64) in [0, 1], of training.
-        seed: of the random maps.
-    """
-    random = np.random.default_rng(seed)
-    names = {layer.name for layer in decoder.layers}
-    for size in DETAIL_SIZES:
-        if f"detail_{size}_maps" in names:
-            layer = decoder.get_layer(f"detail_{size}_maps")
-            smaller = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
-            layer.set_weights([relative_detail(smaller, np.ones_like(smaller), len(layer.get_weights()[0]), random)])
 
 
 def build_discriminator(
@@ -301,5 +291,5 @@ def finished_networks(
     decoder = build_decoder(config, synchronized=False)
     for network in (encoder, decoder):
         network.set_weights(generator.get_layer(network.name).get_weights())
-    clipped = keras.layers.ReLU(max_value=1.0, name="clip")(decoder.output)  # detail may reach beyond white
+    clipped = keras.layers.ReLU(max_value=1.0, name="clip")(decoder.output)
     return stock_model(encoder), stock_model(keras.Model(decoder.input, clipped, name=decoder.name))

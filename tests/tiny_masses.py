@@ -37,7 +37,9 @@ def preset(**changes) -> Preset:
     return replace(base, **changes)
 
 
-def write_dataset(folder: Path, counts: dict = COUNTS, classes: dict = CLASSES, **options) -> Dataset:
+def write_dataset(
+    folder: Path, counts: dict = COUNTS, classes: dict = CLASSES, contrast: str = "original", **options
+) -> Dataset:
     """Soft ellipses on noise; brightness tells the number of an item."""
     labels = [label for label, count in counts.items() for _ in range(count)]
     labels = [labels[number] for number in np.random.default_rng(0).permutation(len(labels))]
@@ -45,11 +47,11 @@ def write_dataset(folder: Path, counts: dict = COUNTS, classes: dict = CLASSES, 
         folder, "mass", count=len(labels), made={"by": "tests"}, levels=[(64, 64)], classes=classes, shard_size=20
     )
     for shard, numbers in writer.missing():
-        writer.write(shard, [item(number, *labels[number]) for number in numbers])
+        writer.write(shard, [item(number, *labels[number], contrast) for number in numbers])
     return writer.finish(**{"validation_fraction": 0.1, **options})
 
 
-def item(number: int, shape: int, margin: int) -> dict:
+def item(number: int, shape: int, margin: int, contrast: str = "original") -> dict:
     from preprocessing.masses import mass_item
 
     rng = np.random.default_rng(number)
@@ -57,7 +59,8 @@ def item(number: int, shape: int, margin: int) -> dict:
     axes = tuple(int(axis) for axis in rng.uniform(10, 24, 2))
     spot = cv2.ellipse(np.zeros((64, 64), np.float32), (32, 30), axes, 0, 0, 360, 0.4 + 0.005 * number, -1)
     image += cv2.GaussianBlur(spot, (0, 0), 1 if margin else 3)
-    return mass_item(np.clip(image, 0, 1), subject=f"{number:016d}", shape=shape, margin=margin)
+    image = np.clip(image, 0, 1)
+    return mass_item(image, subject=f"{number:016d}", shape=shape, margin=margin, contrast=contrast)
 
 
 def batch(count: int = 8, seed: int = 0) -> dict[str, np.ndarray]:

@@ -202,7 +202,7 @@ class LowPass(keras.layers.DepthwiseConv2D):
     """
 
     def __init__(self, **kwargs):
-        kwargs = {**kwargs, "kernel_size": 3, "padding": "same", "use_bias": False, "trainable": False}
+        kwargs = {"padding": "same", **kwargs, "kernel_size": 3, "use_bias": False, "trainable": False}
         super().__init__(**kwargs)
 
     def build(self, input_shape: tuple) -> None:
@@ -212,7 +212,7 @@ class LowPass(keras.layers.DepthwiseConv2D):
 
     def stock_layer(self) -> keras.layers.Layer:
         return keras.layers.DepthwiseConv2D(
-            3, padding="same", use_bias=False, trainable=False, name=self.name, dtype="float32"
+            3, padding=self.padding, use_bias=False, trainable=False, name=self.name, dtype="float32"
         )
 
     def stock_weights(self) -> list[np.ndarray]:

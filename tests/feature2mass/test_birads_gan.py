@@ -152,6 +152,15 @@ def test_mixture_weights_are_uniform_over_the_simplex():
     np.testing.assert_allclose(weights.var(axis=0), 1 / 18, atol=0.003)
 
 
+def test_a_power_makes_mixtures_mostly_one_mass():
+    weights = [
+        weights_of(labels(*400 * [0]), labels(*400 * [0]), Mixtures(run=4, every=4, power=power))
+        for power in (1.0, 3.0)
+    ]
+    even, mostly_one = (one.max(axis=-1).mean() for one in weights)
+    assert even < 0.6 and mostly_one > 0.75
+
+
 def test_mixtures_are_a_function_of_the_step():
     model = model_of(mixtures=Mixtures(4, 2))
     first, same, other = (gradients(model, step)[2]["mixture_adversarial"] for step in (5, 5, 6))

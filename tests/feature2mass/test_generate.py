@@ -19,6 +19,7 @@ from feature2mass.generate import (
     categories,
     generate,
     load_networks,
+    mirrored,
     open_seeds,
     recipe,
     seed_image,
@@ -26,21 +27,54 @@ from feature2mass.generate import (
     write_shards,
 )
 from preprocessing.dataset import mass_batches
-from preprocessing.masses import read_rois
+from preprocessing.masses import read_rois, undo_contrast
 from preprocessing.shards import DataError
 
-MANY = Category(0, 0, np.arange(100, 130))  # thirty masses
-FEW = Category(1, 0, np.arange(6))
-ONE = Category(0, 1, np.array([7]))
+
+def category(shape: int, margin: int, seeds: np.ndarray) -> Category:
+    """Masses that look like noise."""
+    looks = np.random.default_rng(0).random((len(seeds), 16, 16), np.float32)
+    return Category(shape, margin, seeds, looks)
+
+
+MANY = category(0, 0, np.arange(100, 130))  # thirty masses
+FEW = category(1, 0, np.arange(6))
+ONE = category(0, 1, np.array([7]))
 
 
 # --- recipes --------------------------------------------------------------------------------------
 
 
-def test_twenty_different_seeds_of_the_category_as_they_are():
+def test_twenty_different_seeds_of_the_category():
     one = recipe(0, [MANY])
     assert len(one.seeds) == len(np.unique(one.seeds)) == 20 and set(one.seeds) <= set(MANY.seeds)
-    assert not one.mirrors.any()
+
+
+def looks_of(one) -> np.ndarray:
+    """The seeds as the recipe mirrors them, (n, 16, 16)."""
+    images = one.category.thumbnails[np.searchsorted(one.category.seeds, one.seeds)]
+    return mirrored(images)[one.mirrors, np.arange(len(images))]
+
+
+@pytest.mark.parametrize("wanted", [MANY, FEW, ONE])
+def test_the_more_a_seed_resembles_the_first_the_larger_its_weight(wanted):
+    for number in range(5):
+        one = recipe(number, [wanted])
+        looks = looks_of(one)
+        assert (np.diff(np.square(looks - looks[0]).mean(axis=(1, 2))) >= 0).all()
+        assert (np.diff(one.weights) <= 0).all()
+
+
+def test_seeds_are_mirrored_so_as_to_resemble_the_first():
+    one = recipe(0, [MANY])
+    leader, others = looks_of(one)[0], looks_of(one)[1:]
+    for look in others:
+        errors = np.square(mirrored(look) - leader).mean(axis=(1, 2))
+        assert errors.argmin() == 0
+
+
+def test_the_first_is_mirrored_by_lot():
+    assert {int(recipe(number, [MANY]).mirrors[0]) for number in range(40)} == {0, 1, 2, 3}
 
 
 def test_weights_are_multiples_of_a_twentieth_that_sum_to_1():
@@ -129,6 +163,24 @@ def test_a_mass_is_the_decoded_mixture_that_its_recipe_says(generated, tiny_mass
         features = encode(networks.encoder, images, count * [one.category.margin], count * [one.category.shape])
         wanted = decode(networks.decoder, interpolate(features, one.weights[None]))[0]
         np.testing.assert_allclose(mass, wanted, atol=1e-5)
+
+
+def test_masses_get_the_contrast_that_their_dataset_has(tmp_path, tiny_mass_run):
+    """Stored from black to white, with fields that give back what was decoded, on the scale of its seeds' films."""
+    seeds = tiny_masses.write_dataset(tmp_path / "seeds", contrast="normalised")
+    dataset = write_shards(tiny_mass_run.path, tmp_path / "new", 6, data=seeds.folder)
+    stored = dataset.read_array("image", (64, 64), range(6)) / 65535
+    assert (stored.min(axis=(1, 2)) == 0).all() and (stored.max(axis=(1, 2)) == 1).all()
+    networks = load_networks(tiny_mass_run.path)
+    again = undo_contrast(stored, dataset.field("low"), dataset.field("high"))
+    for number, one in enumerate(generate(tiny_mass_run.path, 6, data=seeds.folder)[1]):
+        images = np.array([seed_image(seeds, *key) for key in one.keys(one.weights > 0)])
+        kinds = len(images) * [one.category.margin], len(images) * [one.category.shape]
+        features = encode(networks.encoder, images, *kinds)
+        decoded = decode(networks.decoder, interpolate(features, one.weights[None, one.weights > 0]))[0]
+        low, high = (one.weights @ seeds.field(name)[one.seeds] for name in ("low", "high"))
+        unclipped = (stored[number] > 0) & (stored[number] < 1)
+        np.testing.assert_allclose(again[number][unclipped], (low + (high - low) * decoded)[unclipped], atol=1e-4)
 
 
 def test_another_seed_gives_other_masses(generated, tiny_mass_run):
