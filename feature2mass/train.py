@@ -105,7 +105,7 @@ def _paper() -> Preset:
 def _quick() -> Preset:
     """Minutes on two CPU cores: narrower, smaller batches, a start that hands images through (`linear_start`).
 
-    From such a start, what a discriminator of few steps says does harm at first: at λ₄ = 300, encoder and decoder at
+    From such a start, what a discriminator of few steps says does harm at first: at λ₄ = 100, encoder and decoder at
     2e−4, half the labels were lost that a classifier reads in reconstructions. So λ₄ is 500, the labels' λ₃ 5, Adam
     5e−5 for encoder and decoder and four times as fast for the discriminators, with the β₁ of 0.5 that is usual in
     such networks (Radford et al. 2016). Mixtures are trained on.
