@@ -191,13 +191,12 @@ def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
     """
     category = wanted[number % len(wanted)]
     random = np.random.default_rng([seed, number])
-    looks = mirrored(category.thumbnails)
     available = len(category.seeds)
     if available >= SEEDS:
         chosen = random.permutation(available)[:SEEDS]
         leader = random.integers(len(MIRRORS))
-        difference = _differences(looks[:, chosen], looks[leader, chosen[0]])
-        mirrors = difference.argmin(axis=0)
+        looks = mirrored(category.thumbnails[chosen])
+        mirrors = _differences(looks, looks[leader, 0]).argmin(axis=0)
         mirrors[0] = leader
     else:  # all masses as they are, then their mirror images by lot
         chosen, mirrors = np.arange(available), np.zeros(available, int)
@@ -205,7 +204,8 @@ def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
         chosen, mirrors = np.append(chosen, lot % available), np.append(mirrors, 1 + lot // available)
         order = random.permutation(len(chosen))
         chosen, mirrors = chosen[order], mirrors[order]
-    seen = looks[mirrors, chosen]
+        looks = mirrored(category.thumbnails[chosen])
+    seen = looks[mirrors, np.arange(len(chosen))]
     likeness = np.argsort(_differences(seen, seen[0]), kind="stable")  # the first resembles itself most
     (weights,) = category_weights(1, len(chosen), random=random)
     return Recipe(number, category, category.seeds[chosen[likeness]], mirrors[likeness], np.sort(weights)[::-1])
