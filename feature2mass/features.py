@@ -11,8 +11,7 @@ from feature2mass.networks import SIZE
 
 SEEDS = 20  # random masses of a category from which a new one is mixed
 UNIT = 0.05  # their weights are multiples of it
-CONCENTRATION = 0.15  # of the Dirichlet distribution behind the weights (ours): some three seeds share most of it
-LARGEST = 0.7  # share that one seed may have (ours)
+LARGEST = 0.6  # share that one seed may have (ours)
 BATCH = 64
 
 
@@ -97,25 +96,22 @@ def barycentric_weights() -> np.ndarray:
     return np.array([step for step in steps if max(step) < 4]) / 4
 
 
-def category_weights(
-    count: int, seeds: int = SEEDS, *, random: np.random.Generator, concentration: float = CONCENTRATION
-) -> np.ndarray:
-    """Random weights in units of 0.05 (§3.4): twenty units thrown at the seeds with Dirichlet probabilities (ours).
+def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Generator) -> np.ndarray:
+    """Random weights in units of 0.05 (§3.4): twenty units thrown at the seeds with probabilities uniform on a simplex.
 
     Args:
         count: rows.
         seeds: columns.
-        concentration: small: few seeds share the weight; large: all alike, and mixtures lose what tells masses apart.
 
     Returns:
-        float64 (count, seeds), each row of sum 1; none is above 0.7 where there are two seeds or more, so that no mass
+        float64 (count, seeds), each row of sum 1; none is above 0.6 where there are two seeds or more, so that no mass
         is the copy of one.
     """
     units = round(1 / UNIT)
     weights = np.ones((count, seeds))
     again = np.full(count, seeds > 1)
     while again.any():
-        probabilities = random.dirichlet(np.full(seeds, concentration), size=again.sum())
+        probabilities = random.dirichlet(np.ones(seeds), size=again.sum())
         weights[again] = [random.multinomial(units, row) / units for row in probabilities]
         again = weights.max(axis=1) > LARGEST + UNIT / 2 if seeds > 1 else again
     return weights

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
-from feature2mass.features import barycentric_weights, decode, encode, interpolate, line_weights
+from feature2mass.features import barycentric_weights, line_weights
 from feature2mass.generate import (
     Category,
     Mixer,
+    Seed,
     categories,
     load_networks,
     open_seeds,
@@ -69,23 +70,24 @@ def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, see
     sheet = Figure(figsize=(1.0 * 10, 1.15 * rows + 0.3), layout="constrained")
     weights = line_weights(10)
     for number, axes in enumerate(sheet.subplots(rows, 10, squeeze=False)):
-        seeds, labels, features = _random_seeds(mixer, wanted, 2, random)
-        between = decode(mixer.networks.decoder, interpolate(features, weights[1:-1]))
-        for axis, picture in zip(axes, [seeds[0], *between, seeds[1]], strict=True):
+        seeds = _random_seeds(wanted, 2, random)
+        between = mixer.mixtures([(seeds, row) for row in weights[1:-1]])
+        first, last = (seed_image(mixer.dataset, seed.index) for seed in seeds)
+        for axis, picture in zip(axes, [first, *between, last], strict=True):
             _show(axis, picture)
-        for axis, label in ((axes[0], labels[0]), (axes[-1], labels[1])):
-            _frame(axis, label)
+        for axis, seed in zip((axes[0], axes[-1]), seeds):
+            _frame(axis, _label(mixer.dataset, seed.category))
         if number == 0:
-            for axis, (first, second) in zip(axes[1:-1], weights[1:-1]):
-                axis.set_title(f"{first:.2f} | {second:.2f}", fontsize=7)
+            for axis, row in zip(axes[1:-1], weights[1:-1]):
+                axis.set_title(f"{row[0]:.2f} | {row[1]:.2f}", fontsize=7)
     return sheet
 
 
 def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -> Figure:
     """Fig. 4: three masses at the corners of a triangle, twelve mixtures by their barycentric weights."""
     random = np.random.default_rng([seed, 4])
-    seeds, labels, features = _random_seeds(mixer, wanted, 3, random)
-    mixtures = iter(decode(mixer.networks.decoder, interpolate(features, barycentric_weights())))
+    seeds = _random_seeds(wanted, 3, random)
+    mixtures = iter(mixer.mixtures([(seeds, row) for row in barycentric_weights()]))
     corners = {(0, 0): 0, (4, 0): 1, (4, 4): 2}
     sheet = Figure(figsize=(7, 7))
     for row in range(5):
@@ -93,9 +95,11 @@ def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -
             # centred rows: half a step to the left with each
             axis = sheet.add_axes((0.5 + 0.19 * (column - row / 2) - 0.085, 0.775 - 0.18 * row, 0.165, 0.165))
             corner = corners.get((row, column))
-            _show(axis, next(mixtures) if corner is None else seeds[corner])
-            if corner is not None:
-                _frame(axis, labels[corner], above=corner == 0)
+            if corner is None:
+                _show(axis, next(mixtures))
+            else:
+                _show(axis, seed_image(mixer.dataset, seeds[corner].index))
+                _frame(axis, _label(mixer.dataset, seeds[corner].category), above=corner == 0)
     return sheet
 
 
@@ -126,16 +130,10 @@ def _shown(dataset: Dataset, wanted: Sequence[Category]) -> list[Category]:
     return [*first, *rest][:3]
 
 
-def _random_seeds(
-    mixer: Mixer, wanted: Sequence[Category], count: int, random: np.random.Generator
-) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """(images, labels, features) of random masses, of different categories where there are enough."""
+def _random_seeds(wanted: Sequence[Category], count: int, random: np.random.Generator) -> list[Seed]:
+    """Random masses as they are, of different categories where there are enough."""
     chosen = [wanted[number] for number in random.choice(len(wanted), count, replace=len(wanted) < count)]
-    indices = [int(random.choice(category.seeds)) for category in chosen]
-    images = np.array([seed_image(mixer.dataset, index) for index in indices])
-    margins, shapes = ([getattr(category, name) for category in chosen] for name in ("margin", "shape"))
-    labels = [_label(mixer.dataset, category) for category in chosen]
-    return images, labels, encode(mixer.networks.encoder, images, margins, shapes)
+    return [Seed(int(random.choice(category.seeds)), 0, category) for category in chosen]
 
 
 def _label(dataset: Dataset, category: Category) -> str:

@@ -3,9 +3,9 @@
 Every new mass is decoded from a mixture of the features of up to twenty masses of its category, drawn at random with
 random weights; the category is its label. Mixtures of masses that lie crosswise are blurred, so the first mass drawn
 leads (ours): the others are mirrored so as to resemble it (training mirrors masses, and a mirrored mass keeps its
-label), and the largest weights go to those that do. A category with fewer than twenty masses lends all their mirror
-images, up to twenty seeds or all there are. `manifest.csv` says for each mass what it came from; its first columns are
-those of `prepare_masses.py --rois`.
+label), and the largest weights go to those that do. What averaging takes, a mixture gets back (`octaves`, ours). A
+category with fewer than twenty masses lends all their mirror images, up to twenty seeds or all there are.
+`manifest.csv` says for each mass what it came from; its first columns are those of `prepare_masses.py --rois`.
 """
 
 import csv
@@ -21,6 +21,7 @@ import numpy as np
 
 from feature2mass.features import SEEDS, category_weights, decode, encode, interpolate
 from feature2mass.networks import FEATURES, SIZE
+from feature2mass.octaves import energies, restored
 from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.dataset import labelled_masses
 from preprocessing.masses import ROI_COLUMNS, mass_item, normalise_contrast
@@ -116,12 +117,36 @@ class Category:
         shape, margin: indices of classes.
         seeds: dataset indices, (n,).
         thumbnails: the masses made small, float32 (n, 16, 16).
+        mean: of the masses and their mirror images, float32 (64, 64).
     """
 
     shape: int
     margin: int
     seeds: np.ndarray
     thumbnails: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, dataset: Dataset, shape: int, margin: int, seeds: np.ndarray) -> "Category":
+        """The category of these masses of a dataset."""
+        images = dataset.read_array("image", (SIZE, SIZE), seeds).astype(np.float32) / 65535
+        blocks = images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL)
+        return cls(shape, margin, seeds, blocks.mean(axis=(2, 4)), mirrored(images.mean(axis=0)).mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A mass to mix, as it is or mirrored.
+
+    Attributes:
+        index: in the dataset.
+        mirror: index into `MIRRORS`.
+        category: its label.
+    """
+
+    index: int
+    mirror: int
+    category: Category
 
 
 def categories(
@@ -141,7 +166,7 @@ def categories(
     for s, m in np.unique(labels, axis=0).tolist():
         if shape in (None, shapes[s]) and margin in (None, margins[m]):
             seeds = indices[(labels == (s, m)).all(axis=1)]
-            found.append(Category(s, m, seeds, _thumbnails(dataset, seeds)))
+            found.append(Category.of(dataset, s, m, seeds))
     if not found:
         wanted = ", ".join(f"--{field} {name}" for field, name in (("shape", shape), ("margin", margin)) if name)
         where = f"the {split} split of {dataset.folder}" if split else f"{dataset.folder}"
@@ -150,11 +175,6 @@ def categories(
             "--data that has some"
         )
     return found
-
-
-def _thumbnails(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
-    images = dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
-    return images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL).mean(axis=(2, 4))
 
 
 @dataclass(frozen=True)
@@ -175,9 +195,11 @@ class Recipe:
     mirrors: np.ndarray
     weights: np.ndarray
 
-    def keys(self, used: np.ndarray) -> list[tuple[int, int]]:
-        """(dataset index, mirror) of the seeds that are used, bool (n,)."""
-        return list(zip(self.seeds[used].tolist(), self.mirrors[used].tolist()))
+    def mixture(self) -> tuple[list[Seed], np.ndarray]:
+        """The seeds of weight above 0, and their weights."""
+        used = self.weights > 0
+        pairs = zip(self.seeds[used].tolist(), self.mirrors[used].tolist())
+        return [Seed(index, mirror, self.category) for index, mirror in pairs], self.weights[used]
 
     def top(self, count: int = 3) -> np.ndarray:
         """Positions of the seeds with the largest weights, largest first."""
@@ -222,12 +244,33 @@ def _differences(images: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 class Mixer:
-    """Decodes recipes; every seed is read and encoded once."""
+    """Decodes mixtures of masses; every mass is read and encoded once."""
 
     def __init__(self, networks: Networks, dataset: Dataset):
         self.networks, self.dataset = networks, dataset
-        self.features: dict[tuple[int, int], np.ndarray] = {}
+        self.features: dict[tuple[int, int], np.ndarray] = {}  # by index and mirror
+        self.energies: dict[int, np.ndarray] = {}  # by index: mirrored or not, a mass is as far from the mean
         self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
+
+    def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
+        """What seeds make together.
+
+        Args:
+            wanted: seeds and their weights, for each mass.
+
+        Returns:
+            float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave.
+        """
+        self._encode([seed for seeds, _ in wanted for seed in seeds])
+        mixed = []
+        for seeds, weights in wanted:
+            features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
+            mixed.append(interpolate(features, weights[None])[0])
+        masses = []
+        for mass, (seeds, weights) in zip(decode(self.networks.decoder, np.array(mixed)), wanted):
+            mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
+            masses.append(restored(mass, mean, weights @ [self.energies[seed.index] for seed in seeds]))
+        return np.array(masses)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
         """Generated masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
@@ -236,31 +279,29 @@ class Mixer:
     def mixed(self, recipes: Sequence[Recipe]) -> list[tuple[np.ndarray, float, float]]:
         """Generated masses with what their contrast was before it was normalised: (as in `masses`, low, high).
 
-        Low and high are those of the seeds, mixed as the features were, and then those of the decoded mixture.
+        Low and high are those of the seeds, mixed as the features were, and then those of the mixture.
         """
-        self._encode(recipes)
-        features = []
-        for one in recipes:
-            used = one.weights > 0
-            seeds = np.array([self.features[key] for key in one.keys(used)])
-            features.append(interpolate(seeds, one.weights[None, used])[0])
-        return [self._stored(*both) for both in zip(recipes, decode(self.networks.decoder, np.array(features)))]
+        mixtures = self.mixtures([one.mixture() for one in recipes])
+        return [self._stored(one, mass) for one, mass in zip(recipes, mixtures, strict=True)]
 
     def _stored(self, one: Recipe, mass: np.ndarray) -> tuple[np.ndarray, float, float]:
         low, high = (float(one.weights @ self.dataset.field(name)[one.seeds]) for name in ("low", "high"))
         if not self.normalised or np.ptp(mass) == 0:
-            return mass, low, high
+            return mass.clip(0, 1), low, high
         stored, darkest, brightest = normalise_contrast(mass)
         return stored, low + (high - low) * darkest, low + (high - low) * brightest
 
-    def _encode(self, recipes: Sequence[Recipe]) -> None:
-        """Features of the seeds that have not been encoded yet."""
-        needed = {key: one.category for one in recipes for key in one.keys(one.weights > 0)}
-        new = {key: category for key, category in needed.items() if key not in self.features}
-        if new:
-            images = np.array([seed_image(self.dataset, *key) for key in new])
-            margins, shapes = ([getattr(category, name) for category in new.values()] for name in ("margin", "shape"))
-            self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
+    def _encode(self, seeds: Sequence[Seed]) -> None:
+        """Features and energies of the seeds that have none yet."""
+        new = {(seed.index, seed.mirror): seed.category for seed in seeds}
+        new = {key: category for key, category in new.items() if key not in self.features}
+        if not new:
+            return
+        images = np.array([seed_image(self.dataset, *key) for key in new])
+        margins, shapes = ([getattr(category, name) for category in new.values()] for name in ("margin", "shape"))
+        self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
+        for ((index, _), category), image in zip(new.items(), images, strict=True):
+            self.energies.setdefault(index, energies(image - category.mean))
 
 
 def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:

@@ -105,7 +105,6 @@ def mass_batches(
     seed: int,
     first_image: int = 0,
     augment: bool = True,
-    run: int = 1,
 ) -> tf.data.Dataset:
     """Endless batches of masses: `{"image" (B, 64, 64, 1) in [0, 1], "shape" (B, S), "margin" (B, M)}`, float32.
 
@@ -120,8 +119,6 @@ def mass_batches(
         multiple of `batch_size`. Defaults to 0.
     augment: bool. Whether to mirror masses at random, left to right and upside down, and to crop
         them [B §4.1]. Defaults to True.
-    run: int. Masses of one category (shape and margin) that stand together in the order, but for
-        what remains of each category; 1 shuffles all alike. Defaults to 1.
 
     Raises DataError when the split has no labelled masses.
     """
@@ -129,8 +126,7 @@ def mass_batches(
     if not len(indices):
         raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its {split or 'whole'} split")
     classes = [len(dataset.classes(name)) for name in ("shape", "margin")]
-    categories = labels[:, 0] * classes[1] + labels[:, 1]
-    permutation = lru_cache(maxsize=4)(partial(_permutation_in_runs, seed, categories, run))
+    permutation = partial(_permutation, seed, len(indices))
 
     batches = max(1, _READ_PIXELS // (batch_size * MASS_SIZE**2))  # a call
     images_a_call = batches * batch_size
@@ -219,24 +215,6 @@ def _order(permutation: Callable[[int], np.ndarray], count: int, counters: np.nd
 @lru_cache(maxsize=4)
 def _permutation(seed: int, count: int, epoch: int) -> np.ndarray:
     return _generator(seed, 0, epoch).permutation(count)
-
-
-def _permutation_in_runs(seed: int, categories: np.ndarray, run: int, epoch: int) -> np.ndarray:
-    """A permutation in which items of a category come in runs of `run`, and what remains of each before and after.
-
-    Runs begin at multiples of `run`, counted from the first image of the first epoch, so that batches hold whole runs.
-    """
-    shuffled = _permutation(seed, len(categories), epoch)
-    if run == 1:
-        return shuffled
-    members = [shuffled[categories[shuffled] == category] for category in np.unique(categories)]
-    runs = np.concatenate([m[: len(m) // run * run].reshape(-1, run) for m in members])
-    runs = runs[_generator(seed, 2, epoch).permutation(len(runs))]
-    rest = np.concatenate([m[len(m) // run * run :] for m in members])
-    before = -epoch * len(categories) % run  # items until the next multiple
-    if before > len(rest):
-        runs, rest = runs[1:], np.concatenate([rest, runs[0]])
-    return np.concatenate([rest[:before], runs.ravel(), rest[before:]])
 
 
 def _draws(seed: int, counters: np.ndarray) -> np.ndarray:

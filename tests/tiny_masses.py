@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from feature2mass.birads_gan import Mixtures
 from feature2mass.losses import LossWeights
 from feature2mass.networks import NetworkConfig
 from feature2mass.train import Preset
@@ -19,7 +18,7 @@ COUNTS = {(0, 0): 24, (0, 1): 3, (1, 0): 6, (2, 1): 10, (-1, 0): 2, (1, -1): 1}
 
 
 def preset(**changes) -> Preset:
-    """Three ticks of two steps of eight masses, mixtures included."""
+    """Three ticks of two steps of eight masses."""
     base = Preset(
         "tiny",
         NETWORK,
@@ -27,7 +26,6 @@ def preset(**changes) -> Preset:
         epochs=1.1,
         ticks=3,
         weights=LossWeights(margin=2.0, shape=3.0, labels=1.5, reconstruction=20.0),
-        mixtures=Mixtures(run=4, every=2, weight=0.5),
         learning_rate=1e-3,
         discriminator_learning_rate=1e-3,
         ema_half_life_images=20.0,

@@ -21,7 +21,7 @@ import click
     show_default="the preset's",
     help="Arithmetic of the hidden layers.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, order, augmentation and mixtures.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, order and augmentation.")
 @click.option("--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch.")
 def main(
     data: Path | None,

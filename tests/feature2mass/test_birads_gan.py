@@ -1,4 +1,4 @@
-"""The train step: the gradients of eq. 3–5, flowing where they say and nowhere else; mixtures; the moving average."""
+"""The train step: the gradients of eq. 3–5, flowing where they say and nowhere else; the moving average."""
 
 from dataclasses import replace
 
@@ -7,15 +7,15 @@ import pytest
 import tensorflow as tf
 import tiny_masses
 
-from feature2mass.birads_gan import LOSS_NAMES, BiradsGAN, Mixtures, mixture_weights
+from feature2mass.birads_gan import BiradsGAN
 from feature2mass.losses import LossWeights
 from feature2mass.train import build_model
 
 WEIGHTS = LossWeights(margin=2.0, shape=3.0, labels=1.5, reconstruction=20.0)
 
 
-def model_of(weights: LossWeights = WEIGHTS, mixtures: Mixtures | None = None, seed: int = 0) -> BiradsGAN:
-    return build_model(tiny_masses.preset(weights=weights, mixtures=mixtures), 2, 3, seed)
+def model_of(weights: LossWeights = WEIGHTS, seed: int = 0) -> BiradsGAN:
+    return build_model(tiny_masses.preset(weights=weights), 2, 3, seed)
 
 
 def batch_of(count: int = 8) -> dict[str, tf.Tensor]:
@@ -109,78 +109,13 @@ def test_the_generator_s_weights_do_not_move_the_discriminators(weight):
     assert relative_difference(b_generator, a_generator) > 1e-2
 
 
-@pytest.mark.parametrize("mixtures", [None, Mixtures(4, 2)], ids=["paper", "mixtures"])
-def test_every_weight_gets_a_finite_gradient(mixtures):
-    model = model_of(mixtures=mixtures)
+def test_every_weight_gets_a_finite_gradient():
+    model = model_of()
     critic, generator, _ = gradients(model)
     for values, player in ((critic, model.critic), (generator, model.generator)):
         for gradient, variable in zip(values, player.trainable_variables, strict=True):
             assert gradient.shape == tuple(variable.shape) and np.isfinite(gradient).all(), variable.path
             assert gradient.any(), variable.path
-
-
-# --- mixtures -------------------------------------------------------------------------------------
-
-
-def labels(*classes: int) -> tf.Tensor:
-    return tf.one_hot(classes, 3)
-
-
-def weights_of(margin, shape, mixtures, seed: int = 0) -> np.ndarray:
-    noise = np.random.default_rng(seed).random((len(margin) // mixtures.every, mixtures.run)).astype("f4")
-    return np.asarray(mixture_weights(margin, shape, tf.constant(noise), mixtures))
-
-
-def test_mixture_weights_are_convex():
-    weights = weights_of(labels(*8 * [1]), labels(*8 * [2]), Mixtures(run=4, every=2))
-    assert weights.shape == (2, 2, 4) and (weights >= 0).all()
-    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-6)
-
-
-def test_only_masses_of_one_category_are_mixed():
-    """Of four, the third differs in its margin and the last in its shape."""
-    weights = weights_of(labels(0, 0, 1, 0), labels(2, 2, 2, 1), Mixtures(run=4, every=1))[0]
-    assert (weights[:2, :2] > 0).all() and not weights[:2, 2:].any()
-    np.testing.assert_allclose(weights[2:], np.eye(4)[2:], atol=1e-6)
-
-
-def test_mixture_weights_are_uniform_over_the_simplex():
-    """Of three masses each share has mean ⅓ and variance 1/18."""
-    count = 4000
-    weights = weights_of(labels(*count * 3 * [0]), labels(*count * 3 * [0]), Mixtures(run=3, every=3)).reshape(-1, 3)
-    np.testing.assert_allclose(weights.mean(axis=0), 1 / 3, atol=0.01)
-    np.testing.assert_allclose(weights.var(axis=0), 1 / 18, atol=0.003)
-
-
-def test_a_power_makes_mixtures_mostly_one_mass():
-    weights = [
-        weights_of(labels(*400 * [0]), labels(*400 * [0]), Mixtures(run=4, every=4, power=power))
-        for power in (1.0, 3.0)
-    ]
-    even, mostly_one = (one.max(axis=-1).mean() for one in weights)
-    assert even < 0.6 and mostly_one > 0.75
-
-
-def test_mixtures_are_a_function_of_the_step():
-    model = model_of(mixtures=Mixtures(4, 2))
-    first, same, other = (gradients(model, step)[2]["mixture_adversarial"] for step in (5, 5, 6))
-    assert float(first) == float(same) != float(other)
-
-
-def test_mixtures_of_weight_0_leave_the_reconstructions_gradient_of_the_critic():
-    """The decoder's batch holds mixtures too, so only discriminators are compared, on the same reconstructions."""
-    model = model_of(mixtures=Mixtures(4, 2, weight=0.0))
-    heavier = model_of(mixtures=Mixtures(4, 2, weight=1.0))
-    a, b = split(model, gradients(model)[0]), split(model, gradients(heavier)[0])
-    # the label's output is taught by masses and reconstructions alone: its part of the last bias does not change
-    for name in ("margin", "shape"):
-        np.testing.assert_allclose(a[name][-1][1:], b[name][-1][1:], atol=1e-6)
-        assert abs(a[name][-1][0] - b[name][-1][0]) > 1e-4
-
-
-def test_losses_of_mixtures_are_reported_only_where_there_are_some():
-    assert set(gradients(model_of())[2]) == set(LOSS_NAMES[:5])
-    assert set(gradients(model_of(mixtures=Mixtures(4, 2)))[2]) == set(LOSS_NAMES)
 
 
 # --- the moving average ---------------------------------------------------------------------------

@@ -113,14 +113,15 @@ def test_weights_within_a_category_are_units_of_a_twentieth_that_sum_to_1(seeds)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
 
 
-def test_no_seed_has_more_than_seven_tenths():
-    assert category_weights(2000, random=np.random.default_rng(0)).max() <= 0.7 + 1e-9
+def test_no_seed_has_more_than_six_tenths():
+    assert category_weights(2000, 2, random=np.random.default_rng(0)).max() == pytest.approx(0.6)
 
 
-def test_a_few_seeds_share_most_of_the_weight():
-    """The effective number of seeds, 1 / Σw²: between 3 and 8, where equal weights would give twenty."""
-    effective = 1 / (category_weights(2000, random=np.random.default_rng(0)) ** 2).sum(axis=1)
-    assert 3 < np.median(effective) < 8
+def test_weights_within_a_category_are_uniform_over_the_simplex():
+    """Twenty units at Dirichlet(1, …, 1) probabilities: share 1/20, variance (1/20)(19/20)(40/21)/20 = 0.004524."""
+    weights = category_weights(4000, random=np.random.default_rng(0))
+    np.testing.assert_allclose(weights.mean(axis=0), 0.05, atol=0.005)
+    assert weights.var(axis=0).mean() == pytest.approx(0.004524, rel=0.03)
 
 
 def test_weights_are_a_function_of_the_generator():

@@ -36,7 +36,7 @@ def test_the_paper_s_preset_is_the_paper():
     assert (preset.batch, preset.epochs, preset.beta_1) == (512, 8000, 0.9)
     assert preset.learning_rate == preset.discriminator_learning_rate == 2e-4
     assert preset.weights == LossWeights(10, 10, 10, 300)
-    assert preset.mixtures is None and preset.augment
+    assert preset.augment
     assert (preset.network.width, preset.network.discriminator_width) == (1, 1)
 
 
@@ -105,13 +105,6 @@ def test_encoder_and_decoder_are_the_moving_average_at_the_last_checkpoint(tiny_
     assert np.abs(np.subtract(model(inputs), model.generator(inputs))).max() > 1e-4  # which is not the trained one
 
 
-def test_it_trains_on_the_paper_s_losses_alone(tmp_path, tiny_masses_dataset):
-    preset = tiny_masses.preset(mixtures=None, ticks=1)
-    run = RunDirectory(tmp_path, run_config(preset, tiny_masses_dataset, 0))
-    assert train(tiny_masses_dataset, run, preset, echo=quiet)
-    assert "mixture_labels" not in records(run.path)[0]
-
-
 # --- going on ------------------------------------------------------------------------------------
 
 
@@ -139,15 +132,8 @@ def test_a_run_killed_before_its_decoder_was_saved_only_saves_it(copied_run, tin
 def test_settings_that_decide_the_result_are_in_the_run_s_config(tiny_masses_dataset):
     base = run_config(tiny_masses.preset(), tiny_masses_dataset, 0)
     assert base != run_config(tiny_masses.preset(), tiny_masses_dataset, 1)
-    assert base != run_config(tiny_masses.preset(mixtures=None), tiny_masses_dataset, 0)
+    assert base != run_config(tiny_masses.preset(batch=4), tiny_masses_dataset, 0)
     assert base != run_config(tiny_masses.preset(weights=LossWeights()), tiny_masses_dataset, 0)
-
-
-def test_a_batch_that_holds_no_whole_runs_is_refused(tmp_path, tiny_masses_dataset):
-    preset = tiny_masses.preset(batch=6)
-    run = RunDirectory(tmp_path, run_config(preset, tiny_masses_dataset, 0))
-    with pytest.raises(RunError, match="a batch of 6 cannot be shared by 1 devices in runs of 4"):
-        train(tiny_masses_dataset, run, preset, echo=quiet)
 
 
 def test_data_without_labels_is_refused(tmp_path):
@@ -236,7 +222,7 @@ def trained(strategy):
     with strategy.scope():
         model = build_model(preset, 2, 3, 0)
     start = weights(model)
-    batches = mass_batches(dataset, "train", 16, seed=0, run=4)
+    batches = mass_batches(dataset, "train", 16, seed=0)
     history = model.fit(batches, steps_per_epoch=20, verbose=0, shuffle=False).history
     history.pop("data_wait_seconds")
     return start, weights(model), {name: values[0] for name, values in history.items()}
@@ -274,7 +260,7 @@ def replicas(tmp_path_factory, tiny_masses_dataset) -> dict:
 
 @pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
 def test_two_replicas_train_the_same_weights_as_one(replicas, player):
-    """After twenty steps; moving statistics of batch normalisation included; mixtures too.
+    """After twenty steps; moving statistics of batch normalisation included.
 
     In float64: in float32 sums over two halves round otherwise, now and then to the other side of a LeakyReLU's kink,
     and in networks as small as these one such pixel is a thousandth of a gradient. A difference grows sixfold a step at
@@ -292,7 +278,7 @@ def test_two_replicas_report_the_losses_of_one(replicas):
 
 
 def test_a_batch_that_two_devices_cannot_share_is_refused(tmp_path, tiny_masses_dataset):
-    preset = replace(tiny_masses.preset(), batch=12, mixtures=None)
+    preset = replace(tiny_masses.preset(), batch=12)
 
     class Seven:
         num_replicas_in_sync = 7

@@ -262,29 +262,16 @@ def test_masses_without_both_labels_are_left_out(masses):
     assert labelled_masses(masses)[0].tolist() == list(range(LABELLED))
 
 
-@pytest.mark.parametrize("run", [1, 4])
-def test_an_epoch_of_masses_is_a_permutation_and_the_next_another(masses, run):
-    order = which_masses(take_masses(masses, 46, batch=1, run=run)["image"])
+def test_an_epoch_of_masses_is_a_permutation_and_the_next_another(masses):
+    order = which_masses(take_masses(masses, 46, batch=1)["image"])
     assert sorted(order[:LABELLED]) == sorted(order[LABELLED:]) == list(range(LABELLED))
     assert order[:LABELLED] != order[LABELLED:]
 
 
-@pytest.mark.parametrize("run", [1, 4])
-def test_masses_going_on_at_an_image_equal_the_tail(masses, run):
-    whole, tail = take_masses(masses, 9, run=run), take_masses(masses, 4, first_image=40, run=run)
+def test_masses_going_on_at_an_image_equal_the_tail(masses):
+    whole, tail = take_masses(masses, 9), take_masses(masses, 4, first_image=40)
     for name in whole:
         np.testing.assert_array_equal(whole[name][40:], tail[name])
-
-
-def test_runs_of_a_category_begin_at_their_multiples_in_every_epoch(masses):
-    """23 masses hold 2 + 1 + 1 whole runs of four (9, 6, 6 and 2 of a category); epochs begin at 0, 23, 46 …"""
-    taken = take_masses(masses, 23, batch=4, run=4)  # four epochs, 23 blocks of four
-    categories = taken["shape"].argmax(axis=1) * 3 + taken["margin"].argmax(axis=1)
-    epochs = np.arange(len(categories)) // LABELLED
-    blocks = categories.reshape(-1, 4)
-    within = (epochs.reshape(-1, 4) == epochs.reshape(-1, 4)[:, :1]).all(axis=1)
-    whole = (blocks == blocks[:, :1]).all(axis=1) & within
-    assert np.bincount(epochs.reshape(-1, 4)[whole, 0], minlength=4).min() >= 3
 
 
 def test_without_augmentation_masses_are_those_stored(masses):
