@@ -1,14 +1,19 @@
 """What an image is described by, before sets of images are compared: numbers of radiology, or a network's features."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from skimage.feature import graycomatrix, graycoprops
 
 from evaluation.samples import EvaluationError
+
+if TYPE_CHECKING:
+    import keras
 
 # (images float32 (n, height, width) in [0, 1], masks bool) to features float (n, d)
 Extractor = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -18,6 +23,7 @@ DISTANCES = (1, 3)  # pixels
 PROPERTIES = ("contrast", "homogeneity", "energy", "correlation")
 WAVELET_LEVELS = 4
 PERCENTILES = (5, 25, 50, 75, 95)
+LEAST_SIDE = 75  # pixels that every network of Keras Applications can take
 
 
 def radiomic(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -77,18 +83,27 @@ def _haar(image: np.ndarray) -> np.ndarray:
     return np.array(energies, np.float64)
 
 
-def keras_extractor(model_file: str | os.PathLike) -> Extractor:
-    """Features of a network that the user brings: any `.keras` model of one image input.
+def keras_extractor(model: str | os.PathLike) -> Extractor:
+    """Features of a network: a `.keras` file of the user's, or one of Keras Applications by its name.
 
-    Images are resized to the model's input (bilinear), given as many channels as it takes, and passed in [0, 1]; what
-    the model was trained on must be scaled inside it (a `Rescaling` layer). The output is flattened.
+    A file's model has one image input. Images are resized to it (bilinear), given as many channels as it takes, and
+    passed in [0, 1]; what the model was trained on must be scaled inside it (a `Rescaling` layer). The output is
+    flattened. A name, `MobileNetV2` say, means that network with its ImageNet weights, which Keras downloads once and
+    keeps: what it averages over all positions before its classes, of images of their own size, 75 pixels or more.
 
     Raises:
-        EvaluationError: no such file, not a Keras model, or not one image input.
+        EvaluationError: no such file or name, not a Keras model, not one image input, or weights that cannot be had.
     """
-    path = Path(model_file)
-    if not path.is_file():
+    path = Path(model)
+    if path.is_file():
+        return _described_by(*_of_file(path))
+    if path.suffix or len(path.parts) > 1:
         raise EvaluationError(f"--extractor {path}: no such file; give a .keras model that takes images")
+    return _described_by(*_of_keras_applications(str(model)))
+
+
+def _of_file(path: Path) -> tuple:
+    """(model, no preprocessing)."""
     import keras  # only who brings a network needs it
 
     try:
@@ -98,11 +113,36 @@ def keras_extractor(model_file: str | os.PathLike) -> Extractor:
     shape = model.inputs[0].shape
     if len(model.inputs) != 1 or len(shape) != 4:
         raise EvaluationError(f"--extractor {path}: must take one image (n, height, width, channels), takes {shape}")
+    return model, lambda images: images
+
+
+def _of_keras_applications(name: str) -> tuple:
+    """(model, what its training did to pixels)."""
+    import keras
+
+    networks = [one for one in dir(keras.applications) if one[0].isupper()]
+    if name not in networks:
+        raise EvaluationError(f"--extractor {name}: no such file, nor one of Keras Applications: {', '.join(networks)}")
+    build = getattr(keras.applications, name)
+    module = sys.modules[build.__module__]
+    try:
+        model = build(include_top=False, pooling="avg", weights="imagenet")
+    except Exception as error:  # a failed download is no more than that to Keras
+        raise EvaluationError(
+            f"--extractor {name}: its weights cannot be had; connect to the network once, or give a .keras file"
+        ) from error
+    return model, lambda images: module.preprocess_input(255 * images)
+
+
+def _described_by(model: "keras.Model", preprocess: Callable[[np.ndarray], np.ndarray]) -> Extractor:
+    _, rows, columns, channels = model.inputs[0].shape
 
     def extract(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-        size = shape[2] or images.shape[2], shape[1] or images.shape[1]
+        enlargement = max(1, LEAST_SIDE / min(images.shape[1:]))
+        height, width = (round(enlargement * side) for side in images.shape[1:])
+        size = columns or width, rows or height
         resized = np.array([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images], np.float32)
-        features = model.predict(np.repeat(resized[..., None], shape[3] or 1, axis=3), verbose=0)
+        features = model.predict(preprocess(np.repeat(resized[..., None], channels or 1, axis=3)), verbose=0)
         return np.asarray(features, np.float64).reshape(len(images), -1)
 
     return extract

@@ -31,9 +31,10 @@ PRIVACY = "privacy"
 )
 @click.option(
     "--extractor",
-    type=click.Path(path_type=Path),
+    metavar="FILE|NAME",
     show_default="radiomic features, no network",
-    help="A .keras model of your own whose output describes an image, for FID, KID, precision and recall.",
+    help="A .keras model of your own whose output describes an image, or one of Keras Applications, such as "
+    "MobileNetV2 (downloads its weights), for FID, KID, precision and recall.",
 )
 @click.option(
     "--level", metavar="HEIGHTxWIDTH", show_default="the finest", help="Resolution to compare at, such as 256x128."
@@ -51,7 +52,7 @@ def main(
     fakes: tuple[str, ...],
     output: Path,
     metrics: str | None,
-    extractor: Path | None,
+    extractor: str | None,
     level: str | None,
     split: str,
     count: int | None,
@@ -85,7 +86,7 @@ def main(
                 fake,
                 wanted,
                 extractor=extract,
-                extractor_name=str(extractor.name) if extractor else "radiomic",
+                extractor_name=Path(extractor).name if extractor else "radiomic",
                 described_real=described,
                 seed=seed,
             )

@@ -61,3 +61,36 @@ def test_a_file_that_is_not_there_or_no_model_is_named(tmp_path):
     (tmp_path / "text.keras").write_text("no model")
     with pytest.raises(EvaluationError, match="text.keras: is not a Keras model"):
         keras_extractor(tmp_path / "text.keras")
+
+
+def test_a_network_of_keras_applications_sees_pixels_as_in_its_training(monkeypatch):
+    """MobileNetV2 was trained on [-1, 1]; what stands in for it here gives back what it is shown."""
+    keras = pytest.importorskip("keras")
+    from keras.src.applications import mobilenet_v2
+
+    def stand_in(include_top, pooling, weights):
+        assert not include_top and pooling == "avg" and weights == "imagenet"
+        return keras.Sequential([keras.layers.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()])
+
+    stand_in.__module__ = mobilenet_v2.__name__
+    monkeypatch.setattr(keras.applications, "MobileNetV2", stand_in)
+    images = np.stack([np.full((64, 32), grey, np.float32) for grey in (0, 0.5, 1)])
+    features = keras_extractor("MobileNetV2")(images, images > -1)
+    np.testing.assert_allclose(features, np.array([[-1.0], [0.0], [1.0]]) * np.ones((1, 3)), atol=1e-5)
+
+
+def test_weights_that_cannot_be_had_are_one_clear_line(monkeypatch):
+    keras = pytest.importorskip("keras")
+
+    def offline(**options):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "VGG16", offline)
+    with pytest.raises(EvaluationError, match="--extractor VGG16: its weights cannot be had; connect to the network"):
+        keras_extractor("VGG16")
+
+
+def test_a_name_that_is_no_network_lists_those_there_are():
+    pytest.importorskip("keras")
+    with pytest.raises(EvaluationError, match="--extractor Inception: no such file, nor .* InceptionV3, .*VGG16"):
+        keras_extractor("Inception")
