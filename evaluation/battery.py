@@ -17,7 +17,7 @@ from evaluation.features import Extractor, radiomic
 from evaluation.intervals import Estimate, bootstrap_mean, compare_sets, halves
 from evaluation.metrics import fine_energy, histogram, histogram_distance, leakage, mask_agreement
 from evaluation.samples import EvaluationError, Samples, same_size
-from evaluation.similarity import diversity
+from evaluation.similarity import diversity, variation
 from evaluation.sliced_wasserstein import SlicedWasserstein, level_names
 from evaluation.texture import needs_room, power_law_exponent, radial_spectrum
 
@@ -25,6 +25,7 @@ from evaluation.texture import needs_room, power_law_exponent, radial_spectrum
 METRICS = {
     "swd": ("sliced Wasserstein distance ×10³", "low"),
     "msssim": ("MS-SSIM of random pairs", "as real"),
+    "variation": ("difference of two images of one mask", "as real"),
     "iou": ("IoU of breast and wanted mask", "high"),
     "leakage": ("brightness outside the mask", "low"),
     "beta": ("power-law exponent β of texture", "as real"),
@@ -38,7 +39,7 @@ METRICS = {
     "coverage": ("coverage", "high"),
 }
 OF_FEATURES = ("fid", "kid", "precision", "recall", "density", "coverage")
-OF_MASKS = ("iou", "leakage")
+OF_MASKS = ("variation", "iou", "leakage")
 OF_TEXTURE = ("beta", "fine")
 SHARES = ("precision", "recall", "coverage")
 
@@ -229,6 +230,8 @@ def _rows(
         return _swd_rows(swd, len(real), len(fake), title, good, seed)
     if name == "msssim":
         return [_diversity_row(real, fake, title, good, seed)]
+    if name == "variation":
+        return [_variation_row(real, fake, title, good, seed)]
     if name == "histogram":
         pooled = np.concatenate([d["histogram"] for d in described])
         return [_distance_row(name, pooled, len(real), _mean_histograms, 2, seed)]
@@ -254,6 +257,13 @@ def _diversity_row(real: Samples, fake: Samples, title: str, good: str, seed: in
     apart = [diversity(real.subset(half), pairs=250, seed=seed).value for half in halves(len(real), _rng(seed))]
     row = diversity(fake, seed=seed), diversity(real, seed=seed)
     return Row("msssim", title, good, *row, halves=abs(apart[0] - apart[1]))
+
+
+def _variation_row(real: Samples, fake: Samples, title: str, good: str, seed: int) -> Row:
+    """Of real images there is one a mask: beside a generator's stand two real ones where their masks overlap."""
+    apart = [variation(real.subset(half), of_one_mask=False, seed=seed).value for half in halves(len(real), _rng(seed))]
+    row = variation(fake, of_one_mask=True, seed=seed), variation(real, of_one_mask=False, seed=seed)
+    return Row("variation", title, good, *row, halves=abs(apart[0] - apart[1]))
 
 
 def _distance_row(

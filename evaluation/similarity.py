@@ -1,11 +1,12 @@
-"""Structural similarity of two images at several scales (MS-SSIM), and how alike the images of a set are."""
+"""How alike the images of a set are: by structure at several scales (MS-SSIM), and how much those of one mask vary."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from evaluation.intervals import CONFIDENCE, Estimate
+from evaluation.intervals import CONFIDENCE, Estimate, bootstrap_mean
+from evaluation.metrics import difference_inside
 from evaluation.samples import EvaluationError, Samples
 
 WINDOW, SIGMA = 11, 1.5  # Wang 2004, §III.B
@@ -129,3 +130,28 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: i
         return ms_ssim(images[0], images[1], scales)
 
     return mean_over_pairs(len(chosen), of_pair, pairs=pairs, seed=seed, name=f"MS-SSIM of {samples.name}")
+
+
+def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: int = 0) -> Estimate:
+    """Mean difference of two images inside the masks of both: what a generator makes of one mask, or of any two.
+
+    Random neighbours in the set are compared, at most `pairs`. Memory: two images.
+
+    Args:
+        of_one_mask: only neighbours whose masks are equal; a generator that ignores its latent scores 0 then.
+
+    Raises:
+        EvaluationError: fewer than two such pairs.
+    """
+    differences = []
+    for first in np.random.default_rng(seed).permutation(max(0, len(samples) - 1))[: 4 * pairs]:
+        images, masks = samples.read([first, first + 1])
+        inside = masks[0] & masks[1]
+        if inside.any() and not (of_one_mask and (masks[0] != masks[1]).any()):
+            differences.append(difference_inside(images[0], images[1], inside))
+        if len(differences) == pairs:
+            break
+    if len(differences) < 2:
+        wanted = "of one mask; generate several of each (--latents-per-mask)" if of_one_mask else "whose masks overlap"
+        raise EvaluationError(f"{samples.name}: holds no neighbours {wanted}")
+    return bootstrap_mean(differences, np.random.default_rng(seed))

@@ -27,7 +27,8 @@ PRIVACY = "privacy"
     "--metrics",
     metavar="A,B,C",
     show_default="all that apply",
-    help="swd, msssim, iou, leakage, beta, fine, histogram, fid, kid, precision, recall, density, coverage, privacy.",
+    help="swd, msssim, variation, iou, leakage, beta, fine, histogram, fid, kid, precision, recall, density, coverage, "
+    "privacy.",
 )
 @click.option(
     "--extractor",

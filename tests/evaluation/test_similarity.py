@@ -14,6 +14,7 @@ from evaluation.similarity import (
     random_pairs,
     scales_for,
     ssim_terms,
+    variation,
 )
 
 
@@ -91,3 +92,34 @@ def test_the_interval_of_pairs_holds_the_truth_and_is_not_that_of_independent_pa
 def test_two_images_make_no_interval():
     with pytest.raises(EvaluationError, match="at least 3 images"):
         diversity(Samples(np.zeros((2, 32, 32))))
+
+
+def two_of_each_mask() -> Samples:
+    """Four masks that overlap, two flat images of each, 0.1 apart; those of neighbouring masks 0.4 or 0.6."""
+    masks = np.zeros((8, 16, 16), bool)
+    masks[:, 4:12, 4:12] = True
+    for number in range(4):
+        masks[2 * number : 2 * number + 2, number, 5] = True
+    images = np.array([0.1 * (number % 2) + 0.5 * (number // 2 % 2) for number in range(8)])[:, None, None] * masks
+    images[~masks] = np.random.default_rng(0).random((~masks).sum())  # what lies outside does not count
+    return Samples(images, masks)
+
+
+def test_variation_of_one_mask_leaves_out_pairs_of_two():
+    assert variation(two_of_each_mask(), of_one_mask=True).value == pytest.approx(0.1)
+    with_others = variation(two_of_each_mask(), of_one_mask=False)
+    assert with_others.count == 7
+    assert with_others.value == pytest.approx((4 * 0.1 + 0.4 + 0.6 + 0.4) / 7)
+
+
+def test_a_generator_that_ignores_its_latent_does_not_vary():
+    images = np.repeat(np.random.default_rng(0).random((3, 16, 16)), 2, axis=0)
+    masks = np.repeat(np.tril(np.ones((16, 16), bool))[None] & (np.arange(16) > np.arange(3)[:, None, None]), 2, axis=0)
+    assert variation(Samples(images, masks), of_one_mask=True).value == 0
+
+
+def test_variation_needs_two_images_of_a_mask():
+    masks = np.ones((4, 16, 16), bool)
+    masks[np.arange(4), 0, np.arange(4)] = False
+    with pytest.raises(EvaluationError, match="no neighbours of one mask; generate several of each"):
+        variation(Samples(np.zeros((4, 16, 16)), masks), of_one_mask=True)
