@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -21,7 +22,7 @@ import numpy as np
 
 from feature2mass.features import SEEDS, category_weights, decode, encode, interpolate
 from feature2mass.networks import FEATURES, SIZE
-from feature2mass.octaves import energies, restored
+from feature2mass.octaves import Grain, energies, restored
 from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.dataset import labelled_masses
 from preprocessing.masses import ROI_COLUMNS, mass_item, normalise_contrast
@@ -29,6 +30,7 @@ from preprocessing.pictures import write_image
 from preprocessing.shards import DataError, Dataset, DatasetWriter, open_dataset
 
 BATCH = 64
+EXAMPLES = 256  # masses that tell what the networks lose
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = (*ROI_COLUMNS, "masses_of_category", "seeds_drawn", "seeds", "mirrored", "weights")
 MIRRORS = ("no", "left-right", "top-bottom", "both")
@@ -252,6 +254,18 @@ class Mixer:
         self.energies: dict[int, np.ndarray] = {}  # by index: mirrored or not, a mass is as far from the mean
         self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
 
+    @cached_property
+    def losses(self) -> tuple[np.ndarray, Grain]:
+        """What the networks lose of masses: (mean of mass less reconstruction, float32 (64, 64); the grain they lack).
+
+        The former is a mesh too faint to see until it is amplified.
+        """
+        indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset))
+        images = self.dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+        features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
+        residuals = images - decode(self.networks.decoder, features)
+        return residuals.mean(axis=0), Grain(features, residuals)
+
     def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
         """What seeds make together.
 
@@ -267,9 +281,12 @@ class Mixer:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
             mixed.append(interpolate(features, weights[None])[0])
         masses = []
-        for mass, (seeds, weights) in zip(decode(self.networks.decoder, np.array(mixed)), wanted):
+        lost, grain = self.losses
+        decoded = decode(self.networks.decoder, np.array(mixed)) + lost
+        for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
-            masses.append(restored(mass, mean, weights @ [self.energies[seed.index] for seed in seeds]))
+            energy = weights @ [self.energies[seed.index] for seed in seeds]
+            masses.append(restored(mass, mean, energy, grain(feature)))
         return np.array(masses)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:

@@ -16,6 +16,7 @@ from feature2mass.generate import (
     MIRRORS,
     Category,
     MassGeneratorError,
+    Mixer,
     Recipe,
     categories,
     generate,
@@ -28,7 +29,7 @@ from feature2mass.generate import (
     write_shards,
 )
 from feature2mass.octaves import energies, restored
-from preprocessing.dataset import mass_batches
+from preprocessing.dataset import labelled_masses, mass_batches
 from preprocessing.masses import read_rois, undo_contrast
 from preprocessing.shards import DataError, Dataset
 
@@ -162,16 +163,29 @@ def restored_mixture(one: Recipe, run: Path, dataset: Dataset) -> np.ndarray:
     networks = load_networks(run)
     images = np.array([seed_image(dataset, *key) for key in zip(one.seeds, one.mirrors)])
     kinds = len(images) * [one.category.margin], len(images) * [one.category.shape]
-    mass = decode(networks.decoder, interpolate(encode(networks.encoder, images, *kinds), one.weights[None]))[0]
+    feature = interpolate(encode(networks.encoder, images, *kinds), one.weights[None])
+    lost, grain = Mixer(networks, dataset).losses
+    mass = decode(networks.decoder, feature)[0] + lost
     every = dataset.read_array("image", (64, 64), one.category.seeds) / 65535
     mean = mirrored(every).mean(axis=(0, 1)).astype(np.float32)
-    return restored(mass, mean, one.weights @ [energies(image - mean) for image in images.astype(np.float32)])
+    wanted = one.weights @ [energies(image - mean) for image in images.astype(np.float32)]
+    return restored(mass, mean, wanted, grain(feature[0]))
 
 
 def test_a_mass_is_the_restored_mixture_that_its_recipe_says(generated, tiny_mass_run, tiny_masses_dataset):
     for mass, one in zip(*generated):
         wanted = restored_mixture(one, tiny_mass_run.path, tiny_masses_dataset)
         np.testing.assert_allclose(mass, wanted.clip(0, 1), atol=1e-4)
+
+
+def test_what_networks_lose_of_any_mass_is_the_mean_of_mass_less_reconstruction(tiny_mass_run, tiny_masses_dataset):
+    networks = load_networks(tiny_mass_run.path)
+    indices, labels = labelled_masses(tiny_masses_dataset)
+    images = tiny_masses_dataset.read_array("image", (64, 64), indices) / 65535
+    given_back = decode(networks.decoder, encode(networks.encoder, images, labels[:, 1], labels[:, 0]))
+    lost, _ = Mixer(networks, tiny_masses_dataset).losses
+    np.testing.assert_allclose(lost, (images - given_back).mean(axis=0), atol=1e-5)
+    assert np.abs(lost).max() > 1e-3
 
 
 def test_masses_get_the_contrast_that_their_dataset_has(tmp_path, tiny_mass_run):

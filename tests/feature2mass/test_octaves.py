@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from feature2mass.octaves import LARGEST_GAIN, energies, join, restored, split
+from feature2mass.octaves import LARGEST_GAIN, Grain, energies, join, restored, split
 
 RANDOM = np.random.default_rng(0)
+NO_GRAIN = np.zeros((64, 64), np.float32)
 MEAN = cv2.GaussianBlur(RANDOM.random((64, 64), np.float32), (0, 0), 8)
 
 
@@ -43,20 +44,52 @@ def test_the_average_of_unlike_textures_gets_their_energy_back(blur):
     average = np.mean(masses, axis=0)
     wanted = np.mean([energies(mass - MEAN) for mass in masses], axis=0)
     assert np.var(average - MEAN) < 0.5 * wanted.sum()
-    found = energies(restored(average, MEAN, wanted) - MEAN)
+    found = energies(restored(average, MEAN, wanted, NO_GRAIN) - MEAN)
     np.testing.assert_allclose(found[wanted > 1e-4], wanted[wanted > 1e-4], rtol=0.25)
 
 
 def test_a_mass_that_lacks_nothing_stays_as_it_is():
     mass = MEAN + 0.1 * texture(2)
-    np.testing.assert_allclose(restored(mass, MEAN, 0.5 * energies(mass - MEAN)), mass, atol=1e-6)
+    np.testing.assert_allclose(restored(mass, MEAN, 0.5 * energies(mass - MEAN), NO_GRAIN), mass, atol=1e-6)
 
 
 def test_the_mean_stays_the_mean():
-    np.testing.assert_allclose(restored(MEAN, MEAN, np.full(6, 0.01)), MEAN, atol=1e-6)
+    np.testing.assert_allclose(restored(MEAN, MEAN, np.full(6, 0.01), NO_GRAIN), MEAN, atol=1e-6)
 
 
 def test_nothing_is_amplified_beyond_the_limit():
     deviation = 0.001 * texture(2)
-    found = restored(MEAN + deviation, MEAN, np.ones(6)) - MEAN
+    found = restored(MEAN + deviation, MEAN, np.ones(6), NO_GRAIN) - MEAN
     np.testing.assert_allclose(found, LARGEST_GAIN * deviation, atol=1e-4)
+
+
+def test_grain_brings_what_the_finest_octave_lacks_and_nothing_else():
+    """Pixels that alternate are all finest octave; of 1e-4 the mass has next to none, amplified or not."""
+    rows, columns = np.indices((64, 64))
+    alternating = np.where((rows + columns) % 2, 1.0, -1.0).astype(np.float32)
+    mass = MEAN + 0.1 * texture(10)
+    wanted = energies(mass - MEAN)
+    wanted[0] = 1e-4
+    found = energies(restored(mass, MEAN, wanted, alternating) - MEAN)
+    assert found[0] == pytest.approx(1e-4, rel=0.1)
+    np.testing.assert_allclose(found[1:], wanted[1:], rtol=0.15)  # octaves overlap a little
+
+
+def examples() -> tuple[np.ndarray, np.ndarray]:
+    """Features, and residuals of vertical stripes, each with a phase of its own."""
+    stripes = 0.1 * np.sin(np.arange(64) * np.pi / 2 + np.linspace(0, np.pi, 30)[:, None])
+    return RANDOM.standard_normal((30, 1024)), np.repeat(stripes[:, None], 64, axis=1).astype(np.float32)
+
+
+def test_grain_has_the_spectrum_of_what_is_lacking():
+    features, residuals = examples()
+    power = np.abs(np.fft.fft2(Grain(features, residuals)(features[0]))) ** 2
+    assert power[0, [16, 48]].sum() > 0.99 * power.sum()
+
+
+def test_grain_is_a_smooth_function_of_the_feature():
+    features, residuals = examples()
+    grain = Grain(features, residuals)
+    first, near, other = (grain(f) for f in (features[0], 0.99 * features[0] + 0.01 * features[1], features[1]))
+    np.testing.assert_array_equal(grain(features[0]), first)
+    assert np.abs(near - first).mean() < 0.05 * np.abs(other - first).mean()
