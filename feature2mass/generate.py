@@ -260,7 +260,7 @@ class Mixer:
 
         The former is a mesh too faint to see until it is amplified.
         """
-        indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset))
+        indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
         images = self.dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
         features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
         residuals = images - decode(self.networks.decoder, features)

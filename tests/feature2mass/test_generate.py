@@ -180,7 +180,7 @@ def test_a_mass_is_the_restored_mixture_that_its_recipe_says(generated, tiny_mas
 
 def test_what_networks_lose_of_any_mass_is_the_mean_of_mass_less_reconstruction(tiny_mass_run, tiny_masses_dataset):
     networks = load_networks(tiny_mass_run.path)
-    indices, labels = labelled_masses(tiny_masses_dataset)
+    indices, labels = labelled_masses(tiny_masses_dataset, "train")
     images = tiny_masses_dataset.read_array("image", (64, 64), indices) / 65535
     given_back = decode(networks.decoder, encode(networks.encoder, images, labels[:, 1], labels[:, 0]))
     lost, _ = Mixer(networks, tiny_masses_dataset).losses
