@@ -38,6 +38,15 @@ def test_mirror_images_have_the_same_energies():
     np.testing.assert_allclose(energies(image[::-1, ::-1]), energies(image), rtol=1e-4)
 
 
+def test_the_edge_of_a_film_is_no_texture():
+    """A line along one side has nine tenths of the finest octave's squares, and next to none of its energy."""
+    plain = 0.01 * texture(0.5)
+    lined = plain.copy()
+    lined[:, 0] += 0.5
+    assert np.mean(np.square(split(lined)[0])) > 10 * np.mean(np.square(split(plain)[0]))
+    assert energies(lined)[0] < 1.4 * energies(plain)[0]
+
+
 @pytest.mark.parametrize("blur", [0.5, 2, 6])
 def test_the_average_of_unlike_textures_gets_their_energy_back(blur):
     masses = [MEAN + 0.1 * texture(blur) for _ in range(4)]
