@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_masses
-from runs import contents, quiet, records, without_times
+from folders import contents, quiet, records, without_times
 
 from feature2mass.birads_gan import LOSS_NAMES
 from feature2mass.losses import LossWeights

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from runs import contents, quiet, records, without_times
+from folders import contents, quiet, records, without_times
 
 from mask_embedding_gan import progressive
 from mask_embedding_gan.generator import finished_generator

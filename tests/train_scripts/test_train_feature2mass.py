@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_masses
 from commands import command, refused
-from runs import contents
+from folders import contents
 
 from feature2mass import train as training
 from preprocessing import mass_phantoms

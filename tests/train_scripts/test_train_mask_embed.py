@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 from commands import command, refused
-from runs import contents
+from folders import contents
 
 from mask_embedding_gan import progressive, schedule
 from preprocessing.shards import open_dataset
