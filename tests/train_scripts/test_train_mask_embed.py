@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 import tiny
 from commands import command, refused
 from folders import contents
@@ -54,6 +55,7 @@ def test_a_value_that_cannot_be_names_the_flag(flag, value):
 
 
 def test_more_replicas_than_this_process_can_have_is_one_line(tmp_path, data):
+    tf.config.list_logical_devices()  # from here on the process has the devices that it has
     result = call("--phase", 1, "--data", data, "--run", tmp_path / "run", "--replicas", 64)
     refused(result, "--replicas 64")
 
