@@ -242,6 +242,8 @@ def _rows(
         return [_distance_row(name, pooled, len(real), statistic, needs, seed)]
     if name in OF_TEXTURE:
         needs_room(*real.size)
+        if not all(np.isfinite(one[name]).any() for one in described):
+            raise EvaluationError("no patch of texture fits into any of the masks; compare at a finer level")
     return [_mean_row(name, *(d[name] for d in described), seed)]
 
 

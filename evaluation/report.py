@@ -272,7 +272,8 @@ def _plots(reports: Mapping[str, Report]) -> str:
 
     curves = {"real": _first(reports).described[0]}
     curves |= {name: report.evaluation.described[1] for name, report in reports.items()}
-    wanted = [name for name in ("histogram", "spectrum") if all(name in c.rows for c in curves.values())]
+    drawable = lambda described, name: name in described.rows and np.isfinite(described[name]).all(axis=1).any()
+    wanted = [name for name in ("histogram", "spectrum") if all(drawable(c, name) for c in curves.values())]
     if not wanted:
         return ""
     sheet = Figure(figsize=(5.5 * len(wanted), 3.8), layout="constrained")

@@ -109,3 +109,12 @@ def test_an_empty_set_is_named(real):
 def test_an_array_of_another_shape_is_refused():
     with pytest.raises(EvaluationError, match=r"received shape \(3, 64, 64, 1\)"):
         Samples(np.zeros((3, 64, 64, 1)))
+
+
+def test_masks_too_narrow_for_a_patch_of_texture_are_said_to_be():
+    rng = np.random.default_rng(0)
+    masks = np.zeros((4, 128, 64), bool)
+    masks[:, :, :40] = True
+    sets = [Samples(rng.random((4, 128, 64)), masks) for _ in range(2)]
+    for row in evaluate(*sets, ["beta", "fine"]).rows:
+        assert row.problem == "no patch of texture fits into any of the masks; compare at a finer level"
