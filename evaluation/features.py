@@ -103,7 +103,7 @@ def keras_extractor(model: str | os.PathLike) -> Extractor:
 
 
 def _of_file(path: Path) -> tuple:
-    """(model, no preprocessing)."""
+    """(model, no preprocessing, no least side)."""
     import keras  # only who brings a network needs it
 
     try:
@@ -113,11 +113,11 @@ def _of_file(path: Path) -> tuple:
     shape = model.inputs[0].shape
     if len(model.inputs) != 1 or len(shape) != 4:
         raise EvaluationError(f"--extractor {path}: must take one image (n, height, width, channels), takes {shape}")
-    return model, lambda images: images
+    return model, lambda images: images, 1
 
 
 def _of_keras_applications(name: str) -> tuple:
-    """(model, what its training did to pixels)."""
+    """(model, what its training did to pixels, least side of an image)."""
     import keras
 
     networks = [one for one in dir(keras.applications) if one[0].isupper()]
@@ -131,14 +131,14 @@ def _of_keras_applications(name: str) -> tuple:
         raise EvaluationError(
             f"--extractor {name}: its weights cannot be had; connect to the network once, or give a .keras file"
         ) from error
-    return model, lambda images: module.preprocess_input(255 * images)
+    return model, lambda images: module.preprocess_input(255 * images), LEAST_SIDE
 
 
-def _described_by(model: "keras.Model", preprocess: Callable[[np.ndarray], np.ndarray]) -> Extractor:
+def _described_by(model: "keras.Model", preprocess: Callable[[np.ndarray], np.ndarray], least_side: int) -> Extractor:
     _, rows, columns, channels = model.inputs[0].shape
 
     def extract(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-        enlargement = max(1, LEAST_SIDE / min(images.shape[1:]))
+        enlargement = max(1, least_side / min(images.shape[1:]))
         height, width = (round(enlargement * side) for side in images.shape[1:])
         size = columns or width, rows or height
         resized = np.array([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images], np.float32)

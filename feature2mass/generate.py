@@ -255,7 +255,7 @@ class Mixer:
         self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
 
     @cached_property
-    def losses(self) -> tuple[np.ndarray, Grain]:
+    def deficit(self) -> tuple[np.ndarray, Grain]:
         """What the networks lose of masses: (mean of mass less reconstruction, float32 (64, 64); the grain they lack).
 
         The former is a mesh too faint to see until it is amplified.
@@ -281,7 +281,7 @@ class Mixer:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
             mixed.append(interpolate(features, weights[None])[0])
         masses = []
-        lost, grain = self.losses
+        lost, grain = self.deficit
         decoded = decode(self.networks.decoder, np.array(mixed)) + lost
         for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)

@@ -94,3 +94,12 @@ def test_a_name_that_is_no_network_lists_those_there_are():
     pytest.importorskip("keras")
     with pytest.raises(EvaluationError, match="--extractor Inception: no such file, nor .* InceptionV3, .*VGG16"):
         keras_extractor("Inception")
+
+
+def test_a_network_of_the_user_without_a_size_sees_images_as_they_are(tmp_path):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.layers.Input((None, None, 1)), keras.layers.Flatten()])
+    model.save(tmp_path / "flat.keras")
+    images = RNG.random((2, 8, 4)).astype(np.float32)
+    features = keras_extractor(tmp_path / "flat.keras")(images, images > -1)
+    np.testing.assert_allclose(features, images.reshape(2, -1), atol=1e-6)

@@ -164,7 +164,7 @@ def restored_mixture(one: Recipe, run: Path, dataset: Dataset) -> np.ndarray:
     images = np.array([seed_image(dataset, *key) for key in zip(one.seeds, one.mirrors)])
     kinds = len(images) * [one.category.margin], len(images) * [one.category.shape]
     feature = interpolate(encode(networks.encoder, images, *kinds), one.weights[None])
-    lost, grain = Mixer(networks, dataset).losses
+    lost, grain = Mixer(networks, dataset).deficit
     mass = decode(networks.decoder, feature)[0] + lost
     every = dataset.read_array("image", (64, 64), one.category.seeds) / 65535
     mean = mirrored(every).mean(axis=(0, 1)).astype(np.float32)
@@ -183,7 +183,7 @@ def test_what_networks_lose_of_any_mass_is_the_mean_of_mass_less_reconstruction(
     indices, labels = labelled_masses(tiny_masses_dataset, "train")
     images = tiny_masses_dataset.read_array("image", (64, 64), indices) / 65535
     given_back = decode(networks.decoder, encode(networks.encoder, images, labels[:, 1], labels[:, 0]))
-    lost, _ = Mixer(networks, tiny_masses_dataset).losses
+    lost, _ = Mixer(networks, tiny_masses_dataset).deficit
     np.testing.assert_allclose(lost, (images - given_back).mean(axis=0), atol=1e-5)
     assert np.abs(lost).max() > 1e-3
 
