@@ -50,7 +50,7 @@ def reconstructions(run: Path, dataset) -> None:
     import numpy as np
 
     from feature2mass.features import decode, encode
-    from feature2mass.generate import load_networks
+    from feature2mass.mixing import load_networks
     from preprocessing.dataset import labelled_masses
 
     networks = load_networks(run)

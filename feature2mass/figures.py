@@ -9,16 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
 from feature2mass.features import barycentric_weights, line_weights
-from feature2mass.generate import (
-    Category,
-    Mixer,
-    Seed,
-    categories,
-    load_networks,
-    open_seeds,
-    recipe,
-    seed_image,
-)
+from feature2mass.mixing import Mixer, load_networks, open_seeds
+from feature2mass.recipes import Category, Seed, categories, recipe, seed_image
 from preprocessing.pictures import write_figure
 from preprocessing.shards import Dataset
 

@@ -11,7 +11,7 @@ runs/masses/source.json                  where the training data was, for `gener
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -35,8 +35,10 @@ from preprocessing.dataset import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.export import save_model
+from training.loop import fit
 from training.noise import stream_seed
-from training.run import RunDirectory, RunError, Tick, choose_strategy
+from training.run import RunDirectory, check_batch, choose_strategy
+from training.run import run_config as common_config
 
 ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
@@ -142,8 +144,7 @@ def chosen_preset(name: str, *, length: float = 1.0, precision: str | None = Non
 def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
     """What decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
     classes = {name: dataset.classes(name) for name in ("margin", "shape")}
-    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
-    return {"preset": asdict(preset), "classes": classes, "seed": seed, "data": checksums}
+    return common_config(preset, dataset, seed) | {"classes": classes}
 
 
 def train(
@@ -174,17 +175,13 @@ def train(
     if (run.path / DECODER).exists():  # the last to be written
         return False
     strategy = strategy or choose_strategy()
-    _check(preset, strategy.num_replicas_in_sync)
+    check_batch(preset.batch, strategy.num_replicas_in_sync)
     masses = len(labelled_masses(dataset, "train")[0])
     if not masses:
         raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
     (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
     with strategy.scope():
         model, images_seen = start(run, preset, dataset, seed)
-    if images_seen:
-        echo(f"goes on from its checkpoint at {images_seen} images")
-    run.forget_log_after(None, images_seen)
-    steps = preset.steps_per_tick(masses)
     batches = mass_batches(
         dataset,
         "train",
@@ -193,33 +190,22 @@ def train(
         first_image=images_seen,
         augment=preset.augment,
     )
-    tick = Tick(
+    fit(
+        model,
+        batches,
         run,
-        phase=None,
-        describe=lambda: {},
-        images_per_tick=steps * preset.batch,
-        images_in_phase=preset.ticks * steps * preset.batch,
+        None,
+        batch=preset.batch,
+        steps_per_tick=preset.steps_per_tick(masses),
+        ticks=preset.ticks,
+        images_seen=images_seen,
         samples=sampler(dataset, model, seed),
         echo=echo,
-    )
-    model.fit(
-        batches,
-        epochs=preset.ticks,
-        initial_epoch=images_seen // (steps * preset.batch),
-        steps_per_epoch=steps,
-        verbose=0,
-        shuffle=False,  # the reader has shuffled
-        callbacks=[tick],
     )
     encoder, decoder = finished_networks(model.ema_generator, preset.network, *_classes(dataset))
     save_model(encoder, run.path / ENCODER)
     save_model(decoder, run.path / DECODER)
     return True
-
-
-def _check(preset: Preset, replicas: int) -> None:
-    if preset.batch % replicas:
-        raise RunError(f"a batch of {preset.batch} cannot be shared by {replicas} devices; use fewer --replicas")
 
 
 def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsGAN:

@@ -5,7 +5,7 @@ A phase starts from, in this order: 1. its own newest checkpoint, 2. the finishe
 
 import gc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -22,8 +22,9 @@ from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.export import save_model
+from training.loop import fit
 from training.noise import stream_seed
-from training.run import RunDirectory, RunError, Tick, choose_strategy
+from training.run import RunDirectory, RunError, check_batch, choose_strategy
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
 GROWTH_EXAMPLES = 64
@@ -43,7 +44,7 @@ def train(
 
     Args:
         dataset: mammogram shards.
-        run: the run directory, made with `run_config`.
+        run: the run directory, made with `training.run.run_config`.
         preset: networks and schedule.
         last_phase: 1…7.
         seed: of weights, order of images, jitter and noise.
@@ -65,12 +66,6 @@ def train(
         keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
         gc.collect()
     return trained
-
-
-def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the schedule, the networks, the data's checksums, the seed."""
-    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
-    return {"preset": asdict(preset), "seed": seed, "data": checksums}
 
 
 @dataclass(frozen=True)
@@ -153,19 +148,12 @@ def _train_phase(
 ) -> Path:
     schedule = preset.schedule(phase)
     height, width = resolution(phase)
-    if schedule.batch % (strategy.num_replicas_in_sync * preset.network.group_size):
-        raise RunError(
-            f"phase {phase}: a batch of {schedule.batch} cannot be shared by {strategy.num_replicas_in_sync} devices "
-            f"in groups of {preset.network.group_size}; use fewer --replicas"
-        )
+    group = preset.network.group_size
+    check_batch(schedule.batch, strategy.num_replicas_in_sync, what=f"phase {phase}: ", group=group)
     images, masks = dataset.read((height, width), dataset.indices("train")[:GROWTH_EXAMPLES])
     examples = (images[..., None].astype(np.float32) / 65535, masks[..., None].astype(np.float32))
     with strategy.scope():
         model, images_seen = start_phase(run, preset, phase, seed, examples)
-    images_per_tick = schedule.steps_per_tick * schedule.batch
-    if images_seen:
-        echo(f"phase {phase}: goes on from its checkpoint at {images_seen} images")
-    run.forget_log_after(phase, images_seen)
     batches = mammogram_batches(
         dataset,
         "train",
@@ -176,24 +164,18 @@ def _train_phase(
         first_image=images_seen,
         jitter=preset.jitter,
     )
-    model.fit(
+    fit(
+        model,
         batches,
-        epochs=schedule.ticks,
-        initial_epoch=images_seen // images_per_tick,
-        steps_per_epoch=schedule.steps_per_tick,
-        verbose=0,
-        shuffle=False,  # the reader has shuffled
-        callbacks=[
-            Tick(
-                run,
-                phase,
-                describe=lambda: {"alpha": _alpha(model)},
-                images_per_tick=images_per_tick,
-                images_in_phase=schedule.images,
-                samples=sampler(dataset, model, height, width, seed),
-                echo=echo,
-            )
-        ],
+        run,
+        phase,
+        batch=schedule.batch,
+        steps_per_tick=schedule.steps_per_tick,
+        ticks=schedule.ticks,
+        images_seen=images_seen,
+        samples=sampler(dataset, model, height, width, seed),
+        describe=lambda: {"alpha": _alpha(model)},
+        echo=echo,
     )
     generator = finished_generator(model.ema_generator, preset.network, phase)
     save_model(generator, run.generator(phase))

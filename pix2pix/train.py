@@ -9,7 +9,7 @@ runs/pix2pix/generator.keras              stock layers; once training is complet
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -22,8 +22,9 @@ from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.export import save_model
+from training.loop import fit
 from training.noise import stream_seed
-from training.run import RunDirectory, RunError, Tick, choose_strategy
+from training.run import RunDirectory, check_batch, choose_strategy
 
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
 
@@ -124,12 +125,6 @@ def chosen_preset(
     return replace(preset, precision=precision) if precision else preset
 
 
-def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: preset, the data's checksums, the seed."""
-    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
-    return {"preset": asdict(preset), "seed": seed, "data": checksums}
-
-
 def train(
     dataset: Dataset,
     run: RunDirectory,
@@ -143,7 +138,7 @@ def train(
 
     Args:
         dataset: mammogram shards that hold the preset's resolution.
-        run: the run directory, made with `run_config`.
+        run: the run directory, made with `training.run.run_config`.
         preset: networks, losses and length.
         seed: of weights, order of images, jitter and dropout.
         strategy: defaults to all visible GPUs.
@@ -158,17 +153,10 @@ def train(
     if run.generator(None).exists():
         return False
     strategy = strategy or choose_strategy()
-    if preset.batch % strategy.num_replicas_in_sync:
-        raise RunError(
-            f"a batch of {preset.batch} cannot be shared by {strategy.num_replicas_in_sync} devices; "
-            "use fewer --replicas"
-        )
+    check_batch(preset.batch, strategy.num_replicas_in_sync)
     dataset.read(preset.network.size, [])  # a resolution that is not there is an error before networks are built
     with strategy.scope():
         model, images_seen = start(run, preset, seed)
-    if images_seen:
-        echo(f"goes on from its checkpoint at {images_seen} images")
-    run.forget_log_after(None, images_seen)
     batches = mammogram_batches(
         dataset,
         "train",
@@ -179,24 +167,17 @@ def train(
         jitter=preset.jitter,
         texture_maps=True,
     )
-    images_per_tick = preset.steps_per_tick * preset.batch
-    tick = Tick(
+    fit(
+        model,
+        batches,
         run,
-        phase=None,
-        describe=lambda: {},
-        images_per_tick=images_per_tick,
-        images_in_phase=preset.images_in_run,
+        None,
+        batch=preset.batch,
+        steps_per_tick=preset.steps_per_tick,
+        ticks=preset.ticks,
+        images_seen=images_seen,
         samples=sampler(dataset, model, preset.network, seed),
         echo=echo,
-    )
-    model.fit(
-        batches,
-        epochs=preset.ticks,
-        initial_epoch=images_seen // images_per_tick,
-        steps_per_epoch=preset.steps_per_tick,
-        verbose=0,
-        shuffle=False,  # the reader has shuffled
-        callbacks=[tick],
     )
     save_model(finished_generator(model.ema_generator, preset.network), run.generator(None))
     return True

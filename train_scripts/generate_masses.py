@@ -47,7 +47,8 @@ def main(
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from feature2mass.figures import figures
-    from feature2mass.generate import MassGeneratorError, write_png, write_shards
+    from feature2mass.generate import write_png, write_shards
+    from feature2mass.recipes import MassGeneratorError
     from preprocessing.shards import DataError
 
     write = {"h5": write_shards, "png": write_png}[file_format]

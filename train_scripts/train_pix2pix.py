@@ -4,18 +4,24 @@ from pathlib import Path
 
 import click
 
+from training.command_line import (
+    data_option,
+    open_training_data,
+    precision_option,
+    preset_option,
+    replicas_option,
+    run_option,
+    seed_option,
+    training_command,
+)
+
 SIZES = ["8", "16", "32", "64", "128", "256", "512"]
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--data", type=click.Path(path_type=Path), show_default="phantoms, made once", help="Dataset folder.")
-@click.option("--run", "run_folder", type=click.Path(path_type=Path), default="runs/pix2pix", help="Run directory.")
-@click.option(
-    "--preset",
-    type=click.Choice(["quick", "paper"]),
-    default="quick",
-    help="quick: minutes on two cores, a quarter of the filters. paper: Isola et al. 2017; days of a GPU.",
-)
+@data_option
+@run_option("runs/pix2pix")
+@preset_option(quick="minutes on two cores, a quarter of the filters.", paper="Isola et al. 2017; days of a GPU.")
 @click.option("--size", type=click.Choice(SIZES), default="512", help="Height of the images; they are half as wide.")
 @click.option(
     "--images",
@@ -23,14 +29,9 @@ SIZES = ["8", "16", "32", "64", "128", "256", "512"]
     show_default="the preset's: quick 8000, paper 1200000",
     help="Real images to train on, rounded to whole ticks.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "mixed_bfloat16"]),
-    show_default="the preset's",
-    help="Arithmetic of the hidden layers.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, order, jitter and dropout.")
-@click.option("--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch.")
+@precision_option
+@seed_option("weights, order, jitter and dropout")
+@replicas_option
 def main(
     data: Path | None,
     run_folder: Path,
@@ -45,29 +46,15 @@ def main(
 
     Leaves RUN/generator.keras, which plain Keras and generate_mammograms.py open.
     """
-    import os
+    with training_command():
+        from pix2pix.train import chosen_preset, train
+        from training.run import RunDirectory, choose_strategy, run_config
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    from pix2pix.train import chosen_preset, run_config, train
-    from preprocessing.convert import make_phantoms
-    from preprocessing.shards import DataError, open_dataset
-    from training.checkpoint import CheckpointError
-    from training.run import RunDirectory, RunError, choose_strategy, configure_tensorflow
-
-    try:
-        configure_tensorflow()
         strategy = choose_strategy(replicas)
         plan = chosen_preset(preset, height=int(size), images=images, precision=precision)
-        if data is None:
-            data = Path("data/phantoms") / f"{plan.phantoms}"
-            click.echo(f"no --data: training on {plan.phantoms} phantoms, kept in {data}")
-            make_phantoms(data, plan.phantoms)
-        dataset = open_dataset(data, kind="mammogram", verify=True)
+        dataset = open_training_data(data, "mammogram", plan.phantoms)
         run = RunDirectory(run_folder, run_config(plan, dataset, seed))
         trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=click.echo)
-    except (DataError, RunError, CheckpointError) as error:
-        raise click.ClickException(str(error)) from error
     if not trained:
         click.echo(f"{run_folder}: is complete already")
     click.echo(f"generator: {run.generator(None)}")

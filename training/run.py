@@ -1,4 +1,4 @@
-"""A run directory, and what happens at every tick: check, print, record, draw, checkpoint.
+"""A run directory, its settings, and the devices it runs on.
 
 runs/demo/config.json                          what the run was started with; a rerun must agree
 runs/demo/log.jsonl                            a line a tick
@@ -11,19 +11,13 @@ A run of a single phase keeps its checkpoints and samples in the folder itself, 
 """
 
 import json
-import math
 import os
-import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-import cv2
-import keras
-import numpy as np
 import tensorflow as tf
 
-from training.adversarial import AdversarialModel
-from training.checkpoint import save_checkpoint
+from preprocessing.shards import Dataset
 
 
 class RunError(ValueError):
@@ -72,6 +66,19 @@ def choose_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
                 raise RunError(f"--replicas {replicas}: TensorFlow is in use already; start a new process") from error
     devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")[:replicas]
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> None:
+    """Raise a `RunError` when devices cannot have equal parts of a batch, in whole groups."""
+    if batch % (replicas * group):
+        groups = f" in groups of {group}" if group > 1 else ""
+        raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer --replicas")
+
+
+def run_config(preset: object, dataset: Dataset, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the preset (a dataclass), the data's checksums, the seed."""
+    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
+    return {"preset": asdict(preset), "seed": seed, "data": checksums}
 
 
 class RunDirectory:
@@ -153,113 +160,3 @@ def _difference(name: str, theirs: dict, ours: dict) -> str:
         index = next(i for i, (x, y) in enumerate(zip(a, b)) if x != y)
         return f"{name} {index + 1} " + _difference(name, {name: a[index]}, {name: b[index]}).removeprefix(f"{name} ")
     return f"{name}: {json.dumps(a)} there, {json.dumps(b)} here"
-
-
-def grid(images: np.ndarray, gap: int = 2) -> np.ndarray:
-    """Lay images out in a table.
-
-    Args:
-        images: float `(rows, columns, height, width)` in [0, 1].
-
-    Returns:
-        uint8 `(rows · (height + gap) − gap, columns · (width + gap) − gap)`, gaps mid-grey.
-    """
-    rows, columns, height, width = images.shape
-    sheet = np.full((rows, height + gap, columns, width + gap), 96, np.uint8)
-    shown = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
-    sheet[:, :height, :, :width] = shown.transpose(0, 2, 1, 3)
-    return sheet.reshape(rows * (height + gap), columns * (width + gap))[:-gap, :-gap]
-
-
-class Tick(keras.callbacks.Callback):
-    """At the end of every tick (a Keras epoch), in this order: check, print, record, draw, checkpoint.
-
-    Args:
-        run: where.
-        phase: number of the phase; None for a run of a single one.
-        describe: () → fields to show and record beside the losses, e.g. alpha.
-        images_per_tick, images_in_phase: of this phase.
-        samples: () → sample images float `(rows, columns, height, width)`, from the moving average.
-        echo: prints the status line.
-    """
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        phase: int | None,
-        describe: Callable[[], dict[str, float]],
-        images_per_tick: int,
-        images_in_phase: int,
-        samples: Callable[[], np.ndarray],
-        echo: Callable[[str], None] = print,
-    ):
-        super().__init__()
-        self.run, self.phase, self.describe = run, phase, describe
-        self.images_per_tick, self.images_in_phase = images_per_tick, images_in_phase
-        self.samples, self.echo = samples, echo
-        self.numbered = {} if phase is None else {"phase": phase}
-        events = run.path / "tensorboard"
-        self.writer = tf.summary.create_file_writer(str(events if phase is None else events / f"phase-{phase}"))
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.began = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        seconds = time.perf_counter() - self.began
-        model: AdversarialModel = self.model
-        images_seen = (epoch + 1) * self.images_per_tick
-        losses = {name: float(logs[name]) for name in model.trackers}
-        if not all(math.isfinite(value) for value in losses.values()):
-            bad = ", ".join(name for name, value in losses.items() if not math.isfinite(value))
-            raise NonFiniteLossError(self._diverged(bad, epoch))
-        if not all(
-            np.isfinite(np.asarray(weight)).all() for weight in (*model.generator.weights, *model.critic.weights)
-        ):
-            raise NonFiniteLossError(self._diverged("a weight", epoch))
-        images_per_second = self.images_per_tick / seconds
-        record = {
-            **self.numbered,
-            "images_seen": images_seen,
-            **self.describe(),
-            **losses,
-            "images_per_second": images_per_second,
-            "data_wait_percent": 100 * float(logs["data_wait_seconds"]) / seconds,
-            "seconds": seconds,
-        }
-        self.echo(self._line(record, (self.images_in_phase - images_seen) / images_per_second))
-        self.run.log(record)
-        sheet = grid(self.samples())
-        self._tensorboard(record, sheet)
-        folder = self.run.phase(self.phase)
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"samples-{images_seen:010d}.png"), sheet)
-        save_checkpoint(folder, model, images_seen, self.numbered)
-
-    def _diverged(self, what: str, epoch: int) -> str:
-        first, last = epoch * self.params["steps"], (epoch + 1) * self.params["steps"]
-        where = "" if self.phase is None else f"phase {self.phase}: "
-        return (
-            f"{where}{what} became NaN or infinite between steps {first} and {last}; "
-            f"the checkpoint before it is kept in {self.run.phase(self.phase)}; try --precision float32, a shorter "
-            "training or another --seed"
-        )
-
-    def _line(self, record: dict, seconds_left: float) -> str:
-        minutes, seconds = divmod(round(seconds_left), 60)
-        fields = [
-            *(f"{name} {number}" for name, number in self.numbered.items()),
-            f"{record['images_seen'] / 1000:.1f} of {self.images_in_phase / 1000:.1f} kimg",
-            *(f"{name} {value:.3g}" for name, value in self.describe().items()),
-            *(f"{name} {record[name]:.3g}" for name in self.model.trackers),
-            f"{record['images_per_second']:,.0f} images/s",
-            f"data wait {record['data_wait_percent']:.1f} %",
-            f"{'run' if self.phase is None else 'phase'} ends in {minutes} min {seconds} s",
-        ]
-        return " · ".join(fields)
-
-    def _tensorboard(self, record: dict, sheet: np.ndarray) -> None:
-        with self.writer.as_default(step=record["images_seen"]):
-            for name, value in record.items():
-                tf.summary.scalar(name, value)
-            tf.summary.image("samples", sheet[None, :, :, None])
-        self.writer.flush()

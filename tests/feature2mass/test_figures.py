@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from feature2mass.figures import figures, three_features, two_features, within_category
-from feature2mass.generate import Mixer, categories, load_networks
+from feature2mass.mixing import Mixer, load_networks
+from feature2mass.recipes import categories
 from preprocessing.shards import DataError
 
 

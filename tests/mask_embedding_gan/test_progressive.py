@@ -18,10 +18,10 @@ from folders import contents, quiet, records, without_times
 
 from mask_embedding_gan import progressive
 from mask_embedding_gan.generator import finished_generator
-from mask_embedding_gan.progressive import build_players, compiled, run_config, start_phase, train
+from mask_embedding_gan.progressive import build_players, compiled, start_phase, train
 from mask_embedding_gan.wgan_gp import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import NonFiniteLossError, RunDirectory, RunError
+from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ import tensorflow as tf
 import tiny
 from mask_embedding_gan import progressive
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow
+from training.run import RunDirectory, configure_tensorflow, run_config
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 
@@ -303,7 +303,7 @@ for folder, moment, phases in stages:
             {"write": kill_in_a_write, "read": kill_while_reading}[how](name)
         configure_tensorflow()
         dataset, plan = open_dataset(data), tiny.preset()
-        run = RunDirectory(progressive.Path(folder), progressive.run_config(plan, dataset, 0))
+        run = RunDirectory(progressive.Path(folder), run_config(plan, dataset, 0))
         progressive.train(dataset, run, plan, phases)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -356,12 +356,12 @@ import numpy as np
 import tensorflow as tf
 import tiny
 from mask_embedding_gan import progressive
-from mask_embedding_gan.progressive import build_players, compiled, run_config, train
+from mask_embedding_gan.progressive import build_players, compiled, train
 from mask_embedding_gan.schedule import Diversity
 from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import open_dataset
 from training.checkpoint import checkpoints, restore_checkpoint, save_checkpoint
-from training.run import NonFiniteLossError, RunDirectory, choose_strategy, configure_tensorflow
+from training.run import NonFiniteLossError, RunDirectory, choose_strategy, configure_tensorflow, run_config
 
 configure_tensorflow()
 two = choose_strategy(2)

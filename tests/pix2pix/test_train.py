@@ -13,11 +13,11 @@ import tiny_pix2pix
 
 from pix2pix.adversarial import LOSS_NAMES
 from pix2pix.networks import NetworkConfig
-from pix2pix.train import PRESETS, build_model, chosen_preset, run_config, start, train
+from pix2pix.train import PRESETS, build_model, chosen_preset, start, train
 from preprocessing.breast import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import RunDirectory, RunError
+from training.run import RunDirectory, RunError, run_config
 
 
 def quiet(line: str) -> None:
@@ -172,9 +172,9 @@ import json, os, signal, sys
 from pathlib import Path
 import tensorflow as tf
 import tiny_pix2pix
-from pix2pix.train import run_config, train
+from pix2pix.train import train
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow
+from training.run import RunDirectory, configure_tensorflow, run_config
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 

@@ -1,0 +1,172 @@
+"""The networks of a finished run, and masses decoded from mixtures of features (Lee et al. 2018, §3.3).
+
+What averaging takes, a mixture gets back (`octaves`, ours).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from feature2mass.features import decode, encode, interpolate
+from feature2mass.networks import FEATURES, SIZE
+from feature2mass.octaves import Grain, energies, restored
+from feature2mass.recipes import MassGeneratorError, Recipe, Seed, seed_image
+from feature2mass.train import DECODER, ENCODER, SOURCE
+from preprocessing.dataset import labelled_masses
+from preprocessing.masses import normalise_contrast
+from preprocessing.shards import Dataset, open_dataset
+
+EXAMPLES = 256  # masses that tell what the networks lose
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a finished run left.
+
+    Attributes:
+        encoder, decoder: in stock Keras layers.
+        margins, shapes: names of the classes, in the order of the one-hot labels.
+        fingerprint: SHA-256 of both files: which network made a mass.
+    """
+
+    encoder: keras.Model
+    decoder: keras.Model
+    margins: Sequence[str]
+    shapes: Sequence[str]
+    fingerprint: str
+
+
+def load_networks(run: str | os.PathLike) -> Networks:
+    """Open encoder.keras and decoder.keras of a finished run, with Keras' safe mode on.
+
+    Raises:
+        MassGeneratorError: the run is not there, not complete, or holds other networks.
+    """
+    run = Path(run)
+    try:
+        classes = json.loads((run / "config.json").read_text())["classes"]
+        margins, shapes = classes["margin"], classes["shape"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MassGeneratorError(f"--run {run}: is no run of train_feature2mass.py") from error
+    networks, digest = [], hashlib.sha256()
+    for name in (ENCODER, DECODER):
+        path = run / name
+        if not path.is_file():
+            raise MassGeneratorError(f"--run {run}: holds no {name}; train it to its end first")
+        digest.update(path.read_bytes())
+        try:
+            networks.append(keras.models.load_model(path, compile=False))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MassGeneratorError(f"{path}: is not a Keras model; train again") from error
+    encoder, decoder = networks
+    sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
+    if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
+        raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
+    return Networks(encoder, decoder, margins, shapes, digest.hexdigest())
+
+
+def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
+    """The masses to mix: of `data`, or of what the run was trained on.
+
+    Raises:
+        MassGeneratorError: the data is gone, or the networks were trained on other classes.
+        DataError: the dataset cannot be opened.
+    """
+    if data is None:
+        try:
+            data = json.loads((Path(run) / SOURCE).read_text())["folder"]
+            dataset = open_dataset(data, kind="mass")
+        except (OSError, ValueError, KeyError) as error:
+            raise MassGeneratorError(f"--run {run}: its training data cannot be opened; give --data") from error
+    else:
+        dataset = open_dataset(data, kind="mass")
+    for field, names in (("margin", networks.margins), ("shape", networks.shapes)):
+        if list(dataset.classes(field)) != list(names):
+            raise MassGeneratorError(
+                f"--data {data}: its classes of {field} are {', '.join(dataset.classes(field))}, but --run {run} was "
+                f"trained on {', '.join(names)}; give masses of the same classes, or train a run on these"
+            )
+    return dataset
+
+
+class Mixer:
+    """Decodes mixtures of masses; every mass is read and encoded once."""
+
+    def __init__(self, networks: Networks, dataset: Dataset):
+        self.networks, self.dataset = networks, dataset
+        self.features: dict[tuple[int, int], np.ndarray] = {}  # by index and mirror
+        self.energies: dict[int, np.ndarray] = {}  # by index: mirrored or not, a mass is as far from the mean
+        self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
+
+    @cached_property
+    def deficit(self) -> tuple[np.ndarray, Grain]:
+        """What the networks lose of masses: (mean of mass less reconstruction, float32 (64, 64); the grain they lack).
+
+        The former is a mesh too faint to see until it is amplified.
+        """
+        indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
+        images = self.dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+        features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
+        residuals = images - decode(self.networks.decoder, features)
+        return residuals.mean(axis=0), Grain(features, residuals)
+
+    def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
+        """What seeds make together.
+
+        Args:
+            wanted: seeds and their weights, for each mass.
+
+        Returns:
+            float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave.
+        """
+        self._encode([seed for seeds, _ in wanted for seed in seeds])
+        mixed = []
+        for seeds, weights in wanted:
+            features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
+            mixed.append(interpolate(features, weights[None])[0])
+        masses = []
+        lost, grain = self.deficit
+        decoded = decode(self.networks.decoder, np.array(mixed)) + lost
+        for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
+            mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
+            energy = weights @ [self.energies[seed.index] for seed in seeds]
+            masses.append(restored(mass, mean, energy, grain(feature)))
+        return np.array(masses)
+
+    def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
+        """Generated masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
+        return np.array([stored for stored, _, _ in self.mixed(recipes)])
+
+    def mixed(self, recipes: Sequence[Recipe]) -> list[tuple[np.ndarray, float, float]]:
+        """Generated masses with what their contrast was before it was normalised: (as in `masses`, low, high).
+
+        Low and high are those of the seeds, mixed as the features were, and then those of the mixture.
+        """
+        mixtures = self.mixtures([one.mixture() for one in recipes])
+        return [self._stored(one, mass) for one, mass in zip(recipes, mixtures, strict=True)]
+
+    def _stored(self, one: Recipe, mass: np.ndarray) -> tuple[np.ndarray, float, float]:
+        low, high = (float(one.weights @ self.dataset.field(name)[one.seeds]) for name in ("low", "high"))
+        if not self.normalised or np.ptp(mass) == 0:
+            return mass.clip(0, 1), low, high
+        stored, darkest, brightest = normalise_contrast(mass)
+        return stored, low + (high - low) * darkest, low + (high - low) * brightest
+
+    def _encode(self, seeds: Sequence[Seed]) -> None:
+        """Features and energies of the seeds that have none yet."""
+        new = {(seed.index, seed.mirror): seed.category for seed in seeds}
+        new = {key: category for key, category in new.items() if key not in self.features}
+        if not new:
+            return
+        images = np.array([seed_image(self.dataset, *key) for key in new])
+        margins, shapes = ([getattr(category, name) for category in new.values()] for name in ("margin", "shape"))
+        self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
+        for ((index, _), category), image in zip(new.items(), images, strict=True):
+            self.energies.setdefault(index, energies(image - category.mean))

@@ -1,0 +1,84 @@
+"""What the commands that train have in common: options, data, and errors of one line."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from preprocessing.shards import Dataset
+
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path), show_default="phantoms, made once", help="Dataset folder."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_bfloat16"]),
+    show_default="the preset's",
+    help="Arithmetic of the hidden layers.",
+)
+replicas_option = click.option(
+    "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
+)
+
+
+def run_option(default: str) -> Callable:
+    """`--run`, which arrives as `run_folder`."""
+    return click.option("--run", "run_folder", type=click.Path(path_type=Path), default=default, help="Run directory.")
+
+
+def preset_option(**what: str) -> Callable:
+    """`--preset`, the first by default; `what` says what each is."""
+    names = list(what)
+    text = " ".join(f"{name}: {what[name]}" for name in names)
+    return click.option("--preset", type=click.Choice(names), default=names[0], help=text)
+
+
+def seed_option(of: str) -> Callable:
+    """`--seed`, of everything drawn by lot."""
+    return click.option("--seed", type=click.IntRange(0), default=0, help=f"Of {of}.")
+
+
+@contextmanager
+def training_command() -> Iterator[None]:
+    """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    from preprocessing.shards import DataError
+    from training.checkpoint import CheckpointError
+    from training.run import RunError, configure_tensorflow
+
+    configure_tensorflow()
+    try:
+        yield
+    except (DataError, RunError, CheckpointError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Dataset":
+    """The dataset of a folder, checksums verified; without one (None), phantoms that are made once and kept.
+
+    Args:
+        folder: of `--data`.
+        kind: "mammogram" or "mass".
+        phantoms: how many to make.
+
+    Raises:
+        preprocessing.shards.DataError: the dataset cannot be opened, or phantoms cannot be written.
+    """
+    from preprocessing.convert import make_phantoms
+    from preprocessing.mass_phantoms import make_mass_phantoms
+    from preprocessing.shards import open_dataset
+
+    if folder is None:
+        noun, parent, make = {
+            "mammogram": ("phantoms", "data/phantoms", make_phantoms),
+            "mass": ("mass phantoms", "data/mass-phantoms", make_mass_phantoms),
+        }[kind]
+        folder = Path(parent) / f"{phantoms}"
+        click.echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
+        make(folder, phantoms)
+    return open_dataset(folder, kind=kind, verify=True)
