@@ -72,7 +72,7 @@ def labels(training, held_out, fakes, seeds: int) -> None:
     scores = []
     for seed in range(seeds):
         classifier = train_classifier(training, seed=seed)
-        scores.append([score(classifier.predict(masses.images), masses.labels) for masses in (held_out, fakes)])
+        scores.append([score(classifier.predict(masses.images), masses) for masses in (held_out, fakes)])
     click.echo(f"\nlabels, mean of {seeds} classifiers (interval: the last one's)")
     for number, head in enumerate(HEADS):
         real, fake = ([trial[which][number] for trial in scores] for which in (0, 1))

@@ -227,43 +227,46 @@ def _rows(
 ) -> list[Row]:
     title, good = METRICS[name]
     if name == "swd":
-        return _swd_rows(swd, len(real), len(fake), title, good, seed)
+        return _swd_rows(swd, real, fake, title, good, seed)
     if name == "msssim":
         return [_diversity_row(real, fake, title, good, seed)]
     if name == "variation":
         return [_variation_row(real, fake, title, good, seed)]
     if name == "histogram":
         pooled = np.concatenate([d["histogram"] for d in described])
-        return [_distance_row(name, pooled, len(real), _mean_histograms, 2, seed)]
+        return [_distance_row(name, pooled, real, fake, _mean_histograms, 2, seed)]
     if name in OF_FEATURES:
         pooled = np.concatenate([d["features"] for d in described])
         pooled = standardise(pooled, pooled[: len(real)])
         statistic, needs = _feature_statistic(name, pooled.shape[1])
-        return [_distance_row(name, pooled, len(real), statistic, needs, seed)]
+        return [_distance_row(name, pooled, real, fake, statistic, needs, seed)]
     if name in OF_TEXTURE:
         needs_room(*real.size)
         if not all(np.isfinite(one[name]).any() for one in described):
             raise EvaluationError("no patch of texture fits into any of the masks; compare at a finer level")
-    return [_mean_row(name, *(d[name] for d in described), seed)]
+    return [_mean_row(name, real, fake, described, seed)]
 
 
-def _mean_row(name: str, real: np.ndarray, fake: np.ndarray, seed: int) -> Row:
-    rng = np.random.default_rng(seed)
-    estimates = [bootstrap_mean(values, rng) for values in (fake, real)]
-    first, second = halves(len(real), rng)
-    apart = float(abs(np.nanmean(real[first]) - np.nanmean(real[second])))
+def _mean_row(name: str, real: Samples, fake: Samples, described: tuple[Descriptions, Descriptions], seed: int) -> Row:
+    rng = _rng(seed)
+    of_real, of_fake = (one[name] for one in described)
+    estimates = bootstrap_mean(of_fake, rng, fake.subjects), bootstrap_mean(of_real, rng, real.subjects)
+    first, second = halves(real.subjects, rng)
+    apart = float(abs(np.nanmean(of_real[first]) - np.nanmean(of_real[second])))
     return Row(name, *METRICS[name], *estimates, halves=apart)
 
 
 def _diversity_row(real: Samples, fake: Samples, title: str, good: str, seed: int) -> Row:
-    apart = [diversity(real.subset(half), pairs=250, seed=seed).value for half in halves(len(real), _rng(seed))]
+    parts = [real.subset(half) for half in halves(real.subjects, _rng(seed))]
+    apart = [diversity(part, pairs=250, seed=seed).value for part in parts]
     row = diversity(fake, seed=seed), diversity(real, seed=seed)
     return Row("msssim", title, good, *row, halves=abs(apart[0] - apart[1]))
 
 
 def _variation_row(real: Samples, fake: Samples, title: str, good: str, seed: int) -> Row:
     """Of real images there is one a mask: beside a generator's stand two real ones where their masks overlap."""
-    apart = [variation(real.subset(half), of_one_mask=False, seed=seed).value for half in halves(len(real), _rng(seed))]
+    parts = [real.subset(half) for half in halves(real.subjects, _rng(seed))]
+    apart = [variation(part, of_one_mask=False, seed=seed).value for part in parts]
     row = variation(fake, of_one_mask=True, seed=seed), variation(real, of_one_mask=False, seed=seed)
     return Row("variation", title, good, *row, halves=abs(apart[0] - apart[1]))
 
@@ -271,22 +274,23 @@ def _variation_row(real: Samples, fake: Samples, title: str, good: str, seed: in
 def _distance_row(
     name: str,
     pooled: np.ndarray,
-    real_count: int,
+    real: Samples,
+    fake: Samples,
     statistic: Callable[[np.ndarray, np.ndarray], float],
     needs: int,
     seed: int,
 ) -> Row:
     """A distance of two sets of rows: the real ones come first in `pooled`."""
-    real, fake = np.arange(real_count), np.arange(real_count, len(pooled))
     of_indices = lambda a, b: statistic(pooled[a], pooled[b])
     bounds = (-np.inf if name == "kid" else 0, 1 if name in SHARES else np.inf)
-    compared = compare_sets(of_indices, real, fake, seed=seed, needs=needs, bounds=bounds, name=METRICS[name][0])
+    options = {"seed": seed, "needs": needs, "bounds": bounds, "name": METRICS[name][0]}
+    compared = compare_sets(of_indices, *_indices(real, fake), subjects=_subjects(real, fake), **options)
     return Row(name, *METRICS[name], compared.generated, compared.floor)
 
 
-def _swd_rows(swd: SlicedWasserstein, real: int, fake: int, title: str, good: str, seed: int) -> list[Row]:
+def _swd_rows(swd: SlicedWasserstein, real: Samples, fake: Samples, title: str, good: str, seed: int) -> list[Row]:
     """A row a level, and their mean."""
-    swd.project(np.arange(real))
+    swd.project(np.arange(len(real)))
     memory: dict[bytes, np.ndarray] = {}
 
     def of_level(level: int | None) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -300,8 +304,8 @@ def _swd_rows(swd: SlicedWasserstein, real: int, fake: int, title: str, good: st
 
     rows, names = [], ["mean", *level_names(swd.sizes)]
     for level, name in zip([None, *range(len(swd.sizes))], names):
-        indices = np.arange(real), np.arange(real, real + fake)
-        compared = compare_sets(of_level(level), *indices, seed=seed, bounds=(0, np.inf), name="SWD", replicates=20)
+        options = {"seed": seed, "bounds": (0, np.inf), "name": "SWD", "replicates": 20}
+        compared = compare_sets(of_level(level), *_indices(real, fake), subjects=_subjects(real, fake), **options)
         rows.append(Row(f"swd {name}", f"{title}, {name}", good, compared.generated, compared.floor))
     return rows
 
@@ -317,6 +321,16 @@ def _feature_statistic(name: str, features: int) -> tuple[Callable[[np.ndarray, 
 
 def _mean_histograms(first: np.ndarray, second: np.ndarray) -> float:
     return histogram_distance(first.mean(axis=0), second.mean(axis=0))
+
+
+def _indices(real: Samples, fake: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the images when those of `fake` continue those of `real`."""
+    return np.arange(len(real)), np.arange(len(real), len(real) + len(fake))
+
+
+def _subjects(real: Samples, fake: Samples) -> np.ndarray:
+    """Whose all images are, real ones first."""
+    return np.concatenate([real.subjects, real.subjects.max() + 1 + fake.subjects])
 
 
 def _rng(seed: int) -> np.random.Generator:

@@ -8,6 +8,9 @@ plain bootstrap draws them, look like a collapsed generator to it. So
 - the spread comes from random half-samples: half of each set, drawn without replacement. For a mean, the variance of
   half-samples is that of the whole set's mean (Efron 1982, *The Jackknife, the Bootstrap and Other Resampling
   Plans*, ch. 8), and no image is seen twice.
+
+Four films of one patient, or four images of one mask, are not four independent ones. So halves, half-samples and the
+bootstrap take whole subjects: a patient is never in both halves, and an interval counts patients, not films.
 """
 
 from collections.abc import Callable
@@ -46,25 +49,55 @@ class Comparison:
     floor: Estimate
 
 
-def bootstrap_mean(values: np.ndarray, rng: np.random.Generator, replicates: int = 2000) -> Estimate:
-    """Mean of independent values with its percentile bootstrap interval; NaN values do not count.
+def bootstrap_mean(
+    values: np.ndarray, rng: np.random.Generator, subjects: np.ndarray | None = None, replicates: int = 2000
+) -> Estimate:
+    """Mean of values with its percentile bootstrap interval; NaN values do not count.
 
-    Raises EvaluationError with fewer than two values.
+    Args:
+        values: (n,).
+        subjects: whom each is of, (n,); drawn with all they have. None: each value stands alone.
+
+    Raises:
+        EvaluationError: fewer than two values, or all of one subject.
     """
     values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)]
+    measured = np.isfinite(values)
+    values, subjects = values[measured], _numbered(subjects, len(values))[measured]
     if len(values) < 2:
         raise EvaluationError(f"an interval needs at least 2 images that can be measured, there are {len(values)}")
-    means = np.array([rng.choice(values, len(values)).mean() for _ in range(replicates)])
+    _, subjects = np.unique(subjects, return_inverse=True)
+    sums, counts = np.bincount(subjects, values), np.bincount(subjects)
+    if len(sums) < 2:
+        raise EvaluationError(f"an interval needs images of at least 2 patients, all {len(values)} are of one")
+    means = np.empty(replicates)
+    for replicate in range(replicates):
+        drawn = rng.integers(0, len(sums), len(sums))
+        means[replicate] = sums[drawn].sum() / counts[drawn].sum()
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
-def halves(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint random halves of 0 … count − 1, of equal size."""
-    order = rng.permutation(count)
-    return np.sort(order[: count // 2]), np.sort(order[count // 2 : count // 2 * 2])
+def halves(subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two random halves of the images whose subjects these are: indices, of equal number, no subject in both."""
+    order = whole_subjects(np.arange(len(subjects)), subjects, rng)
+    first, second = order[: len(order) // 2], order[len(order) // 2 :]
+    second = second[~np.isin(subjects[second], subjects[first])]
+    size = min(len(first), len(second))
+    return np.sort(first[:size]), np.sort(second[:size])
+
+
+def whole_subjects(indices: np.ndarray, subjects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Indices in a random order in which those of one subject follow each other; `subjects` is of all images."""
+    _, of_these = np.unique(subjects[indices], return_inverse=True)
+    places = rng.permutation(of_these.max(initial=-1) + 1)[of_these]
+    shuffled = rng.permutation(len(indices))
+    return indices[shuffled[np.argsort(places[shuffled], kind="stable")]]
+
+
+def _numbered(subjects: np.ndarray | None, count: int) -> np.ndarray:
+    return np.arange(count) if subjects is None else np.asarray(subjects)
 
 
 def compare_sets(
@@ -72,6 +105,7 @@ def compare_sets(
     real: np.ndarray,
     fake: np.ndarray,
     *,
+    subjects: np.ndarray | None = None,
     seed: int = 0,
     needs: int = 4,
     at_most: int = 5000,
@@ -83,7 +117,8 @@ def compare_sets(
 
     Args:
         statistic: function of two index arrays.
-        real, fake: indices of the images; those of fake may continue those of real, if that suits the statistic.
+        real, fake: indices of the images; those of fake continue those of real.
+        subjects: whose each image is, real and fake; None: each is its own.
         needs: fewest images that the statistic can do with.
         at_most: images of each set that are used; more cost time and hardly sharpen the result.
         bounds: values that the statistic can have; the intervals end there.
@@ -97,9 +132,15 @@ def compare_sets(
             f"there are {len(real)} and {len(fake)}"
         )
     rng = np.random.default_rng(seed)
-    size = min(len(real) // 2, len(fake), at_most)
+    subjects = _numbered(subjects, len(real) + len(fake))
+    parts = [real[half] for half in halves(subjects[real], rng)]
+    size = min(len(parts[0]), len(fake), at_most)
+    if size < needs:
+        raise EvaluationError(
+            f"{name} needs at least {needs} real images in either of two halves of whole patients, there are {size}"
+        )
     # 1) three or four sets of one size: two halves of real, and fakes for each, other ones if there are enough
-    first, second = (np.sort(rng.permutation(real[half])[:size]) for half in halves(len(real), rng))
+    first, second = (np.sort(rng.permutation(part)[:size]) for part in parts)
     order = rng.permutation(fake)
     fakes = np.sort(order[:size]), np.sort(order[size : 2 * size] if len(fake) >= 2 * size else order[:size])
 
@@ -111,7 +152,7 @@ def compare_sets(
     same = fakes[0] is fakes[1] or np.array_equal(*fakes)
     drawn = []
     for _ in range(replicates):
-        a, b, f, g = (np.sort(rng.permutation(one)[: size // 2]) for one in (first, second, *fakes))
+        a, b, f, g = (np.sort(whole_subjects(one, subjects, rng)[: size // 2]) for one in (first, second, *fakes))
         drawn.append(both(a, b, f, f if same else g))
     spread = _NORMAL * np.std(drawn, axis=0, ddof=1)
     ends = [np.clip([value - reach, value + reach], *bounds) for value, reach in zip(values, spread)]

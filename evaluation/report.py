@@ -5,6 +5,7 @@ import html
 import io
 import json
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,12 +27,16 @@ THUMBNAIL = 192  # pixels, height of a shown image
 
 @dataclass(frozen=True)
 class Report:
-    """The evaluation of one method, and its audit where there is one (else why not)."""
+    """The evaluation of one set of generated images, and its audit where there is one (else why not).
+
+    method: what it is a run of, where a method has several; "" for one of its own.
+    """
 
     evaluation: Evaluation
     audit: Audit | None = None
     training: Samples | None = None  # what the audit's matches point into
     no_audit: str = ""
+    method: str = ""
 
 
 # ------------------------------------------------------------------------------------------- text
@@ -43,12 +48,12 @@ def table(reports: Mapping[str, Report]) -> str:
     "Real" is the value of the real images; for a distance, that of one half of them from the other. An asterisk stands
     where the interval of a method and that of real do not overlap.
     """
-    names = list(reports)
+    names, many = list(reports), len(_methods(reports)) > 1
     rows = [(row, [_row(report, row.name) for report in reports.values()]) for row in _first(reports).rows]
-    cells = [["metric", "wanted", "real, or half of it to the other", *names, *(["best"] if len(names) > 1 else [])]]
+    cells = [["metric", "wanted", "real, or half of it to the other", *names, *(["best"] if many else [])]]
     for row, of_methods in rows:
         line = [row.title, row.good, _cell(row.real), *(_method_cell(one) for one in of_methods)]
-        cells.append([*line, best(dict(zip(names, of_methods)))] if len(names) > 1 else line)
+        cells.append([*line, best(reports, row.name)] if many else line)
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
     lines += ["", *(f"{name}: {problem}" for name, problem in _problems(reports))]
@@ -56,9 +61,17 @@ def table(reports: Mapping[str, Report]) -> str:
     return "\n".join(lines)
 
 
-def best(rows: Mapping[str, Row]) -> str:
-    """Name of the method nearest to what is wanted, if its interval is apart from all others'; else "undecided"."""
-    measured = {name: row for name, row in rows.items() if row.generated is not None}
+def best(reports: Mapping[str, Report], metric: str) -> str:
+    """The method of which every run is nearer to what is wanted than any run of another method, intervals apart.
+
+    Returns:
+        Its name; "undecided" if there is none; "" if fewer than two methods have a value.
+    """
+    measured = defaultdict(list)
+    for name, report in reports.items():
+        row = _row(report, metric)
+        if row.generated is not None:
+            measured[report.method or name].append(row)
     if len(measured) < 2:
         return ""
 
@@ -66,10 +79,17 @@ def best(rows: Mapping[str, Row]) -> str:
         value = row.generated.value
         return {"low": value, "high": -value}.get(row.good, abs(value - row.real.value))
 
-    first, *others = sorted(measured, key=lambda name: cost(measured[name]))
-    a = measured[first].generated
-    apart = all(a.high < (b := measured[name].generated).low or a.low > b.high for name in others)
-    return first if apart else "undecided"
+    def beats(ours: Row, theirs: Row) -> bool:
+        a, b = ours.generated, theirs.generated
+        return cost(ours) < cost(theirs) and (a.high < b.low or a.low > b.high)
+
+    first = min(measured, key=lambda method: min(map(cost, measured[method])))
+    others = [row for method, rows in measured.items() if method != first for row in rows]
+    return first if all(beats(ours, theirs) for ours in measured[first] for theirs in others) else "undecided"
+
+
+def _methods(reports: Mapping[str, Report]) -> set[str]:
+    return {report.method or name for name, report in reports.items()}
 
 
 def _cell(estimate: Estimate | None) -> str:
@@ -141,6 +161,7 @@ def _method_json(report: Report) -> dict:
     rows = [{**asdict(row), "verdict": row.verdict} for row in evaluation.rows]
     return _finite(
         {
+            **({"method": report.method} if report.method else {}),
             "images": len(evaluation.fake),
             "extractor": evaluation.extractor,
             "metrics": rows,
@@ -212,20 +233,20 @@ def as_html(reports: Mapping[str, Report]) -> str:
 
 def _html_table(reports: Mapping[str, Report]) -> str:
     names = list(reports)
-    many = len(names) > 1
+    many = len(_methods(reports)) > 1
     heads = ["metric", "wanted", "real", *names, *(["best"] if many else [])]
     lines = ["<tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"]
     for row in _first(reports).rows:
         of_methods = [_row(report, row.name) for report in reports.values()]
         cells = [html.escape(row.title), row.good, _html_cell(row.real, row.halves)]
         cells += [_html_method(one) for one in of_methods]
-        cells += [html.escape(best(dict(zip(names, of_methods))))] if many else []
+        cells += [html.escape(best(reports, row.name))] if many else []
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     note = (
-        "Small print: 95 % interval and number of images. “Real” is the value of the real images and, as ±, how much "
-        "two halves of them differ; for a distance it is the distance of one half from the other, which a perfect "
-        "generator would have too. Red: the intervals of method and real do not overlap. "
-        "A method is “best” only where its interval is apart from the others’."
+        "Small print: 95 % interval (of patients, or masks), number of images. “Real” is the value of the real images "
+        "and, as ±, how much two halves of them differ; for a distance it is the distance of one half from the other, "
+        "which a perfect generator would have too. Red: the intervals of method and real do not overlap. "
+        "A method is “best” only where the intervals of all its runs are apart from those of all others’."
     )
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{note}</p>'
 

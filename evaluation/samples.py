@@ -19,12 +19,19 @@ class Samples:
     images: float (n, height, width) in [0, 1].
     masks: bool (n, height, width), or None when the whole image counts.
     name: str. What error texts call the set.
+    subjects: int (n,). Images of one number are of one patient, or of one mask: they count as one for intervals.
 
     Raises EvaluationError for another shape, for numbers that are not finite (when they are read), and for images
     outside [0, 1].
     """
 
-    def __init__(self, images: np.ndarray, masks: np.ndarray | None = None, name: str = "images"):
+    def __init__(
+        self,
+        images: np.ndarray,
+        masks: np.ndarray | None = None,
+        name: str = "images",
+        subjects: np.ndarray | None = None,
+    ):
         images = np.asarray(images)
         if images.ndim != 3:
             raise EvaluationError(f"{name}: must be an array (n, height, width), received shape {images.shape}")
@@ -32,6 +39,7 @@ class Samples:
             raise EvaluationError(f"{name}: masks of shape {np.shape(masks)} do not fit images of {images.shape}")
         self.name, self.count, self.size = name, len(images), images.shape[1:]
         self.has_masks = masks is not None
+        self.subjects = np.arange(self.count) if subjects is None else np.asarray(subjects)
         self._images, self._masks = images, masks
 
     @classmethod
@@ -76,6 +84,7 @@ class _DatasetSamples(Samples):
     def __init__(self, dataset: Dataset, level: Level, indices: np.ndarray, name: str):
         self.dataset, self.indices, self.size, self.name = dataset, indices, tuple(level), name
         self.count, self.has_masks = len(indices), dataset.kind == "mammogram"
+        self.subjects = np.unique(dataset.field("subject")[indices], return_inverse=True)[1]
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         arrays = self.dataset.read(self.size, self.indices[indices])
@@ -86,6 +95,7 @@ class _Subset(Samples):
     def __init__(self, whole: Samples, indices: np.ndarray, name: str):
         self.whole, self.indices, self.name = whole, indices, name
         self.count, self.size, self.has_masks = len(indices), whole.size, whole.has_masks
+        self.subjects = whole.subjects[indices]
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return self.whole._read(self.indices[indices])

@@ -88,11 +88,13 @@ def mean_over_pairs(
     seed: int = 0,
     replicates: int = 1000,
     name: str = "MS-SSIM",
+    subjects: np.ndarray | None = None,
 ) -> Estimate:
     """Mean of a similarity over random pairs of `count` items, with its bootstrap interval.
 
     The bootstrap draws items, not pairs, since pairs that share an item are not independent: a pair counts as often as
-    both its items were drawn. With few pairs an item this errs on the wide side.
+    both its items were drawn. With few pairs an item this errs on the wide side. Where items have `subjects`, int
+    (count,), those are drawn, with all their items.
 
     Raises:
         EvaluationError: fewer than three items.
@@ -102,9 +104,11 @@ def mean_over_pairs(
     rng = np.random.default_rng(seed)
     chosen = random_pairs(count, pairs, rng)
     values = np.array([of_pair(int(a), int(b)) for a, b in chosen])
+    _, whose = np.unique(np.arange(count) if subjects is None else subjects, return_inverse=True)
+    there = whose.max() + 1
     drawn = []
     while len(drawn) < replicates:
-        times = rng.multinomial(count, np.full(count, 1 / count))
+        times = rng.multinomial(there, np.full(there, 1 / there))[whose]
         weights = times[chosen[:, 0]] * times[chosen[:, 1]]
         if weights.any():
             drawn.append(np.average(values, weights=weights))
@@ -129,29 +133,37 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: i
         images, _ = samples.read(chosen[[a, b]])
         return ms_ssim(images[0], images[1], scales)
 
-    return mean_over_pairs(len(chosen), of_pair, pairs=pairs, seed=seed, name=f"MS-SSIM of {samples.name}")
+    options = {"pairs": pairs, "seed": seed, "subjects": samples.subjects[chosen]}
+    return mean_over_pairs(len(chosen), of_pair, name=f"MS-SSIM of {samples.name}", **options)
 
 
 def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: int = 0) -> Estimate:
     """Mean difference of two images inside the masks of both: what a generator makes of one mask, or of any two.
 
-    Random neighbours in the set are compared, at most `pairs`. Memory: two images.
+    Random pairs are compared, at most `pairs`. Memory: two images.
 
     Args:
-        of_one_mask: only neighbours whose masks are equal; a generator that ignores its latent scores 0 then.
+        of_one_mask: only neighbours in the set, where their masks are equal; a generator that ignores its latent scores
+            0 then. Else pairs of different subjects.
 
     Raises:
         EvaluationError: fewer than two such pairs.
     """
-    differences = []
-    for first in np.random.default_rng(seed).permutation(max(0, len(samples) - 1))[: 4 * pairs]:
-        images, masks = samples.read([first, first + 1])
+    differences, whose = [], []
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(max(0, len(samples) - of_one_mask))
+    candidates = np.stack([order, order + 1 if of_one_mask else np.roll(order, 1)], axis=1)
+    if not of_one_mask:
+        candidates = candidates[samples.subjects[candidates[:, 0]] != samples.subjects[candidates[:, 1]]]
+    for first, second in candidates[: 4 * pairs]:
+        images, masks = samples.read([first, second])
         inside = masks[0] & masks[1]
         if inside.any() and not (of_one_mask and (masks[0] != masks[1]).any()):
             differences.append(difference_inside(images[0], images[1], inside))
+            whose.append(samples.subjects[first])
         if len(differences) == pairs:
             break
     if len(differences) < 2:
         wanted = "of one mask; generate several of each (--latents-per-mask)" if of_one_mask else "whose masks overlap"
-        raise EvaluationError(f"{samples.name}: holds no neighbours {wanted}")
-    return bootstrap_mean(differences, np.random.default_rng(seed))
+        raise EvaluationError(f"{samples.name}: holds no pairs {wanted}")
+    return bootstrap_mean(np.array(differences), rng, np.array(whose))

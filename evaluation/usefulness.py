@@ -41,28 +41,28 @@ class Score:
     auc: float
 
 
-def score(probabilities: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int = 0) -> list[Score]:
-    """Score predictions of both heads; masses with unknown labels do not count.
+def score(probabilities: dict[str, np.ndarray], masses: Masses, seed: int = 0) -> list[Score]:
+    """Score predictions of both heads; masses with unknown labels do not count. Intervals are of patients.
 
     Raises EvaluationError when fewer than two masses have a label.
     """
     result = []
     for head in HEADS:
-        known = labels[head] >= 0
-        truth, predicted = labels[head][known], probabilities[head][known]
+        known = masses.labels[head] >= 0
+        truth, predicted = masses.labels[head][known], probabilities[head][known]
         if len(truth) < 2:
             raise EvaluationError(f"scoring {head} needs at least 2 labelled masses, there are {len(truth)}")
         right = (predicted.argmax(axis=1) == truth).astype(float)
         areas = [area_under_roc(predicted[:, k], truth == k) for k in np.unique(truth)]
         chance = float(np.bincount(truth).max() / len(truth))
-        accuracy = bootstrap_mean(right, np.random.default_rng(seed))
+        accuracy = bootstrap_mean(right, np.random.default_rng(seed), masses.subjects[known])
         result.append(Score(head, accuracy, chance, float(np.mean(areas)) if len(areas) > 1 else float("nan")))
     return result
 
 
 def label_fidelity(classifier: MassClassifier, synthetic: Masses) -> list[Score]:
     """How often a classifier of real masses agrees with the labels of synthetic ones."""
-    return score(classifier.predict(synthetic.images), synthetic.labels)
+    return score(classifier.predict(synthetic.images), synthetic)
 
 
 # -------------------------------------------------------------------------------------- the study
@@ -137,7 +137,7 @@ def study(
             for arm in wanted:
                 extra = made if arm in (SYNTHETIC, ALL) else None
                 trained = train_classifier(subset, extra=extra, augment=arm in (CLASSICAL, ALL), seed=seed)
-                for one in score(trained.predict(held_out.images), held_out.labels):
+                for one in score(trained.predict(held_out.images), held_out):
                     trials.append(Trial(arm, size, seed, one.head, one.accuracy.value, one.auc, one.chance))
                 said = ", ".join(f"{t.head} accuracy {t.accuracy:.3f} AUC {t.auc:.3f}" for t in trials[-2:])
                 echo(f"{arm}, {size} real, seed {seed}: {said}")

@@ -231,7 +231,8 @@ def write_shards(
 ) -> Dataset:
     """Write synthetic mammograms as a dataset, in the format that training reads.
 
-    A killed call goes on after its last whole shard. Each image is a subject of its own; all are in the training split.
+    A killed call goes on after its last whole shard. Images of one mask are of one subject; all are in the training
+    split.
     """
     model = load_generator(path)
     source = mask_source(model, masks, seed)
@@ -249,7 +250,7 @@ def write_shards(
     if not writer.complete:
         for shard, numbers in writer.missing():
             items = [
-                mammogram_item(image, mask, subject=f"synthetic{number:07d}", **fields)
+                mammogram_item(image, mask, subject=f"mask{number // latents_per_mask % len(source):010d}", **fields)
                 for number, image, mask, fields in _stream(model, source, numbers, latents_per_mask, seed)
             ]
             writer.write(shard, items)

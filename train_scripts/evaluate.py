@@ -20,7 +20,8 @@ PRIVACY = "privacy"
     metavar="[NAME=]DIR",
     multiple=True,
     required=True,
-    help="Dataset of generated images. Repeatable: methods stand side by side, in this order.",
+    help="Dataset of generated images. Repeatable: methods stand side by side, in this order. Several of one NAME are "
+    "runs of one method, which is best only where all of them are.",
 )
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
 @click.option(
@@ -69,7 +70,7 @@ def main(
     from evaluation.samples import EvaluationError
     from preprocessing.shards import DataError, open_dataset
 
-    names = _names(fakes)
+    runs = _runs(fakes)
     size = _size(level)
     wanted = metrics.split(",") if metrics else None
     privacy = wanted is None or PRIVACY in wanted
@@ -80,7 +81,7 @@ def main(
         extract = keras_extractor(extractor) if extractor else radiomic
         index = _training(dataset, size) if privacy else None
         reports, described = {}, None
-        for name, folder in names.items():
+        for name, (method, folder) in runs.items():
             fake = _some(open_dataset(folder, kind=dataset.kind), size, None, count, f"--fake {folder}", seed)
             found = evaluate(
                 measured,
@@ -92,7 +93,7 @@ def main(
                 seed=seed,
             )
             described = found.described[0]
-            reports[name] = report.Report(found, *_audit(index, fake))
+            reports[name] = report.Report(found, *_audit(index, fake), method=method)
         made = {"seed": seed, "split": split, "command": "evaluate"}
         report.write(reports, output, made)
     except (DataError, EvaluationError) as error:
@@ -101,17 +102,26 @@ def main(
     click.echo(f"\n{output}: report.html, report.json, table.txt")
 
 
-def _names(fakes: tuple[str, ...]) -> dict[str, Path]:
-    """Name → folder; a folder without a name has its own."""
-    found = {}
+def _runs(fakes: tuple[str, ...]) -> dict[str, tuple[str, Path]]:
+    """Name of a run → (method, folder); a folder without a name has its own, several of one name are numbered."""
+    methods: dict[str, list[Path]] = {}
     for fake in fakes:
         name, equals, folder = fake.partition("=")
         path = Path(folder if equals else fake)
         name = name if equals else path.name
-        if not name or name == "real" or name in found:
+        if not name or name == "real" or (name in methods and not equals):
             raise click.UsageError(f"--fake {fake}: the name {name!r} is taken; give another as NAME={path}")
-        found[name] = path
-    return found
+        if path in methods.setdefault(name, []):
+            raise click.UsageError(f"--fake {fake}: is given twice; a method's runs are different folders")
+        methods[name].append(path)
+    runs = {}
+    for name, paths in methods.items():
+        for number, path in enumerate(paths, 1):
+            run = name if len(paths) == 1 else f"{name} {number}"
+            if run in runs:
+                raise click.UsageError(f"--fake {path}: the name {run!r} is taken; give another as NAME={path}")
+            runs[run] = (name if len(paths) > 1 else "", path)
+    return runs
 
 
 def _size(level: str | None) -> tuple[int, int] | None:

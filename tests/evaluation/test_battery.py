@@ -56,6 +56,17 @@ def test_texture_of_small_images_says_which_size_it_needs():
     assert "at least 64x64 pixels, these are 32x16" in found.rows[0].problem
 
 
+def test_films_of_a_patient_count_as_one(real):
+    """Four copies of each image: every interval of the real set is wider than that of as many patients."""
+    some = real.read(np.arange(16))[0]
+    four = Samples(np.repeat(some, 4, axis=0), subjects=np.repeat(np.arange(16), 4))
+    alone = Samples(np.repeat(some, 4, axis=0))
+    fake = Samples(textures(32, 1))
+    found, wrong = (evaluate(of, fake, ["fine", "histogram"]).rows for of in (four, alone))
+    for ours, theirs in zip(found, wrong):
+        assert ours.real.high - ours.real.low > 1.3 * (theirs.real.high - theirs.real.low), ours.name
+
+
 def test_masks_are_used_where_there_are_some(tiny_dataset):
     real = Samples.of_dataset(tiny_dataset)
     assert set(OF_MASKS) <= set(default_metrics(real))

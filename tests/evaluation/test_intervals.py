@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.intervals import bootstrap_mean, compare_sets, halves
+from evaluation.intervals import bootstrap_mean, compare_sets, halves, whole_subjects
 from evaluation.samples import EvaluationError
 
 
@@ -26,9 +26,38 @@ def test_one_image_makes_no_interval():
         bootstrap_mean(np.array([1.0, np.nan]), np.random.default_rng(0))
 
 
+def test_four_values_of_a_patient_that_agree_count_as_one():
+    values, rng = np.random.default_rng(1).standard_normal(50), np.random.default_rng
+    once = bootstrap_mean(values, rng(0))
+    found = bootstrap_mean(np.repeat(values, 4), rng(0), np.repeat(np.arange(50), 4))
+    assert (found.value, found.low, found.high) == pytest.approx((once.value, once.low, once.high))
+    alone = bootstrap_mean(np.repeat(values, 4), rng(0))
+    assert (found.high - found.low) / (alone.high - alone.low) == pytest.approx(2, rel=0.1)
+
+
+def test_one_patient_makes_no_interval():
+    with pytest.raises(EvaluationError, match="at least 2 patients, all 3 are of one"):
+        bootstrap_mean(np.arange(3.0), np.random.default_rng(0), np.zeros(3, int))
+
+
 def test_halves_are_disjoint_and_equal():
-    first, second = halves(11, np.random.default_rng(0))
+    first, second = halves(np.arange(11), np.random.default_rng(0))
     assert len(first) == len(second) == 5 and not set(first) & set(second)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_patient_is_in_both_halves(seed):
+    subjects = np.random.default_rng(seed).integers(0, 12, 50)
+    first, second = halves(subjects, np.random.default_rng(seed))
+    assert len(first) == len(second) > 15 and not set(subjects[first]) & set(subjects[second])
+
+
+def test_images_of_a_subject_follow_each_other():
+    subjects = np.array([0, 1, 0, 2, 1, 0, 2, 9])
+    order = whole_subjects(np.array([5, 1, 2, 3, 4, 0]), subjects, np.random.default_rng(0))
+    assert sorted(order) == [0, 1, 2, 3, 4, 5]
+    seen = subjects[order].tolist()
+    assert len([a for a, b in zip(seen, seen[1:]) if a != b]) == len(set(seen)) - 1
 
 
 def shifted_means(values: np.ndarray, count: int, seed: int, **options):
@@ -53,6 +82,21 @@ def test_intervals_widen_with_fewer_images():
     many = shifted_means(values, 800, 0, replicates=200).generated
     few = shifted_means(np.concatenate([values[:50], values[800:850]]), 50, 0, replicates=200).generated
     assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.35)  # √(800/50)
+
+
+def test_patients_of_several_images_widen_the_intervals():
+    """Four images of a patient that are alike are as sure as a quarter as many."""
+    rng = np.random.default_rng(0)
+    values, subjects = np.repeat(rng.standard_normal(200), 4), np.repeat(np.arange(200), 4)
+    width = lambda found: found.generated.high - found.generated.low
+    together = width(shifted_means(values, 400, 0, subjects=subjects, replicates=200))
+    apart = width(shifted_means(values, 400, 0, replicates=200))
+    assert together / apart == pytest.approx(2, rel=0.3)
+
+
+def test_few_patients_make_no_halves():
+    with pytest.raises(EvaluationError, match="at least 4 real images in either of two halves of whole patients"):
+        compare_sets(lambda a, b: 0.0, np.arange(10), np.arange(10, 20), subjects=np.r_[np.zeros(9, int), 1:12])
 
 
 def test_floor_and_distance_see_equally_many_images():

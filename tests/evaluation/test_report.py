@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from browser import open_browser
 
-from evaluation.battery import Row, evaluate
+from evaluation.battery import Evaluation, Row, evaluate
 from evaluation.intervals import Estimate
 from evaluation.privacy import audit
 from evaluation.report import Report, as_html, as_json, best, table, write
@@ -38,12 +38,30 @@ def row(good: str, value: float, reach: float, real: float = 0.0) -> Row:
     return Row("m", "m", good, Estimate(value, value - reach, value + reach, 9), Estimate(real, real, real, 9))
 
 
+def best_of(**runs: Row) -> str:
+    """Of reports with one row each; runs of a method are a1, a2 …, a single one is a."""
+    samples = Samples(np.zeros((2, 8, 8)))
+    evaluations = {name: Evaluation(samples, samples, [one], (None, None), {}, "") for name, one in runs.items()}
+    return best({name: Report(found, method=name.rstrip("12")) for name, found in evaluations.items()}, "m")
+
+
 def test_the_best_is_named_only_where_intervals_are_apart():
-    assert best({"a": row("low", 1, 0.4), "b": row("low", 2, 0.4)}) == "a"
-    assert best({"a": row("low", 1, 0.6), "b": row("low", 2, 0.6)}) == "undecided"
-    assert best({"a": row("high", 1, 0.1), "b": row("high", 2, 0.1)}) == "b"
-    assert best({"a": row("as real", 1, 0.1, 3), "b": row("as real", 4, 0.1, 3)}) == "b"
-    assert best({"a": row("low", 1, 0.1), "b": Row("m", "m", "low", problem="too few")}) == ""
+    assert best_of(a=row("low", 1, 0.4), b=row("low", 2, 0.4)) == "a"
+    assert best_of(a=row("low", 1, 0.6), b=row("low", 2, 0.6)) == "undecided"
+    assert best_of(a=row("high", 1, 0.1), b=row("high", 2, 0.1)) == "b"
+    assert best_of(a=row("as real", 1, 0.1, 3), b=row("as real", 4, 0.1, 3)) == "b"
+    assert best_of(a=row("low", 1, 0.1), b=Row("m", "m", "low", problem="too few")) == ""
+
+
+def test_a_method_is_best_only_if_all_its_runs_are():
+    good, fair, bad = (row("low", value, 0.1) for value in (1, 2, 3))
+    assert best_of(a1=good, a2=fair, b1=bad, b2=bad) == "a"
+    assert best_of(a1=good, a2=bad, b1=fair, b2=bad) == "undecided"
+    assert best_of(a1=good, a2=row("low", 2.95, 0.1), b=bad) == "undecided"  # the second run's interval touches b's
+
+
+def test_runs_of_one_method_do_not_compete():
+    assert best_of(a1=row("low", 1, 0.1), a2=row("low", 2, 0.1)) == ""
 
 
 def test_the_table_has_a_line_a_metric_and_marks_what_differs(reports):

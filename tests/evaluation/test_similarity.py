@@ -94,6 +94,17 @@ def test_two_images_make_no_interval():
         diversity(Samples(np.zeros((2, 32, 32))))
 
 
+def test_images_of_one_patient_are_drawn_as_one():
+    """Every item twice: as sure as each of them once, and surer if the copies were independent."""
+    values = np.random.default_rng(0).random(40)
+    of_pair = lambda a, b: float(values[a % 40] * values[b % 40])
+    width = lambda found: found.high - found.low
+    twice = [mean_over_pairs(80, of_pair, pairs=2000, subjects=who) for who in (np.arange(80) % 40, None)]
+    once = mean_over_pairs(40, of_pair, pairs=2000)
+    assert width(twice[0]) == pytest.approx(width(once), rel=0.2)
+    assert width(twice[1]) == pytest.approx(width(once) / 2**0.5, rel=0.2)
+
+
 def two_of_each_mask() -> Samples:
     """Four masks that overlap, two flat images of each, 0.1 apart; those of neighbouring masks 0.4 or 0.6."""
     masks = np.zeros((8, 16, 16), bool)
@@ -107,9 +118,21 @@ def two_of_each_mask() -> Samples:
 
 def test_variation_of_one_mask_leaves_out_pairs_of_two():
     assert variation(two_of_each_mask(), of_one_mask=True).value == pytest.approx(0.1)
-    with_others = variation(two_of_each_mask(), of_one_mask=False)
-    assert with_others.count == 7
-    assert with_others.value == pytest.approx((4 * 0.1 + 0.4 + 0.6 + 0.4) / 7)
+    assert variation(two_of_each_mask(), of_one_mask=True).count == 4
+
+
+def flat(subjects: list[int]) -> Samples:
+    """Three flat images, 0.2, 0.4 and 0.6 apart."""
+    images = np.array([0.1, 0.3, 0.7])[:, None, None] * np.ones((3, 16, 16))
+    return Samples(images, np.ones((3, 16, 16), bool), subjects=np.array(subjects))
+
+
+def test_variation_of_any_two_takes_random_pairs():
+    assert variation(flat([0, 1, 2]), of_one_mask=False).value == pytest.approx((0.2 + 0.4 + 0.6) / 3)
+
+
+def test_variation_of_any_two_leaves_out_pairs_of_one_patient():
+    assert variation(flat([0, 0, 1]), of_one_mask=False).value == pytest.approx((0.4 + 0.6) / 2)
 
 
 def test_a_generator_that_ignores_its_latent_does_not_vary():
@@ -121,5 +144,5 @@ def test_a_generator_that_ignores_its_latent_does_not_vary():
 def test_variation_needs_two_images_of_a_mask():
     masks = np.ones((4, 16, 16), bool)
     masks[np.arange(4), 0, np.arange(4)] = False
-    with pytest.raises(EvaluationError, match="no neighbours of one mask; generate several of each"):
+    with pytest.raises(EvaluationError, match="no pairs of one mask; generate several of each"):
         variation(Samples(np.zeros((4, 16, 16)), masks), of_one_mask=True)

@@ -48,7 +48,8 @@ def test_scores_by_hand():
         "shape": np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]]),
         "margin": np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8], [0.9, 0.1]]),
     }
-    shape, margin = score(probabilities, labels)
+    four = Masses(np.zeros((4, 8, 8)), labels, {}, np.array(["a", "b", "c", "d"]))
+    shape, margin = score(probabilities, four)
     assert (shape.accuracy.value, shape.chance, shape.auc) == pytest.approx((0.75, 0.75, 2 / 3))
     assert (margin.accuracy.value, margin.accuracy.count, margin.auc) == (1, 3, 1)
 

@@ -180,6 +180,17 @@ def test_shards_keep_side_and_view_of_their_masks(shards):
     assert set(shards.field("laterality")) == {"L"} and set(shards.field("view")) == {"CC"}
 
 
+def test_images_of_one_mask_are_of_one_subject(tmp_path, generator, mask_folder):
+    """Three masks, two latents each, then the first masks again."""
+    dataset = write_shards(generator, tmp_path, 8, masks=mask_folder, latents_per_mask=2)
+    _, of_masks = dataset.read((HEIGHT, WIDTH), np.arange(8))
+    subjects = dataset.field("subject")
+    for a in range(8):
+        for b in range(8):
+            assert (subjects[a] == subjects[b]) == np.array_equal(of_masks[a], of_masks[b])
+    assert len(set(subjects)) == 3
+
+
 def test_shards_can_be_trained_on(shards):
     batch = next(iter(mammogram_batches(shards, "train", HEIGHT, WIDTH, 4, seed=0)))
     assert batch["image"].shape == (4, HEIGHT, WIDTH, 1)

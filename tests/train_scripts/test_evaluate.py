@@ -34,6 +34,21 @@ def test_several_methods_stand_side_by_side(data, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["real"]["images"] == 10
 
 
+def test_folders_of_one_name_are_runs_of_one_method(data, tmp_path):
+    again = tiny.write_dataset(tmp_path / "again", 20).folder
+    fakes = ["--fake", f"a={data[1]}", "--fake", f"a={again}", "--fake", f"b={data[1]}"]
+    done = call("--real", data[0], *fakes, "--output", tmp_path / "out", "--metrics", "histogram")
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0].split()[-6:] == ["a", "1", "a", "2", "b", "best"]
+    methods = json.loads((tmp_path / "out" / "report.json").read_text())["methods"]
+    assert {run: found.get("method") for run, found in methods.items()} == {"a 1": "a", "a 2": "a", "b": None}
+
+
+def test_one_folder_cannot_be_two_runs(data, tmp_path):
+    done = call("--real", data[0], *(2 * ["--fake", f"a={data[1]}"]), "--output", tmp_path)
+    refused(done, "--fake a=", "is given twice", code=2)
+
+
 def test_privacy_uses_the_held_out_split(tmp_path, data):
     real = tiny.write_dataset(tmp_path / "real", 120).folder  # 24 held out
     done = call("--real", real, "--fake", data[1], "--output", tmp_path / "out", "--metrics", "privacy")
