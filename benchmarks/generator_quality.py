@@ -7,10 +7,11 @@
 - fine energy: energy above a quarter of the sampling frequency inside the breast, beside that of the real images.
 """
 
-import os
 from pathlib import Path
 
 import click
+
+from training.command_line import quiet_tensorflow
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -18,7 +19,7 @@ import click
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--count", default=200, show_default=True, help="Masks, at most what the validation split holds.")
 def main(generator: Path, data: Path, count: int) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     import numpy as np
 
     from evaluation.metrics import fine_energy, latent_effect, mask_agreement

@@ -9,10 +9,11 @@
 - sharpness: energy above a quarter of the sampling frequency, over that of the dataset's masses of the same categories.
 """
 
-import os
 from pathlib import Path
 
 import click
+
+from training.command_line import quiet_tensorflow
 
 FEWEST = 3  # masses of a category, to compare them in pairs
 
@@ -24,7 +25,7 @@ FEWEST = 3  # masses of a category, to compare them in pairs
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Classifiers, averaged.")
 @click.option("--pairs", type=click.IntRange(1), default=300, show_default=True, help="Pairs of a category.")
 def main(data: Path, generated: Path, run: Path | None, seeds: int, pairs: int) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     from evaluation.mass_classifier import Masses
     from evaluation.samples import EvaluationError
     from preprocessing.shards import DataError, open_dataset

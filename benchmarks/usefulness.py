@@ -9,11 +9,12 @@ that `trials.csv` holds is not run again, and a broken training goes on, so that
 """
 
 import csv
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from training.command_line import quiet_tensorflow
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -24,7 +25,7 @@ import click
 @click.option("--seeds", default="0,1,2", show_default=True, help="Of subset, generator and classifier.")
 @click.option("--synthetic-per-real", type=float, default=2.0, show_default=True, help="Synthetic masses made.")
 def main(data: Path, work: Path, images: int, sizes: str, seeds: str, synthetic_per_real: float) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     from evaluation.mass_classifier import Masses
     from evaluation.samples import EvaluationError
     from evaluation.usefulness import gain, plot, study, table, write_csv

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from evaluation.command_line import level_option
+from training.command_line import quiet_tensorflow
+
 PRIVACY = "privacy"
 
 
@@ -38,9 +41,7 @@ PRIVACY = "privacy"
     help="A .keras model of your own whose output describes an image, or one of Keras Applications, such as "
     "MobileNetV2 (downloads its weights), for FID, KID, precision and recall.",
 )
-@click.option(
-    "--level", metavar="HEIGHTxWIDTH", show_default="the finest", help="Resolution to compare at, such as 256x128."
-)
+@level_option
 @click.option(
     "--split",
     type=click.Choice(["all", "train", "validation"]),
@@ -55,15 +56,13 @@ def main(
     output: Path,
     metrics: str | None,
     extractor: str | None,
-    level: str | None,
+    level: tuple[int, int] | None,
     split: str,
     count: int | None,
     seed: int,
 ) -> None:
     """Measure generated images, with 95 % intervals, beside what two halves of the real images score."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     from evaluation import report
     from evaluation.battery import evaluate
     from evaluation.features import keras_extractor, radiomic
@@ -71,18 +70,17 @@ def main(
     from preprocessing.shards import DataError, open_dataset
 
     runs = _runs(fakes)
-    size = _size(level)
     wanted = metrics.split(",") if metrics else None
     privacy = wanted is None or PRIVACY in wanted
     wanted = [name for name in wanted if name != PRIVACY] if wanted else wanted
     try:
         dataset = open_dataset(real)
-        measured = _some(dataset, size, None if split == "all" else split, count, f"--real {real}", seed)
+        measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
         extract = keras_extractor(extractor) if extractor else radiomic
-        index = _training(dataset, size) if privacy else None
+        index = _training(dataset, level) if privacy else None
         reports, described = {}, None
         for name, (method, folder) in runs.items():
-            fake = _some(open_dataset(folder, kind=dataset.kind), size, None, count, f"--fake {folder}", seed)
+            fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
             found = evaluate(
                 measured,
                 fake,
@@ -124,33 +122,24 @@ def _runs(fakes: tuple[str, ...]) -> dict[str, tuple[str, Path]]:
     return runs
 
 
-def _size(level: str | None) -> tuple[int, int] | None:
-    if level is None:
-        return None
-    parts = level.split("x")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise click.UsageError(f"--level {level}: must be HEIGHTxWIDTH, such as 256x128")
-    return int(parts[0]), int(parts[1])
-
-
-def _some(dataset, size, split: str | None, count: int | None, name: str, seed: int):
+def _some(dataset, level, split: str | None, count: int | None, name: str, seed: int):
     """The images of a dataset, or a random part of them."""
     import numpy as np
 
     from evaluation.samples import Samples
 
-    samples = Samples.of_dataset(dataset, size, split, name)
+    samples = Samples.of_dataset(dataset, level, split, name)
     if count is None or count >= len(samples):
         return samples
     return samples.subset(np.sort(np.random.default_rng(seed).permutation(len(samples))[:count]))
 
 
-def _training(dataset, size):
+def _training(dataset, level):
     """(training images, held-out ones, their comparison), or why there is none."""
     from evaluation.privacy import LEAST_HELD_OUT, TrainingIndex
     from evaluation.samples import Samples
 
-    training, held_out = (Samples.of_dataset(dataset, size, split) for split in ("train", "validation"))
+    training, held_out = (Samples.of_dataset(dataset, level, split) for split in ("train", "validation"))
     if not len(training) or len(held_out) < LEAST_HELD_OUT:
         return f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}"
     index = TrainingIndex(training)

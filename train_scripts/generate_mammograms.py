@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from training.command_line import quiet_tensorflow
+
 
 @click.command(context_settings={"show_default": True})
 @click.option("--generator", type=click.Path(path_type=Path), required=True, help="A generator.keras.")
@@ -36,9 +38,7 @@ def main(
     seed: int,
 ) -> None:
     """Fill masks with tissue: COUNT images, LATENTS-PER-MASK of each mask."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     from mask_embedding_gan.figures import figure
     from mask_embedding_gan.generate import GeneratorError, write_dicom, write_png, write_shards
     from preprocessing.shards import DataError

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from training.command_line import quiet_tensorflow
+
 
 @click.command(context_settings={"show_default": True})
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Run of train_feature2mass.py.")
@@ -43,9 +45,7 @@ def main(
     seed: int,
 ) -> None:
     """COUNT new masses of a wanted shape and margin; manifest.csv says which masses each was mixed from."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     from feature2mass.figures import figures
     from feature2mass.generate import write_png, write_shards
     from feature2mass.recipes import MassGeneratorError

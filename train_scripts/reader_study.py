@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from evaluation.command_line import level_option
+from training.command_line import quiet_tensorflow
+
 
 @click.group()
 def main() -> None:
@@ -31,6 +34,7 @@ def main() -> None:
     multiple=True,
     help="Method with a dataset of its images, from which as many are drawn. Repeatable.",
 )
+@level_option
 @click.option("--masks", type=click.IntRange(2), default=50, help="Real images, and images of each method.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file for readers.")
 @click.option(
@@ -45,6 +49,7 @@ def build(
     real: Path,
     generators: tuple[str, ...],
     folders: tuple[str, ...],
+    level: tuple[int, int] | None,
     masks: int,
     page: Path,
     key: Path,
@@ -52,9 +57,7 @@ def build(
     seed: int,
 ) -> None:
     """Draw MASKS real images and as many of each method, and write the page and the answer key."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     import numpy as np
 
     from evaluation import reader_study
@@ -67,12 +70,12 @@ def build(
     try:
         dataset = open_dataset(real, kind="mammogram")
         split = "validation" if len(dataset.indices("validation")) >= masks else None
-        source = Samples.of_dataset(dataset, split=split, name=f"--real {real}")
+        source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
         pictures, breast_masks = source.read(_drawn(source, masks, seed))
         images, numbers = {reader_study.REAL: pictures}, {reader_study.REAL: range(masks)}
         for name, (flag, path) in methods.items():
             if flag == "--images":
-                fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), name=f"--images {path}")
+                fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
                 images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
             else:
                 images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
@@ -141,7 +144,10 @@ def _generated(path: Path, pictures, masks, seed: int):
     size = tuple(model.inputs[0].shape[1:3])
     if size != masks.shape[1:]:
         height, width = masks.shape[1:]
-        raise EvaluationError(f"--generator {path}: makes images of {size[0]}x{size[1]}, real are {height}x{width}")
+        made = f"{size[0]}x{size[1]}"
+        raise EvaluationError(
+            f"--generator {path}: makes images of {made}, real are {height}x{width}; try --level {made}"
+        )
     return generate(model, masks, len(masks), seed=seed, images=pictures)[0]
 
 

@@ -1,5 +1,6 @@
-"""What the commands that train have in common: options, data, and errors of one line."""
+"""What the commands that train have in common: options, data, a quiet terminal, and errors of one line."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,10 +43,16 @@ def seed_option(of: str) -> Callable:
     return click.option("--seed", type=click.IntRange(0), default=0, help=f"Of {of}.")
 
 
+def quiet_tensorflow() -> None:
+    """Leave the terminal to the command: of TensorFlow's notes only errors; call before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
 @contextmanager
 def training_command() -> Iterator[None]:
     """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     from preprocessing.shards import DataError
     from training.checkpoint import CheckpointError

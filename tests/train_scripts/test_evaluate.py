@@ -85,7 +85,7 @@ def test_images_of_another_size(data, tmp_path):
         (["--metrics", "swd,inception"], ["unknown metric 'inception'"], 1),
         (["--extractor", "absent.keras"], ["absent.keras: no such file"], 1),
         (["--level", "99x99"], ["has no 99x99 images"], 1),
-        (["--level", "large"], ["--level large: must be HEIGHTxWIDTH"], 2),
+        (["--level", "large"], ["--level", "large: must be HEIGHTxWIDTH"], 2),
         (["--fake", "real=somewhere"], ["'real' is taken"], 2),
         (["--fake", "x=absent"], ["absent: holds no dataset"], 1),
         (["--count", "1"], ["--count"], 2),

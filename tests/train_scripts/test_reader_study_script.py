@@ -24,6 +24,14 @@ def build(tmp_path, real, *methods: str, masks: int = 4) -> Result:
     return call("build", "--real", real, "--masks", masks, *files, *methods)
 
 
+def test_another_level_is_that_of_every_image(tmp_path, small):
+    files = ["--page", tmp_path / "page" / "study.html", "--key", tmp_path / "key.json"]
+    methods = ["--images", f"first={small[1]}", "--level", "16x8", "--masks", 4]
+    done = call("build", "--real", small[0], *files, *methods)
+    assert done.exit_code == 0, done.output
+    assert '"height": 16, "width": 8' in (tmp_path / "page" / "study.html").read_text()
+
+
 def test_a_study_of_folders_is_built_and_analysed(tmp_path, small):
     done = build(tmp_path, small[0], "--images", f"first={small[1]}", "--images", f"second={small[2]}")
     assert done.exit_code == 0, done.output
