@@ -56,7 +56,7 @@ def table(reports: Mapping[str, Report]) -> str:
         cells.append([*line, best(reports, row.name)] if many else line)
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
-    lines += ["", *(f"{name}: {problem}" for name, problem in _problems(reports))]
+    lines += ["", *_problems(reports)]
     lines += [f"{name}: {_audit_line(report)}" for name, report in reports.items()]
     return "\n".join(lines)
 
@@ -109,8 +109,16 @@ def _first(reports: Mapping[str, Report]) -> Evaluation:
     return max((report.evaluation for report in reports.values()), key=lambda evaluation: len(evaluation.rows))
 
 
-def _problems(reports: Mapping[str, Report]) -> list[tuple[str, str]]:
-    return [(name, row.problem) for name, report in reports.items() for row in report.evaluation.rows if row.problem]
+def _problems(reports: Mapping[str, Report]) -> list[str]:
+    """A line for each reason why something has no value: metrics, runs, reason."""
+    found = defaultdict(lambda: ([], []))
+    for name, report in reports.items():
+        for row in report.evaluation.rows:
+            if row.problem:
+                for known, new in zip(found[row.problem], (row.name, name)):
+                    if new not in known:
+                        known.append(new)
+    return [f"no {', '.join(metrics)} of {', '.join(runs)}: {why}" for why, (metrics, runs) in found.items()]
 
 
 def _audit_line(report: Report) -> str:

@@ -77,6 +77,11 @@ def test_a_metric_without_enough_images_tells_so_in_the_table(reports):
     )
 
 
+def test_a_reason_is_told_once_for_all_that_it_holds_for(reports):
+    told = [line for line in table(reports).splitlines() if "FID needs" in line]
+    assert len(told) == 1 and told[0].startswith("no fid of good <b>, flat: FID needs")
+
+
 def test_the_audit_is_told_in_a_line(reports):
     lines = table(reports).splitlines()
     assert lines[-2].startswith("good <b>: 3 of 43 images suspiciously near a training image")
