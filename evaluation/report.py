@@ -202,11 +202,13 @@ def _finite(value: object) -> object:
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 75rem; padding: 1.5rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 0; padding: 1.5rem 2rem; }
+p, figure { max-width: 75rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+td:first-child { min-width: 13rem; } td:nth-child(n+4) { max-width: 11rem; }
 td small { color: #777; white-space: nowrap; display: block; }
 .differs { color: #b3261e; } .note { color: #666; }
 img { max-width: 100%; height: auto; display: block; background: #000; } figure { margin: .6rem 0 1.2rem; }
@@ -242,13 +244,12 @@ def as_html(reports: Mapping[str, Report]) -> str:
 def _html_table(reports: Mapping[str, Report]) -> str:
     names = list(reports)
     many = len(_methods(reports)) > 1
-    heads = ["metric", "wanted", "real", *names, *(["best"] if many else [])]
+    heads = ["metric", "wanted", *(["best"] if many else []), "real", *names]
     lines = ["<tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"]
     for row in _first(reports).rows:
         of_methods = [_row(report, row.name) for report in reports.values()]
-        cells = [html.escape(row.title), row.good, _html_cell(row.real, row.halves)]
-        cells += [_html_method(one) for one in of_methods]
-        cells += [html.escape(best(reports, row.name))] if many else []
+        cells = [html.escape(row.title), row.good, *([html.escape(best(reports, row.name))] if many else [])]
+        cells += [_html_cell(row.real, row.halves), *(_html_method(one) for one in of_methods)]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     note = (
         "Small print: 95 % interval (of patients, or masks), number of images. “Real” is the value of the real images "
@@ -263,8 +264,8 @@ def _html_cell(estimate: Estimate | None, halves: float | None = None) -> str:
     if estimate is None:
         return "–"
     apart = f" ± {halves:.2g}" if halves is not None else ""
-    interval = f"[{estimate.low:.4g}, {estimate.high:.4g}], {estimate.count}"
-    return f"{estimate.value:.4g}{apart}<small>{interval}</small>"
+    interval = f"[{estimate.low:.3g}, {estimate.high:.3g}], {estimate.count}"
+    return f"{estimate.value:.3g}{apart}<small>{interval}</small>"
 
 
 def _html_method(row: Row) -> str:
