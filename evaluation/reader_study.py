@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from itertools import combinations
@@ -60,11 +60,13 @@ def build(
 
     Raises:
         EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in the page's
-            folder; a file that cannot be written.
+            folder, or there already; a file that cannot be written.
     """
     page, key = Path(page), Path(key)
     if key.resolve().parent == page.resolve().parent:
         raise EvaluationError(f"--key {key}: lies beside the page, whose folder readers get; choose another folder")
+    if key.exists():
+        raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
     height, width = _check_images(images)
     entries = [(method, row) for method, stack in images.items() for row in range(len(stack))]
     secrets.SystemRandom().shuffle(entries)
@@ -79,14 +81,22 @@ def build(
     template = resources.files("evaluation").joinpath("reader_page.html").read_text(encoding="utf-8")
     described = json.dumps(study).replace("<", "\\u003c")
     text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        key.parent.mkdir(parents=True, exist_ok=True)
-        write_private(key, json.dumps(sealed, indent=1) + "\n")
-        page.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"{error.filename}: cannot be written ({error.strerror})") from error
+    _write(page, text, lambda path, content: path.write_text(content, encoding="utf-8"))
+    _write(key, json.dumps(sealed, indent=1) + "\n", write_private)
     return study["id"]
+
+
+def _write(path: Path, text: str, write: Callable[[Path, str], object]) -> None:
+    """Write a whole file or none."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial, text)
+        os.replace(partial, path)
+    except OSError as error:
+        if partial.is_file():
+            partial.unlink()
+        raise EvaluationError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _check_images(images: Mapping[str, np.ndarray]) -> tuple[int, int]:

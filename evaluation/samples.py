@@ -106,5 +106,5 @@ def same_size(real: Samples, fake: Samples) -> None:
     if real.size != fake.size:
         sizes = ["x".join(map(str, samples.size)) for samples in (real, fake)]
         raise EvaluationError(
-            f"{real.name} has images of {sizes[0]} and {fake.name} of {sizes[1]}; compare at a size that both have"
+            f"{real.name} has images of {sizes[0]} and {fake.name} of {sizes[1]}; compare at a --level that both have"
         )

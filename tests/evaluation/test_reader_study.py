@@ -109,6 +109,20 @@ def test_the_key_is_private_and_apart(study):
         build(pictures(), study / "page" / "study.html", study / "page" / "key.json")
 
 
+def test_a_key_that_scores_may_need_is_never_overwritten(study):
+    before = (study / "key.json").read_bytes()
+    with pytest.raises(EvaluationError, match="key.json: is there already"):
+        build(pictures(), study / "page" / "study.html", study / "key.json")
+    assert (study / "key.json").read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EvaluationError, match="file/study.html: cannot be written"):
+        build(pictures(), tmp_path / "file" / "study.html", tmp_path / "keys" / "key.json")
+    assert [path.name for path in tmp_path.rglob("*")] == ["file"]
+
+
 def test_the_page_is_sealed_to_the_key(study):
     page = (study / "page" / "study.html").read_text()
     key = read_key(study / "key.json")

@@ -76,7 +76,7 @@ def test_images_of_another_size(data, tmp_path):
     small.write(0, items)
     small.finish()
     done = call("--real", data[0], "--fake", tmp_path / "small", "--output", tmp_path / "out")
-    refused(done, "32x16", "8x4", "compare at a size that both have")
+    refused(done, "32x16", "8x4", "compare at a --level that both have")
 
 
 @pytest.mark.parametrize(
