@@ -69,7 +69,9 @@ def bootstrap_mean(
     _, subjects = np.unique(subjects, return_inverse=True)
     sums, counts = np.bincount(subjects, values), np.bincount(subjects)
     if len(sums) < 2:
-        raise EvaluationError(f"an interval needs images of at least 2 patients, all {len(values)} are of one")
+        raise EvaluationError(
+            f"an interval needs images of at least 2 patients (or masks), all {len(values)} are of one"
+        )
     means = np.empty(replicates)
     for replicate in range(replicates):
         drawn = rng.integers(0, len(sums), len(sums))
