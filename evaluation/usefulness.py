@@ -1,6 +1,7 @@
 """Are synthetic masses of use? Do they look like their labels, and does a classifier gain from them?
 
-- `label_fidelity`: a classifier that saw only real masses reads the labels of synthetic ones.
+- `LabelJudge`: a classifier that saw only real masses reads the labels of synthetic ones, and one that saw only
+  synthetic masses those of real ones (train on synthetic, test on real; Esteban et al. 2017).
 - `study`: classifiers trained on few or many real masses, with and without synthetic ones that a generator trained on
   the same real masses has made, all tested on real masses of other patients.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from evaluation.battery import Row
 from evaluation.intervals import Estimate, bootstrap_mean
 from evaluation.mass_classifier import HEADS, MassClassifier, Masses, hold_back, train_classifier
 from evaluation.roc import area_under_roc
@@ -60,9 +62,51 @@ def score(probabilities: dict[str, np.ndarray], masses: Masses, seed: int = 0) -
     return result
 
 
-def label_fidelity(classifier: MassClassifier, synthetic: Masses) -> list[Score]:
-    """How often a classifier of real masses agrees with the labels of synthetic ones."""
-    return score(classifier.predict(synthetic.images), synthetic)
+class LabelJudge:
+    """Are the labels of synthetic masses right, and can one learn from them?
+
+    Args:
+        training, held_out: real masses of different patients.
+        seed: of the classifiers.
+
+    Raises:
+        EvaluationError: too few real masses to train or to test a classifier.
+    """
+
+    def __init__(self, training: Masses, held_out: Masses, seed: int = 0):
+        self.held_out, self.seed = held_out, seed
+        self.classifier: MassClassifier = train_classifier(training, seed=seed)
+        self.of_held_out = self._scores(self.classifier, held_out)
+
+    def rows(self, synthetic: Masses) -> list[Row]:
+        """Two rows a head of a report; "real" is the classifier of real masses on the held-out ones, in either.
+
+        `labels`: share of synthetic masses of which the classifier of real masses reads the label that they have.
+        `learned`: share of held-out real masses whose label a classifier of the synthetic ones reads rightly.
+        """
+        measures = {
+            "labels": ("{} read as labelled", lambda: self._scores(self.classifier, synthetic)),
+            "learned": (
+                "{} of real masses, learned from these",
+                lambda: self._scores(train_classifier(synthetic, seed=self.seed), self.held_out),
+            ),
+        }
+        rows = []
+        for name, (title, measure) in measures.items():
+            values, problem = [None] * len(HEADS), ""
+            try:
+                if synthetic.classes != self.held_out.classes:
+                    raise EvaluationError(f"classes of {synthetic.classes} cannot be read as {self.held_out.classes}")
+                values = [one.accuracy for one in measure()]
+            except EvaluationError as error:
+                problem = str(error)
+            for real, value in zip(self.of_held_out, values):
+                described = f"{title.format(real.head)} (chance {real.chance:.2f})", "high"
+                rows.append(Row(f"{name} {real.head}", *described, value, value and real.accuracy, problem=problem))
+        return rows
+
+    def _scores(self, classifier: MassClassifier, masses: Masses) -> list[Score]:
+        return score(classifier.predict(masses.images), masses, self.seed)
 
 
 # -------------------------------------------------------------------------------------- the study

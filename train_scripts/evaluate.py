@@ -7,7 +7,7 @@ import click
 from evaluation.command_line import level_option
 from training.command_line import quiet_tensorflow
 
-PRIVACY = "privacy"
+PRIVACY, LABELS = "privacy", "labels"
 
 
 @click.command(context_settings={"show_default": True})
@@ -32,7 +32,7 @@ PRIVACY = "privacy"
     metavar="A,B,C",
     show_default="all that apply",
     help="swd, msssim, variation, iou, leakage, beta, fine, histogram, fid, kid, precision, recall, density, coverage, "
-    "privacy.",
+    "privacy; of masses also labels.",
 )
 @click.option(
     "--extractor",
@@ -66,21 +66,24 @@ def main(
     from evaluation import report
     from evaluation.battery import evaluate
     from evaluation.features import keras_extractor, radiomic
+    from evaluation.mass_classifier import Masses
     from evaluation.samples import EvaluationError
     from preprocessing.shards import DataError, open_dataset
 
     runs = _runs(fakes)
     wanted = metrics.split(",") if metrics else None
-    privacy = wanted is None or PRIVACY in wanted
-    wanted = [name for name in wanted if name != PRIVACY] if wanted else wanted
+    privacy, labels = (wanted is None or name in wanted for name in (PRIVACY, LABELS))
+    wanted = [name for name in wanted if name not in (PRIVACY, LABELS)] if wanted else wanted
     try:
-        dataset = open_dataset(real)
+        dataset = open_dataset(real, kind="mass" if metrics and labels else None)
         measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
         extract = keras_extractor(extractor) if extractor else radiomic
         index = _training(dataset, level) if privacy else None
+        judge = _judge(dataset, seed) if labels and dataset.kind == "mass" else None
         reports, described = {}, None
         for name, (method, folder) in runs.items():
-            fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
+            generated = open_dataset(folder, kind=dataset.kind)
+            fake = _some(generated, level, None, count, f"--fake {folder}", seed)
             found = evaluate(
                 measured,
                 fake,
@@ -91,6 +94,7 @@ def main(
                 seed=seed,
             )
             described = found.described[0]
+            found.rows += judge.rows(Masses.of_dataset(generated)) if judge else []
             reports[name] = report.Report(found, *_audit(index, fake), method=method)
         made = {"seed": seed, "split": split, "command": "evaluate"}
         report.write(reports, output, made)
@@ -144,6 +148,19 @@ def _training(dataset, level):
         return f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}"
     index = TrainingIndex(training)
     return index, index.matches(held_out)
+
+
+def _judge(dataset, seed: int):
+    """The judge of labels, taught by the real masses; None, and a word about it, where they are too few."""
+    from evaluation.mass_classifier import Masses
+    from evaluation.samples import EvaluationError
+    from evaluation.usefulness import LabelJudge
+
+    try:
+        return LabelJudge(*(Masses.of_dataset(dataset, split) for split in ("train", "validation")), seed=seed)
+    except EvaluationError as error:
+        click.echo(f"labels are not judged: {error}", err=True)
+        return None
 
 
 def _audit(index, fake) -> tuple:

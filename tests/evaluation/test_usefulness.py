@@ -14,9 +14,9 @@ from evaluation.usefulness import (
     CLASSICAL,
     REAL,
     SYNTHETIC,
+    LabelJudge,
     Trial,
     gain,
-    label_fidelity,
     nested_subset,
     plot,
     score,
@@ -27,13 +27,18 @@ from evaluation.usefulness import (
 
 
 class Oracle:
-    """Stands for a classifier: sure of the labels it is given."""
+    """Stands for a classifier: sure of the true labels of the masses that it is told of."""
 
-    def __init__(self, masses: Masses):
-        self.masses = masses
+    def __init__(self, *sets: Masses):
+        self.known = {
+            image.tobytes(): {head: labels[number] for head, labels in masses.labels.items()}
+            for masses in sets
+            for number, image in enumerate(masses.images)
+        }
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        return {head: np.eye(2)[labels] for head, labels in self.masses.labels.items()}
+        known = [self.known[image.tobytes()] for image in images]
+        return {head: np.eye(2)[[labels[head] for labels in known]] for head in ("shape", "margin")}
 
 
 def test_the_area_under_the_roc_by_hand():
@@ -54,12 +59,37 @@ def test_scores_by_hand():
     assert (margin.accuracy.value, margin.accuracy.count, margin.auc) == (1, 3, 1)
 
 
-def test_labels_that_are_wrong_in_a_quarter_are_found_to_be():
-    truth = masses(80, 0)
+def test_labels_that_are_wrong_in_a_quarter_are_found_to_be(monkeypatch):
+    truth, held_out = masses(80, 0), masses(40, 9, first_subject=1000)
+    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: Oracle(truth, held_out))
     labels = {head: values.copy() for head, values in truth.labels.items()}
     labels["shape"][:20] ^= 1
-    fidelity = label_fidelity(Oracle(truth), Masses(truth.images, labels, truth.classes, truth.subjects))
-    assert [one.accuracy.value for one in fidelity] == [0.75, 1]
+    rows = LabelJudge(truth, held_out).rows(Masses(truth.images, labels, truth.classes, truth.subjects))
+    assert [(row.name, row.generated.value, row.real.value) for row in rows[:2]] == [
+        ("labels shape", 0.75, 1),
+        ("labels margin", 1, 1),
+    ]
+    assert "chance 0.50" in rows[0].title
+
+
+def test_true_labels_can_be_learned_from_and_random_ones_cannot(monkeypatch):
+    train = usefulness.train_classifier
+    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: train(*a, **k, steps=100))
+    judge = LabelJudge(masses(120, 0), masses(80, 9, first_subject=1000))
+    true = masses(120, 5, first_subject=5000)
+    shuffled = {head: np.random.default_rng(0).permutation(labels) for head, labels in true.labels.items()}
+    random = Masses(true.images, shuffled, true.classes, true.subjects)
+    learned = [{row.name: row for row in judge.rows(made)}["learned margin"] for made in (true, random)]
+    assert learned[0].generated.value > 0.8 > 0.7 > learned[1].generated.value
+    assert learned[1].verdict == "differs"
+
+
+def test_masses_of_other_classes_have_no_labels_to_judge(monkeypatch):
+    truth, held_out = masses(24, 0), masses(24, 9, first_subject=1000)
+    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: Oracle(truth, held_out))
+    other = Masses(truth.images, truth.labels, {**truth.classes, "shape": ["disc", "star"]}, truth.subjects)
+    for row in LabelJudge(truth, held_out).rows(other):
+        assert row.generated is None and row.real is None and "cannot be read as" in row.problem
 
 
 def test_subsets_are_of_whole_patients_and_nested():

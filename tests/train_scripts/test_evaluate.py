@@ -4,8 +4,10 @@ import json
 
 import pytest
 import tiny
+import tiny_masses
 from commands import command, refused
 
+from evaluation import usefulness
 from preprocessing.shards import DatasetWriter
 
 call = command("evaluate")
@@ -47,6 +49,22 @@ def test_folders_of_one_name_are_runs_of_one_method(data, tmp_path):
 def test_one_folder_cannot_be_two_runs(data, tmp_path):
     done = call("--real", data[0], *(2 * ["--fake", f"a={data[1]}"]), "--output", tmp_path)
     refused(done, "--fake a=", "is given twice", code=2)
+
+
+def test_labels_of_masses_are_judged(tmp_path, monkeypatch):
+    train = usefulness.train_classifier
+    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: train(*a, **k, steps=2))
+    real, fake = (tiny_masses.write_dataset(tmp_path / name).folder for name in ("real", "fake"))
+    done = call("--real", real, "--fake", fake, "--output", tmp_path / "out", "--metrics", "histogram,labels")
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "out" / "report.json").read_text())["methods"]["fake"]["metrics"]
+    assert [row["name"] for row in rows][1:] == ["labels shape", "labels margin", "learned shape", "learned margin"]
+    assert all(0 <= row["generated"]["value"] <= 1 for row in rows[1:])
+
+
+def test_mammograms_have_no_labels_to_judge(data, tmp_path):
+    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path / "out", "--metrics", "labels")
+    refused(done, "holds mammogram data, but mass data is needed")
 
 
 def test_privacy_uses_the_held_out_split(tmp_path, data):
