@@ -254,6 +254,6 @@ def plot(trials: Sequence[Trial], path: str | os.PathLike) -> Path:
             axis.set_title(f"{head}: {'AUC' if measure == 'auc' else measure}", fontsize=10)
     for axis in axes[1]:
         axis.set_xlabel("real masses to train on")
-    axes[0][0].legend(fontsize=8)
+    sheet.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms) + 1, fontsize=8)
     sheet.savefig(Path(path), dpi=120)
     return Path(path)
