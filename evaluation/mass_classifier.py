@@ -39,11 +39,13 @@ class Masses:
     subjects: np.ndarray = field(default_factory=lambda: np.empty(0, str))
 
     @classmethod
-    def of_dataset(cls, dataset: Dataset, split: str | None = None) -> "Masses":
-        """All masses of a dataset, or those of a split. Raises EvaluationError for another kind."""
+    def of_dataset(cls, dataset: Dataset, split: str | None = None, at_most: int | None = None) -> "Masses":
+        """The masses of a dataset or a split, at most so many, by lot. Raises EvaluationError for another kind."""
         if dataset.kind != "mass":
             raise EvaluationError(f"{dataset.folder}: holds {dataset.kind} data, but masses are needed here")
         indices = dataset.indices(split)
+        if at_most is not None and len(indices) > at_most:
+            indices = np.sort(np.random.default_rng(0).permutation(indices)[:at_most])
         images = dataset.read_array("image", dataset.levels[-1], indices)
         return cls(
             images.astype(np.float32) / 65535,

@@ -8,6 +8,7 @@ from evaluation.command_line import level_option
 from training.command_line import quiet_tensorflow
 
 PRIVACY, LABELS = "privacy", "labels"
+LABELS_OF = 10_000  # masses; they are held in memory
 
 
 @click.command(context_settings={"show_default": True})
@@ -94,7 +95,7 @@ def main(
                 seed=seed,
             )
             described = found.described[0]
-            found.rows += judge.rows(Masses.of_dataset(generated)) if judge else []
+            found.rows += judge.rows(Masses.of_dataset(generated, at_most=count or LABELS_OF)) if judge else []
             reports[name] = report.Report(found, *_audit(index, fake), method=method)
         made = {"seed": seed, "split": split, "command": "evaluate"}
         report.write(reports, output, made)
