@@ -120,7 +120,6 @@ def _quick() -> Preset:
         beta_1=0.5,
         ema_half_life_images=3_000,
         steps_per_execution=5,
-        precision="mixed_bfloat16",
     )
 
 

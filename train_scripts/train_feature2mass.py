@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
     open_training_data,
     precision_option,
@@ -29,7 +30,7 @@ def main(
     run_folder: Path,
     preset: str,
     length: float,
-    precision: str | None,
+    precision: str,
     seed: int,
     replicas: int | None,
 ) -> None:
@@ -42,9 +43,12 @@ def main(
         from training.run import RunDirectory, choose_strategy
 
         strategy = choose_strategy(replicas)
-        plan = chosen_preset(preset, length=length, precision=precision)
+        device = announced_device(precision, run_folder)
+        plan = chosen_preset(preset, length=length, precision=device.precision)
         dataset = open_training_data(data, "mass", plan.phantoms)
         run = RunDirectory(run_folder, run_config(plan, dataset, seed))
+        if not (run.path / DECODER).exists():
+            device.record(run.path)
         trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=click.echo)
     if not trained:
         click.echo(f"{run_folder}: is complete already")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
     open_training_data,
     precision_option,
@@ -12,6 +13,7 @@ from training.command_line import (
     replicas_option,
     run_option,
     seed_option,
+    start_again,
     training_command,
 )
 
@@ -45,7 +47,7 @@ def main(
     preset: str,
     length: float,
     no_embedding: bool,
-    precision: str | None,
+    precision: str,
     detail: bool | None,
     diversity: bool | None,
     seed: int,
@@ -56,22 +58,28 @@ def main(
     Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
     """
     with training_command():
-        from mask_embedding_gan.progressive import train
+        from mask_embedding_gan.progressive import last_phase_with_these_threads, train
         from mask_embedding_gan.schedule import chosen_preset
         from training.run import RunDirectory, choose_strategy, run_config
 
         strategy = choose_strategy(replicas)
+        device = announced_device(precision, run_folder)
         plan = chosen_preset(
             preset,
             length=length,
             embedding=not no_embedding,
             detail=detail,
             diversity=diversity,
-            precision=precision,
+            precision=device.precision,
         )
         dataset = open_training_data(data, "mammogram", plan.phantoms)
         run = RunDirectory(run_folder, run_config(plan, dataset, seed))
-        trained = train(dataset, run, plan, phase, seed=seed, strategy=strategy, echo=click.echo)
+        if not run.generator(phase).exists():
+            device.record(run.path)
+        last = last_phase_with_these_threads(run, plan, phase, strategy)
+        trained = train(dataset, run, plan, last, seed=seed, strategy=strategy, echo=click.echo)
+    if last < phase:
+        start_again()  # TensorFlow decides on threads once per process
     if not trained:
         click.echo(f"{run_folder}: phases 1 to {phase} are complete already")
     click.echo(f"generator: {run.generator(phase)}")

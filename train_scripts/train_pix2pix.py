@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
     open_training_data,
     precision_option,
@@ -38,7 +39,7 @@ def main(
     preset: str,
     size: str,
     images: int | None,
-    precision: str | None,
+    precision: str,
     seed: int,
     replicas: int | None,
 ) -> None:
@@ -51,9 +52,12 @@ def main(
         from training.run import RunDirectory, choose_strategy, run_config
 
         strategy = choose_strategy(replicas)
-        plan = chosen_preset(preset, height=int(size), images=images, precision=precision)
+        device = announced_device(precision, run_folder)
+        plan = chosen_preset(preset, height=int(size), images=images, precision=device.precision)
         dataset = open_training_data(data, "mammogram", plan.phantoms)
         run = RunDirectory(run_folder, run_config(plan, dataset, seed))
+        if not run.generator(None).exists():
+            device.record(run.path)
         trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=click.echo)
     if not trained:
         click.echo(f"{run_folder}: is complete already")

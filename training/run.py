@@ -1,7 +1,8 @@
 """A run directory, its settings, and the devices it runs on.
 
 runs/demo/config.json                          what the run was started with; a rerun must agree
-runs/demo/log.jsonl                            a line a tick
+runs/demo/log.jsonl                            one line per tick
+runs/demo/starts.jsonl                         one line per start: device, precision, versions
 runs/demo/tensorboard/                         the same figures and sample grids
 runs/demo/phase-3/checkpoint-0000024000.h5     the last two
 runs/demo/phase-3/samples-0000024000.png       fixed masks and latents
