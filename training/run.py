@@ -19,6 +19,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from preprocessing.shards import Dataset
+from training.summation import sum_gradients_in_order
 
 
 class RunError(ValueError):
@@ -35,10 +36,13 @@ def configure_tensorflow(*, deterministic: bool = True) -> None:
     Args:
         deterministic: the same numbers on every run of the same machine, which exact resume promises.
     """
+    # the remapper fails on graphs with a gradient penalty, after an error line for each
+    options = {"remapping": False}
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    # the remapper fails on graphs with a gradient penalty, after an error line for each
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+        sum_gradients_in_order()
+        options["arithmetic_optimization"] = False  # it merges sums of two into sums whose order depends on the threads
+    tf.config.optimizer.set_experimental_options(options)
 
 
 def choose_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
