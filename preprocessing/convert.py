@@ -12,14 +12,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from preprocessing.breast import breast_mask, orient, pyramid, standardise
+from preprocessing.breast import find_breast, orient, pyramid, standardise
 from preprocessing.films import UnusableFilm, find_films, read_film
 from preprocessing.parallel import fill
-from preprocessing.phantoms import PhantomTask, mammogram_phantom, phantom_tasks
 from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
 from preprocessing.shards import (
     LEVELS,
@@ -28,6 +28,9 @@ from preprocessing.shards import (
     DatasetWriter,
     array_name,
 )
+
+if TYPE_CHECKING:
+    from preprocessing.phantoms import PhantomTask
 
 MASK_METHODS = ("film", "otsu")
 TABLE_FILE = "films.csv"
@@ -74,6 +77,8 @@ def make_phantoms(
 
     Raises DataError when the output was made with other settings or cannot be written.
     """
+    from preprocessing.phantoms import phantom_tasks  # SciPy, which films do not need
+
     made = {"by": "make_phantoms", "seed": seed, "validation_fraction": validation_fraction}
     writer = DatasetWriter(output, "mammogram", count=count, made=made, synthetic=True)
     if not writer.complete:
@@ -81,8 +86,10 @@ def make_phantoms(
     return writer.finish(validation_fraction)
 
 
-def prepare_phantom(task: PhantomTask) -> dict[str, np.ndarray | str]:
+def prepare_phantom(task: "PhantomTask") -> dict[str, np.ndarray | str]:
     """Draw one phantom as a dataset item."""
+    from preprocessing.phantoms import mammogram_phantom
+
     image, mask, view = mammogram_phantom(task.seed)
     return mammogram_item(image, mask, subject=task.subject, view=view)
 
@@ -209,7 +216,7 @@ def prepare_film(task: FilmTask) -> dict[str, np.ndarray | str] | str:
     try:
         film = read_film(task.path, window=task.window)
         mask = (
-            breast_mask(film.pixels, task.mask_method) if task.mask is None else read_mask(task.mask, film.pixels.shape)
+            find_breast(film.pixels, task.mask_method) if task.mask is None else read_mask(task.mask, film.pixels.shape)
         )
         pixels, mask, _ = orient(film.pixels, mask)
         image, mask = standardise(pixels, mask, keep_background=task.keep_background)

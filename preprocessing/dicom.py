@@ -18,14 +18,14 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
-from preprocessing import jpeg
+from preprocessing import jpeg, rle
 from preprocessing.films import Film, UnusableFilm, refuse_constant
 
 # One decoder a syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
 # pylibjpeg-libjpeg "succeeds" on half a stream; those chosen here raise.
 _DECODERS = {
-    uid.RLELossless: "pydicom",
+    uid.RLELossless: rle.PLUGIN,
     uid.JPEGBaseline8Bit: jpeg.PLUGIN,
     uid.JPEGExtended12Bit: jpeg.PLUGIN,
     uid.JPEGLossless: jpeg.PLUGIN,
@@ -87,6 +87,7 @@ _READ = [*_REQUIRED, *_GREY_LEVELS, *_IDENTITY, "NumberOfFrames", "PixelData"]
 
 # More pixels than any detector or film scanner gives: a damaged header must not ask for 8 GiB.
 _MAX_PIXELS = 2**28
+_ROWS = 16  # looked up at once: their indices stay in the processor's cache
 
 
 def read_dicom(path: Path, window: str | None = None) -> Film:
@@ -111,8 +112,9 @@ def read_dicom(path: Path, window: str | None = None) -> Film:
         # Stored values have at most 16 bits: the grey levels are computed once for each value.
         first, last = int(stored.min()), int(stored.max())
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
-        pixels = levels[stored.astype(np.int32) - first]
-        refuse_constant(pixels)
+        pixels = _look_up(levels, stored, first)
+        if levels[0] == levels[-1]:  # both are in the image
+            refuse_constant(pixels)
 
         with _unusable("the DICOM header's identity cannot be read"):
             patient = _patient(dataset, path)
@@ -181,6 +183,7 @@ def decode(dataset: Dataset) -> np.ndarray:
         UnusableFilm: unknown transfer syntax, damaged stream, or pixel data of another size.
     """
     jpeg.register()
+    rle.register()
     with _unusable("its transfer syntax cannot be read"):
         syntax = _transfer_syntax(dataset)
         name = syntax.keyword or "an unknown one"
@@ -191,13 +194,22 @@ def decode(dataset: Dataset) -> np.ndarray:
             raise UnusableFilm(f"its transfer syntax cannot be decoded ({name})")
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableFilm(f"no decoder is installed for {name}; reinstall this package")
-        stored, _ = get_decoder(syntax).as_array(
-            dataset,
-            raw=True,
-            decoding_plugin=_DECODERS.get(syntax, ""),
-            # A lossy value may pass the bits stored, and must not be wrapped from white to black.
-            correct_unused_bits=bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
-        )
+        try:
+            return _as_array(dataset, syntax, _DECODERS.get(syntax, ""))
+        except Exception:
+            if syntax != uid.RLELossless:
+                raise
+            return _as_array(dataset, syntax, "pydicom")  # slow; tolerates padding behind a segment
+
+
+def _as_array(dataset: Dataset, syntax: uid.UID, plugin: str) -> np.ndarray:
+    stored, _ = get_decoder(syntax).as_array(
+        dataset,
+        raw=True,
+        decoding_plugin=plugin,
+        # A lossy value may pass the bits stored, and must not be wrapped from white to black.
+        correct_unused_bits=bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
+    )
     return stored
 
 
@@ -222,6 +234,17 @@ def _check_native_size(dataset: Dataset) -> None:
     held = len(dataset.PixelData)
     if held not in (expected, expected + expected % 2):
         raise UnusableFilm(f"PixelData holds {held} bytes, the header asks for {expected}")
+
+
+def _look_up(levels: np.ndarray, stored: np.ndarray, first: int) -> np.ndarray:
+    """`levels[stored - first]`, a few rows at a time: their indices take eight bytes a pixel."""
+    pixels = np.empty(stored.shape, levels.dtype)
+    for row in range(0, len(stored), _ROWS):
+        indices = stored[row : row + _ROWS].astype(np.intp)
+        indices -= first
+        # All of them are in range, and the mode "raise" would make a copy.
+        np.take(levels, indices, out=pixels[row : row + _ROWS], mode="clip")
+    return pixels
 
 
 # --- grey levels --------------------------------------------------------------------------------
