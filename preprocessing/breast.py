@@ -108,13 +108,13 @@ def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
     parts are robust to markers and borders. The skin line lies at a fixed fraction of the breast's
     median, unless the film's base is so bright that the line must lie above it.
     """
+    values = np.sort(small, axis=None)  # the percentile and the medians are found faster then
     # The 99th percentile, not the maximum: one saturated marker must not set the scale.
-    unit = 255 / max(float(np.percentile(small, 99)), 1e-6)
-    logarithm = np.log1p(np.maximum(small, 0) * unit)
-    parting = otsu_threshold(logarithm)
-    is_breast = logarithm > parting
-    breast = float(np.median(small[is_breast]))
-    background = float(np.median(small[~is_breast]))
+    unit = 255 / max(float(np.percentile(values, 99)), 1e-6)
+    logarithm = np.log1p(np.maximum(values, 0) * unit)
+    is_breast = logarithm > otsu_threshold(logarithm)
+    breast = float(np.median(values[is_breast]))
+    background = float(np.median(values[~is_breast]))
     if background > 0.5 * breast:
         raise UnusableFilm("no breast: the image has no dark background")
     above_background = background + SKIN_ABOVE_BACKGROUND * (breast - background)
@@ -126,9 +126,10 @@ def otsu_threshold(image: np.ndarray) -> float:
 
     It is the centre of one of 256 bins, as in scikit-image, whose import takes longer than a film.
     """
-    counts, edges = np.histogram(image, 256)
+    values = np.sort(image, axis=None)
+    edges = np.linspace(values[0], values[-1], 257, dtype=values.dtype)
+    counts = np.diff(np.append(np.searchsorted(values, edges[:-1]), len(values))).astype(np.float32)
     centres = (edges[:-1] + edges[1:]) / 2
-    counts = counts.astype(np.float32)
     below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
     mean_below = np.cumsum(counts * centres) / below
     mean_above = np.cumsum((counts * centres)[::-1])[::-1] / above
@@ -293,12 +294,10 @@ def _resize(
     """A film and its mask from column `left` on, laid into a frame of zeros and resized to (height, width)."""
     method = _interpolation(size[0] / frame[0])
     mask = mask.mask() if isinstance(mask, Outline) else mask
-    above, right = (frame[0] - len(mask)) // 2, frame[1] - mask.shape[1] + left
-    below = frame[0] - len(mask) - above
-    framed = (
-        cv2.copyMakeBorder(np.asarray(layer[:, left:], np.float32), above, below, 0, right, cv2.BORDER_CONSTANT, value=0)
-        for layer in (pixels, mask)
-    )
+    above = (frame[0] - len(mask)) // 2
+    border = (above, frame[0] - len(mask) - above, 0, frame[1] - mask.shape[1] + left)  # above, below, left, right
+    layers = (np.asarray(layer[:, left:], np.float32) for layer in (pixels, mask))
+    framed = (cv2.copyMakeBorder(layer, *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
     image, breast = (cv2.resize(layer, size[::-1], interpolation=method) for layer in framed)
     return image, breast
 
@@ -312,23 +311,23 @@ def _shrink(
     """
     height, width = size
     above = (frame[0] - len(pixels)) // 2
+    border = (above, frame[0] - len(pixels) - above, 0, 0)
     wide = -(-reach * width // frame[1])  # columns of the result
     taken = -(-wide * frame[1] // width)  # columns of the film that they cover
-    film = np.ascontiguousarray(pixels[:, left : left + taken])
-    if film.shape[1] < taken:
+    film = pixels[:, left : left + taken]
+    if film.strides[1] < 0 or film.shape[1] < taken:  # mirrored, or the frame is wider than the film
         film = cv2.copyMakeBorder(film, 0, 0, 0, taken - film.shape[1], cv2.BORDER_CONSTANT, value=0)
     along = {"fx": width / frame[1], "interpolation": cv2.INTER_AREA}
-    image, breast = np.zeros(size, np.float32), np.zeros(size, np.float32)
     if frame[0] % height and frame[1] % width:
         film = cv2.resize(film, None, fy=1, **along)[:, :wide]
-        film = cv2.copyMakeBorder(film, above, frame[0] - len(film) - above, 0, 0, cv2.BORDER_CONSTANT, value=0)
-        image[:, :wide] = cv2.resize(film, (wide, height), interpolation=cv2.INTER_AREA)
+        film = cv2.copyMakeBorder(film, *border, cv2.BORDER_CONSTANT, value=0)
+        film = cv2.resize(film, (wide, height), interpolation=cv2.INTER_AREA)
     else:  # OpenCV averages whole numbers of pixels in another order
-        film = cv2.copyMakeBorder(film, above, frame[0] - len(film) - above, 0, 0, cv2.BORDER_CONSTANT, value=0)
-        image[:, :wide] = cv2.resize(film, None, fy=height / frame[0], **along)[:height, :wide]
-    shares = outline.shares(above, left, taken, height, frame[0] / height)
-    breast[:, :wide] = cv2.resize(shares, None, fy=1, **along)[:, :wide]
-    return image, breast
+        film = cv2.copyMakeBorder(film, *border, cv2.BORDER_CONSTANT, value=0)
+        film = cv2.resize(film, None, fy=height / frame[0], **along)[:height, :wide]
+    image = np.zeros(size, np.float32)
+    image[:, :wide] = film
+    return image, outline.shares((-above, left), size, (frame[0] / height, frame[1] / width))
 
 
 def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
@@ -345,8 +344,8 @@ def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[
     current = np.asarray(image, np.float32)
     found = {current.shape: current}
     while current.shape[0] % 2 == 0 and current.shape[1] % 2 == 0 and current.size:
-        rows, columns = current.shape[0] // 2, current.shape[1] // 2
-        current = current.reshape(rows, 2, columns, 2).mean(axis=(1, 3), dtype=np.float32)
+        pairs = current[:, 0::2] + current[:, 1::2]
+        current = (pairs[0::2] + pairs[1::2]) * np.float32(0.25)
         found[current.shape] = current
     missing = [level for level in wanted if level not in found]
     if missing:

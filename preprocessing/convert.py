@@ -8,6 +8,7 @@ sorted by path); the command also prints the path and reason of what it rejects.
 """
 
 import csv
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,19 +22,14 @@ from preprocessing.breast import find_breast, orient, pyramid, standardise
 from preprocessing.films import UnusableFilm, find_films, read_film
 from preprocessing.parallel import fill
 from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
-from preprocessing.shards import (
-    LEVELS,
-    DataError,
-    Dataset,
-    DatasetWriter,
-    array_name,
-)
+from preprocessing.shards import DATASET_FILE, LEVELS, DataError, Dataset, DatasetWriter, array_name
 
 if TYPE_CHECKING:
     from preprocessing.phantoms import PhantomTask
 
 MASK_METHODS = ("film", "otsu")
 TABLE_FILE = "films.csv"
+SHARD_SIZE = 64  # films in a shard, all in memory until it is written; more where that would give 256 shards
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "ISO", "XCC", "XCCL", "XCCM")  # CID 4014
 
 
@@ -153,7 +149,7 @@ def convert_mammograms(
     window: name of the DICOM window to apply. Defaults to the first.
     key: file with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
     workers, scheduler: processes, or the address of a dask scheduler.
-    shard_size: films a shard.
+    shard_size: films in a shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
 
     Raises DataError, one line: no films, unreadable table or key, output made with other settings,
     output not writable.
@@ -182,7 +178,7 @@ def convert_mammograms(
         count=len(films),
         made={"by": "prepare_mammograms", **settings},
         work=keyed_fingerprint(secret, [[name, film.stat().st_size] for name, film in zip(names, films, strict=True)]),
-        shard_size=shard_size,
+        shard_size=shard_size or _shard_size(output, len(films)),
     )
     already_done = writer.complete
     if not already_done:
@@ -272,6 +268,14 @@ def _unusable(film: Path, name: str, rows: Mapping | None, given: _GivenMasks | 
     if rows is not None and film.name not in rows:
         return "has no row in the table of films"
     return ""
+
+
+def _shard_size(output: Path, films: int) -> int:
+    """Films in a shard: as in the dataset that was begun in the folder, if any."""
+    try:
+        return int(json.loads((output / DATASET_FILE).read_text())["work"]["shard_size"])
+    except (OSError, ValueError, LookupError, TypeError):  # none there, or one that the writer refuses
+        return max(SHARD_SIZE, -(-films // 256))
 
 
 # ----------------------------------------------------------------------------------- table, names

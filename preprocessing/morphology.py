@@ -6,10 +6,10 @@ import numpy as np
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest 4-connected component; an empty mask stays empty."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=4)
-    if count < 2:
-        return np.zeros(mask.shape, bool)
-    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    count, labels = cv2.connectedComponents(np.asarray(mask, np.uint8), connectivity=4)
+    if count <= 2:
+        return labels > 0
+    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:

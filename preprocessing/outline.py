@@ -74,23 +74,34 @@ class Outline:
         np.add.at(changes, (self.rows, self.columns), self.steps)
         return changes[:-1].cumsum(axis=0, dtype=np.int8).astype(bool)
 
-    def shares(self, top: int, left: int, columns: int, height: int, factor: float) -> np.ndarray:
-        """The mask's share of stretches of columns, when it is laid into a frame at row `top`.
+    def shares(self, corner: tuple[int, int], size: tuple[int, int], pixel: tuple[float, float]) -> np.ndarray:
+        """The mask's share of the area of larger pixels.
 
-        top: row of the frame at which the mask's first row lies.
-        left, columns: the columns of the mask to take; those beyond it are empty.
-        height, factor: how many stretches there are, and how many rows of the frame each is long.
+        corner: (row, column) of the mask at which the larger pixels begin; a negative row lies above the mask.
+        size: (height, width), how many larger pixels.
+        pixel: (height, width) of one, in pixels of the mask, at least 1.
 
-        Returns float64 (height, columns).
+        Returns float64 of `size`, rounded to 1e-9 so that half a pixel is half a pixel.
         """
-        taken = (self.columns >= left) & (self.columns < left + columns)
-        at = (self.rows[taken] + top) / factor
-        stretch = at.astype(np.int64)
-        place = stretch * columns + self.columns[taken] - left
-        begun = self.steps[taken] * (at - stretch)  # of the stretch, before the mask begins or ends in it
-        size = (height + 2) * columns
-        changes = np.bincount(place, self.steps[taken] - begun, size) + np.bincount(place + columns, begun, size)
-        return changes.reshape(height + 2, columns)[:height].cumsum(axis=0)
+        steps = self.steps[:, np.newaxis, np.newaxis]
+        # 1) what a column adds to the two larger ones that it may lie in
+        x = (self.columns - corner[1]) / pixel[1]
+        column = np.floor(x).astype(np.int64)
+        within = np.minimum(column + 1 - x, 1 / pixel[1])
+        across = np.stack([within, 1 / pixel[1] - within], axis=1)[:, np.newaxis]  # [N, 1, 2]
+        # 2) what beginning at a row adds to its larger row, and on top of that to all rows below
+        y = np.maximum(self.rows - corner[0], 0) / pixel[0]
+        row = np.floor(y).astype(np.int64)
+        down = np.stack([row + 1 - y, y - row], axis=1)[:, :, np.newaxis]  # [N, 2, 1]
+
+        rows, columns = np.broadcast_arrays(
+            (row[:, np.newaxis] + [0, 1])[:, :, np.newaxis], (column[:, np.newaxis] + [0, 1])[:, np.newaxis]
+        )
+        weights = steps * down * across  # [N, 2, 2]
+        inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+        places = rows[inside] * size[1] + columns[inside]
+        changes = np.bincount(places, weights[inside], size[0] * size[1]).reshape(size)
+        return changes.cumsum(axis=0).round(9)
 
 
 def _interpolated_rows(small: int, large: int) -> tuple[np.ndarray, np.ndarray]:

@@ -42,20 +42,26 @@ def test_an_enlarged_outline_is_of_the_enlarged_mask(seed, shape):
     np.testing.assert_array_equal(Outline.of_enlarged(small, shape).mask(), enlarged)
 
 
-def test_shares_are_the_averages_of_stretches_in_a_frame():
-    mask = blobs(1, height=40)
-    frame = np.zeros((60, 40))  # 10 rows above, 10 below
-    frame[10:50] = mask
-    shares = Outline.of(mask).shares(top=10, left=0, columns=40, height=12, factor=5)
-    np.testing.assert_allclose(shares, frame.reshape(12, 5, 40).mean(axis=1), atol=1e-12)
+def test_shares_are_the_averages_of_larger_pixels():
+    mask = blobs(1)
+    shares = Outline.of(mask).shares((0, 0), (12, 10), (5, 4))
+    np.testing.assert_allclose(shares, mask.reshape(12, 5, 10, 4).mean(axis=(1, 3)), atol=1e-9)
 
 
-def test_shares_count_a_pixel_by_the_part_that_lies_in_a_stretch():
-    mask = np.ones((3, 1), bool)
-    shares = Outline.of(mask).shares(top=1, left=0, columns=1, height=4, factor=1.5)
-    np.testing.assert_allclose(shares[:, 0], [0.5 / 1.5, 1, 1 / 1.5, 0])
+def test_shares_count_a_pixel_by_the_part_that_lies_in_a_larger_one():
+    shares = Outline.of(np.ones((3, 3), bool)).shares((0, 0), (2, 2), (1.5, 1.5))
+    np.testing.assert_array_equal(shares, np.ones((2, 2)))
+    mask = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], bool)  # a quarter of it in each
+    shares = Outline.of(mask).shares((0, 0), (2, 2), (1.5, 1.5))
+    np.testing.assert_allclose(shares, np.full((2, 2), 0.25 / 1.5**2), atol=1e-9)
 
 
-def test_shares_of_columns_beyond_the_mask_are_zero():
-    shares = Outline.of(np.ones((4, 3), bool)).shares(top=0, left=2, columns=3, height=2, factor=2)
-    np.testing.assert_array_equal(shares, [[1, 0, 0], [1, 0, 0]])
+def test_shares_begin_at_the_corner_and_are_zero_beyond_the_mask():
+    mask = np.ones((4, 3), bool)
+    np.testing.assert_array_equal(Outline.of(mask).shares((-2, 1), (4, 2), (2, 2)), [[0, 0], [1, 0], [1, 0], [0, 0]])
+
+
+def test_half_a_pixel_is_a_share_of_exactly_half():
+    mask = np.zeros((24, 24), bool)
+    mask[:, :6], mask[:, 12:18] = True, True
+    np.testing.assert_array_equal(Outline.of(mask).shares((0, 0), (2, 2), (12, 12)), np.full((2, 2), 0.5))
