@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from preprocessing.films import UnusableFilm
+from preprocessing.large import Image, pixels_of, shrink
 from preprocessing.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.outline import Outline
 
@@ -48,29 +49,31 @@ def breast_mask(pixels: np.ndarray, method: str = "film") -> np.ndarray:
     Returns bool (height, width). Raises UnusableFilm when the film shows no breast (all black, all
     white, constant, no dark background) and ValueError for an unknown method.
     """
-    found = find_breast(pixels, method)
+    found = find_breast(np.asarray(pixels, np.float32), method)
     return found.mask() if isinstance(found, Outline) else found
 
 
-def find_breast(pixels: np.ndarray, method: str = "film") -> np.ndarray | Outline:
+def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     """`breast_mask`, as an outline where the film is so large that its mask would cost more than finding it."""
     if method not in ("film", "otsu"):
         raise ValueError(f"method must be 'film' or 'otsu', received {method!r}")
-    pixels = np.asarray(pixels, np.float32)
-    if pixels.ndim != 2 or pixels.size == 0:
-        raise UnusableFilm(f"not one grey image (shape {pixels.shape})")
-    height, width = pixels.shape
-    scale = WORKING_HEIGHT / height
-    size = (max(1, round(width * scale)), WORKING_HEIGHT)
-    small = cv2.resize(pixels, size, interpolation=_interpolation(scale))
+    if len(image.shape) != 2 or 0 in image.shape:
+        raise UnusableFilm(f"not one grey image (shape {image.shape})")
+    height, width = image.shape
+    size = (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
+    if height >= size[0]:
+        small = shrink(image, size)
+    else:
+        small = cv2.resize(pixels_of(image), size[::-1], interpolation=cv2.INTER_LINEAR)
     # Averages that are finite and differ are of pixels that are and do.
-    if flaw := _flaw(small) and _flaw(pixels):
+    if flaw := _flaw(small) and _flaw(pixels_of(image)):
         raise UnusableFilm(flaw)
     if method == "otsu":
+        pixels = pixels_of(image)
         return pixels > otsu_threshold(pixels)
     inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
-    if scale <= 0.5 and size[0] <= width / 2:  # then the mask stays one component
-        return Outline.of_enlarged(inside, pixels.shape)
+    if height >= 2 * size[0] and width >= 2 * size[1]:  # then the mask stays one component
+        return Outline.of_enlarged(inside, image.shape)
     full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return largest_component(full >= 0.5)
 
@@ -208,23 +211,22 @@ def _without_markers(bright: np.ndarray) -> np.ndarray:
     return fill_holes(largest_component(smooth >= 0.5))
 
 
-def orient(pixels: np.ndarray, mask: np.ndarray | Outline) -> tuple[np.ndarray, np.ndarray | Outline, bool]:
+def orient(pixels: Image, mask: np.ndarray | Outline) -> tuple[Image, np.ndarray | Outline, bool]:
     """Mirror a film so that the chest wall is on the left.
 
     pixels: (height, width). mask: bool (height, width), the breast, or its outline.
 
-    Returns pixels, mask and whether they were mirrored; the pixels may be a view. The picture alone decides, whatever
-    laterality a header gives: the breast is taller at the chest wall than at the nipple.
+    Returns pixels and mask, mirrored as views, and whether they were. The picture alone decides, whatever laterality a
+    header gives: the breast is taller at the chest wall than at the nipple.
     """
     _check_same_shape(pixels, mask)
     heights = np.trim_zeros(_heights(mask))
     if not len(heights):
         raise UnusableFilm("no breast: its mask is empty")
     edge = max(1, len(heights) // 8)
-    flipped = bool(heights[-edge:].sum() > heights[:edge].sum())
-    if flipped:
-        return pixels[:, ::-1], mask.mirrored() if isinstance(mask, Outline) else mask[:, ::-1], True
-    return pixels, mask, False
+    if not heights[-edge:].sum() > heights[:edge].sum():
+        return pixels, mask, False
+    return pixels[:, ::-1], mask.mirrored() if isinstance(mask, Outline) else mask[:, ::-1], True
 
 
 def _heights(mask: np.ndarray | Outline) -> np.ndarray:
@@ -233,7 +235,7 @@ def _heights(mask: np.ndarray | Outline) -> np.ndarray:
 
 
 def standardise(
-    pixels: np.ndarray,
+    pixels: Image,
     mask: np.ndarray | Outline,
     height: int = 512,
     width: int = 256,
@@ -241,7 +243,7 @@ def standardise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring an oriented film to the standard size; the breast keeps its aspect ratio.
 
-    pixels: float (rows, columns) in [0, 1], chest wall on the left.
+    pixels: float or stored (rows, columns) in [0, 1], chest wall on the left.
     mask: bool (rows, columns), the breast, or its outline.
     height, width: int. Defaults to 512, 256.
     keep_background: bool. Whether to keep what is outside the mask, else it becomes 0. Defaults to
@@ -258,7 +260,7 @@ def standardise(
     heights = _heights(mask)
     chest_wall = _chest_wall_column(heights)
     frame = _frame(pixels.shape[0], pixels.shape[1] - chest_wall, height / width)
-    if isinstance(mask, Outline) and min(frame[0] / height, frame[1] / width) >= 1:
+    if isinstance(mask, Outline) and frame[0] >= height and frame[1] >= width:
         reach = frame[1] if keep_background else np.flatnonzero(heights)[-1] + 1 - chest_wall
         image, breast = _shrink(pixels, mask, chest_wall, reach, frame, (height, width))
     else:
@@ -289,45 +291,28 @@ def _frame(height: int, width: int, aspect: float) -> tuple[int, int]:
 
 
 def _resize(
-    pixels: np.ndarray, mask: np.ndarray | Outline, left: int, frame: tuple[int, int], size: tuple[int, int]
+    pixels: Image, mask: np.ndarray | Outline, left: int, frame: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """A film and its mask from column `left` on, laid into a frame of zeros and resized to (height, width)."""
-    method = _interpolation(size[0] / frame[0])
+    method = cv2.INTER_AREA if size[0] <= frame[0] else cv2.INTER_LINEAR
     mask = mask.mask() if isinstance(mask, Outline) else mask
     above = (frame[0] - len(mask)) // 2
     border = (above, frame[0] - len(mask) - above, 0, frame[1] - mask.shape[1] + left)  # above, below, left, right
-    layers = (np.asarray(layer[:, left:], np.float32) for layer in (pixels, mask))
+    layers = (np.asarray(layer[:, left:], np.float32) for layer in (pixels_of(pixels), mask))
     framed = (cv2.copyMakeBorder(layer, *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
     image, breast = (cv2.resize(layer, size[::-1], interpolation=method) for layer in framed)
     return image, breast
 
 
 def _shrink(
-    pixels: np.ndarray, outline: Outline, left: int, reach: int, frame: tuple[int, int], size: tuple[int, int]
+    pixels: Image, outline: Outline, left: int, reach: int, frame: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `_resize` gives, of `reach` columns of a large film, without making the frame or the mask.
-
-    The averages are taken along the rows first, which gives the same bits and leaves little to put into a frame.
-    """
-    height, width = size
-    above = (frame[0] - len(pixels)) // 2
-    border = (above, frame[0] - len(pixels) - above, 0, 0)
-    wide = -(-reach * width // frame[1])  # columns of the result
-    taken = -(-wide * frame[1] // width)  # columns of the film that they cover
-    film = pixels[:, left : left + taken]
-    if film.strides[1] < 0 or film.shape[1] < taken:  # mirrored, or the frame is wider than the film
-        film = cv2.copyMakeBorder(film, 0, 0, 0, taken - film.shape[1], cv2.BORDER_CONSTANT, value=0)
-    along = {"fx": width / frame[1], "interpolation": cv2.INTER_AREA}
-    if frame[0] % height and frame[1] % width:
-        film = cv2.resize(film, None, fy=1, **along)[:, :wide]
-        film = cv2.copyMakeBorder(film, *border, cv2.BORDER_CONSTANT, value=0)
-        film = cv2.resize(film, (wide, height), interpolation=cv2.INTER_AREA)
-    else:  # OpenCV averages whole numbers of pixels in another order
-        film = cv2.copyMakeBorder(film, *border, cv2.BORDER_CONSTANT, value=0)
-        film = cv2.resize(film, None, fy=height / frame[0], **along)[:height, :wide]
+    """What `_resize` gives, of `reach` columns of a large film, without making the frame or the mask."""
+    above = (frame[0] - pixels.shape[0]) // 2
+    columns = -(-reach * size[1] // frame[1])
     image = np.zeros(size, np.float32)
-    image[:, :wide] = film
-    return image, outline.shares((-above, left), size, (frame[0] / height, frame[1] / width))
+    image[:, :columns] = shrink(pixels[:, left:], size, frame, above, columns)
+    return image, outline.shares((-above, left), size, (frame[0] / size[0], frame[1] / size[1]))
 
 
 def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
@@ -374,12 +359,7 @@ def edge_map(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return texture.astype(np.float32)[..., np.newaxis]
 
 
-def _interpolation(scale: float) -> int:
-    """Area averages when an image shrinks; OpenCV's area method repeats pixels when it grows."""
-    return cv2.INTER_AREA if scale <= 1 else cv2.INTER_LINEAR
-
-
-def _check_same_shape(image: np.ndarray, mask: np.ndarray) -> None:
-    if np.ndim(image) != 2 or np.shape(image) != np.shape(mask):
-        shapes = f"{np.shape(image)} and {np.shape(mask)}"
+def _check_same_shape(image: Image, mask: np.ndarray | Outline) -> None:
+    if len(image.shape) != 2 or image.shape != mask.shape:
+        shapes = f"{image.shape} and {mask.shape}"
         raise ValueError(f"image and mask must be (height, width) of one size, received {shapes}")

@@ -211,10 +211,11 @@ def prepare_film(task: FilmTask) -> dict[str, np.ndarray | str] | str:
         return task.unusable
     try:
         film = read_film(task.path, window=task.window)
-        mask = (
-            find_breast(film.pixels, task.mask_method) if task.mask is None else read_mask(task.mask, film.pixels.shape)
-        )
-        pixels, mask, _ = orient(film.pixels, mask)
+        if task.mask is None:
+            mask = find_breast(film.image, task.mask_method)
+        else:
+            mask = read_mask(task.mask, film.image.shape)
+        pixels, mask, _ = orient(film.image, mask)
         image, mask = standardise(pixels, mask, keep_background=task.keep_background)
     except UnusableFilm as reason:
         return str(reason)

@@ -20,6 +20,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windo
 
 from preprocessing import jpeg, rle
 from preprocessing.films import Film, UnusableFilm, refuse_constant
+from preprocessing.large import StoredImage
 
 # One decoder a syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
@@ -87,7 +88,6 @@ _READ = [*_REQUIRED, *_GREY_LEVELS, *_IDENTITY, "NumberOfFrames", "PixelData"]
 
 # More pixels than any detector or film scanner gives: a damaged header must not ask for 8 GiB.
 _MAX_PIXELS = 2**28
-_ROWS = 16  # looked up at once: their indices stay in the processor's cache
 
 
 def read_dicom(path: Path, window: str | None = None) -> Film:
@@ -112,13 +112,12 @@ def read_dicom(path: Path, window: str | None = None) -> Film:
         # Stored values have at most 16 bits: the grey levels are computed once for each value.
         first, last = int(stored.min()), int(stored.max())
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
-        pixels = _look_up(levels, stored, first)
-        if levels[0] == levels[-1]:  # both are in the image
-            refuse_constant(pixels)
+        image = StoredImage.of(stored, levels, first)
+        refuse_constant(image)
 
         with _unusable("the DICOM header's identity cannot be read"):
             patient = _patient(dataset, path)
-            return Film(pixels, patient, _laterality(dataset, path), _view(dataset, path))
+            return Film(image, patient, _laterality(dataset, path), _view(dataset, path))
 
 
 @contextmanager
@@ -194,23 +193,19 @@ def decode(dataset: Dataset) -> np.ndarray:
             raise UnusableFilm(f"its transfer syntax cannot be decoded ({name})")
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableFilm(f"no decoder is installed for {name}; reinstall this package")
-        try:
-            return _as_array(dataset, syntax, _DECODERS.get(syntax, ""))
-        except Exception:
-            if syntax != uid.RLELossless:
-                raise
-            return _as_array(dataset, syntax, "pydicom")  # slow; tolerates padding behind a segment
-
-
-def _as_array(dataset: Dataset, syntax: uid.UID, plugin: str) -> np.ndarray:
-    stored, _ = get_decoder(syntax).as_array(
-        dataset,
-        raw=True,
-        decoding_plugin=plugin,
-        # A lossy value may pass the bits stored, and must not be wrapped from white to black.
-        correct_unused_bits=bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
-    )
-    return stored
+        options = {
+            "raw": True,
+            "decoding_plugin": _DECODERS.get(syntax, ""),
+            # A lossy value may pass the bits stored, and must not be wrapped from white to black.
+            "correct_unused_bits": bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
+        }
+        if syntax == uid.RLELossless:
+            try:  # as `as_array` does, but without its copy
+                ((stored, _),) = get_decoder(syntax).iter_array(dataset, **options)
+                return stored
+            except Exception:  # noqa: BLE001, then pydicom's own, slow decoder: it tolerates padding behind a segment
+                options["decoding_plugin"] = "pydicom"
+        return get_decoder(syntax).as_array(dataset, **options)[0]
 
 
 def _transfer_syntax(dataset: Dataset) -> uid.UID:
@@ -234,17 +229,6 @@ def _check_native_size(dataset: Dataset) -> None:
     held = len(dataset.PixelData)
     if held not in (expected, expected + expected % 2):
         raise UnusableFilm(f"PixelData holds {held} bytes, the header asks for {expected}")
-
-
-def _look_up(levels: np.ndarray, stored: np.ndarray, first: int) -> np.ndarray:
-    """`levels[stored - first]`, a few rows at a time: their indices take eight bytes a pixel."""
-    pixels = np.empty(stored.shape, levels.dtype)
-    for row in range(0, len(stored), _ROWS):
-        indices = stored[row : row + _ROWS].astype(np.intp)
-        indices -= first
-        # All of them are in range, and the mode "raise" would make a copy.
-        np.take(levels, indices, out=pixels[row : row + _ROWS], mode="clip")
-    return pixels
 
 
 # --- grey levels --------------------------------------------------------------------------------
