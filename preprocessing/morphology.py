@@ -42,19 +42,19 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
     stride = frame.shape[1]
     bits = int.from_bytes(np.packbits(frame, bitorder="little").tobytes(), "little")
 
-    # 1) rows[k]: pixels with k pixels of the mask on either side
-    rows = [bits]
-    for k in range(1, radius + 1):
-        rows.append(rows[-1] & (bits >> k) & (bits << k))
+    # 1) runs[k]: pixels from which 2k + 1 pixels of the mask follow in the row
+    runs = [bits, bits & (bits >> 1) & (bits >> 2)]
+    while len(runs) <= radius:
+        runs.append(runs[-1] & (runs[-1] >> 2))
 
-    # 2) a disc is a stack of such rows
+    # 2) a disc is a stack of such runs, each centred
     half_widths = _disc(radius).sum(axis=1) // 2
-    kept = rows[half_widths[radius]]
+    kept = runs[radius] << radius
     for k in range(1, radius + 1):
-        row = rows[half_widths[radius + k]]
-        kept &= (row >> k * stride) & (row << k * stride)
+        half = int(half_widths[radius + k])
+        kept &= (runs[half] >> k * stride - half) & (runs[half] << k * stride + half)
 
-    packed = kept.to_bytes((frame.size + 7) // 8, "little")
+    packed = (kept & bits).to_bytes((frame.size + 7) // 8, "little")
     kept = np.unpackbits(np.frombuffer(packed, np.uint8), count=frame.size, bitorder="little").reshape(frame.shape)
     return kept[radius:-radius, radius:-radius].astype(bool)
 
