@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from preprocessing.films import UnusableFilm
-from preprocessing.large import Image, pixels_of, shrink
+from preprocessing.large import Image, averages, pixels_of, shrink
 from preprocessing.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.outline import Outline
 
@@ -61,7 +61,10 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
         raise UnusableFilm(f"not one grey image (shape {image.shape})")
     height, width = image.shape
     size = (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
-    if height >= size[0]:
+    is_large = height >= 2 * size[0] and width >= 2 * size[1]
+    if is_large:
+        small = averages(image, size)
+    elif height >= size[0]:
         small = shrink(image, size)
     else:
         small = cv2.resize(pixels_of(image), size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -72,7 +75,7 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
         pixels = pixels_of(image)
         return pixels > otsu_threshold(pixels)
     inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
-    if height >= 2 * size[0] and width >= 2 * size[1]:  # then the mask stays one component
+    if is_large:  # the enlarged mask stays one component
         return Outline.of_enlarged(inside, image.shape)
     full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return largest_component(full >= 0.5)
@@ -111,17 +114,21 @@ def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
     parts are robust to markers and borders. The skin line lies at a fixed fraction of the breast's
     median, unless the film's base is so bright that the line must lie above it.
     """
-    values = np.sort(small, axis=None)  # the percentile and the medians are found faster then
+    values = np.sort(small, axis=None)
     # The 99th percentile, not the maximum: one saturated marker must not set the scale.
     unit = 255 / max(float(np.percentile(values, 99)), 1e-6)
     logarithm = np.log1p(np.maximum(values, 0) * unit)
-    is_breast = logarithm > otsu_threshold(logarithm)
-    breast = float(np.median(values[is_breast]))
-    background = float(np.median(values[~is_breast]))
+    parting = np.searchsorted(logarithm, otsu_threshold(logarithm), side="right")
+    background, breast = _median(values[:parting]), _median(values[parting:])
     if background > 0.5 * breast:
         raise UnusableFilm("no breast: the image has no dark background")
     above_background = background + SKIN_ABOVE_BACKGROUND * (breast - background)
     return max(SKIN_OF_BREAST * breast, above_background), breast
+
+
+def _median(ordered: np.ndarray) -> float:
+    """The median of values in order."""
+    return float(np.mean(ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]))
 
 
 def otsu_threshold(image: np.ndarray) -> float:

@@ -113,7 +113,8 @@ def read_dicom(path: Path, window: str | None = None) -> Film:
         first, last = int(stored.min()), int(stored.max())
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
         image = StoredImage.of(stored, levels, first)
-        refuse_constant(image)
+        if levels[0] == levels[-1]:  # both are in the image
+            refuse_constant(image.pixels())
 
         with _unusable("the DICOM header's identity cannot be read"):
             patient = _patient(dataset, path)

@@ -133,12 +133,8 @@ def read_film(path: Path, *, window: str | None = None) -> Film:
     return Film(_read_raster(content, kind), patient=path.stem, laterality=None, view=None)
 
 
-def refuse_constant(image: Image) -> None:
+def refuse_constant(pixels: np.ndarray) -> None:
     """Raises `UnusableFilm` where all pixels are the same: black, white, or windowed away."""
-    if isinstance(image, StoredImage):
-        if image.levels[image.stored.min()] != image.levels[image.stored.max()]:
-            return
-    pixels = pixels_of(image)
     if pixels.min() == pixels.max():
         raise UnusableFilm("every pixel has the same value")
 
@@ -177,9 +173,9 @@ def _read_raster(content: bytes, kind: str) -> StoredImage:
 
     last = np.iinfo(image.dtype).max
     levels = np.clip(np.arange(last + 1, dtype=np.float32) / np.float32(white or last), 0, 1)
-    film = StoredImage(image, 1 - levels if inverted else levels)
-    refuse_constant(film)
-    return film
+    if levels[image.min()] == levels[image.max()]:
+        raise UnusableFilm("every pixel has the same value")
+    return StoredImage(image, 1 - levels if inverted else levels)
 
 
 def _decode_raster(content: bytes, kind: str) -> np.ndarray:

@@ -33,8 +33,8 @@ class StoredImage:
         native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
         unsigned = native.view(np.dtype(f"u{native.itemsize}"))
         table = np.zeros(2 ** (8 * native.itemsize), np.float32)
-        table[np.arange(first, first + len(levels)) % len(table)] = levels
-        return cls(unsigned, table)
+        table[: len(levels)] = levels
+        return cls(unsigned, np.roll(table, first))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -108,6 +108,28 @@ def shrink(
         averages = cv2.resize(strip, None, fx=size[1] / frame[1], fy=1, interpolation=cv2.INTER_AREA)
         narrow[row : row + _ROWS] = averages[:, :columns]
     return cv2.resize(_laid(narrow, frame[0], columns, top), (columns, size[0]), interpolation=cv2.INTER_AREA)
+
+
+def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
+    """`shrink` of a whole image in half the time, and to the accuracy of float32 (some 1e-7) instead of to the bit.
+
+    Columns are averaged first here, which adds whole rows of pixels at a time.
+    """
+    height, width = image.shape
+    factor = height / size[0]
+    edges = np.arange(size[0] + 1) * factor
+    first, end = np.int64(edges[:-1]), np.minimum(np.int64(np.ceil(edges[1:])), height)
+    low = np.empty((size[0], width), np.float32)
+    for group in range(0, size[0], 4):
+        last = min(group + 4, size[0]) - 1
+        pixels = pixels_of(image[first[group] : end[last]])
+        for row in range(group, last + 1):
+            weights = np.full(end[row] - first[row], 1 / factor, np.float32)
+            weights[0] = (first[row] + 1 - edges[row]) / factor
+            weights[-1] = (edges[row + 1] - end[row] + 1) / factor
+            covered = pixels[first[row] - first[group] : end[row] - first[group]]
+            np.einsum("i,ij->j", weights, covered, out=low[row])
+    return cv2.resize(low, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _laid(pixels: np.ndarray, height: int, width: int, top: int = 0) -> np.ndarray:

@@ -1,14 +1,13 @@
 """RLE Lossless (PS3.5 annex G) as a decoding plugin of pydicom.
 
 pydicom's own decoder is a loop in Python, and slow; GDCM and pylibjpeg-rle end the process, or panic
-past `except Exception`, over damaged streams. Here the header of a frame is read and checked in
-Python, and each of its segments is decoded by imagecodecs (PackBits), which never reads beyond it.
+past `except Exception`, over damaged streams. Here the header of a frame is checked in Python, since
+imagecodecs, which then decodes it, trusts where it says that the segments begin.
 """
 
 import struct
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from pydicom import uid
 from pydicom.pixels import get_decoder
@@ -37,32 +36,26 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> np.ndarray:
     """Decodes one grey frame of 8 or 16 bits allocated to little-endian bytes (called by pydicom).
 
     Raises:
-        ValueError: not one segment for each byte of a pixel, or a segment that does not hold
-            exactly one byte for each pixel.
-        imagecodecs.PackbitsError: a segment ends in the middle of a run, or holds too much.
+        ValueError: the header does not describe one segment for each byte of a pixel.
+        RuntimeError: a segment is cut short, or holds another number of bytes than there are pixels.
     """
-    segments = _segments(source)
-    if len(segments) != runner.bits_allocated // 8:
-        raise ValueError("the RLE frame has another number of segments than a pixel has bytes")
-    planes = [_plane(segment, runner.rows * runner.columns) for segment in segments]
-    # The most significant byte comes first (G.2).
-    return planes[0] if len(planes) == 1 else cv2.merge(planes[::-1])
+    from imagecodecs import dicomrle_decode
+
+    size = runner.bits_allocated // 8
+    _check_header(source, size)
+    frame = np.empty(runner.rows * runner.columns * size, np.uint8)
+    if len(dicomrle_decode(source, f"<u{size}", out=frame)) != len(frame):
+        raise ValueError("the RLE segments hold fewer bytes than the image has pixels")
+    return frame
 
 
-def _segments(source: bytes) -> list[memoryview]:
+def _check_header(source: bytes, segments: int) -> None:
+    """Raises ValueError unless the segments lie in the frame one after the other."""
+    if len(source) <= _HEADER.size:
+        raise ValueError("the RLE frame is cut short")
     count, *begins = _HEADER.unpack_from(source)
-    begins = begins[:count]
-    if not begins or begins != sorted(begins) or begins[0] < _HEADER.size or len(begins) != count:
-        raise ValueError("the RLE header's segments overlap it or each other")
-    ends = [*begins[1:], len(source)]
-    return [memoryview(source)[begin:end] for begin, end in zip(begins, ends, strict=True)]
-
-
-def _plane(segment: memoryview, pixels: int) -> np.ndarray:
-    from imagecodecs import packbits_decode
-
-    plane = np.empty(pixels, np.uint8)
-    held = len(packbits_decode(segment, out=plane))
-    if held != pixels:
-        raise ValueError(f"an RLE segment holds {held} bytes for {pixels} pixels")
-    return plane
+    if count != segments or begins[0] != _HEADER.size:
+        raise ValueError("the RLE header asks for another number of segments, or another header")
+    ends = [*begins[1:count], len(source)]
+    if any(begin >= end for begin, end in zip(begins[:count], ends, strict=True)):
+        raise ValueError("the RLE header's segments overlap, or end outside of the frame")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from preprocessing import large
-from preprocessing.large import StoredImage, pixels_of, shrink
+from preprocessing.large import StoredImage, averages, pixels_of, shrink
 
 
 def stored(dtype: str, height: int = 100, width: int = 60) -> StoredImage:
@@ -67,3 +67,11 @@ def test_averages_of_a_frame_are_opencvs(size, columns):
 def test_averages_of_a_mirrored_image_are_opencvs():
     image = stored("u2")
     np.testing.assert_array_equal(shrink(image[:, ::-1], (37, 23)), resized(image.pixels()[:, ::-1].copy(), (37, 23)))
+
+
+@pytest.mark.parametrize("as_stored", [True, False])
+@pytest.mark.parametrize("size", [(50, 30), (33, 20), (37, 23), (100, 60), (7, 17), (99, 6)], ids=str)
+def test_averages_columns_first_agree_to_float32(size, as_stored):
+    image = stored("u2")
+    image = image if as_stored else image.pixels()
+    np.testing.assert_allclose(averages(image, size), resized(pixels_of(image), size), atol=5e-7)

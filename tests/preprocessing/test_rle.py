@@ -41,7 +41,7 @@ def decoded(frame: bytes, stored: np.ndarray) -> np.ndarray | None:
     """The frame's pixels, or None where it is refused."""
     try:
         return np.frombuffer(rle.decode_frame(frame, runner_of(stored)), stored.dtype).reshape(stored.shape)
-    except (ValueError, RuntimeError, struct.error):  # RuntimeError: imagecodecs.PackbitsError
+    except (ValueError, RuntimeError):
         return None
 
 
