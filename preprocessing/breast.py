@@ -137,6 +137,8 @@ def otsu_threshold(image: np.ndarray) -> float:
     It is the centre of one of 256 bins, as in scikit-image, whose import takes longer than a film.
     """
     values = np.sort(image, axis=None)
+    if values[0] == values[-1]:
+        return values[0]
     edges = np.linspace(values[0], values[-1], 257, dtype=values.dtype)
     counts = np.diff(np.append(np.searchsorted(values, edges[:-1]), len(values))).astype(np.float32)
     centres = (edges[:-1] + edges[1:]) / 2

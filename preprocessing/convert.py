@@ -274,9 +274,10 @@ def _unusable(film: Path, name: str, rows: Mapping | None, given: _GivenMasks | 
 def _shard_size(output: Path, films: int) -> int:
     """Films in a shard: as in the dataset that was begun in the folder, if any."""
     try:
-        return int(json.loads((output / DATASET_FILE).read_text())["work"]["shard_size"])
+        begun = int(json.loads((output / DATASET_FILE).read_text())["work"]["shard_size"])
     except (OSError, ValueError, LookupError, TypeError):  # none there, or one that the writer refuses
-        return max(SHARD_SIZE, -(-films // 256))
+        begun = 0
+    return begun if begun > 0 else max(SHARD_SIZE, -(-films // 256))
 
 
 # ----------------------------------------------------------------------------------- table, names
