@@ -270,8 +270,7 @@ def standardise(
     chest_wall = _chest_wall_column(heights)
     frame = _frame(pixels.shape[0], pixels.shape[1] - chest_wall, height / width)
     if isinstance(mask, Outline) and frame[0] >= height and frame[1] >= width:
-        reach = frame[1] if keep_background else np.flatnonzero(heights)[-1] + 1 - chest_wall
-        image, breast = _shrink(pixels, mask, chest_wall, reach, frame, (height, width))
+        image, breast = _shrink(pixels, mask, chest_wall, frame, (height, width), keep_background)
     else:
         image, breast = _resize(pixels, mask, chest_wall, frame, (height, width))
     breast = breast >= 0.5
@@ -314,14 +313,19 @@ def _resize(
 
 
 def _shrink(
-    pixels: Image, outline: Outline, left: int, reach: int, frame: tuple[int, int], size: tuple[int, int]
+    pixels: Image, outline: Outline, left: int, frame: tuple[int, int], size: tuple[int, int], keep_background: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `_resize` gives, of `reach` columns of a large film, without making the frame or the mask."""
+    """What `_resize` gives of a large film, without making the frame or the mask; the image only where it is kept."""
     above = (frame[0] - pixels.shape[0]) // 2
-    columns = -(-reach * size[1] // frame[1])
+    pixel = (frame[0] / size[0], frame[1] / size[1])
+    first, end, columns = 0, pixels.shape[0], size[1]
+    if not keep_background:
+        margin = int(pixel[0]) + 1  # a pixel at the breast's edge averages what lies beyond
+        first, end = max(0, outline.rows.min() - margin), outline.rows.max() + margin
+        columns = -(-(outline.columns.max() + 1 - left) * size[1] // frame[1])
     image = np.zeros(size, np.float32)
-    image[:, :columns] = shrink(pixels[:, left:], size, frame, above, columns)
-    return image, outline.shares((-above, left), size, (frame[0] / size[0], frame[1] / size[1]))
+    image[:, :columns] = shrink(pixels[first:end, left:], size, frame, above + first, columns)
+    return image, outline.shares((-above, left), size, pixel)
 
 
 def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
