@@ -116,19 +116,17 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
     Columns are averaged first here, which adds whole rows of pixels at a time.
     """
     height, width = image.shape
-    factor = height / size[0]
-    edges = np.arange(size[0] + 1) * factor
-    first, end = np.int64(edges[:-1]), np.minimum(np.int64(np.ceil(edges[1:])), height)
+    edges = np.arange(size[0] + 1) * (height / size[0])  # of the result's rows, in rows of the image
+    taps = int(np.ceil(edges[1])) + 1
+    first = np.minimum(np.int64(edges[:-1]), height - taps)
+    rows = first[:, np.newaxis] + np.arange(taps)
+    covered = np.minimum(edges[1:, np.newaxis], rows + 1) - np.maximum(edges[:-1, np.newaxis], rows)
+    weights = np.float32(covered.clip(0) / edges[1])  # of the rows that a row of the result covers, [rows, taps]
     low = np.empty((size[0], width), np.float32)
     for group in range(0, size[0], 4):
-        last = min(group + 4, size[0]) - 1
-        pixels = pixels_of(image[first[group] : end[last]])
-        for row in range(group, last + 1):
-            weights = np.full(end[row] - first[row], 1 / factor, np.float32)
-            weights[0] = (first[row] + 1 - edges[row]) / factor
-            weights[-1] = (edges[row + 1] - end[row] + 1) / factor
-            covered = pixels[first[row] - first[group] : end[row] - first[group]]
-            np.einsum("i,ij->j", weights, covered, out=low[row])
+        pixels = pixels_of(image[first[group] : first[group : group + 4][-1] + taps])
+        for row, start in enumerate(first[group : group + 4] - first[group], group):
+            np.einsum("i,ij->j", weights[row], pixels[start : start + taps], out=low[row])
     return cv2.resize(low, size[::-1], interpolation=cv2.INTER_AREA)
 
 
