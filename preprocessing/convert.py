@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MASK_METHODS = ("film", "otsu")
 TABLE_FILE = "films.csv"
-SHARD_SIZE = 64  # films in a shard, all in memory until it is written; more where that would give 256 shards
+SHARD_SIZE = 32  # films in a shard, all in memory until it is written; more where that would give 256 shards
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "ISO", "XCC", "XCCL", "XCCM")  # CID 4014
 
 

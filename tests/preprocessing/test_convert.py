@@ -125,7 +125,7 @@ def test_a_dataset_keeps_the_size_of_its_shards(done, films):
 
 @pytest.mark.parametrize("count", [100, 5000])
 def test_as_many_films_are_in_memory_for_a_small_dataset_as_for_a_large_one(tmp_path, count):
-    assert convert._shard_size(tmp_path, count) == 64
+    assert convert._shard_size(tmp_path, count) == 32
 
 
 def test_films_need_no_heavy_import():
