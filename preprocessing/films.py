@@ -201,7 +201,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
     red, green, blue = (image[..., channel] for channel in range(3))
     if not (np.array_equal(red, green) and np.array_equal(green, blue)):
         raise UnusableFilm("a colour image; only grey ones can be used")
-    return red
+    return np.ascontiguousarray(red)
 
 
 def _pgm_white(content: bytes) -> int | None:

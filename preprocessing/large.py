@@ -97,16 +97,15 @@ def shrink(
     taken = -(-columns * frame[1] // size[1])  # columns of the frame that they cover
     image = image[:, :taken]
     if frame[0] % size[0] == 0 or frame[1] % size[1] == 0:  # OpenCV averages whole numbers of pixels in another order
-        framed = _laid(pixels_of(image), frame[0], taken, top)
-        return cv2.resize(framed, None, fx=size[1] / frame[1], fy=size[0] / frame[0], interpolation=cv2.INTER_AREA)[
-            : size[0], :columns
-        ]
+        whole = _laid(pixels_of(image), frame[0], taken, top)
+        whole = cv2.resize(whole, None, fx=size[1] / frame[1], fy=size[0] / frame[0], interpolation=cv2.INTER_AREA)
+        return whole[: size[0], :columns]
     narrow = np.empty((image.shape[0], columns), np.float32)
     for row in range(0, len(narrow), _ROWS):
         strip = pixels_of(image[row : row + _ROWS])
         strip = _laid(strip, len(strip), taken) if strip.shape[1] < taken else strip
-        averages = cv2.resize(strip, None, fx=size[1] / frame[1], fy=1, interpolation=cv2.INTER_AREA)
-        narrow[row : row + _ROWS] = averages[:, :columns]
+        strip = cv2.resize(strip, None, fx=size[1] / frame[1], fy=1, interpolation=cv2.INTER_AREA)
+        narrow[row : row + _ROWS] = strip[:, :columns]
     return cv2.resize(_laid(narrow, frame[0], columns, top), (columns, size[0]), interpolation=cv2.INTER_AREA)
 
 
