@@ -1,0 +1,266 @@
+"""Time of a training step: the project's against PyTorch's best, on the same networks, losses and batches.
+
+    python -m venv peer && peer/bin/pip install torch numpy
+    python benchmarks/against_pytorch.py --peer-python peer/bin/python --phases 1-7 --preset quick
+
+The peer's losses and gradients are first compared with the project's. Then PyTorch is given every chance: eager and
+compiled, both memory layouts, one and all cores, the system's allocator and whatever tuned ones are installed
+(tcmalloc, jemalloc). The fastest variants of a phase then take turns with the project, A B A B …, each in a process of
+its own, and medians are compared. Neither side has detail maps or the diversity term.
+"""
+
+import json
+import math
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+import click
+from machine import cpu_name
+from pytorch_peer.protocol import Worker, WorkerError
+
+HERE = Path(__file__).resolve().parent
+LIBRARY = "/usr/lib/x86_64-linux-gnu/lib{}.so.{}"
+KEEP = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"
+ALLOCATORS = {  # the library to preload, if any, and its settings: memory is kept, and comes in huge pages
+    "glibc": (None, {}),
+    "tuned glibc": (None, {"GLIBC_TUNABLES": KEEP}),
+    "tcmalloc": (LIBRARY.format("tcmalloc_minimal", 4), {"TCMALLOC_RELEASE_RATE": "0"}),
+    "jemalloc": (
+        LIBRARY.format("jemalloc", 2),
+        {"MALLOC_CONF": "thp:always,metadata_thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0"},
+    ),
+}
+TOLERANCE = 1e-4  # of a loss or gradient, relative to its norm
+FINALISTS = 2
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way in which PyTorch may run: the process that it runs in, and the arguments of its `build`."""
+
+    allocator: str
+    threads: int
+    compiled: bool
+    channels_last: bool
+    precision: str
+
+    @property
+    def variant(self) -> dict:
+        names = ("compiled", "channels_last", "precision", "threads")
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        how, layout = "compiled" if self.compiled else "eager", "NHWC" if self.channels_last else "NCHW"
+        cores = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{how} {layout}, {self.allocator}, {cores}"
+
+
+@dataclass
+class Problem:
+    """What is timed: a system, a preset, a phase (None: there are none), a precision."""
+
+    system: str
+    preset: str
+    phase: int | None
+    precision: str
+    fading: bool
+
+    def __str__(self) -> str:
+        phase = "" if self.phase is None else f" phase {self.phase}"
+        return f"{self.system} {self.preset}{phase} {self.precision}{' fading in' if self.fading else ''}"
+
+
+@dataclass
+class Result:
+    """Milliseconds per step, and what they are worth."""
+
+    problem: str
+    ours: float
+    peer: float
+    best: str
+    operations: float
+    peak: float
+    difference: float
+    screened: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        ours, peer = (self.operations / ms / 1e6 for ms in (self.ours, self.peer))
+        return (
+            f"{self.problem}: ours {self.ours:.1f} ms, PyTorch {self.peer:.1f} ms ({self.best}), "
+            f"ratio {self.peer / self.ours:.2f}; {self.operations / 1e9:.2f} GFLOP per step, "
+            f"{100 * ours / self.peak:.0f} % of peak (PyTorch {100 * peer / self.peak:.0f} %)"
+        )
+
+
+class Bench:
+    """The project's process and PyTorch's, one per allocator."""
+
+    def __init__(self, project: Path, peer_python: Path, allocators: list[str], seconds: float):
+        self.seconds = seconds
+        paths = os.pathsep.join([str(project), str(HERE)])
+        project_command = [sys.executable, "-m", "pytorch_peer.project_worker"]
+        self.project = Worker("project", project_command, {"PYTHONPATH": paths})
+        self.peers = {}
+        for allocator in allocators:
+            library, settings = ALLOCATORS[allocator]
+            environment = {"PYTHONPATH": str(HERE), **settings} | ({"LD_PRELOAD": library} if library else {})
+            peer_command = [str(peer_python), "-m", "pytorch_peer.peer_worker"]
+            self.peers[allocator] = Worker(f"PyTorch with {allocator}", peer_command, environment)
+        self.peaks: dict[str, float] = {}
+
+    def close(self) -> None:
+        for worker in (self.project, *self.peers.values()):
+            worker.close()
+
+    def peak(self, precision: str) -> float:
+        """GFLOP/s of the faster library's fastest large operation, on all cores."""
+        if precision not in self.peaks:
+            workers = self.project, next(iter(self.peers.values()))
+            self.peaks[precision] = max(worker.ask("peak", precision=precision)["flops"] for worker in workers) / 1e9
+            click.echo(f"peak in {precision}: {self.peaks[precision]:.0f} GFLOP/s")
+        return self.peaks[precision]
+
+    def compared(self, problem: Problem) -> float:
+        """Largest relative difference of a loss or gradient between the project and the peer.
+
+        In float64: deep networks and batch normalisation are too ill-conditioned for float32 to tell an error from
+        rounding, which differs as much between two memory layouts of one library.
+        """
+        spec = self._build(problem, "float64")
+        peer = next(iter(self.peers.values()))
+        peer.ask("build", name="compared", spec=spec, system=problem.system, threads=1, variant={})
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "step.npz")
+            self.project.ask("dump", path=path)
+            answer = peer.ask("compare", name="compared", path=path)
+        if not answer["difference"] <= TOLERANCE:
+            raise click.ClickException(f"{problem}: {answer['worst']} differs by {answer['difference']:.1e}")
+        return answer["difference"]
+
+    def measured(self, problem: Problem, candidates: list[Candidate]) -> Result:
+        """Check, screen, and time one problem."""
+        difference = self.compared(problem)
+        spec = self._build(problem, problem.precision)
+        click.echo(f"{problem}: losses and gradients equal to {difference:.0e}", err=True)
+        operations, screened = 0, {}
+        for candidate in candidates:
+            peer = self.peers[candidate.allocator]
+            try:
+                peer.ask("build", name=str(candidate), spec=spec, system=problem.system, **candidate.variant)
+                operations = operations or peer.ask("operations", name=str(candidate))["operations"]
+                screened[candidate] = self._seconds(peer, self.seconds / 4, name=str(candidate))
+                click.echo(f"  {candidate}: {1000 * screened[candidate]:.1f} ms", err=True)
+            except WorkerError as error:
+                click.echo(f"  {candidate}: {error}", err=True)
+        finalists = sorted(screened, key=screened.get)[:FINALISTS]
+        ours, theirs = self._in_turn(finalists)
+        for peer in self.peers.values():
+            peer.ask("forget")
+        best = min(theirs, key=theirs.get)
+        return Result(
+            str(problem),
+            ours=1000 * ours,
+            peer=1000 * theirs[best],
+            best=str(best),
+            operations=operations,
+            peak=self.peak(problem.precision),
+            difference=difference,
+            screened={str(candidate): 1000 * seconds for candidate, seconds in screened.items()},
+        )
+
+    def _seconds(self, worker: Worker, budget: float, **arguments) -> float:
+        """Median seconds per step, of at least three, after a first run that compiles and one that warms up."""
+        worker.ask("run", steps=1, **arguments)
+        step = median(worker.ask("run", steps=1, **arguments)["seconds"])
+        return median(worker.ask("run", steps=max(3, math.ceil(budget / step)), **arguments)["seconds"])
+
+    def _in_turn(self, finalists: list[Candidate]) -> tuple[float, dict[Candidate, float]]:
+        """Medians of the project and of each finalist, taking turns."""
+        names = {candidate: {"name": str(candidate)} for candidate in finalists}
+        workers = {None: self.project} | {candidate: self.peers[candidate.allocator] for candidate in finalists}
+        steps, seconds = {}, {key: [] for key in workers}
+        for key, worker in workers.items():
+            step = self._seconds(worker, 0, **names.get(key, {}))
+            steps[key] = math.ceil(self.seconds / ROUNDS / step)
+        for _ in range(ROUNDS):
+            for key, worker in workers.items():
+                seconds[key] += worker.ask("run", steps=steps[key], **names.get(key, {}))["seconds"]
+        medians = {key: median(values) for key, values in seconds.items()}
+        return medians.pop(None), medians
+
+    def _build(self, problem: Problem, precision: str) -> dict:
+        names = ("system", "preset", "phase", "fading")
+        arguments = {name: getattr(problem, name) for name in names}
+        return self.project.ask("build", precision=precision, **arguments)
+
+
+def candidates(allocators: list[str], threads: list[int], compiled: list[bool], precision: str) -> list[Candidate]:
+    """Every combination, eager first."""
+    return [
+        Candidate(allocator, count, how, channels_last, precision)
+        for how in compiled
+        for allocator in allocators
+        for count in threads
+        for channels_last in (False, True)
+    ]
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--peer-python", type=click.Path(path_type=Path, exists=True), required=True, help="A Python with torch.")
+@click.option("--project", type=click.Path(path_type=Path, exists=True), default=HERE.parent, help="Its repository.")
+@click.option("--system", type=click.Choice(["mammograms", "masses"]), default="mammograms", show_default=True)
+@click.option("--preset", type=click.Choice(["quick", "paper"]), default="quick", show_default=True)
+@click.option("--phases", default="1,2,3,4,5,6,7", show_default=True, help="Of the mammograms.")
+@click.option("--precisions", default="float32", show_default=True, help="float32 and mixed_bfloat16.")
+@click.option("--fading", is_flag=True, help="Half-way through the fade-in instead of after it.")
+@click.option("--allocators", default=",".join(ALLOCATORS), show_default=True)
+@click.option("--threads", default=None, help="PyTorch's, e.g. 1,2.  [default: one and all cores]")
+@click.option("--modes", default="eager,compiled", show_default=True)
+@click.option("--seconds", default=5.0, show_default=True, help="Of timing per finalist; a quarter of it to screen.")
+@click.option("--output", type=click.Path(path_type=Path), help="Append results to this file, a line of JSON each.")
+def main(
+    peer_python: Path,
+    project: Path,
+    system: str,
+    preset: str,
+    phases: str,
+    precisions: str,
+    fading: bool,
+    allocators: str,
+    threads: str | None,
+    modes: str,
+    seconds: float,
+    output: Path | None,
+) -> None:
+    cores = len(os.sched_getaffinity(0))
+    counts = [int(count) for count in threads.split(",")] if threads else sorted({1, cores})
+    present = [name for name in allocators.split(",") if Path(ALLOCATORS[name][0] or os.sep).exists()]
+    numbers = [int(phase) for phase in phases.split(",")] if system == "mammograms" else [None]
+    click.echo(f"{cpu_name()}, {cores} cores; PyTorch with {', '.join(present)}")
+    bench, results = Bench(project, peer_python, present, seconds), []
+    try:
+        for precision in precisions.split(","):
+            tried = candidates(present, counts, [mode == "compiled" for mode in modes.split(",")], precision)
+            for phase in numbers:
+                result = bench.measured(Problem(system, preset, phase, precision, fading), tried)
+                results.append(result)
+                click.echo(result.line)
+                if output:
+                    with open(output, "a") as file:
+                        file.write(json.dumps(asdict(result)) + "\n")
+    except WorkerError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        bench.close()
+    ratios = [result.peer / result.ours for result in results]
+    click.echo(f"PyTorch / ours, geometric mean: {math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}")
+
+
+if __name__ == "__main__":
+    main()
