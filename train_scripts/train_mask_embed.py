@@ -6,6 +6,7 @@ import click
 
 from training.command_line import (
     data_option,
+    hosts_options,
     open_training_data,
     precision_option,
     preset_option,
@@ -38,6 +39,7 @@ from training.command_line import (
 )
 @seed_option("weights, order, jitter and noise")
 @replicas_option
+@hosts_options
 def main(
     phase: int,
     data: Path | None,
@@ -50,6 +52,9 @@ def main(
     diversity: bool | None,
     seed: int,
     replicas: int | None,
+    hosts: str | None,
+    host_number: int | None,
+    hosts_wait: float,
 ) -> None:
     """Train phases 1 to PHASE that the run directory does not hold yet, going on exactly where it stopped.
 
@@ -58,9 +63,13 @@ def main(
     with training_command():
         from mask_embedding_gan.progressive import train
         from mask_embedding_gan.schedule import chosen_preset
+        from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config
 
-        strategy = choose_strategy(replicas)
+        strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
+        cluster = current()
+        if cluster.count > 1:
+            cluster.echo(f"training on: {cluster.description}")
         plan = chosen_preset(
             preset,
             length=length,
@@ -69,12 +78,12 @@ def main(
             diversity=diversity,
             precision=precision,
         )
-        dataset = open_training_data(data, "mammogram", plan.phantoms)
-        run = RunDirectory(run_folder, run_config(plan, dataset, seed))
-        trained = train(dataset, run, plan, phase, seed=seed, strategy=strategy, echo=click.echo)
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
+        run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
+        trained = train(dataset, run, plan, phase, seed=seed, strategy=strategy, echo=cluster.echo)
     if not trained:
-        click.echo(f"{run_folder}: phases 1 to {phase} are complete already")
-    click.echo(f"generator: {run.generator(phase)}")
+        cluster.echo(f"{run_folder}: phases 1 to {phase} are complete already")
+    cluster.echo(f"generator: {run.generator(phase)}")
 
 
 if __name__ == "__main__":

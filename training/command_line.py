@@ -26,6 +26,23 @@ replicas_option = click.option(
 )
 
 
+def hosts_options(command: Callable) -> Callable:
+    """`--hosts`, `--host-number` and `--hosts-wait`, of a training that several hosts share."""
+    options = (
+        click.option(
+            "--hosts",
+            show_default="TF_CONFIG, else the tasks of a SLURM job step, else this host alone",
+            help="Hosts that train together: address:port of each, separated by commas; or slurm, or none. All run the "
+            "same command, with --data and --run on a file system that they share; the first writes.",
+        ),
+        click.option("--host-number", type=int, help="Place of this host in --hosts, 0 for the first."),
+        click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def run_option(default: str) -> Callable:
     """`--run`, which arrives as `run_folder`."""
     return click.option("--run", "run_folder", type=click.Path(path_type=Path), default=default, help="Run directory.")
@@ -56,12 +73,15 @@ def training_command() -> Iterator[None]:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     from preprocessing.shards import DataError
     from training.checkpoint import CheckpointError
+    from training.cluster import together
+    from training.hosts import HostsError
     from training.run import RunError, configure_tensorflow
 
     configure_tensorflow()
     try:
-        yield
-    except (DataError, RunError, CheckpointError) as error:
+        with together():
+            yield
+    except (DataError, RunError, CheckpointError, HostsError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -79,6 +99,7 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Datase
     from preprocessing.convert import make_phantoms
     from preprocessing.mass_phantoms import make_mass_phantoms
     from preprocessing.shards import open_dataset
+    from training.cluster import current
 
     if folder is None:
         noun, parent, make = {
@@ -86,6 +107,6 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Datase
             "mass": ("mass phantoms", "data/mass-phantoms", make_mass_phantoms),
         }[kind]
         folder = Path(parent) / f"{phantoms}"
-        click.echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
+        current().echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
         make(folder, phantoms)
     return open_dataset(folder, kind=kind, verify=True)
