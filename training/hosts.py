@@ -68,7 +68,8 @@ def find_members(hosts: str | None, number: int | None, environment: Mapping[str
         members = _from_slurm(environment)
     else:
         return None
-    _check(members)
+    if members.addresses:  # TF_CONFIG may be there and name none
+        _check(members)
     return members if len(members.addresses) > 1 else None
 
 
@@ -105,8 +106,6 @@ def _from_slurm(environment: Mapping[str, str]) -> Members:
 
     A rank counts them as SLURM does, so this task is looked up by its own node and its place there.
     """
-    from tensorflow.distribute.cluster_resolver import SlurmClusterResolver
-
     names = ("PROCID", "STEP_NUM_TASKS", "STEP_NODELIST", "STEP_TASKS_PER_NODE", "LOCALID")
     missing = [f"SLURM_{name}" for name in names if f"SLURM_{name}" not in environment]
     if "SLURMD_NODENAME" not in environment:
@@ -115,8 +114,12 @@ def _from_slurm(environment: Mapping[str, str]) -> Members:
         raise HostsError(f"--hosts slurm: {missing[0]} is not set; start the command with srun")
     port = 10_000 + (int(environment.get("SLURM_JOB_ID", 0)) * 64 + int(environment.get("SLURM_STEP_ID", 0))) % 20_000
     tasks = int(environment["SLURM_STEP_NUM_TASKS"])
-    try:
-        resolver = SlurmClusterResolver(port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
+    import tensorflow as tf
+
+    try:  # GPUs are for the strategy to count: here there are as many as the resolver insists on
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+        )
         addresses = tuple(resolver.cluster_spec().as_dict()["worker"])
     except (ValueError, RuntimeError) as error:
         raise HostsError(f"SLURM: {error}") from error
