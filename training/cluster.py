@@ -12,6 +12,7 @@ TensorFlow alone waits for a missing host without end and ignores SIGTERM meanwh
 Traffic is not encrypted, neither TensorFlow's nor this: hosts belong in a trusted network.
 """
 
+import gc
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -257,6 +259,8 @@ def together() -> Iterator[None]:
         said = _current.whose_failure(str(error)) if _current.count > 1 else None
         if said is None:
             raise
+        for pool in [item for item in gc.get_objects() if isinstance(item, ThreadPool)]:
+            pool.close()  # TensorFlow's, left open by the failure: it would complain when Python ends
         raise HostsError(said) from error
     finally:
         _current = ALONE
