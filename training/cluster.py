@@ -15,6 +15,7 @@ Traffic is not encrypted, neither TensorFlow's nor this: hosts belong in a trust
 import gc
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -148,7 +149,8 @@ class Cluster:
         The chief finds out and tells the others, which is why it must be asked on all of them.
         """
         if self.is_chief:
-            gone = self._gone(seconds) or self._named(error)
+            named = self._named(error)
+            gone = self._gone(min(seconds, 2.0) if named else seconds) or named
             for number in self.links.keys() - set(gone):
                 try:
                     self.links[number].tell({"gone": gone})
@@ -212,6 +214,8 @@ class Cluster:
                     raise
                 raise HostsError(f"{self.members.source}: TensorFlow is in use already; start a new process") from error
             strategy.reduce("SUM", tf.zeros(()), axis=None)  # all connections that training uses
+        if threading.current_thread() is threading.main_thread():  # TensorFlow has made the process deaf to it
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         return strategy
 
 
