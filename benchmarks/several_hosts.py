@@ -157,16 +157,16 @@ def same_weights(systems: list[str], data: Path, folder: Path, steps: int) -> fl
     """Train with 1, 2 and 3 processes; prints and returns the worst relative difference of a weight."""
     worst = 0.0
     for system in systems:
-        began = time.perf_counter()
         for count in (1, 2, 3):
+            began = time.perf_counter()
             finish(start(system, data, folder / f"{system}-{count}", steps, 1, count))
+            click.echo(f"{system}: {count} process{'es' if count > 1 else ''}, {time.perf_counter() - began:.0f} s")
         for count in (2, 3):
             for phase, one in newest(folder / f"{system}-1").items():
                 differences = relative_differences(one, newest(folder / f"{system}-{count}")[phase])
                 worst = max(worst, *differences.values())
                 said = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
                 click.echo(f"{system} {phase}: {count} processes after {steps} steps: {said}")
-        click.echo(f"  ({time.perf_counter() - began:.0f} s)")
     return worst
 
 
@@ -214,8 +214,11 @@ def resumed(data: Path, folder: Path, steps: int) -> float:
 @click.group(invoke_without_command=True, help=__doc__.split("\n")[0])
 @click.option("--steps", default=20, show_default=True)
 @click.option("--part", type=click.Choice([*SYSTEMS, "kills"]), multiple=True, help="Only this; may be repeated.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Keep data and runs here; finished runs are not repeated."
+)
 @click.pass_context
-def main(context: click.Context, steps: int, part: tuple[str, ...]) -> None:
+def main(context: click.Context, steps: int, part: tuple[str, ...], folder: Path | None) -> None:
     if context.invoked_subcommand:
         return
     sys.path.insert(0, str(ROOT))
@@ -224,7 +227,7 @@ def main(context: click.Context, steps: int, part: tuple[str, ...]) -> None:
 
     click.echo(f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+        folder = folder or Path(temporary)
         make_phantoms(folder / "data" / "mammograms", PHANTOMS)
         make_mass_phantoms(folder / "data" / "masses", PHANTOMS)
         parts = part or (*SYSTEMS, "kills")
