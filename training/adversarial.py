@@ -127,6 +127,9 @@ class AdversarialModel(keras.Model):
 
         tf.distribute.get_replica_context().merge_call(update, args=(decay,))
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None) -> None:
+        """Do nothing: all is built. Keras would average a batch over hosts first, and cannot if it is a dictionary."""
+
     def make_train_function(self, force: bool = False):
         """Keras' loop of `steps_per_execution` steps, with the wait for each batch measured inside it."""
         if self.train_function is not None and not force:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -29,6 +30,23 @@ replicas_option = click.option(
 )
 
 
+def hosts_options(command: Callable) -> Callable:
+    """`--hosts`, `--host-number` and `--hosts-wait`, of a training that several hosts share."""
+    options = (
+        click.option(
+            "--hosts",
+            show_default="TF_CONFIG, else the tasks of a SLURM job step, else this host alone",
+            help="Hosts that train together: address:port of each, separated by commas; or slurm, or none. All run the "
+            "same command, with --data and --run on a file system that they share; the first writes.",
+        ),
+        click.option("--host-number", type=int, help="Place of this host in --hosts, 0 for the first."),
+        click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def run_option(default: str) -> Callable:
     """`--run`, which arrives as `run_folder`."""
     return click.option("--run", "run_folder", type=click.Path(path_type=Path), default=default, help="Run directory.")
@@ -52,27 +70,36 @@ def training_command() -> Iterator[None]:
     import_tensorflow_quietly()
     from preprocessing.shards import DataError
     from training.checkpoint import CheckpointError
+    from training.cluster import together
+    from training.hosts import HostsError
     from training.run import RunError, configure_tensorflow
 
     configure_tensorflow()
     try:
-        yield
-    except (DataError, RunError, CheckpointError) as error:
+        with together():
+            yield
+    except (DataError, RunError, CheckpointError, HostsError) as error:
         raise click.ClickException(str(error)) from error
 
 
 def announced_device(precision: str, run_folder: Path) -> "Device":
     """The device and precision that a run will train on, printed: the first line of every command that trains.
 
+    Of several hosts the first decides on the precision.
+
     Args:
         precision: of `--precision`.
         run_folder: of `--run`; a run that has begun keeps its precision.
     """
+    from training.cluster import current
     from training.device import choose_device
 
-    device = choose_device(precision, run_folder)
+    cluster, device = current(), choose_device(precision, run_folder)
+    chosen = cluster.from_chief(lambda: {"precision": device.precision, "reason": device.reason})
+    if cluster.count > 1:
+        device = replace(device, name=f"{cluster.description}, each {device.name}", **chosen)
     for line in device.lines():
-        click.echo(line)
+        cluster.echo(line)
     return device
 
 
@@ -96,6 +123,7 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Datase
     from preprocessing.convert import make_phantoms
     from preprocessing.mass_phantoms import make_mass_phantoms
     from preprocessing.shards import open_dataset
+    from training.cluster import current
 
     if folder is None:
         noun, parent, make = {
@@ -103,6 +131,6 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Datase
             "mass": ("mass phantoms", "data/mass-phantoms", make_mass_phantoms),
         }[kind]
         folder = Path(parent) / f"{phantoms}"
-        click.echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
+        current().echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
         make(folder, phantoms)
     return open_dataset(folder, kind=kind, verify=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from preprocessing.shards import Dataset
+from training.cluster import current, join
 from training.summation import sum_gradients_in_order
 
 
@@ -45,17 +46,30 @@ def configure_tensorflow(*, deterministic: bool = True) -> None:
     tf.config.optimizer.set_experimental_options(options)
 
 
-def choose_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
+def choose_strategy(
+    replicas: int | None = None, hosts: str | None = None, host_number: int | None = None, hosts_wait: float = 300.0
+) -> tf.distribute.Strategy:
     """`MirroredStrategy` over the visible GPUs when there are several, else the default strategy.
+
+    With several hosts it is `MultiWorkerMirroredStrategy`, over the GPUs of all, or the CPU of each.
 
     Args:
         replicas: use this many devices. Without GPUs the CPU is divided into as many logical devices (a way to try what
             several GPUs would do), which must happen before TensorFlow has touched it. Defaults to all GPUs.
+        hosts, host_number: who takes part, as `training.hosts.find_members` takes them. Defaults to what TF_CONFIG or
+            SLURM say, else to this host alone.
+        hosts_wait: seconds for the other hosts to come.
 
     Raises:
         RunError: fewer devices than asked for.
+        training.hosts.HostsError: hosts cannot train together.
     """
     gpus = tf.config.list_physical_devices("GPU")
+    cluster = join(hosts, host_number, wait=hosts_wait, alike={"GPUs": len(gpus), "TensorFlow": tf.__version__})
+    if cluster.count > 1:
+        if replicas not in (None, max(1, len(gpus))):
+            raise RunError(f"--replicas {replicas}: leave it out; each of several hosts uses all its GPUs, or its CPU")
+        return cluster.strategy()
     if replicas is None:
         replicas = max(1, len(gpus))
     if gpus and replicas > len(gpus):
@@ -77,7 +91,8 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
     """Raise a `RunError` when devices cannot have equal parts of a batch, in whole groups."""
     if batch % (replicas * group):
         groups = f" in groups of {group}" if group > 1 else ""
-        raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer --replicas")
+        fewer = "--replicas" if current().count == 1 else "hosts"
+        raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
 def run_config(preset: object, dataset: Dataset, seed: int) -> dict:
