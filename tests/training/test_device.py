@@ -48,6 +48,14 @@ def test_other_cpus_train_in_float32(cpu):
     assert choose_device().precision == "float32"
 
 
+def test_a_cpu_whose_amx_is_hidden_trains_in_float32(cpu):
+    """Its AVX512-BF16 computes half as fast as float32."""
+    cpu("avx512_bf16", "avx512_fp16")
+    assert choose_device().precision == "float32"
+    cpu("avx512_bf16", "avx512_fp16", "amx_bf16")
+    assert choose_device().precision == "mixed_bfloat16"
+
+
 def test_bfloat16_is_not_chosen_without_one_dnn(cpu):
     """TensorFlow's own kernels convert every number to float32 and back."""
     cpu("avx512_bf16", one_dnn=False)
