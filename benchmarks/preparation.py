@@ -27,20 +27,11 @@ from pathlib import Path
 
 import click
 import numpy as np
+from machine import cpu_name
 
 COMMAND = Path(__file__).parents[1] / "train_scripts" / "prepare_mammograms.py"
 SIZE = (256, 512)  # width, height
 FEW, MANY = 100, 5_000
-
-
-def cpu_name() -> str:
-    """Model of this machine's CPU, with the instruction sets that matter for speed."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    found = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in found.items()}
-    notable = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-    flags = [flag for flag in notable if flag in fields.get("flags", "").split()]
-    return f"{fields.get('model name', 'unknown CPU')} ({', '.join(flags) or 'no AVX2'})"
 
 
 # ------------------------------------------------------------------------------------------- time
