@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from mask_embedding_gan.blocks import NetworkConfig, resolution
+from training.adam import FusedAdam
 
 SHARED_FROM = 1_500_000  # numbers in the largest features of a batch, above which cores share an operation
 DETAIL_MAPS = 16  # a resolution, where there is detail
@@ -70,7 +71,7 @@ class PhaseSchedule:
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """The generator's and the critic's Adam(β₁ 0, β₂ 0.99, ε 1e−8)."""
         rates = self.learning_rate, self.critic_learning_rate
-        return tuple(keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8) for rate in rates)
+        return tuple(FusedAdam(rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8) for rate in rates)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class FoldedEntrance(keras.layers.Layer):
 
     def folded_kernel(self):
         """Kernel (4, 4, input channels, filters) of the one convolution."""
-        return ops.einsum("io,hwof->hwif", self.pointwise.kernel[0, 0], self.convolution.kernel)
+        return ops.matmul(self.pointwise.kernel[0, 0], self.convolution.kernel)
 
     def call(self, inputs):
         """Features at half resolution of an image, or of a list of images whose channels are joined."""
