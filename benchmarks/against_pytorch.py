@@ -50,9 +50,10 @@ class Candidate:
     precision: str
 
     @property
-    def variant(self) -> dict:
-        names = ("compiled", "channels_last", "precision", "threads")
-        return {name: getattr(self, name) for name in names}
+    def build_arguments(self) -> dict:
+        """What the peer's `build` needs of it."""
+        names = ("compiled", "channels_last", "precision")
+        return {"variant": {name: getattr(self, name) for name in names}, "threads": self.threads}
 
     def __str__(self) -> str:
         how, layout = "compiled" if self.compiled else "eager", "NHWC" if self.channels_last else "NCHW"
@@ -152,12 +153,14 @@ class Bench:
         for candidate in candidates:
             peer = self.peers[candidate.allocator]
             try:
-                peer.ask("build", name=str(candidate), spec=spec, system=problem.system, **candidate.variant)
+                peer.ask("build", name=str(candidate), spec=spec, system=problem.system, **candidate.build_arguments)
                 operations = operations or peer.ask("operations", name=str(candidate))["operations"]
                 screened[candidate] = self._seconds(peer, self.seconds / 4, name=str(candidate))
                 click.echo(f"  {candidate}: {1000 * screened[candidate]:.1f} ms", err=True)
             except WorkerError as error:
                 click.echo(f"  {candidate}: {error}", err=True)
+        if not screened:
+            raise WorkerError(f"{problem}: no variant of PyTorch runs")
         finalists = sorted(screened, key=screened.get)[:FINALISTS]
         ours, theirs = self._in_turn(finalists)
         for peer in self.peers.values():
