@@ -106,7 +106,13 @@ class Bench:
         self.seconds = seconds
         paths = os.pathsep.join([str(project), str(HERE)])
         project_command = [sys.executable, "-m", "pytorch_peer.project_worker"]
-        self.project = Worker("project", project_command, {"PYTHONPATH": paths})
+        # a process has one number of threads per operation: one trains the small phases, one all else
+        threads = {None: {}, 1: {"TF_NUM_INTRAOP_THREADS": "1"}}
+        self.projects = {
+            count: Worker("project", project_command, {"PYTHONPATH": paths, **setting})
+            for count, setting in threads.items()
+        }
+        self.project = self.projects[None]
         self.peers = {}
         for allocator in allocators:
             library, settings = ALLOCATORS[allocator]
@@ -116,13 +122,13 @@ class Bench:
         self.peaks: dict[str, float] = {}
 
     def close(self) -> None:
-        for worker in (self.project, *self.peers.values()):
+        for worker in (*self.projects.values(), *self.peers.values()):
             worker.close()
 
     def peak(self, precision: str) -> float:
         """GFLOP/s of the faster library's fastest large operation, on all cores."""
         if precision not in self.peaks:
-            workers = self.project, next(iter(self.peers.values()))
+            workers = self.projects[None], next(iter(self.peers.values()))
             self.peaks[precision] = max(worker.ask("peak", precision=precision)["flops"] for worker in workers) / 1e9
             click.echo(f"peak in {precision}: {self.peaks[precision]:.0f} GFLOP/s")
         return self.peaks[precision]
@@ -198,9 +204,15 @@ class Bench:
         return medians.pop(None), medians
 
     def _build(self, problem: Problem, precision: str) -> dict:
+        """Build the problem in the process that has the threads which training gives it."""
         names = ("system", "preset", "phase", "fading")
         arguments = {name: getattr(problem, name) for name in names}
-        return self.project.ask("build", precision=precision, **arguments)
+        self.project = self.projects[None]
+        spec = self.project.ask("build", precision=precision, **arguments)
+        if spec["threads"] is not None:
+            self.project = self.projects[spec["threads"]]
+            spec = self.project.ask("build", precision=precision, **arguments)
+        return spec
 
 
 def candidates(allocators: list[str], threads: list[int], compiled: list[bool], precision: str) -> list[Candidate]:

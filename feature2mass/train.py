@@ -33,7 +33,8 @@ from feature2mass.networks import (
 )
 from preprocessing.dataset import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
-from training.checkpoint import checkpoints, restore_checkpoint
+from training.checkpoint import restore_checkpoint
+from training.cluster import current
 from training.export import save_model
 from training.loop import fit
 from training.noise import stream_seed
@@ -120,7 +121,6 @@ def _quick() -> Preset:
         beta_1=0.5,
         ema_half_life_images=3_000,
         steps_per_execution=5,
-        precision="mixed_bfloat16",
     )
 
 
@@ -172,16 +172,18 @@ def train(
     Raises:
         RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
     """
-    if (run.path / DECODER).exists():  # the last to be written
+    if current().from_chief((run.path / DECODER).exists):  # the last to be written
         return False
     strategy = strategy or choose_strategy()
     check_batch(preset.batch, strategy.num_replicas_in_sync)
     masses = len(labelled_masses(dataset, "train")[0])
     if not masses:
         raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
-    (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
+    if current().is_chief:
+        (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
     with strategy.scope():
         model, images_seen = start(run, preset, dataset, seed)
+    images_seen = current().same_start(model, images_seen)
     batches = mass_batches(
         dataset,
         "train",
@@ -189,6 +191,7 @@ def train(
         stream_seed(seed, "data"),
         first_image=images_seen,
         augment=preset.augment,
+        share=current().share,
     )
     fit(
         model,
@@ -203,8 +206,9 @@ def train(
         echo=echo,
     )
     encoder, decoder = finished_networks(model.ema_generator, preset.network, *_classes(dataset))
-    save_model(encoder, run.path / ENCODER)
-    save_model(decoder, run.path / DECODER)
+    if current().is_chief:
+        save_model(encoder, run.path / ENCODER)
+        save_model(decoder, run.path / DECODER)
     return True
 
 
@@ -238,7 +242,7 @@ def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tup
     """The compiled model and the images it has seen; call inside the strategy's scope."""
     model = build_model(preset, *_classes(dataset), seed)
     # 1. this run's own newest whole checkpoint
-    for checkpoint in checkpoints(run.path):
+    for checkpoint in current().checkpoints(run.path):
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. scratch
     examples = labelled_masses(dataset, "train")[0][:START_EXAMPLES]

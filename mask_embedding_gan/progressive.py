@@ -4,6 +4,7 @@ A phase starts from, in this order: 1. its own newest checkpoint, 2. the finishe
 """
 
 import gc
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.wgan_gp import MaskEmbeddingGAN
 from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import checkpoints, restore_checkpoint
+from training.checkpoint import restore_checkpoint
+from training.cluster import current
+from training.device import limit_threads
 from training.export import save_model
 from training.loop import fit
 from training.noise import stream_seed
@@ -59,13 +62,28 @@ def train(
     """
     strategy = strategy or choose_strategy()
     trained = []
-    for phase in range(1, last_phase + 1):
-        if run.generator(phase).exists():
-            continue
+    phases = range(1, last_phase + 1)
+    missing = current().from_chief(lambda: [phase for phase in phases if not run.generator(phase).exists()])
+    for phase in missing:
         trained.append(_train_phase(dataset, run, preset, phase, seed, strategy, echo))
         keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
         gc.collect()
     return trained
+
+
+def last_phase_with_these_threads(
+    run: RunDirectory, preset: Preset, last_phase: int, strategy: tf.distribute.Strategy
+) -> int:
+    """Set this process's threads per operation for the next phase; returns the last one that wants the same.
+
+    A later phase should be trained by another process. Where the threads are not ours to set, that is `last_phase`.
+    """
+    left = [phase for phase in range(1, last_phase + 1) if not run.generator(phase).exists()]
+    wanted = [preset.schedule(phase).threads_per_operation(preset.network) for phase in left]
+    if strategy.num_replicas_in_sync > 1 or not left or wanted[0] is None or not limit_threads(wanted[0]):
+        return last_phase
+    same = itertools.takewhile(lambda pair: pair[1] == wanted[0], zip(left, wanted, strict=True))
+    return max(phase for phase, _ in same)
 
 
 @dataclass(frozen=True)
@@ -120,11 +138,11 @@ def start_phase(
     players = build_players(preset.network, phase, seed, preset.precision)
     model = compiled(players, preset, phase, seed)
     # 1. this phase's own newest whole checkpoint
-    for checkpoint in checkpoints(run.phase(phase)):
+    for checkpoint in current().checkpoints(run.phase(phase)):
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. the finished phase before it
     if phase > 1:
-        final = checkpoints(run.phase(phase - 1))
+        final = current().checkpoints(run.phase(phase - 1))
         if not final:
             raise RunError(
                 f"--run {run.path}: phase {phase - 1} is complete but its checkpoint is gone; "
@@ -154,6 +172,7 @@ def _train_phase(
     examples = (images[..., None].astype(np.float32) / 65535, masks[..., None].astype(np.float32))
     with strategy.scope():
         model, images_seen = start_phase(run, preset, phase, seed, examples)
+    images_seen = current().same_start(model, images_seen)
     batches = mammogram_batches(
         dataset,
         "train",
@@ -163,6 +182,7 @@ def _train_phase(
         stream_seed(seed, "data", phase),
         first_image=images_seen,
         jitter=preset.jitter,
+        share=current().share,
     )
     fit(
         model,
@@ -178,7 +198,8 @@ def _train_phase(
         echo=echo,
     )
     generator = finished_generator(model.ema_generator, preset.network, phase)
-    save_model(generator, run.generator(phase))
+    if current().is_chief:
+        save_model(generator, run.generator(phase))
     return run.generator(phase)
 
 

@@ -20,7 +20,8 @@ from pix2pix.networks import NetworkConfig, build_critic, build_generator, finis
 from preprocessing.breast import edge_map
 from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import checkpoints, restore_checkpoint
+from training.checkpoint import restore_checkpoint
+from training.cluster import current
 from training.export import save_model
 from training.loop import fit
 from training.noise import stream_seed
@@ -150,13 +151,14 @@ def train(
     Raises:
         RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
     """
-    if run.generator(None).exists():
+    if current().from_chief(run.generator(None).exists):
         return False
     strategy = strategy or choose_strategy()
     check_batch(preset.batch, strategy.num_replicas_in_sync)
     dataset.read(preset.network.size, [])  # a resolution that is not there is an error before networks are built
     with strategy.scope():
         model, images_seen = start(run, preset, seed)
+    images_seen = current().same_start(model, images_seen)
     batches = mammogram_batches(
         dataset,
         "train",
@@ -166,6 +168,7 @@ def train(
         first_image=images_seen,
         jitter=preset.jitter,
         texture_maps=True,
+        share=current().share,
     )
     fit(
         model,
@@ -179,7 +182,8 @@ def train(
         samples=sampler(dataset, model, preset.network, seed),
         echo=echo,
     )
-    save_model(finished_generator(model.ema_generator, preset.network), run.generator(None))
+    if current().is_chief:
+        save_model(finished_generator(model.ema_generator, preset.network), run.generator(None))
     return True
 
 
@@ -200,7 +204,7 @@ def start(run: RunDirectory, preset: Preset, seed: int) -> tuple[Pix2Pix, int]:
     """The compiled model and the images it has seen; call inside the strategy's scope."""
     model = build_model(preset, seed)
     # 1. this run's own newest whole checkpoint
-    for checkpoint in checkpoints(run.path):
+    for checkpoint in current().checkpoints(run.path):
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. scratch
     return model, 0

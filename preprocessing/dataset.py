@@ -50,6 +50,7 @@ def mammogram_batches(
     first_image: int = 0,
     jitter: bool = True,
     texture_maps: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless batches of one level: `{"image", "mask"}`, float32 (batch_size, height, width, 1).
 
@@ -66,6 +67,7 @@ def mammogram_batches(
     jitter: bool. Whether to scale, shift and shear image and mask together. Defaults to True.
     texture_maps: bool. Whether batches have a "texture_map" too, of the same shape: the edge map of each
         image as it is in the batch (`preprocessing.breast.edge_map`). Defaults to False.
+    share: (int, int). Which of how many equal parts of every batch to read. Defaults to all of it.
 
     Raises DataError when the split is empty or the level is not there.
     """
@@ -76,11 +78,11 @@ def mammogram_batches(
 
     batches = max(1, _READ_PIXELS // (batch_size * height * width))  # a call
     images_a_call = batches * batch_size
-    shape = (batches, batch_size, height, width, 1)
+    shape = (batches, batch_size // share[1], height, width, 1)
     permutation = partial(_permutation, seed, len(indices))
 
     def read(first: np.int64) -> tuple[np.ndarray, ...]:
-        counters = np.arange(first, first + images_a_call)
+        counters = _counters(first, batches, batch_size, share)
         pixels, masks = dataset.read((height, width), indices[_order(permutation, len(indices), counters)])
         images = pixels.astype(np.float32)
         images *= 1 / 65535
@@ -105,6 +107,7 @@ def mass_batches(
     seed: int,
     first_image: int = 0,
     augment: bool = True,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Endless batches of masses: `{"image" (B, 64, 64, 1) in [0, 1], "shape" (B, S), "margin" (B, M)}`, float32.
 
@@ -119,6 +122,7 @@ def mass_batches(
         multiple of `batch_size`. Defaults to 0.
     augment: bool. Whether to mirror masses at random, left to right and upside down, and to crop
         them [B §4.1]. Defaults to True.
+    share: (int, int). Which of how many equal parts of every batch to read. Defaults to all of it.
 
     Raises DataError when the split has no labelled masses.
     """
@@ -132,19 +136,18 @@ def mass_batches(
     images_a_call = batches * batch_size
 
     def read(first: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counters = np.arange(first, first + images_a_call)
+        counters = _counters(first, batches, batch_size, share)
         chosen = _order(permutation, len(indices), counters)
         images = dataset.read_array("image", (MASS_SIZE, MASS_SIZE), indices[chosen]).astype(np.float32)
         images *= 1 / 65535
         if augment:
             images = mirror_and_crop(images, _draws(seed, counters))
         shape, margin = (np.eye(count, dtype=np.float32)[row] for count, row in zip(classes, labels[chosen].T))
-        return tuple(
-            np.reshape(part, (batches, batch_size, *part.shape[1:])) for part in (images[..., None], shape, margin)
-        )
+        parts = (images[..., None], shape, margin)
+        return tuple(np.reshape(part, (batches, -1, *part.shape[1:])) for part in parts)
 
     shapes = {"image": (MASS_SIZE, MASS_SIZE, 1), "shape": (classes[0],), "margin": (classes[1],)}
-    fields = {name: (np.float32, (batches, batch_size, *shape)) for name, shape in shapes.items()}
+    fields = {name: (np.float32, (batches, batch_size // share[1], *shape)) for name, shape in shapes.items()}
     return _endless(read, fields, first_image, images_a_call)
 
 
@@ -200,6 +203,14 @@ def _end_readers() -> None:
 
 
 # ------------------------------------------------------------------------ order, a pure function
+
+
+def _counters(first: int, batches: int, batch_size: int, share: tuple[int, int]) -> np.ndarray:
+    """Image counters of a part of each of so many batches, in order."""
+    part, parts = share
+    size = batch_size // parts
+    counters = np.arange(first, first + batches * batch_size).reshape(batches, batch_size)
+    return counters[:, part * size : (part + 1) * size].ravel()
 
 
 def _order(permutation: Callable[[int], np.ndarray], count: int, counters: np.ndarray) -> np.ndarray:

@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
+    hosts_options,
     open_training_data,
     precision_option,
     preset_option,
@@ -32,15 +34,19 @@ SIZES = ["8", "16", "32", "64", "128", "256", "512"]
 @precision_option
 @seed_option("weights, order, jitter and dropout")
 @replicas_option
+@hosts_options
 def main(
     data: Path | None,
     run_folder: Path,
     preset: str,
     size: str,
     images: int | None,
-    precision: str | None,
+    precision: str,
     seed: int,
     replicas: int | None,
+    hosts: str | None,
+    host_number: int | None,
+    hosts_wait: float,
 ) -> None:
     """Train until the preset's end, going on exactly where the run directory stopped.
 
@@ -48,16 +54,21 @@ def main(
     """
     with training_command():
         from pix2pix.train import chosen_preset, train
+        from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config
 
-        strategy = choose_strategy(replicas)
-        plan = chosen_preset(preset, height=int(size), images=images, precision=precision)
-        dataset = open_training_data(data, "mammogram", plan.phantoms)
-        run = RunDirectory(run_folder, run_config(plan, dataset, seed))
-        trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=click.echo)
+        strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
+        cluster = current()
+        device = announced_device(precision, run_folder)
+        plan = chosen_preset(preset, height=int(size), images=images, precision=device.precision)
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
+        run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
+        if cluster.is_chief and not run.generator(None).exists():
+            device.record(run.path)
+        trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=cluster.echo)
     if not trained:
-        click.echo(f"{run_folder}: is complete already")
-    click.echo(f"generator: {run.generator(None)}")
+        cluster.echo(f"{run_folder}: is complete already")
+    cluster.echo(f"generator: {run.generator(None)}")
 
 
 if __name__ == "__main__":

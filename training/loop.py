@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from training.adversarial import AdversarialModel
 from training.checkpoint import save_checkpoint
+from training.cluster import current
 from training.run import NonFiniteLossError, RunDirectory
 
 
@@ -35,7 +36,7 @@ def fit(
 
     Args:
         model: with the weights of its newest checkpoint, if it has one.
-        batches: endless, from the first image that the model has not seen.
+        batches: endless, from the first image that the model has not seen; this host's share of each.
         run: where.
         batch: images a step, over all replicas.
         ticks: in all, those done before included.
@@ -46,9 +47,10 @@ def fit(
         NonFiniteLossError: training diverged; the checkpoint before it is kept.
     """
     images_per_tick = steps_per_tick * batch
-    if images_seen:
+    if images_seen and current().is_chief:
         echo(f"{'' if phase is None else f'phase {phase}: '}goes on from its checkpoint at {images_seen} images")
-    run.forget_log_after(phase, images_seen)
+    if current().is_chief:
+        run.forget_log_after(phase, images_seen)
     tick = Tick(
         run,
         phase,
@@ -59,7 +61,7 @@ def fit(
         echo=echo,
     )
     model.fit(
-        batches,
+        _per_replica(batches, model.distribute_strategy),
         epochs=ticks,
         initial_epoch=images_seen // images_per_tick,
         steps_per_epoch=steps_per_tick,
@@ -67,6 +69,22 @@ def fit(
         shuffle=False,  # the reader has shuffled
         callbacks=[tick],
     )
+
+
+def _per_replica(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> tf.data.Dataset:
+    """What `fit` takes: on one host it divides batches itself; of several, each feeds its share to its own devices."""
+    if current().count == 1:
+        return batches
+    devices = len(strategy.extended.worker_devices)
+
+    def divided(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        if devices == 1:
+            return batches
+        return batches.map(
+            lambda batch: tf.nest.map_structure(lambda part: tf.stack(tf.split(part, devices)), batch)
+        ).unbatch()
+
+    return strategy.distribute_datasets_from_function(divided)
 
 
 def grid(images: np.ndarray, gap: int = 2) -> np.ndarray:
@@ -112,6 +130,9 @@ class Tick(keras.callbacks.Callback):
         self.images_per_tick, self.images_in_phase = images_per_tick, images_in_phase
         self.samples, self.echo = samples, echo
         self.numbered = {} if phase is None else {"phase": phase}
+        self.is_chief = current().is_chief  # the others only check: what they would write is the same
+        if not self.is_chief:
+            return
         events = run.path / "tensorboard"
         self.writer = tf.summary.create_file_writer(str(events if phase is None else events / f"phase-{phase}"))
 
@@ -130,6 +151,8 @@ class Tick(keras.callbacks.Callback):
             np.isfinite(np.asarray(weight)).all() for weight in (*model.generator.weights, *model.critic.weights)
         ):
             raise NonFiniteLossError(self._diverged("a weight", epoch))
+        if not self.is_chief:
+            return
         images_per_second = self.images_per_tick / seconds
         record = {
             **self.numbered,

@@ -1,7 +1,8 @@
 """A run directory, its settings, and the devices it runs on.
 
 runs/demo/config.json                          what the run was started with; a rerun must agree
-runs/demo/log.jsonl                            a line a tick
+runs/demo/log.jsonl                            one line per tick
+runs/demo/starts.jsonl                         one line per start: device, precision, versions
 runs/demo/tensorboard/                         the same figures and sample grids
 runs/demo/phase-3/checkpoint-0000024000.h5     the last two
 runs/demo/phase-3/samples-0000024000.png       fixed masks and latents
@@ -18,6 +19,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from preprocessing.shards import Dataset
+from training.cluster import current, join
+from training.summation import sum_gradients_in_order
 
 
 class RunError(ValueError):
@@ -34,23 +37,39 @@ def configure_tensorflow(*, deterministic: bool = True) -> None:
     Args:
         deterministic: the same numbers on every run of the same machine, which exact resume promises.
     """
+    # the remapper fails on graphs with a gradient penalty, after an error line for each
+    options = {"remapping": False}
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    # the remapper fails on graphs with a gradient penalty, after an error line for each
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+        sum_gradients_in_order()
+        options["arithmetic_optimization"] = False  # it merges sums of two into sums whose order depends on the threads
+    tf.config.optimizer.set_experimental_options(options)
 
 
-def choose_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
+def choose_strategy(
+    replicas: int | None = None, hosts: str | None = None, host_number: int | None = None, hosts_wait: float = 300.0
+) -> tf.distribute.Strategy:
     """`MirroredStrategy` over the visible GPUs when there are several, else the default strategy.
+
+    With several hosts it is `MultiWorkerMirroredStrategy`, over the GPUs of all, or the CPU of each.
 
     Args:
         replicas: use this many devices. Without GPUs the CPU is divided into as many logical devices (a way to try what
             several GPUs would do), which must happen before TensorFlow has touched it. Defaults to all GPUs.
+        hosts, host_number: who takes part, as `training.hosts.find_members` takes them. Defaults to what TF_CONFIG or
+            SLURM say, else to this host alone.
+        hosts_wait: seconds for the other hosts to come.
 
     Raises:
         RunError: fewer devices than asked for.
+        training.hosts.HostsError: hosts cannot train together.
     """
     gpus = tf.config.list_physical_devices("GPU")
+    cluster = join(hosts, host_number, wait=hosts_wait, alike={"GPUs": len(gpus), "TensorFlow": tf.__version__})
+    if cluster.count > 1:
+        if replicas not in (None, max(1, len(gpus))):
+            raise RunError(f"--replicas {replicas}: leave it out; each of several hosts uses all its GPUs, or its CPU")
+        return cluster.strategy()
     if replicas is None:
         replicas = max(1, len(gpus))
     if gpus and replicas > len(gpus):
@@ -72,7 +91,8 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
     """Raise a `RunError` when devices cannot have equal parts of a batch, in whole groups."""
     if batch % (replicas * group):
         groups = f" in groups of {group}" if group > 1 else ""
-        raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer --replicas")
+        fewer = "--replicas" if current().count == 1 else "hosts"
+        raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
 def run_config(preset: object, dataset: Dataset, seed: int) -> dict:

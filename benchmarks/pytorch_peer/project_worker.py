@@ -54,7 +54,8 @@ class Project:
         random = np.random.default_rng(0)
         batch = {"image": random.random(shape, np.float32), "mask": np.float32(random.random(shape) > 0.5)}
         alpha = float(schedule.alpha(np.float32(self.first_step * schedule.batch)))
-        return {"sizes": sizes, "phase": phase, "batch": schedule.batch, "alpha": alpha}, batch
+        threads = schedule.threads_per_operation(network)
+        return {"sizes": sizes, "phase": phase, "batch": schedule.batch, "alpha": alpha, "threads": threads}, batch
 
     def _masses(self, preset: str, phase: None, precision: str, fading: bool) -> tuple[dict, dict]:
         import numpy as np
@@ -81,7 +82,7 @@ class Project:
         batch = {"image": random.random((preset.batch, SIZE, SIZE, 1), np.float32)}
         for name, classes in (("margin", margins), ("shape", shapes)):
             batch[name] = np.eye(classes, dtype=np.float32)[random.integers(classes, size=preset.batch)]
-        return {"sizes": sizes, "batch": preset.batch}, batch
+        return {"sizes": sizes, "batch": preset.batch, "threads": None}, batch
 
     def _start(self) -> None:
         """Everything up to the first step."""

@@ -75,6 +75,15 @@ def test_a_batch_may_reach_into_the_next_epoch(dataset):
     assert fives == fours
 
 
+@pytest.mark.parametrize("size", [(8, 4), (64, 32)])
+def test_shares_of_a_batch_together_are_the_batch(dataset, size):
+    whole = take(dataset, 5, size=size, batch=6, first_image=6)
+    parts = [take(dataset, 5, size=size, batch=6, first_image=6, share=(part, 3)) for part in range(3)]
+    for name, images in enumerate(whole):
+        shares = [part[name].reshape(5, 2, *size) for part in parts]
+        np.testing.assert_array_equal(np.concatenate(shares, axis=1).reshape(images.shape), images)
+
+
 def test_seed_changes_order_and_jitter(dataset):
     a, b = take(dataset, 3, seed=0), take(dataset, 3, seed=1)
     assert which(a[0]) != which(b[0])
@@ -272,6 +281,12 @@ def test_masses_going_on_at_an_image_equal_the_tail(masses):
     whole, tail = take_masses(masses, 9), take_masses(masses, 4, first_image=40)
     for name in whole:
         np.testing.assert_array_equal(whole[name][40:], tail[name])
+
+
+def test_shares_of_a_batch_of_masses_together_are_the_batch(masses):
+    whole, *parts = (next(iter(mass_batches(masses, "train", 6, 0, share=share))) for share in ((0, 1), (0, 2), (1, 2)))
+    for name, wanted in whole.items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), wanted)
 
 
 def test_without_augmentation_masses_are_those_stored(masses):

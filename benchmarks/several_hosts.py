@@ -1,0 +1,262 @@
+"""Several hosts, as processes on loopback: the weights of one process, what a kill does, and resuming on other numbers.
+
+    python benchmarks/several_hosts.py
+
+Trains each system with the same global batches in one, two and three processes of one thread, and compares every
+weight. Then kills one of three processes in the middle of a run, the last and the chief in turn, measures how long the
+others go on, and resumes the run on two and on one.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import h5py
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+BATCH = 12  # for one, two and three hosts, in groups of four
+PHANTOMS = 48
+SYSTEMS = ("mask_embedding_gan", "pix2pix", "feature2mass")
+NETWORKS = ("generator", "critic", "ema_generator")
+MANY_TICKS = 30  # of the run that is killed
+
+
+# ------------------------------------------------------------------------------------ one process
+
+
+def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, hosts: str, number: int) -> None:
+    """One host of a training of the `quick` networks, in float32 with a batch of `BATCH`."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from training.command_line import training_command
+
+    with training_command():
+        import tensorflow as tf
+
+        from preprocessing.shards import open_dataset
+        from training.cluster import current
+        from training.run import RunDirectory, choose_strategy, run_config
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        strategy = choose_strategy(1 if hosts == "none" else None, hosts, None if hosts == "none" else number, 120)
+        cluster = current()
+        dataset = open_dataset(data / ("masses" if system == "feature2mass" else "mammograms"))
+        plan, train, config = _plan(system, dataset, steps, ticks)
+        run = cluster.after_chief(lambda: RunDirectory(folder, (config or run_config)(plan, dataset, 0)))
+        train(dataset, run, plan, strategy=strategy, echo=cluster.echo)
+
+
+def _plan(system: str, dataset: object, steps: int, ticks: int) -> tuple[object, Callable, Callable | None]:
+    """(preset, train function, its own `run_config` if it has one) of `ticks` ticks of `steps` steps."""
+    images = BATCH * steps * ticks
+    if system == "mask_embedding_gan":
+        from mask_embedding_gan.progressive import train
+        from mask_embedding_gan.schedule import chosen_preset
+
+        plan = chosen_preset("quick", precision="float32")
+        phases = tuple(
+            replace(
+                phase,
+                batch=BATCH,
+                fade_in_images=images // 2 if phase.phase > 1 else 0,
+                stable_images=images // 2 if phase.phase > 1 else images,
+                ticks=ticks,
+                steps_per_execution=5,
+            )
+            for phase in plan.phases[:2]
+        )
+        plan = replace(plan, phases=phases)
+        return plan, lambda *given, **named: train(*given, len(phases), **named), None
+    if system == "pix2pix":
+        from pix2pix.train import chosen_preset, train
+
+        plan = chosen_preset("quick", height=64, precision="float32")
+        return replace(plan, batch=BATCH, images=images, ticks=ticks), train, None
+    from feature2mass.train import chosen_preset, run_config, train
+    from preprocessing.dataset import labelled_masses
+
+    masses = len(labelled_masses(dataset, "train")[0])
+    plan = chosen_preset("quick", precision="float32")
+    return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks), train, run_config
+
+
+# ----------------------------------------------------------------------------------- all of them
+
+
+@dataclass
+class Host:
+    """A process, and where what it prints goes."""
+
+    process: subprocess.Popen
+    printed: Path
+
+    def last_line(self) -> str:
+        lines = self.printed.read_text().strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def start(system: str, data: Path, folder: Path, steps: int, ticks: int, count: int) -> list[Host]:
+    """Start `count` processes on loopback that train together."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(count)) if count > 1 else "none"
+    started = []
+    for number in range(count):
+        given = [system, data, folder, steps, ticks, hosts, number]
+        printed = folder.with_name(f"{folder.name}-{count}-{number}.txt")
+        command = [sys.executable, __file__, "one", *map(str, given)]
+        with open(printed, "w") as file:
+            process = subprocess.Popen(
+                command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
+            )
+        started.append(Host(process, printed))
+    return started
+
+
+def finish(hosts: list[Host], seconds: float = 600.0) -> None:
+    for number, host in enumerate(hosts):
+        code = host.process.wait(seconds)
+        if code:
+            raise SystemExit(f"host {number} ended with {code}: {host.printed.read_text()[-2000:]}")
+
+
+def relative_differences(one: Path, other: Path) -> dict[str, float]:
+    """Of two checkpoints' networks: the largest difference in a weight tensor over its largest entry, the worst."""
+    worst = {}
+    with h5py.File(one) as a, h5py.File(other) as b:
+        for network in NETWORKS:
+            pairs = [(a[network][name][()], b[network][name][()]) for name in a[network]]
+            worst[network] = max(np.abs(x - y).max() / max(np.abs(x).max(), 1e-30) for x, y in pairs)
+    return worst
+
+
+def newest(folder: Path) -> dict[str, Path]:
+    """The newest checkpoint of each phase, or of the run."""
+    found = {}
+    for path in sorted(folder.rglob("checkpoint-*.h5")):
+        found[path.parent.name if path.parent != folder else ""] = path
+    return found
+
+
+def same_weights(systems: list[str], data: Path, folder: Path, steps: int) -> float:
+    """Train with 1, 2 and 3 processes; prints and returns the worst relative difference of a weight."""
+    worst = 0.0
+    for system in systems:
+        for count in (1, 2, 3):
+            began = time.perf_counter()
+            finish(start(system, data, folder / f"{system}-{count}", steps, 1, count))
+            click.echo(f"{system}: {count} process{'es' if count > 1 else ''}, {time.perf_counter() - began:.0f} s")
+        for count in (2, 3):
+            for phase, one in newest(folder / f"{system}-1").items():
+                differences = relative_differences(one, newest(folder / f"{system}-{count}")[phase])
+                worst = max(worst, *differences.values())
+                said = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+                click.echo(f"{system} {phase}: {count} processes after {steps} steps: {said}")
+    return worst
+
+
+def log_lines(folder: Path) -> list[dict]:
+    log = folder / "log.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def kill(data: Path, folder: Path, steps: int, count: int, victim: int) -> None:
+    """Start or resume the run on `count` hosts, kill one after two more ticks, and say what the others do."""
+    before = len(log_lines(folder))
+    hosts = start("pix2pix", data, folder, steps, MANY_TICKS, count)
+    while len(log_lines(folder)) < before + 2:
+        if any(host.process.poll() is not None for host in hosts):
+            raise SystemExit(f"a host ended early: {[host.last_line() for host in hosts]}")
+        time.sleep(0.05)
+    os.kill(hosts[victim].process.pid, signal.SIGKILL)
+    killed = time.perf_counter()
+    click.echo(f"{count} hosts, host {victim} killed at {log_lines(folder)[-1]['images_seen']} images:")
+    for number, host in enumerate(hosts):
+        code = host.process.wait(120)
+        if number != victim:
+            seconds = time.perf_counter() - killed
+            click.echo(f"  host {number} ended after {seconds:.1f} s with code {code}: {host.last_line()}")
+
+
+def resumed(data: Path, folder: Path, steps: int) -> float:
+    """Kill hosts, resume on other numbers, and compare with a run that one process made at a stretch."""
+    finish(start("pix2pix", data, folder / "whole", steps, MANY_TICKS, 1))
+    kill(data, folder / "broken", steps, 3, victim=2)
+    kill(data, folder / "broken", steps, 2, victim=0)
+    kill(data, folder / "broken", steps, 3, victim=0)
+    finish(start("pix2pix", data, folder / "broken", steps, MANY_TICKS, 1))
+    whole, broken = newest(folder / "whole")[""], newest(folder / "broken")[""]
+    seen = [record["images_seen"] for record in log_lines(folder / "broken")]
+    expected = [record["images_seen"] for record in log_lines(folder / "whole")]
+    difference = max(relative_differences(whole, broken).values())
+    click.echo(
+        f"pix2pix: 3, 2, 3 and 1 processes one after another against one at a stretch, {MANY_TICKS * steps} steps: "
+        f"relative difference {difference:.1e}; log lines {'equal' if seen == expected else 'DIFFER'}"
+    )
+    return difference
+
+
+@click.group(invoke_without_command=True, help=__doc__.split("\n")[0])
+@click.option("--steps", default=20, show_default=True)
+@click.option("--part", type=click.Choice([*SYSTEMS, "kills"]), multiple=True, help="Only this; may be repeated.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Keep data and runs here; finished runs are not repeated."
+)
+@click.pass_context
+def main(context: click.Context, steps: int, part: tuple[str, ...], folder: Path | None) -> None:
+    if context.invoked_subcommand:
+        return
+    sys.path.insert(0, str(ROOT))
+    from preprocessing.convert import make_phantoms
+    from preprocessing.mass_phantoms import make_mass_phantoms
+
+    click.echo(f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = folder or Path(temporary)
+        make_phantoms(folder / "data" / "mammograms", PHANTOMS)
+        make_mass_phantoms(folder / "data" / "masses", PHANTOMS)
+        parts = part or (*SYSTEMS, "kills")
+        worst = same_weights([system for system in SYSTEMS if system in parts], folder / "data", folder, steps)
+        if "kills" in parts:
+            resumed(folder / "data", folder, steps)
+    click.echo(f"worst relative difference of a weight over 1e-5: {worst / 1e-5:.2f}")
+
+
+@main.command(hidden=True)
+@click.argument("system", type=click.Choice(SYSTEMS))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("steps", type=int)
+@click.argument("ticks", type=int)
+@click.argument("hosts")
+@click.argument("number", type=int)
+def one(**given: object) -> None:
+    train_one(**given)
+
+
+def cpu_name() -> str:
+    """Model and notable instruction sets of the CPU."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    fields = {name.strip(): value for name, value in fields.items()}
+    flags = set(fields.get("flags", "").split()) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}
+    return f"{fields.get('model name', 'CPU').strip()} ({' '.join(sorted(flags))})"
+
+
+if __name__ == "__main__":
+    main()
