@@ -54,7 +54,7 @@ class Project:
         random = np.random.default_rng(0)
         batch = {"image": random.random(shape, np.float32), "mask": np.float32(random.random(shape) > 0.5)}
         alpha = float(schedule.alpha(np.float32(self.first_step * schedule.batch)))
-        threads = schedule.threads_per_operation(network)
+        threads = schedule.threads_per_operation(network) if hasattr(schedule, "threads_per_operation") else None
         return {"sizes": sizes, "phase": phase, "batch": schedule.batch, "alpha": alpha, "threads": threads}, batch
 
     def _masses(self, preset: str, phase: None, precision: str, fading: bool) -> tuple[dict, dict]:
@@ -113,7 +113,8 @@ class Project:
         model, arrays = self.model, {f"batch/{name}": value for name, value in self.batch.items()}
         step = tf.constant(self.first_step, tf.int64)
         batch = {name: tf.constant(value) for name, value in self.batch.items()}
-        critic, generator, losses = tf.function(model.player_gradients)(batch, step)
+        stable = (model.is_stable(self.first_step),) if hasattr(model, "is_stable") else ()
+        critic, generator, losses = tf.function(lambda: model.player_gradients(batch, step, *stable))()
         for player, network, gradients in (("critic", model.critic, critic), ("generator", model.generator, generator)):
             for variable in network.weights:
                 arrays[f"{player}/weight/{_name(variable)}"] = np.asarray(variable)

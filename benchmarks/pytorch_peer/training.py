@@ -17,8 +17,7 @@ class Variant:
     """How PyTorch runs a step.
 
     Attributes:
-        compiled: the whole step in one graph of `torch.compile`, the penalty's second derivative, Adam and the moving
-            average included.
+        compiled: all gradients in one graph of `torch.compile`, the penalty's second derivative included.
         channels_last: memory layout of images, features and kernels.
         precision: "float32" or "mixed_bfloat16" (autocast).
     """
@@ -32,88 +31,53 @@ class Variant:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-class Player:
-    """A network's parameters and Adam for them.
-
-    Args:
-        network: the player.
-        adam: `rate`, `beta_1`, `beta_2`, `epsilon`.
-        compiled: whether the update becomes part of a compiled graph, which fuses plain tensor operations; elsewhere it
-            is PyTorch's own fused kernel.
-    """
-
-    def __init__(self, network: nn.Module, adam: dict, compiled: bool):
-        self.adam, self.parameters = adam, list(network.parameters())
-        self.update = self._plain if compiled else self._fused
-        self.rate, self.steps = torch.tensor(adam["rate"]), torch.zeros(())
-        self.first, self.second = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
-        betas = adam["beta_1"], adam["beta_2"]
-        self.optimizer = torch.optim.Adam(self.parameters, adam["rate"], betas, adam["epsilon"], fused=True)
-
-    def _fused(self, gradients: list[torch.Tensor]) -> None:
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-
-    @torch.no_grad()
-    def _plain(self, gradients: list[torch.Tensor]) -> None:
-        beta_1, beta_2 = self.adam["beta_1"], self.adam["beta_2"]
-        self.steps.add_(1.0)
-        rate = self.rate * (1 - beta_2**self.steps).sqrt() / (1 - beta_1**self.steps)
-        players = zip(self.parameters, gradients, self.first, self.second, strict=True)
-        for parameter, gradient, first, second in players:
-            if beta_1:
-                first.lerp_(gradient, 1 - beta_1)
-            second.lerp_(gradient.square(), 1 - beta_2)
-            parameter.sub_(rate * (first if beta_1 else gradient) / (second.sqrt() + self.adam["epsilon"]))
-
-
 class Trainer:
-    """Runs steps of a problem in one variant."""
+    """Runs steps of a problem in one variant.
+
+    Adam is PyTorch's fused kernel over all parameters of a player, the moving average one call over all tensors.
+    """
 
     def __init__(self, problem, variant: Variant):
         self.problem, self.variant = problem, variant
-        self.generator = Player(problem.generator, problem.spec["generator_adam"], variant.compiled)
-        self.critic = Player(problem.critic, problem.spec["critic_adam"], variant.compiled)
-        self.forgotten = torch.tensor(1 - problem.spec["decay"])
+        self.optimizers = [
+            _adam(problem.critic, problem.spec["critic_adam"]),
+            _adam(problem.generator, problem.spec["generator_adam"]),
+        ]
         self.averages = [value.detach().clone() for value in problem.averaged()]
-        self.run = self._traced() if variant.compiled else self._step
+        self.forgotten = 1 - problem.spec["decay"]
+        self.run = self._compiled() if variant.compiled else self.gradients
 
     def step(self) -> dict:
         """One step on the problem's batch with new noise; its losses."""
-        return self.run(*self.problem.noise())
+        *gradients, losses = self.run(*self.problem.noise())
+        for optimizer, of_player in zip(self.optimizers, gradients, strict=True):
+            for parameter, gradient in zip(optimizer.param_groups[0]["params"], of_player, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, self.problem.averaged(), self.forgotten)
+        return losses
 
     def gradients(self, *noise: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], dict]:
         """(critic's, generator's, losses) of a step, nothing updated."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.precision == "mixed_bfloat16"):
             return self.problem.gradients(*noise)
 
-    def _step(self, *noise: torch.Tensor) -> dict:
-        critic, generator, losses = self.gradients(*noise)
-        self.critic.update(critic)
-        self.generator.update(generator)
-        self._average()
-        return losses
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        values = self.problem.averaged()
-        if not self.variant.compiled:
-            torch._foreach_lerp_(self.averages, values, self.forgotten)
-            return
-        for average, value in zip(self.averages, values, strict=True):
-            average.lerp_(value, self.forgotten)
-
-    def _traced(self) -> Callable[..., dict]:
-        """The whole step as one compiled graph.
+    def _compiled(self) -> Callable[..., tuple]:
+        """Both players' gradients as one compiled graph.
 
         The compiler does not trace a second derivative through `autograd.grad`, and fails on `torch.func.vjp` of these
         networks. So the operations that autograd runs are recorded first; in their graph no derivative is left.
         """
-        graph = make_fx(self._step)(*self.problem.noise())
+        graph = make_fx(self.gradients)(*self.problem.noise())
         for node in graph.graph.nodes:
             if node.target is torch.ops.aten.view.default:  # the compiler's layouts do not allow all of these views
                 node.target = torch.ops.aten.reshape.default
         graph.recompile()
         compiled = torch.compile(graph, fullgraph=True, options={"cpp.threads": torch.get_num_threads()})
         return torch.no_grad()(compiled)
+
+
+def _adam(network: nn.Module, settings: dict) -> torch.optim.Adam:
+    betas = settings["beta_1"], settings["beta_2"]
+    return torch.optim.Adam(network.parameters(), settings["rate"], betas, settings["epsilon"], fused=True)
