@@ -9,6 +9,7 @@ others go on, and resumes the run on two and on one.
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ import h5py
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-BATCH = 12  # for one, two and three hosts, in groups of four
+BATCH = 24  # shared by one, two and three hosts in groups of four
 PHANTOMS = 48
 SYSTEMS = ("mask_embedding_gan", "pix2pix", "feature2mass")
 NETWORKS = ("generator", "critic", "ema_generator")
@@ -34,7 +35,7 @@ MANY_TICKS = 30  # of the run that is killed
 # ------------------------------------------------------------------------------------ one process
 
 
-def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, hosts: str, number: int) -> None:
+def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int) -> None:
     """One host of a training of the `quick` networks, in float32 with a batch of `BATCH`."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from training.command_line import training_command
@@ -47,7 +48,7 @@ def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, hos
         from training.run import RunDirectory, choose_strategy, run_config
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        strategy = choose_strategy(1 if hosts == "none" else None, hosts, None if hosts == "none" else number, 120)
+        strategy = choose_strategy(hosts_wait=120)
         cluster = current()
         dataset = open_dataset(data / ("masses" if system == "feature2mass" else "mammograms"))
         plan, train, config = _plan(system, dataset, steps, ticks)
@@ -112,18 +113,36 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def tf_config(count: int) -> list[dict[str, str]]:
+    """Variables that tell each of so many processes on loopback about the others, as TensorFlow writes them."""
+    workers = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    tasks = [{"type": "worker", "index": number} for number in range(count)]
+    return [{"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": task})} for task in tasks]
+
+
+def slurm(count: int) -> list[dict[str, str]]:
+    """The same as SLURM writes them for a job step on one node."""
+    step = {
+        "SLURM_JOB_ID": str(random.randrange(10**6)),
+        "SLURM_STEP_NUM_TASKS": str(count),
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_STEP_TASKS_PER_NODE": str(count),
+        "SLURMD_NODENAME": "127.0.0.1",
+    }
+    return [{**step, "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)} for number in range(count)]
+
+
 def start(system: str, data: Path, folder: Path, steps: int, ticks: int, count: int) -> list[Host]:
-    """Start `count` processes on loopback that train together."""
-    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(count)) if count > 1 else "none"
+    """Start `count` processes on loopback that train together: two by TF_CONFIG, three as SLURM would."""
+    variables = [{}] if count == 1 else tf_config(count) if count == 2 else slurm(count)
     started = []
-    for number in range(count):
-        given = [system, data, folder, steps, ticks, hosts, number]
+    for number, told in enumerate(variables):
+        given = [system, data, folder, steps, ticks]
         printed = folder.with_name(f"{folder.name}-{count}-{number}.txt")
         command = [sys.executable, __file__, "one", *map(str, given)]
         with open(printed, "w") as file:
-            process = subprocess.Popen(
-                command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
-            )
+            environment = {**os.environ, **told, "PYTHONPATH": str(ROOT)}
+            process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
         started.append(Host(process, printed))
     return started
 
@@ -243,8 +262,6 @@ def main(context: click.Context, steps: int, part: tuple[str, ...], folder: Path
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("steps", type=int)
 @click.argument("ticks", type=int)
-@click.argument("hosts")
-@click.argument("number", type=int)
 def one(**given: object) -> None:
     train_one(**given)
 
