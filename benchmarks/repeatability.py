@@ -9,7 +9,6 @@ oneDNN is passed on: `TF_NUM_INTRAOP_THREADS=1`, `TF_ENABLE_ONEDNN_OPTS=0`.
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 import click
+from machine import cpu_name
 
 STEPS, TICKS = 20, 4
 IMAGES = 64  # phantoms of each kind
@@ -37,9 +37,9 @@ PIX2PIX_HEIGHT = 128
 def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: int) -> None:
     from dataclasses import replace
 
-    from mask_embedding_gan.progressive import train
+    from mask_embedding_gan.progressive import last_phase_with_these_threads, train
     from mask_embedding_gan.schedule import PRESETS
-    from training.run import RunDirectory, run_config
+    from training.run import RunDirectory, choose_strategy, run_config
 
     preset = PRESETS["quick"]()
     phases = tuple(
@@ -53,7 +53,8 @@ def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: 
         for schedule in preset.phases
     )
     preset = replace(preset, phases=phases, precision=precision)
-    train(dataset, RunDirectory(folder, run_config(preset, dataset, 0)), preset, last_phase)
+    run = RunDirectory(folder, run_config(preset, dataset, 0))
+    train(dataset, run, preset, last_phase_with_these_threads(run, preset, last_phase, choose_strategy()))
 
 
 def train_pix2pix(dataset, folder: Path, precision: str) -> None:
@@ -140,7 +141,8 @@ def prepared(system: str, data: Path, scratch: Path, precision: str, phase: int 
     """A run directory in which the phases before the one to be compared are complete; absent where there are none."""
     folder = scratch / f"{system}-before"
     if phase is not None and phase > 1:
-        finish(start(system, data, folder, precision, phase - 1), folder)
+        while not (folder / f"phase-{phase - 1}" / "generator.keras").exists():  # a process per number of threads
+            finish(start(system, data, folder, precision, phase - 1), folder)
     return folder
 
 
@@ -163,16 +165,6 @@ def measure(system: str, data: Path, scratch: Path, precision: str, processes: i
         click.echo(f"{system} {number + 1:2d}: {digests[-1]}{how}")
         shutil.rmtree(folder)
     return digests
-
-
-def cpu_name() -> str:
-    """The CPU's name with the flags that decide how fast it computes, and the cores this process may use."""
-    fields = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
-    found = {key.strip(): value.strip() for key, _, value in fields}
-    flags = set(found.get("flags", "").split())
-    notable = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-    shown = " ".join(flag for flag in notable if flag in flags)
-    return f"{found.get('model name', 'unknown CPU')} ({shown}), {len(os.sched_getaffinity(0))} cores"
 
 
 @click.command(help=__doc__.split("\n")[0])
