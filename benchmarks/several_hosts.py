@@ -3,10 +3,10 @@
     python benchmarks/several_hosts.py
 
 Trains each system with the same global batches in one, two and three processes of one thread, and compares every
-weight; and once more in one process that rounds otherwise (without oneDNN), which is what may differ at best. Adam's
+weight; and once more in one process that rounds otherwise (without oneDNN), which is the least that can differ. Adam's
 rates are `--pace` times the presets': at their own, a sum that rounds to the other side of a LeakyReLU's kink grows
-some threefold per step. Then kills the last of three processes in the middle of a run, resumes it on two, kills the chief, and
-ends it on one, measuring how long the others go on.
+some threefold per step. Then kills the last of three processes in the middle of a run, resumes it on two, kills the
+chief, and ends it on one, measuring how long the others go on.
 """
 
 import json
