@@ -36,7 +36,7 @@ MEETING_SECONDS = 300.0  # that a host waits for the others by default
 CONNECT_SECONDS = 120.0  # that TensorFlow's own connections may take once all have met
 HEARTBEAT_SECONDS = 60.0  # of silence until TensorFlow gives a host up; its ten are too few for a busy machine
 LOST_SECONDS = 20.0  # to find out who is missing after an error of TensorFlow
-GRACE_SECONDS = 10.0  # that TensorFlow gets to fail by itself once a host has ended
+GRACE_SECONDS = 5.0  # that TensorFlow gets to fail by itself once a host has ended
 
 Result = TypeVar("Result")
 
@@ -234,7 +234,7 @@ class Cluster:
                 raise HostsError(f"{self.members.source}: TensorFlow is in use already; start a new process") from error
             strategy.reduce("SUM", tf.zeros(()), axis=None)  # all connections that training uses
         if threading.current_thread() is threading.main_thread():  # TensorFlow has made the process deaf to it
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
         threading.Thread(target=self.watch, daemon=True).start()
         return strategy
 
