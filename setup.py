@@ -29,6 +29,7 @@ setup(
         "rich>=13.7,<16",
     ],
     extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # NVIDIA's libraries, on Linux
         "cluster": ["dask[distributed]>=2025.1"],  # --scheduler ADDRESS
         "test": [
             "pytest>=8,<10",

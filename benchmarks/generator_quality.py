@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -19,7 +19,7 @@ from training.command_line import quiet_tensorflow
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--count", default=200, show_default=True, help="Masks, at most what the validation split holds.")
 def main(generator: Path, data: Path, count: int) -> None:
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     import numpy as np
 
     from evaluation.metrics import fine_energy, latent_effect, mask_agreement

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 FEWEST = 3  # masses of a category, to compare them in pairs
 
@@ -25,7 +25,7 @@ FEWEST = 3  # masses of a category, to compare them in pairs
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True, help="Classifiers, averaged.")
 @click.option("--pairs", type=click.IntRange(1), default=300, show_default=True, help="Pairs of a category.")
 def main(data: Path, generated: Path, run: Path | None, seeds: int, pairs: int) -> None:
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     from evaluation.mass_classifier import Masses
     from evaluation.samples import EvaluationError
     from preprocessing.shards import DataError, open_dataset

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 BATCH = {8: 64, 16: 64, 32: 64, 64: 32, 128: 16, 256: 16, 512: 8}  # by height
 SMALL, LARGE = 1_000, 20_000
@@ -96,7 +96,7 @@ def main(seconds: float, level: str, run: Path | None) -> None:
     """Measure the reader."""
     from preprocessing.shards import LEVELS
 
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     height, width = (int(size) for size in level.split("x"))
     trained = trained_per_second(run) if run else {}
     fresh = multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1)

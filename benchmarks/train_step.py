@@ -66,7 +66,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
     schedule = preset.schedule(phase)
     model = compiled(build_players(preset.network, phase, 0, precision), preset, phase, 0)
     if textbook:
-        model.player_gradients = lambda batch, step: textbook_gradients(model, batch, step)
+        model.player_gradients = lambda batch, step, stable: textbook_gradients(model, batch, step)
     shape = (schedule.batch, *resolution(phase), 1)
     rng = np.random.default_rng(0)
     batch = {

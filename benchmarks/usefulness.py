@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -25,7 +25,7 @@ from training.command_line import quiet_tensorflow
 @click.option("--seeds", default="0,1,2", show_default=True, help="Of subset, generator and classifier.")
 @click.option("--synthetic-per-real", type=float, default=2.0, show_default=True, help="Synthetic masses made.")
 def main(data: Path, work: Path, images: int, sizes: str, seeds: str, synthetic_per_real: float) -> None:
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     from evaluation.mass_classifier import Masses
     from evaluation.samples import EvaluationError
     from evaluation.usefulness import gain, plot, study, table, write_csv

@@ -11,6 +11,7 @@ import numpy as np
 from skimage.feature import graycomatrix, graycoprops
 
 from evaluation.samples import EvaluationError
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 if TYPE_CHECKING:
     import keras
@@ -104,7 +105,8 @@ def keras_extractor(model: str | os.PathLike) -> Extractor:
 
 def _of_file(path: Path) -> tuple:
     """(model, no preprocessing, no least side)."""
-    import keras  # only who brings a network needs it
+    import_tensorflow_quietly()  # only who brings a network needs it
+    import keras
 
     try:
         model = keras.models.load_model(path, compile=False)
@@ -118,6 +120,7 @@ def _of_file(path: Path) -> tuple:
 
 def _of_keras_applications(name: str) -> tuple:
     """(model, what its training did to pixels, least side of an image)."""
+    import_tensorflow_quietly()
     import keras
 
     networks = [one for one in dir(keras.applications) if one[0].isupper()]

@@ -3,7 +3,6 @@
 It is kept small on purpose: two thousand masses train in about a minute of one core, so that a study can train dozens.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from evaluation.samples import EvaluationError
 from preprocessing.shards import Dataset
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 HEADS = ("shape", "margin")
 BATCH = 32
@@ -120,7 +120,7 @@ def train_classifier(
         EvaluationError: fewer than 20 masses or 2 patients, or a head without two known classes.
     """
     _check(masses)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow_quietly()
     import keras
 
     keras.utils.set_random_seed(seed)

@@ -16,6 +16,7 @@ from feature2mass.networks import SIZE
 from feature2mass.recipes import MIRRORS, Category, Recipe, categories, recipe
 from preprocessing.masses import ROI_COLUMNS, mass_item
 from preprocessing.pictures import write_image
+from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, DatasetWriter
 
 BATCH = 64
@@ -91,9 +92,14 @@ def write_shards(
         generator=mixer.networks.fingerprint,
     )
     if not writer.complete:
-        for shard, numbers in writer.missing():
-            items = [_item(one, *mass) for one, mass in _stream(mixer, wanted, numbers, seed)]
-            writer.write(shard, items)
+        missing = writer.missing()
+        with progress("Masses", sum(len(numbers) for _, numbers in missing)) as tick:
+            for shard, numbers in missing:
+                items = []
+                for one, mass in _stream(mixer, wanted, numbers, seed):
+                    items.append(_item(one, *mass))
+                    tick()
+                writer.write(shard, items)
         recipes = (recipe(number, wanted, seed) for number in range(count))
         _write_manifest(Path(output), recipes, dataset, place=lambda one: f"item {one.number}")
     return writer.finish()
@@ -118,9 +124,11 @@ def write_png(
     folder = Path(output)
 
     def written() -> Iterator[Recipe]:
-        for one, (mass, _, _) in _stream(mixer, wanted, range(count), seed):
-            write_image(folder / _png(one), mass)
-            yield one
+        with progress("Masses", count) as tick:
+            for one, (mass, _, _) in _stream(mixer, wanted, range(count), seed):
+                write_image(folder / _png(one), mass)
+                tick()
+                yield one
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

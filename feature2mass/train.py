@@ -33,6 +33,7 @@ from feature2mass.networks import (
 )
 from preprocessing.dataset import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
+from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
 from training.cluster import current
 from training.export import save_model
@@ -89,7 +90,7 @@ class Preset:
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """Of encoder and decoder, and of the discriminators."""
         rates = (self.learning_rate, self.discriminator_learning_rate)
-        return tuple(keras.optimizers.Adam(rate, beta_1=self.beta_1, beta_2=0.999) for rate in rates)
+        return tuple(FusedAdam(rate, beta_1=self.beta_1, beta_2=0.999) for rate in rates)
 
     def lengthened(self, factor: float) -> "Preset":
         """The same, trained `factor` times as long."""
@@ -121,7 +122,6 @@ def _quick() -> Preset:
         beta_1=0.5,
         ema_half_life_images=3_000,
         steps_per_execution=5,
-        precision="mixed_bfloat16",
     )
 
 

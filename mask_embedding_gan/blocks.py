@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import keras
 
 from training.detail import octave, sum_of_octaves, textured
-from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, LowPass, pixel_norm
+from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, LowPass, PixelNorm
 
 PHASES = 7
 LEAKY_SLOPE = 0.2
@@ -97,7 +97,7 @@ def latent_block(features, level: int, config: NetworkConfig, dtype: str):
     )
     if config.low_pass:
         features = LowPass(name=f"{name}_low_pass", dtype=dtype)(features)
-    return pixel_norm(f"{name}_norm", dtype)(leaky_relu(f"{name}_activation", dtype)(features))
+    return PixelNorm(name=f"{name}_norm", dtype=dtype)(leaky_relu(f"{name}_activation", dtype)(features))
 
 
 def to_image(features, level: int):
@@ -123,8 +123,8 @@ def critic_block(features, level: int, config: NetworkConfig, dtype: str):
     return leaky_relu(f"{name}_activation", dtype)(stride_2(config.filters(level - 1), name, dtype)(features))
 
 
-def critic_entrance(image_and_mask, level: int, config: NetworkConfig, dtype: str):
-    """The critic's 1×1 convolution at a level, and the critic block below it."""
+def critic_entrance(image, mask, level: int, config: NetworkConfig, dtype: str):
+    """The critic's 1×1 convolution of image and mask at a level, and the critic block below it."""
     name = f"critic_{level}"
     folded = FoldedEntrance(
         pointwise(config.filters(level), f"from_image_{level}", dtype),
@@ -132,7 +132,7 @@ def critic_entrance(image_and_mask, level: int, config: NetworkConfig, dtype: st
         name=f"critic_entrance_{level}",
         dtype=dtype,
     )
-    return leaky_relu(f"{name}_activation", dtype)(folded(image_and_mask))
+    return leaky_relu(f"{name}_activation", dtype)(folded([image, mask]))
 
 
 def halve(x, name: str):

@@ -31,13 +31,13 @@ def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -
     mask = keras.Input((height, width, 1), name="mask")
     alpha = keras.Input(batch_shape=(1,), name="alpha")
 
-    # 1) the image back to [−1, 1], its mask beside it
+    # 1) the image back to [−1, 1]
     scaled = keras.layers.Rescaling(2.0, -1.0, name="image_scaled", dtype="float32")(image)
-    pair = keras.layers.Concatenate(name="image_and_mask", dtype="float32")([scaled, mask])
 
-    # 2) p stride-2 convolutions down to 4×2
-    features = critic_entrance(pair, phase, config, dtype)
+    # 2) p stride-2 convolutions of image and mask down to 4×2
+    features = critic_entrance(scaled, mask, phase, config, dtype)
     if phase > 1:
+        pair = keras.layers.Concatenate(name="image_and_mask", dtype="float32")([scaled, mask])
         older = pointwise(config.filters(phase - 1), f"from_image_{phase - 1}", dtype)(halve(pair, "pair_halved"))
         features = FadeIn(name="critic_fade", dtype=dtype)([older, features, alpha])
     for level in range(phase - 1, 0, -1):

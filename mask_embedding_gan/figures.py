@@ -32,7 +32,7 @@ def figure(
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     model = load_generator(generator)
-    source = mask_source(model, masks, seed)
+    source = mask_source(model, masks, seed, with_images=True)
     numbers = np.random.default_rng(seed).permutation(min(len(source), 1000))[:rows]
     latent = random_inputs(model, 0, columns, seed)
     real_title = "real" if source.dataset is not None and not source.dataset.meta["synthetic"] else "phantom"
@@ -42,7 +42,7 @@ def figure(
     for row, number in zip(axes, numbers):
         mask, real, _ = source[int(number)]
         shown = shown_to(model, mask, real)
-        fakes = model.predict([np.repeat(shown[None], columns, 0), latent], verbose=0)
+        fakes = model.predict_on_batch([np.repeat(shown[None], columns, 0), latent])
         pictures = [shown[..., 0], np.zeros_like(mask) if real is None else real, *fakes[..., 0]]
         for axis, picture in zip(row, pictures):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)

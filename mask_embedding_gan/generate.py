@@ -8,22 +8,24 @@ texture map, made of the real image that a mask belongs to, and the noise of its
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 
+from mask_embedding_gan.mask_source import MaskSource
+from preprocessing.background import deferred_calls, prefetch
 from preprocessing.breast import edge_map
-from preprocessing.convert import mammogram_item, read_mask
-from preprocessing.films import UnusableFilm, find_films
-from preprocessing.phantoms import mammogram_phantom
+from preprocessing.convert import mammogram_item
 from preprocessing.pictures import write_image
-from preprocessing.shards import DATASET_FILE, DataError, Dataset, DatasetWriter, open_dataset
+from preprocessing.progress import progress
+from preprocessing.shards import DataError, Dataset, DatasetWriter, Item
 
 BATCH = 8
 MASK_EMBEDDING, PIX2PIX = ["mask", "latent"], ["texture_map", "noise"]  # names of inputs
+
+Drawn = tuple[int, np.ndarray, np.ndarray, dict[str, str]]  # number, image, mask, fields
 
 
 class GeneratorError(ValueError):
@@ -51,75 +53,6 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
 def needs_images(model: keras.Model) -> bool:
     """Whether a generator is shown texture maps of real images: pix2pix."""
     return model.inputs[0].name == PIX2PIX[0]
-
-
-class MaskSource:
-    """Masks at a generator's size, with a real image of each where there is one.
-
-    Args:
-        height, width: of the generator.
-        masks: a dataset (its validation split, or all of it if that is empty), a folder of mask images or other
-            images that are non-zero inside the breast, or None for fresh phantoms.
-        seed: of the phantoms.
-    """
-
-    def __init__(self, height: int, width: int, masks: str | os.PathLike | None = None, seed: int = 0):
-        self.size, self.seed = (height, width), seed
-        self.dataset: Dataset | None = None
-        self.files: list[Path] | None = None
-        if masks is None:
-            return
-        folder = Path(masks)
-        if (folder / DATASET_FILE).exists():
-            self.dataset = open_dataset(folder, kind="mammogram")
-            held_out = self.dataset.indices("validation")
-            self.indices = held_out if len(held_out) else self.dataset.indices()
-        else:
-            self.files = find_films([folder]) if folder.exists() else []
-        if len(self) == 0:
-            raise DataError(f"--masks {folder}: holds neither a dataset nor mask images")
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of which masks these are."""
-        if self.dataset is not None:
-            return self.dataset.fingerprint
-        if self.files is not None:
-            what = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
-        else:
-            what = ["phantoms"]
-        return hashlib.sha256("\n".join(what).encode()).hexdigest()
-
-    def __len__(self) -> int:
-        """How many different masks there are; phantoms have no end."""
-        if self.dataset is not None:
-            return len(self.indices)
-        return len(self.files) if self.files is not None else 2**31
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray | None, dict[str, str]]:
-        """(mask bool, real image float or None, fields) of a number, counted round and round."""
-        number %= len(self)
-        if self.dataset is not None:
-            index = self.indices[number : number + 1]
-            images, masks = self.dataset.read(self.size, index)
-            fields = {name: str(self.dataset.field(name)[index[0]]) for name in ("laterality", "view")}
-            return masks[0].astype(bool), images[0].astype(np.float32) / 65535, fields
-        if self.files is not None:
-            return self._from_file(self.files[number]), None, {}
-        image, mask, view = mammogram_phantom(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
-        mask = cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
-        return mask, cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA), {"view": view}
-
-    def _from_file(self, file: Path) -> np.ndarray:
-        mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        height, width = (0, 0) if mask is None else mask.shape
-        if width == 0 or height * self.size[1] != width * self.size[0]:
-            raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
-        try:
-            mask = read_mask(file, mask.shape)
-        except UnusableFilm as error:
-            raise DataError(f"--masks {file}: {error}") from error
-        return cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
 
 
 def latents(first: int, count: int, size: int, seed: int = 0) -> np.ndarray:
@@ -157,14 +90,20 @@ def shown_to(model: keras.Model, mask: np.ndarray, image: np.ndarray | None) -> 
     return edge_map(image, mask)
 
 
-def mask_source(model: keras.Model, masks: str | os.PathLike | None, seed: int = 0) -> MaskSource:
+def mask_source(
+    model: keras.Model, masks: str | os.PathLike | None, seed: int = 0, *, with_images: bool = False
+) -> MaskSource:
     """The masks that a generator is to fill, at its size.
+
+    Args:
+        masks, seed: see `MaskSource`.
+        with_images: whether their images are wanted even where the generator needs none.
 
     Raises:
         DataError: nothing there, or masks without real images for pix2pix.
     """
     height, width = model.inputs[0].shape[1:3]
-    source = MaskSource(height, width, masks, seed)
+    source = MaskSource(height, width, masks, seed, with_images=with_images or needs_images(model))
     if source.files is not None and needs_images(model):
         raise DataError(
             f"--masks {masks}: holds masks alone, and pix2pix fills texture maps of real images; give a dataset"
@@ -204,20 +143,35 @@ def generate(
         source = [(mask.astype(bool), real, {}) for mask, real in zip(masks, reals, strict=True)]
     else:
         source = mask_source(model, masks, seed)
-    drawn = list(_stream(model, source, range(count), latents_per_mask, seed))
+    batches = _batches(model, source, range(count), latents_per_mask, seed)
+    drawn = [one for batch in batches for one in batch]
     return np.array([image for _, image, _, _ in drawn]), np.array([mask for _, _, mask, _ in drawn])
 
 
-def _stream(
-    model: keras.Model, source: MaskSource | list, numbers: range, latents_per_mask: int, seed: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[str, str]]]:
-    """(number, image, mask, fields) one after another; memory holds one batch."""
-    for first in range(numbers.start, numbers.stop, BATCH):
-        batch = range(first, min(first + BATCH, numbers.stop))
-        drawn = [source[number // latents_per_mask % len(source)] for number in batch]
-        shown = np.array([shown_to(model, mask, real) for mask, real, _ in drawn])
-        images = model.predict([shown, random_inputs(model, first, len(batch), seed)], verbose=0)[..., 0]
-        yield from zip(batch, images, (mask for mask, _, _ in drawn), (fields for _, _, fields in drawn))
+def _batches(
+    model: keras.Model, source: MaskSource | Sequence, numbers: range, latents_per_mask: int, seed: int
+) -> Iterator[list[Drawn]]:
+    """Draw images batch by batch; the inputs of the next batch are prepared meanwhile.
+
+    Every batch has `BATCH` images, the last is filled up with some that are thrown away: in a batch of another size a
+    network may round differently, and an image depends on its number alone.
+    """
+    batches = [numbers[first : first + BATCH] for first in range(0, len(numbers), BATCH)]
+    for prepared, inputs in prefetch(_inputs(model, source, batch, latents_per_mask, seed) for batch in batches):
+        images = model.predict_on_batch(inputs)[..., 0]
+        yield [(number, image, mask, fields) for (number, mask, fields), image in zip(prepared, images)]
+
+
+def _inputs(
+    model: keras.Model, source: MaskSource | Sequence, numbers: range, latents_per_mask: int, seed: int
+) -> tuple[list[tuple[int, np.ndarray, dict[str, str]]], list[np.ndarray]]:
+    """(number, mask, fields) of each image, and what the generator is shown of them in a full batch."""
+    places = [number // latents_per_mask % len(source) for number in numbers]
+    found = {place: source[place] for place in dict.fromkeys(places)}
+    shown = [shown_to(model, *found[place][:2]) for place in places]
+    shown += [shown[-1]] * (BATCH - len(numbers))
+    inputs = [np.array(shown), random_inputs(model, numbers.start, BATCH, seed)]
+    return [(number, found[place][0], found[place][2]) for number, place in zip(numbers, places)], inputs
 
 
 def write_shards(
@@ -248,13 +202,28 @@ def write_shards(
         generator=fingerprint_of(path),
     )
     if not writer.complete:
-        for shard, numbers in writer.missing():
-            items = [
-                mammogram_item(image, mask, subject=f"mask{number // latents_per_mask % len(source):010d}", **fields)
-                for number, image, mask, fields in _stream(model, source, numbers, latents_per_mask, seed)
-            ]
-            writer.write(shard, items)
+        _fill_shards(writer, model, source, latents_per_mask, seed)
     return writer.finish()
+
+
+def _fill_shards(
+    writer: DatasetWriter, model: keras.Model, source: MaskSource, latents_per_mask: int, seed: int
+) -> None:
+    """Draw what is missing of a dataset; one batch is written while the next is drawn."""
+
+    def add(items: list[Item], batch: list[Drawn]) -> None:
+        for number, image, mask, fields in batch:
+            subject = f"mask{number // latents_per_mask % len(source):010d}"
+            items.append(mammogram_item(image, mask, subject=subject, **fields))
+
+    missing = writer.missing()
+    with progress("Mammograms", sum(len(numbers) for _, numbers in missing)) as tick, deferred_calls() as later:
+        for shard, numbers in missing:
+            items: list[Item] = []
+            for batch in _batches(model, source, numbers, latents_per_mask, seed):
+                later(add, items, batch)
+                tick(len(batch))
+            later(writer.write, shard, items)
 
 
 def write_png(
@@ -322,11 +291,18 @@ def _write_files(
     model = load_generator(path)
     source = mask_source(model, masks, seed)
     folder = Path(output)
-    try:
-        (folder / "masks").mkdir(parents=True, exist_ok=True)
-        for number, image, mask, fields in _stream(model, source, range(count), latents_per_mask, seed):
+
+    def write_all(batch: list[Drawn]) -> None:
+        for number, image, mask, fields in batch:
             shown = write(folder, number, image, mask, fields)
             write_image(folder / "masks" / f"{number:06d}.png", shown)
+
+    try:
+        (folder / "masks").mkdir(parents=True, exist_ok=True)
+        with progress("Mammograms", count) as tick, deferred_calls() as later:
+            for batch in _batches(model, source, range(count), latents_per_mask, seed):
+                later(write_all, batch)
+                tick(len(batch))
     except OSError as error:
         raise DataError(f"--output {folder}: cannot be written ({error.strerror})") from error
     return count

@@ -18,7 +18,7 @@ from mask_embedding_gan.blocks import (
 )
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
-from training.layers import EqualizedDense, FadeIn, pixel_norm
+from training.layers import EqualizedDense, FadeIn, PixelNorm
 
 
 def build_generator(
@@ -61,7 +61,7 @@ def build_generator(
     base = resolution(0)
     projected = EqualizedDense(base[0] * base[1] * config.base_filters, name="projection", dtype=dtype)(projected)
     features = keras.layers.Reshape((*base, config.base_filters), name="projection_4x2", dtype=dtype)(projected)
-    features = pixel_norm("projection_norm", dtype)(leaky_relu("projection_activation", dtype)(features))
+    features = PixelNorm(name="projection_norm", dtype=dtype)(leaky_relu("projection_activation", dtype)(features))
 
     # 3) latent path: p transposed convolutions; every mask block but the last joins at its own resolution
     latent_features = {0: features}

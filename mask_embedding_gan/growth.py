@@ -10,6 +10,7 @@ import numpy as np
 
 from mask_embedding_gan.blocks import LEAKY_SLOPE
 from training.detail import relative_detail
+from training.layers import FadeIn
 
 NOISE = 0.2  # in units of a freshly drawn equalised kernel
 FITTED_MASKS = 16  # on which the new image convolution is fitted
@@ -34,6 +35,18 @@ def transfer(old: keras.Model, new: keras.Model) -> list[str]:
     for name, weight in shared.items():
         weight.assign(theirs[name])
     return list(shared)
+
+
+def without_fade_in(network: keras.Model) -> keras.Model:
+    """The same layers and weights without the older path of each fade-in: what a network computes at alpha 1."""
+
+    def call(layer: keras.layers.Layer, *args, **kwargs):
+        if isinstance(layer, FadeIn):
+            _, newer, _ = args[0]
+            return newer
+        return layer(*args, **kwargs)
+
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
 def grow_generator(

@@ -4,6 +4,7 @@ A phase starts from, in this order: 1. its own newest checkpoint, 2. the finishe
 """
 
 import gc
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
 from training.checkpoint import restore_checkpoint
 from training.cluster import current
+from training.device import limit_threads
 from training.export import save_model
 from training.loop import fit
 from training.noise import stream_seed
@@ -67,6 +69,21 @@ def train(
         keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
         gc.collect()
     return trained
+
+
+def last_phase_with_these_threads(
+    run: RunDirectory, preset: Preset, last_phase: int, strategy: tf.distribute.Strategy
+) -> int:
+    """Set this process's threads per operation for the next phase; returns the last one that wants the same.
+
+    A later phase should be trained by another process. Where the threads are not ours to set, that is `last_phase`.
+    """
+    left = [phase for phase in range(1, last_phase + 1) if not run.generator(phase).exists()]
+    wanted = [preset.schedule(phase).threads_per_operation(preset.network) for phase in left]
+    if strategy.num_replicas_in_sync > 1 or not left or wanted[0] is None or not limit_threads(wanted[0]):
+        return last_phase
+    same = itertools.takewhile(lambda pair: pair[1] == wanted[0], zip(left, wanted, strict=True))
+    return max(phase for phase, _ in same)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import Diversity, PhaseSchedule
 from training.adversarial import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
@@ -53,15 +54,23 @@ class MaskEmbeddingGAN(AdversarialModel):
     ):
         super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, LOSS_NAMES)
         self.schedule = schedule
+        fades = schedule.phase > 1
+        self.stable_generator = without_fade_in(generator) if fades else generator
+        self.stable_critic = without_fade_in(critic) if fades else critic
         self.latent_size = generator.inputs[1].shape[-1]
         self.latent_seed = stream_seed(seed, "latent", schedule.phase)
         self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
 
-    def player_gradients(self, batch, step):
+    def is_stable(self, step: int) -> bool:
+        return step * self.schedule.batch >= self.schedule.fade_in_images
+
+    def player_gradients(self, batch, step, stable=False):
+        generator = self.stable_generator if stable else self.generator
+        critic = self.stable_critic if stable else self.critic
         real, mask = batch["image"], batch["mask"]
-        local_batch = real.shape[0] or tf.shape(real)[0]
+        local_batch = _count(real)
         alpha = tf.reshape(self.schedule.alpha(step * self.schedule.batch), (1,))
         latent = global_batch_noise(
             tf.random.stateless_normal, local_batch, (self.latent_size,), self.latent_seed, step
@@ -69,34 +78,35 @@ class MaskEmbeddingGAN(AdversarialModel):
         u = global_batch_noise(tf.random.stateless_uniform, local_batch, (1, 1, 1), self.lerp_seed, step)
 
         # 1) real images fade in with the network: at alpha 0 they are the last phase's, doubled
-        if self.schedule.phase > 1:
+        if self.schedule.phase > 1 and not stable:
             real = fade_images(real, alpha)
 
         # 2) one pass of the generator serves both players; every fourth mask is filled twice if latents must differ
         with tf.GradientTape() as generator_tape:
             if self.diversity:
-                fake, diversity_loss = self._fake_with_twins(real, mask, latent, alpha, step)
+                fake, diversity_loss = self._fake_with_twins(generator, real, mask, latent, alpha, step)
             else:
-                fake, diversity_loss = self.generator([mask, latent, alpha], training=True), tf.zeros(())
+                fake, diversity_loss = generator([mask, latent, alpha], training=True), tf.zeros(())
         fake_leaf = tf.stop_gradient(fake)
 
         # 3) critic: real high, fake low, slope one between them, real near zero
         with tf.GradientTape() as critic_tape:
             critic_tape.watch(fake_leaf)
-            scores = self.critic([tf.concat([real, fake_leaf], 0), tf.concat([mask, mask], 0), alpha], training=True)
+            scores = critic([tf.concat([real, fake_leaf], 0), tf.concat([mask, mask], 0), alpha], training=True)
             real_score, fake_score = tf.split(scores, 2)
-            penalty = gradient_penalty(self.critic, real + u * (tf.stop_gradient(fake) - real), mask, alpha)
+            penalty = gradient_penalty(critic, real + u * (tf.stop_gradient(fake) - real), mask, alpha)
             wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
             drift = tf.reduce_mean(tf.square(real_score))
             critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
-        critic_variables = self.critic.trainable_variables
-        *critic_gradients, fake_gradient = critic_tape.gradient(critic_loss, [*critic_variables, fake_leaf])
+        variables = [*(variable.value for variable in self.critic.trainable_variables), fake_leaf]
+        *critic_gradients, fake_gradient = critic_tape.gradient(critic_loss, variables, unconnected_gradients="zero")
 
         # 4) generator: −E[D(fake)] is minus the only term above through which fake_leaf is seen
         targets, seeds = [fake], [-fake_gradient]
         if self.diversity:
             targets, seeds = [fake, diversity_loss], [-fake_gradient, tf.constant(self.diversity.weight)]
-        generator_gradients = generator_tape.gradient(targets, self.generator.trainable_variables, seeds)
+        variables = [variable.value for variable in self.generator.trainable_variables]
+        generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
         losses = {
             "critic_real": tf.reduce_mean(real_score),
             "critic_fake": tf.reduce_mean(fake_score),
@@ -106,21 +116,22 @@ class MaskEmbeddingGAN(AdversarialModel):
         }
         return critic_gradients, generator_gradients, losses
 
-    def _fake_with_twins(self, real, mask, latent, alpha, step) -> tuple[tf.Tensor, tf.Tensor]:
+    def _fake_with_twins(self, generator, real, mask, latent, alpha, step) -> tuple[tf.Tensor, tf.Tensor]:
         """Fakes of every mask, and how far twins (two latents of one mask) fall short of real variety.
 
         Seen at 16×8 at most, so that texture does not pass for tissue. Both distances are Euclidean, the unit in which
         the critic's slope is one, so that one weight suits all phases.
         """
-        twin_masks = mask[::TWIN_EVERY]
-        twins = twin_masks.shape[0] or tf.shape(twin_masks)[0]
+        twin_masks = _every(TWIN_EVERY, mask)
+        twins = _count(twin_masks)
         twin_latent = global_batch_noise(tf.random.stateless_normal, twins, (self.latent_size,), self.twin_seed, step)
-        images = self.generator(
+        images = generator(
             [tf.concat([mask, twin_masks], 0), tf.concat([latent, twin_latent], 0), alpha], training=True
         )
-        fake = images[:-twins]
-        first, second, one, other = map(coarse, (fake[::TWIN_EVERY], images[-twins:], real[::2], real[1::2]))
-        real_square, _ = mean_square_inside(one, other, coarse(mask[::2] * mask[1::2]))
+        fake, twin_fake = tf.split(images, [_count(mask), twins])
+        first, second = coarse(fake)[::TWIN_EVERY], coarse(twin_fake)
+        one, other = coarse(real)[::2], coarse(real)[1::2]
+        real_square, _ = mean_square_inside(one, other, coarse(_every(2, mask) * _every(2, mask, 1)))
         mean_square = tf.reduce_mean(real_square)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:  # a root of a mean does not average over replicas: the mean must be global
@@ -130,6 +141,16 @@ class MaskEmbeddingGAN(AdversarialModel):
         wanted = self.diversity.share * real_rms
         gap = tf.sqrt(tf.reduce_sum(twin_masks, axis=(1, 2, 3))) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))
         return fake, tf.reduce_mean(gap)
+
+
+def _every(count: int, images: tf.Tensor, first: int = 0) -> tf.Tensor:
+    """`images[first::count]`, each image copied whole where a strided slice would copy number by number."""
+    return tf.gather(images, tf.range(first, _count(images), count))
+
+
+def _count(images: tf.Tensor) -> tf.Tensor | int:
+    """Images in a batch; a number where it is known when the step is compiled."""
+    return images.shape[0] or tf.shape(images)[0]
 
 
 def coarse(images: tf.Tensor) -> tf.Tensor:

@@ -41,7 +41,7 @@ class Pix2Pix(AdversarialModel):
         self.noise_size = generator.inputs[1].shape[-1]
         self.dropout_seed = stream_seed(seed, "dropout")
 
-    def player_gradients(self, batch, step):
+    def player_gradients(self, batch, step, stable=True):
         real, texture_map = batch["image"], batch["texture_map"]
         local_batch = real.shape[0] or tf.shape(real)[0]
         uniform = global_batch_noise(

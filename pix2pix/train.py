@@ -20,6 +20,7 @@ from pix2pix.networks import NetworkConfig, build_critic, build_generator, finis
 from preprocessing.breast import edge_map
 from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
+from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
 from training.cluster import current
 from training.export import save_model
@@ -74,7 +75,7 @@ class Preset:
         return self.ticks * self.steps_per_tick * self.batch
 
     def adam(self) -> keras.optimizers.Adam:
-        return keras.optimizers.Adam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999)
+        return FusedAdam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999)
 
     def lengthened(self, images: int) -> "Preset":
         """The same, trained on so many images."""

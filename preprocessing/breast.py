@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
-from scipy.ndimage import binary_fill_holes
-from skimage.filters import threshold_otsu
 
 from preprocessing.films import UnusableFilm
+from preprocessing.large import Image, averages, pixels_of, shrink
+from preprocessing.morphology import dilated, fill_holes, largest_component, opened
+from preprocessing.outline import Outline
 
 # A film's mask is found on a copy this high: lengths below are in its pixels.
 WORKING_HEIGHT = 640
@@ -48,30 +49,51 @@ def breast_mask(pixels: np.ndarray, method: str = "film") -> np.ndarray:
     Returns bool (height, width). Raises UnusableFilm when the film shows no breast (all black, all
     white, constant, no dark background) and ValueError for an unknown method.
     """
+    found = find_breast(np.asarray(pixels, np.float32), method)
+    return found.mask() if isinstance(found, Outline) else found
+
+
+def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
+    """`breast_mask`, as an outline where the film is so large that its mask would cost more than finding it."""
     if method not in ("film", "otsu"):
         raise ValueError(f"method must be 'film' or 'otsu', received {method!r}")
-    pixels = np.asarray(pixels, np.float32)
-    if pixels.ndim != 2 or pixels.size == 0:
-        raise UnusableFilm(f"not one grey image (shape {pixels.shape})")
+    if len(image.shape) != 2 or 0 in image.shape:
+        raise UnusableFilm(f"not one grey image (shape {image.shape})")
+    height, width = image.shape
+    size = (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
+    is_large = height >= 2 * size[0] and width >= 2 * size[1]
+    if is_large:
+        small = averages(image, size)
+    elif height >= size[0]:
+        small = shrink(image, size)
+    else:
+        small = cv2.resize(pixels_of(image), size[::-1], interpolation=cv2.INTER_LINEAR)
+    # Averages that are finite and differ are of pixels that are and do.
+    if flaw := _flaw(small) and _flaw(pixels_of(image)):
+        raise UnusableFilm(flaw)
+    if method == "otsu":
+        pixels = pixels_of(image)
+        return pixels > otsu_threshold(np.sort(pixels, axis=None))
+    inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
+    if is_large:  # the enlarged mask stays one component
+        return Outline.of_enlarged(inside, image.shape)
+    full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return largest_component(full >= 0.5)
+
+
+def _flaw(pixels: np.ndarray) -> str:
+    """Why no breast can be found in an image, whatever it shows; empty where one may be."""
     if not np.isfinite(pixels).all():
-        raise UnusableFilm("has pixels that are not finite numbers")
+        return "has pixels that are not finite numbers"
     darkest, brightest = float(pixels.min()), float(pixels.max())
     if brightest - darkest <= SMALLEST_RANGE * max(brightest, SMALLEST_RANGE):
         shade = "black" if brightest <= 0 else "white" if darkest >= 1 else "of one grey"
-        raise UnusableFilm(f"no breast: the image is all {shade}")
-    if method == "otsu":
-        return pixels > threshold_otsu(pixels)
-    return _film_mask(pixels)
+        return f"no breast: the image is all {shade}"
+    return ""
 
 
-def _film_mask(pixels: np.ndarray) -> np.ndarray:
-    """The breast on a scanned or digital film, free of borders and markers, its skin smooth."""
-    height, width = pixels.shape
-    scale = WORKING_HEIGHT / height
-    size = (max(1, round(width * scale)), WORKING_HEIGHT)
-    small = cv2.resize(pixels, size, interpolation=_interpolation(scale))
-    small = cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA)
-
+def _film_mask(small: np.ndarray) -> np.ndarray:
+    """The breast on a film of the working height, free of borders and markers, its skin smooth."""
     # 1) everything brighter than the skin line
     threshold, breast = _skin_threshold(small)
     bright = small > threshold
@@ -82,10 +104,7 @@ def _film_mask(pixels: np.ndarray) -> np.ndarray:
     inside[rows, columns] = _without_markers(bright[rows, columns])
     if inside.mean() < SMALLEST_BREAST:
         raise UnusableFilm("no breast: nothing large is brighter than the background")
-
-    # 3) smooth the skin line; only the film's frame and its borders cut the breast straight
-    full = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return _largest_component(full >= 0.5)
+    return inside
 
 
 def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
@@ -95,17 +114,38 @@ def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
     parts are robust to markers and borders. The skin line lies at a fixed fraction of the breast's
     median, unless the film's base is so bright that the line must lie above it.
     """
+    values = np.sort(small, axis=None)
     # The 99th percentile, not the maximum: one saturated marker must not set the scale.
-    unit = 255 / max(float(np.percentile(small, 99)), 1e-6)
-    logarithm = np.log1p(np.maximum(small, 0) * unit)
-    parting = threshold_otsu(logarithm)
-    is_breast = logarithm > parting
-    breast = float(np.median(small[is_breast]))
-    background = float(np.median(small[~is_breast]))
+    unit = 255 / max(float(np.percentile(values, 99)), 1e-6)
+    logarithm = np.log1p(np.maximum(values, 0) * unit)
+    parting = np.searchsorted(logarithm, otsu_threshold(logarithm), side="right")
+    background, breast = _median(values[:parting]), _median(values[parting:])
     if background > 0.5 * breast:
         raise UnusableFilm("no breast: the image has no dark background")
     above_background = background + SKIN_ABOVE_BACKGROUND * (breast - background)
     return max(SKIN_OF_BREAST * breast, above_background), breast
+
+
+def _median(ordered: np.ndarray) -> float:
+    """The median of values in order."""
+    return float(np.mean(ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]))
+
+
+def otsu_threshold(values: np.ndarray) -> float:
+    """The grey level that parts values, given in order, best in two: the variance between them is greatest (Otsu 1979).
+
+    It is the centre of one of 256 bins, as in scikit-image, whose import takes longer than a film.
+    """
+    if values[0] == values[-1]:
+        return values[0]
+    edges = np.linspace(values[0], values[-1], 257, dtype=values.dtype)
+    counts = np.diff(np.append(np.searchsorted(values, edges[:-1]), len(values))).astype(np.float32)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
+    mean_below = np.cumsum(counts * centres) / below
+    mean_above = np.cumsum((counts * centres)[::-1])[::-1] / above
+    between = below[:-1] * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
+    return centres[np.argmax(between)]
 
 
 def _inside_borders(small: np.ndarray, threshold: float, white: float) -> tuple[slice, slice]:
@@ -170,50 +210,49 @@ def _depth_over_tissue(small: np.ndarray, threshold: float, white: float) -> int
 def _without_markers(bright: np.ndarray) -> np.ndarray:
     """The largest thick part of what is bright, filled and smoothed."""
     # Outside the frame counts as breast (OpenCV's default): so a breast keeps its corners there.
-    core = _largest_component(_open(_fill(bright), OPENING_RADIUS))
-    near = cv2.dilate(core.astype(np.uint8), _disc(SKIN_RADIUS)) > 0
+    core = largest_component(opened(fill_holes(bright), OPENING_RADIUS))
+    near = dilated(core, SKIN_RADIUS)
     for edge in (near[:EDGE], near[-EDGE:], near[:, :EDGE], near[:, -EDGE:]):
         edge[:] = False  # at the frame what stands out is the rest of a border, or glow
-    breast = _largest_component(_open(bright & near | core, DUST_RADIUS))
+    breast = largest_component(opened(bright & near | core, DUST_RADIUS))
     smooth = cv2.GaussianBlur(breast.astype(np.float32), (0, 0), SMOOTHING_SIGMA)
-    return _fill(_largest_component(smooth >= 0.5))
+    return fill_holes(largest_component(smooth >= 0.5))
 
 
-def orient(pixels: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+def orient(pixels: Image, mask: np.ndarray | Outline) -> tuple[Image, np.ndarray | Outline, bool]:
     """Mirror a film so that the chest wall is on the left.
 
-    pixels: (height, width). mask: bool (height, width), the breast.
+    pixels: (height, width). mask: bool (height, width), the breast, or its outline.
 
-    Returns pixels, mask and whether they were mirrored. The picture alone decides, whatever
-    laterality a header gives: the breast is taller at the chest wall than at the nipple.
+    Returns pixels and mask, mirrored as views, and whether they were. The picture alone decides, whatever laterality a
+    header gives: the breast is taller at the chest wall than at the nipple.
     """
     _check_same_shape(pixels, mask)
-    heights = _breast_columns(mask).sum(axis=0)
-    edge = max(1, len(heights) // 8)
-    flipped = bool(heights[-edge:].sum() > heights[:edge].sum())
-    if flipped:
-        pixels, mask = pixels[:, ::-1], mask[:, ::-1]
-    return np.ascontiguousarray(pixels), np.ascontiguousarray(mask), flipped
-
-
-def _breast_columns(mask: np.ndarray) -> np.ndarray:
-    columns = np.flatnonzero(mask.any(axis=0))
-    if not len(columns):
+    heights = np.trim_zeros(_heights(mask))
+    if not len(heights):
         raise UnusableFilm("no breast: its mask is empty")
-    return mask[:, columns[0] : columns[-1] + 1]
+    edge = max(1, len(heights) // 8)
+    if not heights[-edge:].sum() > heights[:edge].sum():
+        return pixels, mask, False
+    return pixels[:, ::-1], mask.mirrored() if isinstance(mask, Outline) else mask[:, ::-1], True
+
+
+def _heights(mask: np.ndarray | Outline) -> np.ndarray:
+    """Pixels of the breast in each column."""
+    return mask.heights() if isinstance(mask, Outline) else mask.sum(axis=0)
 
 
 def standardise(
-    pixels: np.ndarray,
-    mask: np.ndarray,
+    pixels: Image,
+    mask: np.ndarray | Outline,
     height: int = 512,
     width: int = 256,
     keep_background: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring an oriented film to the standard size; the breast keeps its aspect ratio.
 
-    pixels: float (rows, columns) in [0, 1], chest wall on the left.
-    mask: bool (rows, columns), the breast.
+    pixels: float or stored (rows, columns) in [0, 1], chest wall on the left.
+    mask: bool (rows, columns), the breast, or its outline.
     height, width: int. Defaults to 512, 256.
     keep_background: bool. Whether to keep what is outside the mask, else it becomes 0. Defaults to
         False.
@@ -226,15 +265,17 @@ def standardise(
     component that touches the left edge. Raises UnusableFilm when nothing of the mask is left.
     """
     _check_same_shape(pixels, mask)
-    chest_wall = _chest_wall_column(mask)
-    image = _pad(np.asarray(pixels[:, chest_wall:], np.float32), height / width)
-    breast = _pad(np.asarray(mask[:, chest_wall:], np.float32), height / width)
-    method = _interpolation(height / len(image))
-    image = cv2.resize(image, (width, height), interpolation=method)
-    breast = cv2.resize(breast, (width, height), interpolation=method) >= 0.5
+    heights = _heights(mask)
+    chest_wall = _chest_wall_column(heights)
+    frame = _frame(pixels.shape[0], pixels.shape[1] - chest_wall, height / width)
+    if isinstance(mask, Outline) and frame[0] >= height and frame[1] >= width:
+        image, breast = _shrink(pixels, mask, chest_wall, frame, (height, width), keep_background)
+    else:
+        image, breast = _resize(pixels, mask, chest_wall, frame, (height, width))
+    breast = breast >= 0.5
     if not breast.any():
         raise UnusableFilm(f"no breast: its mask vanishes at {height}x{width}")
-    breast = _fill(_largest_component(breast))
+    breast = fill_holes(largest_component(breast))
     if not breast[:, 0].any():
         raise UnusableFilm("no breast: its mask does not reach the chest wall")
     if not keep_background:
@@ -242,22 +283,48 @@ def standardise(
     return np.clip(image, 0, 1).astype(np.float32), breast
 
 
-def _chest_wall_column(mask: np.ndarray) -> int:
+def _chest_wall_column(heights: np.ndarray) -> int:
     """First column of the breast; a slanting edge is cut where it is half as tall as the breast."""
-    heights = mask.sum(axis=0)
     if not heights.any():
         raise UnusableFilm("no breast: its mask is empty")
     first = int(np.flatnonzero(heights)[0])
     tall = int(np.flatnonzero(heights >= heights.max() / 2)[0])
-    return min(tall, first + mask.shape[1] // 50)  # no more than 2 % of the film for straightness
+    return min(tall, first + len(heights) // 50)  # no more than 2 % of the film for straightness
 
 
-def _pad(array: np.ndarray, aspect: float) -> np.ndarray:
-    """Zeros above and below, or on the right, until height is `aspect` times the width."""
-    height, width = array.shape
-    rows = max(0, round(width * aspect) - height)
-    columns = max(0, round(height / aspect) - width)
-    return np.pad(array, ((rows // 2, rows - rows // 2), (0, columns)))
+def _frame(height: int, width: int, aspect: float) -> tuple[int, int]:
+    """Height and width of the smallest frame of an aspect that holds a film."""
+    return max(height, round(width * aspect)), max(width, round(height / aspect))
+
+
+def _resize(
+    pixels: Image, mask: np.ndarray | Outline, left: int, frame: tuple[int, int], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A film and its mask from column `left` on, laid into a frame of zeros and resized to (height, width)."""
+    method = cv2.INTER_AREA if size[0] <= frame[0] else cv2.INTER_LINEAR
+    mask = mask.mask() if isinstance(mask, Outline) else mask
+    above = (frame[0] - len(mask)) // 2
+    border = (above, frame[0] - len(mask) - above, 0, frame[1] - mask.shape[1] + left)  # above, below, left, right
+    layers = (np.asarray(layer[:, left:], np.float32) for layer in (pixels_of(pixels), mask))
+    framed = (cv2.copyMakeBorder(layer, *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
+    image, breast = (cv2.resize(layer, size[::-1], interpolation=method) for layer in framed)
+    return image, breast
+
+
+def _shrink(
+    pixels: Image, outline: Outline, left: int, frame: tuple[int, int], size: tuple[int, int], keep_background: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `_resize` gives of a large film, without making the frame or the mask; the image only where it is kept."""
+    above = (frame[0] - pixels.shape[0]) // 2
+    pixel = (frame[0] / size[0], frame[1] / size[1])
+    first, end, columns = 0, pixels.shape[0], size[1]
+    if not keep_background:
+        margin = int(pixel[0]) + 1  # a pixel at the breast's edge averages what lies beyond
+        first, end = max(0, outline.rows.min() - margin), outline.rows.max() + margin
+        columns = -(-(outline.columns.max() + 1 - left) * size[1] // frame[1])
+    image = np.zeros(size, np.float32)
+    image[:, :columns] = shrink(pixels[first:end, left:], size, frame, above + first, columns)
+    return image, outline.shares((-above, left), size, pixel)
 
 
 def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
@@ -274,8 +341,8 @@ def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[
     current = np.asarray(image, np.float32)
     found = {current.shape: current}
     while current.shape[0] % 2 == 0 and current.shape[1] % 2 == 0 and current.size:
-        rows, columns = current.shape[0] // 2, current.shape[1] // 2
-        current = current.reshape(rows, 2, columns, 2).mean(axis=(1, 3), dtype=np.float32)
+        pairs = current[:, 0::2] + current[:, 1::2]
+        current = (pairs[0::2] + pairs[1::2]) * np.float32(0.25)
         found[current.shape] = current
     missing = [level for level in wanted if level not in found]
     if missing:
@@ -304,35 +371,7 @@ def edge_map(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return texture.astype(np.float32)[..., np.newaxis]
 
 
-# ------------------------------------------------------------------------------------- morphology
-
-
-def _largest_component(mask: np.ndarray) -> np.ndarray:
-    """The largest 4-connected component; an empty mask stays empty."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=4)
-    if count < 2:
-        return np.zeros(mask.shape, bool)
-    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-
-
-def _fill(mask: np.ndarray) -> np.ndarray:
-    return binary_fill_holes(mask)
-
-
-def _open(mask: np.ndarray, radius: int) -> np.ndarray:
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(radius)) > 0
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
-def _interpolation(scale: float) -> int:
-    """Area averages when an image shrinks; OpenCV's area method repeats pixels when it grows."""
-    return cv2.INTER_AREA if scale <= 1 else cv2.INTER_LINEAR
-
-
-def _check_same_shape(image: np.ndarray, mask: np.ndarray) -> None:
-    if np.ndim(image) != 2 or np.shape(image) != np.shape(mask):
-        shapes = f"{np.shape(image)} and {np.shape(mask)}"
+def _check_same_shape(image: Image, mask: np.ndarray | Outline) -> None:
+    if len(image.shape) != 2 or image.shape != mask.shape:
+        shapes = f"{image.shape} and {mask.shape}"
         raise ValueError(f"image and mask must be (height, width) of one size, received {shapes}")

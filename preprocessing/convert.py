@@ -8,29 +8,28 @@ sorted by path); the command also prints the path and reason of what it rejects.
 """
 
 import csv
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from preprocessing.breast import breast_mask, orient, pyramid, standardise
+from preprocessing.breast import find_breast, orient, pyramid, standardise
 from preprocessing.films import UnusableFilm, find_films, read_film
 from preprocessing.parallel import fill
-from preprocessing.phantoms import PhantomTask, mammogram_phantom, phantom_tasks
 from preprocessing.private import keyed_fingerprint, keyed_hash, open_output, write_lists
-from preprocessing.shards import (
-    LEVELS,
-    DataError,
-    Dataset,
-    DatasetWriter,
-    array_name,
-)
+from preprocessing.shards import DATASET_FILE, LEVELS, DataError, Dataset, DatasetWriter, array_name
+
+if TYPE_CHECKING:
+    from preprocessing.phantoms import PhantomTask
 
 MASK_METHODS = ("film", "otsu")
 TABLE_FILE = "films.csv"
+SHARD_SIZE = 32  # films in a shard, all in memory until it is written; more where that would give 256 shards
 VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "SIO", "FB", "ISO", "XCC", "XCCL", "XCCM")  # CID 4014
 
 
@@ -74,6 +73,8 @@ def make_phantoms(
 
     Raises DataError when the output was made with other settings or cannot be written.
     """
+    from preprocessing.phantoms import phantom_tasks  # SciPy, which films do not need
+
     made = {"by": "make_phantoms", "seed": seed, "validation_fraction": validation_fraction}
     writer = DatasetWriter(output, "mammogram", count=count, made=made, synthetic=True)
     if not writer.complete:
@@ -81,8 +82,10 @@ def make_phantoms(
     return writer.finish(validation_fraction)
 
 
-def prepare_phantom(task: PhantomTask) -> dict[str, np.ndarray | str]:
+def prepare_phantom(task: "PhantomTask") -> dict[str, np.ndarray | str]:
     """Draw one phantom as a dataset item."""
+    from preprocessing.phantoms import mammogram_phantom
+
     image, mask, view = mammogram_phantom(task.seed)
     return mammogram_item(image, mask, subject=task.subject, view=view)
 
@@ -146,7 +149,7 @@ def convert_mammograms(
     window: name of the DICOM window to apply. Defaults to the first.
     key: file with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
     workers, scheduler: processes, or the address of a dask scheduler.
-    shard_size: films a shard.
+    shard_size: films in a shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
 
     Raises DataError, one line: no films, unreadable table or key, output made with other settings,
     output not writable.
@@ -175,7 +178,7 @@ def convert_mammograms(
         count=len(films),
         made={"by": "prepare_mammograms", **settings},
         work=keyed_fingerprint(secret, [[name, film.stat().st_size] for name, film in zip(names, films, strict=True)]),
-        shard_size=shard_size,
+        shard_size=shard_size or _shard_size(output, len(films)),
     )
     already_done = writer.complete
     if not already_done:
@@ -208,10 +211,11 @@ def prepare_film(task: FilmTask) -> dict[str, np.ndarray | str] | str:
         return task.unusable
     try:
         film = read_film(task.path, window=task.window)
-        mask = (
-            breast_mask(film.pixels, task.mask_method) if task.mask is None else read_mask(task.mask, film.pixels.shape)
-        )
-        pixels, mask, _ = orient(film.pixels, mask)
+        if task.mask is None:
+            mask = find_breast(film.image, task.mask_method)
+        else:
+            mask = read_mask(task.mask, film.image.shape)
+        pixels, mask, _ = orient(film.image, mask)
         image, mask = standardise(pixels, mask, keep_background=task.keep_background)
     except UnusableFilm as reason:
         return str(reason)
@@ -265,6 +269,15 @@ def _unusable(film: Path, name: str, rows: Mapping | None, given: _GivenMasks | 
     if rows is not None and film.name not in rows:
         return "has no row in the table of films"
     return ""
+
+
+def _shard_size(output: Path, films: int) -> int:
+    """Films in a shard: as in the dataset that was begun in the folder, if any."""
+    try:
+        begun = int(json.loads((output / DATASET_FILE).read_text())["work"]["shard_size"])
+    except (OSError, ValueError, LookupError, TypeError):  # none there, or one that the writer refuses
+        begun = 0
+    return begun if begun > 0 else max(SHARD_SIZE, -(-films // 256))
 
 
 # ----------------------------------------------------------------------------------- table, names

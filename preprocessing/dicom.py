@@ -18,14 +18,15 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
-from preprocessing import jpeg
+from preprocessing import jpeg, rle
 from preprocessing.films import Film, UnusableFilm, refuse_constant
+from preprocessing.large import StoredImage
 
 # One decoder a syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
 # pylibjpeg-libjpeg "succeeds" on half a stream; those chosen here raise.
 _DECODERS = {
-    uid.RLELossless: "pydicom",
+    uid.RLELossless: rle.PLUGIN,
     uid.JPEGBaseline8Bit: jpeg.PLUGIN,
     uid.JPEGExtended12Bit: jpeg.PLUGIN,
     uid.JPEGLossless: jpeg.PLUGIN,
@@ -111,12 +112,13 @@ def read_dicom(path: Path, window: str | None = None) -> Film:
         # Stored values have at most 16 bits: the grey levels are computed once for each value.
         first, last = int(stored.min()), int(stored.max())
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
-        pixels = levels[stored.astype(np.int32) - first]
-        refuse_constant(pixels)
+        image = StoredImage.of(stored, levels, first)
+        if levels[0] == levels[-1]:  # both are in the image
+            refuse_constant(image.pixels())
 
         with _unusable("the DICOM header's identity cannot be read"):
             patient = _patient(dataset, path)
-            return Film(pixels, patient, _laterality(dataset, path), _view(dataset, path))
+            return Film(image, patient, _laterality(dataset, path), _view(dataset, path))
 
 
 @contextmanager
@@ -181,6 +183,7 @@ def decode(dataset: Dataset) -> np.ndarray:
         UnusableFilm: unknown transfer syntax, damaged stream, or pixel data of another size.
     """
     jpeg.register()
+    rle.register()
     with _unusable("its transfer syntax cannot be read"):
         syntax = _transfer_syntax(dataset)
         name = syntax.keyword or "an unknown one"
@@ -191,14 +194,19 @@ def decode(dataset: Dataset) -> np.ndarray:
             raise UnusableFilm(f"its transfer syntax cannot be decoded ({name})")
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableFilm(f"no decoder is installed for {name}; reinstall this package")
-        stored, _ = get_decoder(syntax).as_array(
-            dataset,
-            raw=True,
-            decoding_plugin=_DECODERS.get(syntax, ""),
+        options = {
+            "raw": True,
+            "decoding_plugin": _DECODERS.get(syntax, ""),
             # A lossy value may pass the bits stored, and must not be wrapped from white to black.
-            correct_unused_bits=bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
-        )
-    return stored
+            "correct_unused_bits": bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
+        }
+        if syntax == uid.RLELossless:
+            try:  # as `as_array` does, but without its copy
+                ((stored, _),) = get_decoder(syntax).iter_array(dataset, **options)
+                return stored
+            except Exception:  # noqa: BLE001, then pydicom's own, slow decoder: it tolerates padding behind a segment
+                options["decoding_plugin"] = "pydicom"
+        return get_decoder(syntax).as_array(dataset, **options)[0]
 
 
 def _transfer_syntax(dataset: Dataset) -> uid.UID:

@@ -9,9 +9,12 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+from preprocessing.large import Image, StoredImage, pixels_of
 
 
 class UnusableFilm(ValueError):
@@ -23,16 +26,22 @@ class Film:
     """One decoded mammogram.
 
     Attributes:
-        pixels: float32 `(height, width)` in [0, 1], background dark (MONOCHROME1 is inverted).
+        image: grey levels `(height, width)` in [0, 1], background dark (MONOCHROME1 is inverted), as
+            float32 or as stored values that are looked up where they are needed.
         patient: str. Raw identity, only ever to enter a keyed hash; left out of `repr`.
         laterality: "L", "R" or None where unknown.
         view: "CC", "MLO", ... (PS3.3 C.8.11.7.1.1) or None where unknown.
     """
 
-    pixels: np.ndarray = field(repr=False)
+    image: Image = field(repr=False)
     patient: str = field(repr=False)
     laterality: str | None
     view: str | None
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The image as float32 `(height, width)`."""
+        return pixels_of(self.image)
 
 
 # --- finding ------------------------------------------------------------------------------------
@@ -149,7 +158,7 @@ def _kind(head: bytes) -> str | None:
     return None
 
 
-def _read_raster(content: bytes, kind: str) -> np.ndarray:
+def _read_raster(content: bytes, kind: str) -> StoredImage:
     white, inverted = None, False
     if kind == "TIFF":
         inverted = _tiff_min_is_white(content)
@@ -162,10 +171,11 @@ def _read_raster(content: bytes, kind: str) -> np.ndarray:
     # OpenCV inverts an 8-bit MinIsWhite TIFF itself, and leaves a 16-bit one as it is.
     inverted = inverted and image.dtype == np.uint16
 
-    pixels = image.astype(np.float32) / np.float32(white or np.iinfo(image.dtype).max)
-    np.clip(pixels, 0, 1, out=pixels)
-    refuse_constant(pixels)
-    return 1 - pixels if inverted else pixels
+    last = np.iinfo(image.dtype).max
+    levels = np.clip(np.arange(last + 1, dtype=np.float32) / np.float32(white or last), 0, 1)
+    if levels[image.min()] == levels[image.max()]:
+        raise UnusableFilm("every pixel has the same value")
+    return StoredImage(image, 1 - levels if inverted else levels)
 
 
 def _decode_raster(content: bytes, kind: str) -> np.ndarray:
@@ -191,7 +201,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
     red, green, blue = (image[..., channel] for channel in range(3))
     if not (np.array_equal(red, green) and np.array_equal(green, blue)):
         raise UnusableFilm("a colour image; only grey ones can be used")
-    return red
+    return np.ascontiguousarray(red)
 
 
 def _pgm_white(content: bytes) -> int | None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
 
+from preprocessing.progress import progress
 from preprocessing.shards import DataError, DatasetWriter, Item
 
 Prepare = Callable[[object], Item | str]  # an item, or the reason why there is none
@@ -41,7 +42,7 @@ def fill(
     if not missing:
         return
     tasks = [work[number] for _, numbers in missing for number in numbers]
-    with _results(prepare, tasks, workers, scheduler) as results, _progress(title, tasks) as tick:
+    with _results(prepare, tasks, workers, scheduler) as results, progress(title, len(tasks)) as tick:
         for shard, numbers in missing:
             items, rejected = [], []
             for number in numbers:
@@ -138,15 +139,3 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
             yield executor, max(1, sum(client.nthreads().values()))
         finally:
             executor.shutdown(wait=False)  # cancels what is still under way
-
-
-@contextmanager
-def _progress(title: str, tasks: Sequence) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error; yields the function that advances it by one."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        row = bar.add_task(title, total=len(tasks))
-        yield lambda: bar.advance(row)

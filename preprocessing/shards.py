@@ -20,16 +20,19 @@ a rerun can skip it. Only its `split` is filled in last, when all subjects are k
 """
 
 import hashlib
-import io
 import json
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
+
+from preprocessing.sparse_file import SparseFile
 
 FORMAT = 1
 LEVELS = [(8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 128), (512, 256)]  # height, width
@@ -105,17 +108,19 @@ def write_shard(
 
     Raises OSError when the disk is full or the folder cannot be written; nothing half-written stays.
     """
-    # In memory first: HDF5 on a full disk ends in errors without a reason, or in a crash.
-    image = io.BytesIO()
-    with h5py.File(image, "w") as file:
+    # HDF5 on a full disk ends in errors without a reason, or in a crash: it lays out the file and writes its small
+    # fields in memory, and the pixels go straight from the items to their places.
+    layout = SparseFile()
+    places = {}
+    with h5py.File(layout, "w") as file:
         file.attrs.update({"format": FORMAT, "kind": kind, "work": work})
         for pixels, dtype in KINDS[kind].pixels.items():
             for level in levels:
                 name = array_name(pixels, level)
-                rows = np.empty((len(items), *level), dtype)
-                for row, item in zip(rows, items, strict=True):
-                    row[...] = item[name]
-                file.create_dataset(name, data=rows)
+                array = file.create_dataset(name, (len(items), *level), dtype)
+                if items:
+                    array[0, 0, 0] = 0  # HDF5 gives an array its place when it is first written to
+                    places[array.id.get_offset()] = (name, level, dtype)
         for name, dtype in KINDS[kind].fields.items():
             values = [item.get(name, -1) if dtype == "|i1" else item[name] for item in items]
             field = file.create_dataset(name, data=_field(name, values, dtype))
@@ -123,15 +128,34 @@ def write_shard(
                 field.attrs["classes"] = list(classes[name])
         text = json.dumps([[int(n), reason] for n, reason in rejected]).encode()
         file.create_dataset("rejected", data=np.frombuffer(text, np.uint8))
-    _write_whole(path, image.getbuffer())
+    with _whole_file(path) as file:
+        layout.copy_to(file)
+        for place, (name, level, dtype) in places.items():
+            file.seek(place)
+            for item in items:
+                file.write(_pixels(name, item[name], level, dtype))
 
 
-def _write_whole(path: Path, content: bytes | memoryview) -> None:
+def _pixels(name: str, pixels: np.ndarray, level: Level, dtype: str) -> np.ndarray:
+    """One item's pixels as they are stored."""
+    pixels = np.ascontiguousarray(pixels, dtype)
+    if pixels.shape != tuple(level):
+        raise ValueError(f"{name}: an item has pixels of shape {pixels.shape}")
+    return pixels
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with _whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file under its final name is whole and on disk: a kill or a power cut leaves all or nothing."""
     beside = path.with_name(path.name + ".part")
     try:
         with open(beside, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

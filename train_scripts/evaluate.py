@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from evaluation.command_line import level_option
-from training.command_line import quiet_tensorflow
 
 PRIVACY, LABELS = "privacy", "labels"
 LABELS_OF = 10_000  # masses; they are held in memory
@@ -63,7 +62,6 @@ def main(
     seed: int,
 ) -> None:
     """Measure generated images, with 95 % intervals, beside what two halves of the real images score."""
-    quiet_tensorflow()
     from evaluation import report
     from evaluation.battery import evaluate
     from evaluation.features import keras_extractor, radiomic

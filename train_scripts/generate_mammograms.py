@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(context_settings={"show_default": True})
@@ -38,7 +38,7 @@ def main(
     seed: int,
 ) -> None:
     """Fill masks with tissue: COUNT images, LATENTS-PER-MASK of each mask."""
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     from mask_embedding_gan.figures import figure
     from mask_embedding_gan.generate import GeneratorError, write_dicom, write_png, write_shards
     from preprocessing.shards import DataError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(context_settings={"show_default": True})
@@ -45,7 +45,7 @@ def main(
     seed: int,
 ) -> None:
     """COUNT new masses of a wanted shape and margin; manifest.csv says which masses each was mixed from."""
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     from feature2mass.figures import figures
     from feature2mass.generate import write_png, write_shards
     from feature2mass.recipes import MassGeneratorError

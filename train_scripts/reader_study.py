@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from evaluation.command_line import level_option
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.group()
@@ -57,7 +57,6 @@ def build(
     seed: int,
 ) -> None:
     """Draw MASKS real images and as many of each method, and write the page and the answer key."""
-    quiet_tensorflow()
     import numpy as np
 
     from evaluation import reader_study
@@ -134,6 +133,7 @@ def _drawn(samples, count: int, seed: int):
 
 def _generated(path: Path, pictures, masks, seed: int):
     """One image of each mask, at the generator's size if it is the masks'."""
+    import_tensorflow_quietly()
     from evaluation.samples import EvaluationError
     from mask_embedding_gan.generate import GeneratorError, generate, load_generator
 

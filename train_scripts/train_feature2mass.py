@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
     hosts_options,
     open_training_data,
@@ -31,7 +32,7 @@ def main(
     run_folder: Path,
     preset: str,
     length: float,
-    precision: str | None,
+    precision: str,
     seed: int,
     replicas: int | None,
     hosts: str | None,
@@ -49,11 +50,12 @@ def main(
 
         strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
         cluster = current()
-        if cluster.count > 1:
-            cluster.echo(f"training on: {cluster.description}")
-        plan = chosen_preset(preset, length=length, precision=precision)
+        device = announced_device(precision, run_folder)
+        plan = chosen_preset(preset, length=length, precision=device.precision)
         dataset = cluster.after_chief(lambda: open_training_data(data, "mass", plan.phantoms))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
+        if cluster.is_chief and not (run.path / DECODER).exists():
+            device.record(run.path)
         trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=cluster.echo)
     if not trained:
         cluster.echo(f"{run_folder}: is complete already")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
     hosts_options,
     open_training_data,
@@ -13,6 +14,7 @@ from training.command_line import (
     replicas_option,
     run_option,
     seed_option,
+    start_again,
     training_command,
 )
 
@@ -47,7 +49,7 @@ def main(
     preset: str,
     length: float,
     no_embedding: bool,
-    precision: str | None,
+    precision: str,
     detail: bool | None,
     diversity: bool | None,
     seed: int,
@@ -61,26 +63,30 @@ def main(
     Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
     """
     with training_command():
-        from mask_embedding_gan.progressive import train
+        from mask_embedding_gan.progressive import last_phase_with_these_threads, train
         from mask_embedding_gan.schedule import chosen_preset
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config
 
         strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
         cluster = current()
-        if cluster.count > 1:
-            cluster.echo(f"training on: {cluster.description}")
+        device = announced_device(precision, run_folder)
         plan = chosen_preset(
             preset,
             length=length,
             embedding=not no_embedding,
             detail=detail,
             diversity=diversity,
-            precision=precision,
+            precision=device.precision,
         )
         dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
-        trained = train(dataset, run, plan, phase, seed=seed, strategy=strategy, echo=cluster.echo)
+        if cluster.is_chief and not run.generator(phase).exists():
+            device.record(run.path)
+        last = last_phase_with_these_threads(run, plan, phase, strategy)
+        trained = train(dataset, run, plan, last, seed=seed, strategy=strategy, echo=cluster.echo)
+    if last < phase:
+        start_again()  # TensorFlow decides on threads once per process
     if not trained:
         cluster.echo(f"{run_folder}: phases 1 to {phase} are complete already")
     cluster.echo(f"generator: {run.generator(phase)}")

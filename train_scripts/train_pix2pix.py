@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.command_line import (
+    announced_device,
     data_option,
     hosts_options,
     open_training_data,
@@ -40,7 +41,7 @@ def main(
     preset: str,
     size: str,
     images: int | None,
-    precision: str | None,
+    precision: str,
     seed: int,
     replicas: int | None,
     hosts: str | None,
@@ -58,11 +59,12 @@ def main(
 
         strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
         cluster = current()
-        if cluster.count > 1:
-            cluster.echo(f"training on: {cluster.description}")
-        plan = chosen_preset(preset, height=int(size), images=images, precision=precision)
+        device = announced_device(precision, run_folder)
+        plan = chosen_preset(preset, height=int(size), images=images, precision=device.precision)
         dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
+        if cluster.is_chief and not run.generator(None).exists():
+            device.record(run.path)
         trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=cluster.echo)
     if not trained:
         cluster.echo(f"{run_folder}: is complete already")

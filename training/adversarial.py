@@ -7,6 +7,7 @@ gradients; `compile()` without an optimizer installs one; raw losses returned fr
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -78,12 +79,17 @@ class AdversarialModel(keras.Model):
         """Steps taken in this phase: the only counter there is."""
         return self.critic_optimizer.iterations
 
-    def player_gradients(self, batch, step):
+    def is_stable(self, step: int) -> bool:
+        """Whether what fades in has faded in before a step of this number; the step is then compiled without it."""
+        return True
+
+    def player_gradients(self, batch, step, stable):
         """One step of the paper's losses.
 
         Args:
             batch: this replica's share of what the reader yields.
             step: int64 scalar, steps taken before this one.
+            stable: bool. Whether nothing fades in any more, see `is_stable`.
 
         Returns:
             (critic gradients, generator gradients, {loss name: scalar}). Gradients are those of losses averaged over
@@ -92,9 +98,9 @@ class AdversarialModel(keras.Model):
         raise NotImplementedError
 
     @tf.autograph.experimental.do_not_convert  # no branch depends on a tensor: a tenth less time to start
-    def train_step(self, batch):
+    def train_step(self, batch, stable=False):
         step = tf.cast(self.iterations.value, tf.int64)
-        critic_gradients, generator_gradients, losses = self.player_gradients(batch, step)
+        critic_gradients, generator_gradients, losses = self.player_gradients(batch, step, stable)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:  # replicas sum their gradients: a mean over the global batch wants each divided
             critic_gradients, generator_gradients = (
@@ -128,10 +134,23 @@ class AdversarialModel(keras.Model):
         """Keras' loop of `steps_per_execution` steps, with the wait for each batch measured inside it."""
         if self.train_function is not None and not force:
             return self.train_function
+        compiled = {stable: self._compiled_steps(stable) for stable in (False, True)}  # traced when first called
+        step = None
+
+        def train_function(iterator):
+            nonlocal step
+            step = int(np.asarray(self.iterations)) if step is None else step + self.steps_per_execution
+            return compiled[self.is_stable(step)](iterator)
+
+        self.train_function = train_function
+        return train_function
+
+    def _compiled_steps(self, stable: bool):
+        """`steps_per_execution` steps as one TensorFlow function of an iterator."""
         strategy = self.distribute_strategy
 
         @tf.function
-        def train_function(iterator):
+        def steps(iterator):
             waited = tf.constant(0.0, tf.float64)
             for step in tf.range(self.steps_per_execution):
                 # one wait stands for all of this execution, less what asking the time takes
@@ -143,12 +162,11 @@ class AdversarialModel(keras.Model):
                 parts = tf.nest.flatten(strategy.experimental_local_results(batch))
                 arrived = _clock(timed, after=tf.stack([tf.reshape(part, [-1])[0] for part in parts]))
                 waited += tf.maximum((arrived - began) - (began - asked), 0.0)
-                strategy.run(self.train_step, args=(batch,))
+                strategy.run(self.train_step, args=(batch, stable))
             self.data_wait.update_state(tf.cast(waited * self.steps_per_execution, tf.float32))
             return self.get_metrics_result()
 
-        self.train_function = train_function
-        return train_function
+        return steps
 
 
 def frozen_weights(network: keras.Model) -> list[keras.Variable]:

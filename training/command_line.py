@@ -1,25 +1,29 @@
 """What the commands that train have in common: options, data, a quiet terminal, and errors of one line."""
 
-import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
 if TYPE_CHECKING:
     from preprocessing.shards import Dataset
+    from training.device import Device
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path), show_default="phantoms, made once", help="Dataset folder."
 )
 precision_option = click.option(
     "--precision",
-    type=click.Choice(["float32", "mixed_bfloat16"]),
-    show_default="the preset's",
-    help="Arithmetic of the hidden layers.",
+    type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
+    default="auto",
+    help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
 )
 replicas_option = click.option(
     "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
@@ -60,17 +64,10 @@ def seed_option(of: str) -> Callable:
     return click.option("--seed", type=click.IntRange(0), default=0, help=f"Of {of}.")
 
 
-def quiet_tensorflow() -> None:
-    """Leave the terminal to the command: of TensorFlow's notes only errors; call before it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-
 @contextmanager
 def training_command() -> Iterator[None]:
     """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
-    quiet_tensorflow()
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    import_tensorflow_quietly()
     from preprocessing.shards import DataError
     from training.checkpoint import CheckpointError
     from training.cluster import together
@@ -83,6 +80,33 @@ def training_command() -> Iterator[None]:
             yield
     except (DataError, RunError, CheckpointError, HostsError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def announced_device(precision: str, run_folder: Path) -> "Device":
+    """The device and precision that a run will train on, printed: the first line of every command that trains.
+
+    Of several hosts the first decides on the precision.
+
+    Args:
+        precision: of `--precision`.
+        run_folder: of `--run`; a run that has begun keeps its precision.
+    """
+    from training.cluster import current
+    from training.device import choose_device
+
+    cluster, device = current(), choose_device(precision, run_folder)
+    chosen = cluster.from_chief(lambda: {"precision": device.precision, "reason": device.reason})
+    if cluster.count > 1:
+        device = replace(device, name=f"{cluster.description}, each {device.name}", **chosen)
+    for line in device.lines():
+        cluster.echo(line)
+    return device
+
+
+def start_again() -> NoReturn:
+    """Replace this process by one with the same command line; a run that training has left goes on in it."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Dataset":

@@ -13,7 +13,7 @@ import cv2
 import keras
 import numpy as np
 
-from training.layers import pixel_norm
+from training.layers import PixelNorm
 
 ERODED = 1 / 64  # of the height: the rim of a mask, which is outline and not texture
 SMOOTHED = 3  # pixels that the smooth enlargement reaches over an outline
@@ -30,7 +30,9 @@ def octave(source, height: int, width: int, maps: int, name: str):
     frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
     drawn = keras.initializers.RandomNormal(stddev=1.0)
     mixture = keras.layers.Dense(maps, kernel_initializer=drawn, name=f"{name}_drawn", **frozen)(source)
-    mixture = pixel_norm(f"{name}_mixture", "float32")(mixture)  # mean square 1: every vector gets as much texture
+    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(
+        mixture
+    )  # mean square 1: every vector gets as much texture
     field = keras.layers.Dense(height * width, kernel_initializer="zeros", name=f"{name}_maps", **frozen)(mixture)
     return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
 

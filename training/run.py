@@ -1,7 +1,8 @@
 """A run directory, its settings, and the devices it runs on.
 
 runs/demo/config.json                          what the run was started with; a rerun must agree
-runs/demo/log.jsonl                            a line a tick
+runs/demo/log.jsonl                            one line per tick
+runs/demo/starts.jsonl                         one line per start: device, precision, versions
 runs/demo/tensorboard/                         the same figures and sample grids
 runs/demo/phase-3/checkpoint-0000024000.h5     the last two
 runs/demo/phase-3/samples-0000024000.png       fixed masks and latents
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from preprocessing.shards import Dataset
 from training.cluster import current, join
+from training.summation import sum_gradients_in_order
 
 
 class RunError(ValueError):
@@ -35,10 +37,13 @@ def configure_tensorflow(*, deterministic: bool = True) -> None:
     Args:
         deterministic: the same numbers on every run of the same machine, which exact resume promises.
     """
+    # the remapper fails on graphs with a gradient penalty, after an error line for each
+    options = {"remapping": False}
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    # the remapper fails on graphs with a gradient penalty, after an error line for each
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+        sum_gradients_in_order()
+        options["arithmetic_optimization"] = False  # it merges sums of two into sums whose order depends on the threads
+    tf.config.optimizer.set_experimental_options(options)
 
 
 def choose_strategy(

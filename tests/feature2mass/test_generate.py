@@ -1,6 +1,7 @@
 """New masses, and the files they are written to."""
 
 import csv
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -95,6 +96,20 @@ def test_png_files_hold_the_masses_and_can_be_cut_as_rois(tmp_path, tiny_mass_ru
         np.testing.assert_allclose(pixels / 65535, mass, atol=1e-4)
     lesions = read_rois(tmp_path / "manifest.csv", tmp_path)
     assert len(lesions) == 9 and not any(lesion.unusable for lesion in lesions)
+
+
+@pytest.mark.parametrize("write", [write_shards, write_png])
+def test_the_progress_bar_ends_at_the_count(tmp_path, tiny_mass_run, monkeypatch, write):
+    totals, ticks = [], []
+
+    @contextmanager
+    def progress(title, total):
+        totals.append(total)
+        yield lambda count=1: ticks.append(count)
+
+    monkeypatch.setattr("feature2mass.generate.progress", progress)
+    write(tiny_mass_run.path, tmp_path, 5)
+    assert totals == [5] and sum(ticks) == 5
 
 
 @pytest.mark.parametrize("write", [write_shards, write_png])

@@ -11,6 +11,13 @@ NO_GRAIN = np.zeros((64, 64), np.float32)
 MEAN = cv2.GaussianBlur(RANDOM.random((64, 64), np.float32), (0, 0), 8)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Each test draws the same numbers, whichever tests ran before it."""
+    global RANDOM
+    RANDOM = np.random.default_rng(0)
+
+
 def texture(blur: float) -> np.ndarray:
     noise = cv2.GaussianBlur(RANDOM.standard_normal((64, 64), np.float32), (0, 0), blur)
     return noise / noise.std()

@@ -1,13 +1,18 @@
 """Synthetic mammograms: a function of generator, masks, seed and number; in the format that training reads."""
 
+import errno
+from contextlib import contextmanager
+
 import cv2
 import keras
 import numpy as np
 import pytest
 import tiny
 
+from mask_embedding_gan import generate as module
 from mask_embedding_gan.figures import figure
 from mask_embedding_gan.generate import (
+    BATCH,
     GeneratorError,
     MaskSource,
     fingerprint_of,
@@ -82,6 +87,22 @@ def test_images_are_the_generator_s_of_these_masks_and_latents(generator, masks)
     np.testing.assert_array_equal(used, masks)
 
 
+def test_an_image_does_not_depend_on_how_many_are_made(generator, masks):
+    """To the last bit: the last batch of a count may be short."""
+    images, _ = generate(generator, masks, count=BATCH + 2)
+    for count in (1, 3, BATCH, BATCH + 1):
+        np.testing.assert_array_equal(generate(generator, masks, count=count)[0], images[:count])
+
+
+def test_the_network_sees_batches_of_one_size_alone(generator, masks, monkeypatch):
+    """Another would be compiled anew, and rounds differently on some processors."""
+    model, sizes = load_generator(generator), set()
+    predict = model.predict_on_batch
+    monkeypatch.setattr(model, "predict_on_batch", lambda inputs: sizes.add(len(inputs[0])) or predict(inputs))
+    generate(model, masks, count=BATCH + 1)
+    assert sizes == {BATCH}
+
+
 def test_masks_are_taken_round_and_round(generator, masks):
     _, used = generate(generator, masks, count=4)
     np.testing.assert_array_equal(used, masks[[0, 1, 2, 0]])
@@ -130,6 +151,17 @@ def test_a_folder_of_mask_images_is_resized_by_area(mask_folder):
 def test_phantoms_are_a_function_of_seed_and_number():
     first, same, other = (MaskSource(HEIGHT, WIDTH, seed=seed)[3][1] for seed in (0, 0, 1))
     assert np.array_equal(first, same) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("place", ["dataset", "phantoms"])
+def test_masks_alone_are_the_same_masks(tiny_dataset, place):
+    where = tiny_dataset.folder if place == "dataset" else None
+    both, alone = (MaskSource(HEIGHT, WIDTH, where, with_images=wanted) for wanted in (True, False))
+    for number in range(8):
+        mask, real, fields = both[number]
+        same, none, same_fields = alone[number]
+        np.testing.assert_array_equal(same, mask)
+        assert same_fields == fields and real is not None and none is None
 
 
 @pytest.mark.parametrize("name", ["empty", "absent"])
@@ -203,6 +235,25 @@ def test_shards_that_are_complete_are_left_alone(shards, generator, tiny_dataset
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
 
 
+def test_shards_after_a_kill_are_those_of_a_run_to_the_end(tmp_path, generator, monkeypatch):
+    """Two shards; the first run dies when it writes the second."""
+    count, write = 150, module.DatasetWriter.write
+
+    def dies(writer, shard, items):
+        if shard == 1:
+            raise KeyboardInterrupt
+        write(writer, shard, items)
+
+    monkeypatch.setattr(module.DatasetWriter, "write", dies)
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(generator, tmp_path / "killed", count)
+    monkeypatch.undo()
+    folders = [write_shards(generator, tmp_path / name, count).folder for name in ("killed", "whole")]
+    names = ["dataset.json", "shard-00000-of-00002.h5", "shard-00001-of-00002.h5"]
+    assert all(sorted(path.name for path in folder.iterdir()) == names for folder in folders)
+    assert all((folders[0] / name).read_bytes() == (folders[1] / name).read_bytes() for name in names)
+
+
 @pytest.mark.parametrize("changes", [{"seed": 4}, {"latents_per_mask": 2}, {"masks": None}, {"count": 11}])
 def test_shards_made_otherwise_are_not_taken_for_these(shards, generator, tiny_dataset, changes):
     settings = {"count": 10, "masks": tiny_dataset.folder, "seed": 3, **changes}
@@ -231,6 +282,31 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, generator, write):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=f"{tmp_path / 'file'}.* cannot be written"):
         write(generator, tmp_path / "file" / "output", 1)
+
+
+@pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])
+def test_a_disk_that_fills_up_is_named(tmp_path, generator, monkeypatch, write):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_image", full)
+    monkeypatch.setattr("preprocessing.shards.write_shard", full)
+    with pytest.raises(DataError, match=f"{tmp_path}.*cannot be written .No space left on device"):
+        write(generator, tmp_path, 20)
+
+
+@pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])
+def test_the_progress_bar_ends_at_the_count(tmp_path, generator, monkeypatch, write):
+    totals, ticks = [], []
+
+    @contextmanager
+    def progress(title, total):
+        totals.append(total)
+        yield ticks.append
+
+    monkeypatch.setattr(module, "progress", progress)
+    write(generator, tmp_path, BATCH + 1)
+    assert totals == [BATCH + 1] and ticks == [BATCH, 1]
 
 
 @pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])

@@ -122,6 +122,14 @@ def test_the_baseline_is_chosen_with_a_longer_latent():
     assert (network.embedding_size, network.latent_size) == (0, 132)
 
 
+def test_small_phases_compute_each_operation_on_one_thread():
+    quick, paper = PRESETS["quick"](), PRESETS["paper"]()
+    threads = [
+        [preset.schedule(n).threads_per_operation(preset.network) for n in range(1, 8)] for preset in (quick, paper)
+    ]
+    assert threads == [[1, 1, 1, 1, None, None, None], [1, 1, None, None, None, None, None]]
+
+
 def test_precision_is_the_preset_s_unless_chosen():
     assert chosen_preset("paper").precision == PRESETS["paper"]().precision
     assert chosen_preset("paper", precision="mixed_bfloat16").precision == "mixed_bfloat16"

@@ -177,6 +177,30 @@ def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, s
     assert relative_difference(ours[1], theirs[1]) < 1e-5
 
 
+@pytest.mark.parametrize("diversity", [None, Diversity(share=10.0, weight=1.0)], ids=["paper", "diversity"])
+def test_the_step_without_its_fade_in_is_the_step_at_alpha_1(diversity):
+    model, batch, step = model_of(2, diversity=diversity), batch_of(2, 8), tf.constant(100, tf.int64)
+    assert model.is_stable(100)
+    stable, fading = (model.player_gradients(batch, step, stable) for stable in (True, False))
+    for ours, theirs in zip(stable[:2], fading[:2], strict=True):
+        assert relative_difference(ours, theirs) < 1e-5
+
+
+def test_the_step_without_its_fade_in_gives_the_older_path_gradients_of_zero():
+    """Adam's state of every weight decays as it would at alpha 1, and a checkpoint holds the same variables."""
+    model = model_of(2)
+    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(100, tf.int64), stable=True)
+    for gradients, player in ((critic, model.critic), (generator, model.generator)):
+        still = [v.path for v, g in zip(player.trainable_variables, gradients, strict=True) if not np.any(g)]
+        assert still and all("_1/" in path for path in still)
+
+
+def test_a_phase_is_stable_from_the_first_step_after_its_fade_in():
+    model = model_of(2)  # fades in over 24 images, in batches of 4
+    assert [model.is_stable(step) for step in (0, 5, 6, 7)] == [False, False, True, True]
+    assert model_of(1).is_stable(0)
+
+
 def test_one_pass_reports_the_textbook_s_losses(textbook):
     model, batch, step = model_of(2), batch_of(2), tf.constant(3, tf.int64)
     ours, theirs = model.player_gradients(batch, step)[2], textbook(model, batch, step)[2]

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.breast import breast_mask, edge_map, orient, pyramid, standardise
+from preprocessing.breast import breast_mask, edge_map, find_breast, orient, otsu_threshold, pyramid, standardise
 from preprocessing.films import UnusableFilm, read_film
+from preprocessing.outline import Outline
 from preprocessing.phantoms import mammogram_phantom
 
 
@@ -140,6 +141,23 @@ def test_otsu_is_the_plain_threshold():
     np.testing.assert_array_equal(breast_mask(pixels, "otsu"), pixels > 0.5)
 
 
+def test_otsu_thresholds_are_scikit_images():
+    from skimage.filters import threshold_otsu
+
+    for seed in range(5):
+        image = np.random.default_rng(seed).gamma(seed + 1, size=(60, 40)).astype(np.float32)
+        assert otsu_threshold(np.sort(image, axis=None)) == threshold_otsu(image)
+
+
+def test_a_large_films_breast_is_found_as_an_outline_of_its_mask():
+    pixels, _ = with_marker_and_borders(drawn_film()[0])
+    large = cv2.resize(pixels, (1123, 1797), interpolation=cv2.INTER_LINEAR)
+    found = find_breast(large)
+    assert isinstance(found, Outline)
+    np.testing.assert_array_equal(found.mask(), breast_mask(large))
+    assert components(found.mask()) == 1
+
+
 @pytest.mark.parametrize("method", ["film", "otsu"])
 @pytest.mark.parametrize(
     ("grey", "reason"), [(0, "all black"), (1, "all white"), (0.4, "one grey"), (np.nan, "finite")]
@@ -244,6 +262,31 @@ def test_standardise_gives_one_component_that_touches_the_left_edge():
     assert image.shape == mask.shape == (512, 256)
     assert image.dtype == np.float32 and mask.dtype == bool
     assert components(mask) == 1 and mask[:, 0].any()
+
+
+@pytest.mark.parametrize("keep_background", [False, True])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(640, 400), (1024, 400), (1537, 512), (640, 384), (1101, 1003), (600, 130)],
+    ids=["padded rows", "factor 2", "padded columns", "factor 1.5", "wide", "narrow"],
+)
+def test_an_outline_gives_the_bits_that_its_mask_gives(height, width, mirrored, keep_background):
+    pixels, breast = drawn_film(height, width)
+    if mirrored:
+        pixels, breast = pixels[:, ::-1], breast[:, ::-1]
+    turned, mask, _ = orient(pixels, breast)
+    image, small = standardise(turned, mask, keep_background=keep_background)
+    turned, outline, flipped = orient(pixels, Outline.of(breast))
+    same, alike = standardise(turned, outline, keep_background=keep_background)
+    assert flipped == mirrored
+    np.testing.assert_array_equal(same, image)
+    np.testing.assert_array_equal(alike, small)
+
+
+def test_a_breast_up_to_the_right_edge_of_a_narrow_film_is_averaged_whole():
+    pixels, breast = np.full((1500, 301), 0.5, np.float32), np.ones((1500, 301), bool)
+    np.testing.assert_array_equal(standardise(pixels, Outline.of(breast))[0], standardise(pixels, breast)[0])
 
 
 # --------------------------------------------------------------------------------- pyramid, edges

@@ -118,6 +118,24 @@ def test_second_run_does_nothing(done, films):
     assert before == {path: path.stat().st_mtime_ns for path in done.dataset.folder.iterdir()}
 
 
+def test_a_dataset_keeps_the_size_of_its_shards(done, films):
+    again = convert_mammograms([films], done.dataset.folder, workers=1)  # 4 films in a shard, as before
+    assert again.already_done and len(again.dataset.meta["shards"]) == 2
+
+
+@pytest.mark.parametrize("count", [100, 5000])
+def test_as_many_films_are_in_memory_for_a_small_dataset_as_for_a_large_one(tmp_path, count):
+    assert convert._shard_size(tmp_path, count) == 32
+
+
+def test_films_need_no_heavy_import():
+    heavy = "scipy", "skimage", "matplotlib", "tensorflow"
+    code = f"import sys, preprocessing.convert, preprocessing.dicom; print([m for m in {heavy} if m in sys.modules])"
+    root = Path(convert.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout == "[]\n"
+
+
 def test_key_decides_the_hashes(done, films, tmp_path):
     key = done.dataset.folder.with_name("data.key")
     same = convert_mammograms([films], tmp_path / "a", key=key, workers=1).dataset

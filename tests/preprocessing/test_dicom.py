@@ -514,6 +514,24 @@ def test_damaged_rle_runs_end_in_a_film_or_a_refusal(tmp_path):
             assert read_dicom(path).pixels.shape == (dataset.Rows, dataset.Columns)
 
 
+def test_rle_is_decoded_without_pydicoms_slow_decoder(tmp_path, monkeypatch):
+    monkeypatch.setattr(pydicom.pixels.decoders.rle, "_rle_decode_frame", lambda *frame: 1 / 0)
+    stored = stored_values(16)
+    dataset = header(stored, 16)
+    dataset.compress(uid.RLELossless)
+    assert read_dicom(save(dataset, tmp_path)).pixels.shape == stored.shape
+
+
+@pytest.mark.parametrize("padding", [b"\0\0", b"\x80\xff", b"\x01ab\0"], ids=repr)
+def test_padding_behind_an_rle_segment_is_tolerated(padding, tmp_path):
+    stored = stored_values(16)
+    dataset = header(stored, 16)
+    dataset.compress(uid.RLELossless)
+    stream = get_frame(dataset.PixelData, 0, number_of_frames=1) + padding
+    film = read_dicom(save(encapsulated(dataset, uid.RLELossless, stream), tmp_path))
+    np.testing.assert_array_equal(film.pixels, (stored / (2**16 - 1)).astype(np.float32))
+
+
 def test_a_jpeg_stream_of_another_size_is_refused(tmp_path):
     stream = _jpeg_lossless(1)(stored_values(12, 24, 40), 12)
     with pytest.raises(UnusableFilm, match="cannot be decoded"):

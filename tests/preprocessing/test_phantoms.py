@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.phantoms import mammogram_phantom
+from preprocessing.phantoms import largest_part, mammogram_phantom, phantom_mask
 
 PATCH = 96  # pixels
 
@@ -90,6 +90,19 @@ def test_mask_is_one_component_on_the_chest_wall(phantoms):
         count, _ = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
         assert count == 2  # the background and the breast
         assert mask[:, 0].any()
+
+
+def test_a_mask_alone_is_that_of_the_phantom(phantoms):
+    for seed, (_, mask, view) in enumerate(phantoms):
+        alone, same_view = phantom_mask(seed)
+        np.testing.assert_array_equal(alone, mask)
+        assert alone.dtype == bool and same_view == view
+
+
+def test_the_largest_part_of_a_mask_is_kept():
+    mask = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 1, 0, 0], [1, 1, 0, 1]], np.uint8)  # corners do not connect
+    wanted = np.array([[0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]], bool)
+    np.testing.assert_array_equal(largest_part(mask), wanted)
 
 
 def test_both_views_occur(phantoms):

@@ -1,6 +1,7 @@
 """The dataset format: what is written comes back, and what is damaged or missing is told in one line."""
 
 import errno
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -73,6 +74,28 @@ def test_h5py_alone_can_read_a_shard(dataset):
         np.testing.assert_array_equal(file["image/16x8"][1], item(5)["image/16x8"])
         assert file["image/16x8"].chunks is None and file["image/16x8"].compression is None
         assert list(file["split"].attrs["classes"]) == ["train", "validation"]
+
+
+def test_a_shard_is_what_h5py_writes_of_whole_arrays(tmp_path):
+    """Every byte: the pixels of a shard go around h5py."""
+    items = [item(number) for number in range(3)]
+    classes = {"split": ["train", "validation"]}
+    shards.write_shard(tmp_path / "shard.h5", "mammogram", LEVELS, items, classes=classes, work="work")
+    by_h5py = io.BytesIO()
+    with h5py.File(by_h5py, "w") as file:
+        file.attrs.update({"format": shards.FORMAT, "kind": "mammogram", "work": "work"})
+        for name in [array_name(pixels, level) for pixels in ("image", "mask") for level in LEVELS]:
+            file.create_dataset(name, data=np.array([one[name] for one in items]))
+        for name, dtype in {"subject": "S16", "laterality": "S1", "view": "S4"}.items():
+            file.create_dataset(name, data=np.array([one[name] for one in items], dtype))
+        file.create_dataset("split", data=np.full(3, -1, np.int8)).attrs["classes"] = ["train", "validation"]
+        file.create_dataset("rejected", data=np.frombuffer(b"[]", np.uint8))
+    assert (tmp_path / "shard.h5").read_bytes() == by_h5py.getvalue()
+
+
+def test_pixels_of_another_size_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="image/8x4: an item has pixels of shape .4, 2."):
+        writer(tmp_path / "data").write(0, [{**item(0), "image/8x4": np.zeros((4, 2), np.uint16)}])
 
 
 def test_threads_read_without_a_lock(dataset):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import tiny
 import tiny_masses
@@ -90,7 +91,8 @@ def test_another_level(data, tmp_path):
 
 def test_images_of_another_size(data, tmp_path):
     small = DatasetWriter(tmp_path / "small", count=1, made={}, levels=[(8, 4)])
-    items = [{"image/8x4": 0, "mask/8x4": 1, "subject": "a", "laterality": "", "view": ""}]
+    pixels = {"image/8x4": np.zeros((8, 4)), "mask/8x4": np.ones((8, 4))}
+    items = [{**pixels, "subject": "a", "laterality": "", "view": ""}]
     small.write(0, items)
     small.finish()
     done = call("--real", data[0], "--fake", tmp_path / "small", "--output", tmp_path / "out")

@@ -84,5 +84,5 @@ def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch)
     monkeypatch.setattr(mass_phantoms, "make_mass_phantoms", lambda output, count: tiny_masses.write_dataset(output))
     result = call()
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[0] == ("no --data: training on 40 mass phantoms, kept in data/mass-phantoms/40")
+    assert result.output.splitlines()[1] == ("no --data: training on 40 mass phantoms, kept in data/mass-phantoms/40")
     assert seen == [Path("data/mass-phantoms/40")]

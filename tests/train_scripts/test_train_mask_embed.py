@@ -164,6 +164,49 @@ def test_without_data_it_makes_phantoms_once_and_says_so_first(tmp_path, monkeyp
     results = [call("--phase", 1) for _ in range(2)]
     for result in results:
         assert result.exit_code == 0, result.output
-        assert result.output.splitlines()[0] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
+        assert result.output.splitlines()[1] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
     assert seen == [Path("data/phantoms/4")] * 2
     assert open_dataset("data/phantoms/4").count == 4
+
+
+# --- what it runs on ----------------------------------------------------------------------------
+
+
+def test_the_first_line_says_what_it_trains_on(tiny_run, tiny_dataset):
+    result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", tiny_run.path)
+    assert result.output.startswith("training on: ")
+    assert "float32, oneDNN (as this run began)" in result.output.splitlines()[0]
+
+
+def test_every_start_is_recorded_in_the_run(tmp_path, tiny_dataset):
+    for phase in (1, 2, 2):
+        call("--phase", phase, "--data", tiny_dataset.folder, "--run", tmp_path / "run")
+    assert len((tmp_path / "run" / "starts.jsonl").read_text().splitlines()) == 2  # the third had nothing to do
+
+
+THREADS = """
+import sys
+import tiny
+from mask_embedding_gan import schedule
+from train_scripts.train_mask_embed import main
+
+schedule.PRESETS["quick"] = tiny.preset
+schedule.SHARED_FROM = 8 * 8 * 4 * 8  # numbers in the features of phase 1; phase 2 has twice as many
+main()
+"""
+
+
+def test_phases_that_want_other_threads_are_trained_by_a_process_of_their_own(tmp_path, tiny_dataset):
+    arguments = ["--phase", "2", "--data", tiny_dataset.folder, "--run", tmp_path / "run"]
+    done = tiny.run_driver(THREADS, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("training on: ") == 2
+    assert done.stdout.splitlines()[-1] == f"generator: {tmp_path}/run/phase-2/generator.keras"
+    assert (tmp_path / "run" / "phase-2" / "generator.keras").exists()
+
+
+def test_threads_that_the_user_has_set_are_left_alone(tmp_path, tiny_dataset):
+    arguments = ["--phase", "2", "--data", tiny_dataset.folder, "--run", tmp_path / "run"]
+    done = tiny.run_driver(THREADS, tmp_path, *arguments, TF_NUM_INTRAOP_THREADS="1")
+    assert done.stdout.count("training on: ") == 1, done.stderr
+    assert (tmp_path / "run" / "phase-2" / "generator.keras").exists()

@@ -131,5 +131,5 @@ def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch)
     monkeypatch.setattr(convert, "make_phantoms", lambda output, count: tiny.write_dataset(output))
     result = call()
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[0] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
+    assert result.output.splitlines()[1] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
     assert seen == [Path("data/phantoms/4")]

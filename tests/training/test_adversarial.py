@@ -24,7 +24,7 @@ class Constant(AdversarialModel):
         ema = one_weight("ema")
         super().__init__(one_weight("generator"), one_weight("critic"), ema, half_life, ("first", "second"))
 
-    def player_gradients(self, batch, step):
+    def player_gradients(self, batch, step, stable):
         return [tf.ones((1, 1))], [-2 * tf.ones((1, 1))], {"first": tf.cast(step, tf.float32), "second": tf.ones(())}
 
 
@@ -51,6 +51,30 @@ def fit(model, steps: int, epochs: int = 1, data=None) -> dict[str, list[float]]
 
 def weight(network: keras.Model) -> float:
     return network.get_weights()[0].item()
+
+
+class Fading(Constant):
+    """Fades in for two steps; its second loss says whether the step was compiled for a stable model."""
+
+    def is_stable(self, step):
+        return step >= 2
+
+    def player_gradients(self, batch, step, stable):
+        critic, generator, losses = super().player_gradients(batch, step, stable)
+        return critic, generator, {**losses, "second": tf.constant(float(stable))}
+
+
+def test_steps_after_the_fade_in_are_compiled_without_it():
+    model = Fading()
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    assert fit(model, steps=1, epochs=4)["second"] == [0, 0, 1, 1]
+
+
+def test_a_resumed_model_knows_that_it_has_faded_in():
+    model = Fading()
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.critic_optimizer.iterations.assign(2)
+    assert fit(model, steps=1)["second"] == [1]
 
 
 def test_each_optimizer_takes_the_gradient_of_its_own_player():
@@ -94,7 +118,7 @@ class Layered(AdversarialModel):
         network.set_weights([np.full(weight.shape, value) for weight in network.weights])
         return network
 
-    def player_gradients(self, batch, step):
+    def player_gradients(self, batch, step, stable):
         return [tf.zeros((1, 1))], [tf.zeros((1, 1))], {"loss": tf.zeros(())}
 
 

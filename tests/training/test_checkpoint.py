@@ -32,7 +32,7 @@ class Descent(AdversarialModel):
         average.set_weights(generator.get_weights())
         super().__init__(generator, network(1), average, 10.0, ("loss",))
 
-    def player_gradients(self, batch, step):
+    def player_gradients(self, batch, step, stable):
         critic, generator = (
             [tf.sin(variable + 1 + tf.cast(step, tf.float32)) for variable in player.trainable_variables]
             for player in (self.critic, self.generator)

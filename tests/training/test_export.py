@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from training.export import save_model, stock_model
-from training.layers import EqualizedConv2D, EqualizedDense, LowPass, pixel_norm
+from training.layers import EqualizedConv2D, EqualizedDense, LowPass, PixelNorm
 
 
 def network(dtype: str = "float32") -> keras.Model:
     inputs = keras.Input((8, 4, 2), name="image")
     x = EqualizedConv2D(3, 4, strides=2, padding="same", name="convolution", dtype=dtype)(inputs)
     x = keras.layers.LeakyReLU(0.2, name="activation", dtype=dtype)(LowPass(name="low_pass", dtype=dtype)(x))
-    x = keras.layers.Flatten(name="flat", dtype=dtype)(pixel_norm("norm", dtype)(x))
+    x = keras.layers.Flatten(name="flat", dtype=dtype)(PixelNorm(name="norm", dtype=dtype)(x))
     return keras.Model(inputs, EqualizedDense(2, name="dense", dtype=dtype)(x), name="network")
 
 

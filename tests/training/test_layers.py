@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from training.layers import (
     EqualizedConv2D,
@@ -12,7 +13,7 @@ from training.layers import (
     FoldedEntrance,
     LowPass,
     MinibatchStandardDeviation,
-    pixel_norm,
+    PixelNorm,
 )
 
 
@@ -174,12 +175,47 @@ def test_fade_in_is_linear_in_alpha(alpha, wanted):
 
 def test_pixel_norm_makes_the_mean_square_of_each_pixel_one():
     x = np.array([[3.0, 4.0], [0.0, 10.0]], np.float32).reshape(1, 2, 1, 2)
-    y = np.asarray(pixel_norm("norm", "float32")(x)).reshape(2, 2)
+    y = np.asarray(PixelNorm(name="norm", dtype="float32")(x)).reshape(2, 2)
     np.testing.assert_allclose(y, [[3 / 12.5**0.5, 4 / 12.5**0.5], [0, 2**0.5]], rtol=1e-5)
 
 
 def test_pixel_norm_has_nothing_to_train():
-    assert not built(pixel_norm("norm", "float32"), (None, 4, 2, 8)).trainable_variables
+    assert not built(PixelNorm(name="norm", dtype="float32"), (None, 4, 2, 8)).trainable_variables
+
+
+def test_pixel_norm_has_the_gradient_of_the_stock_layer():
+    """By the chain rule through the stock layer's operations, in float64."""
+    x = tf.constant(np.random.default_rng(0).standard_normal((2, 3, 3, 5)))
+    upstream = tf.constant(np.random.default_rng(1).standard_normal((2, 3, 3, 5)))
+    ours = PixelNorm(dtype="float64")
+    gradients = []
+    for layer in (ours, keras.layers.RMSNormalization(epsilon=ours.epsilon, dtype="float64")):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        gradients.append(tape.gradient(y, x, upstream))
+    np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_pixel_norm_may_be_differentiated_twice():
+    x = tf.constant(np.random.default_rng(0).standard_normal((1, 2, 2, 5)))
+    seconds = []
+    for layer in (PixelNorm(dtype="float64"), keras.layers.RMSNormalization(epsilon=1e-8, dtype="float64")):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                score = tf.reduce_sum(layer(x) ** 3)
+            slope = tf.reduce_sum(inner.gradient(score, x) ** 2)
+        seconds.append(outer.gradient(slope, x))
+    assert np.abs(seconds[0]).max() > 0.1
+    np.testing.assert_allclose(*seconds, rtol=1e-9, atol=1e-9)
+
+
+def test_a_1x1_convolution_is_a_matrix_product_of_features():
+    x = np.random.default_rng(0).standard_normal((2, 4, 2, 3))
+    layer = built(EqualizedConv2D(5, 1, dtype="float64"), (None, 4, 2, 3))
+    np.testing.assert_allclose(layer(x), x @ np.asarray(layer.kernel)[0, 0] + np.asarray(layer.bias), rtol=1e-12)
 
 
 def test_low_pass_of_an_impulse_is_the_binomial_filter():

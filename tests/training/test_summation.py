@@ -1,0 +1,70 @@
+"""Sums of three in the order written, while other operations hold what is summed."""
+
+import json
+
+import pytest
+import tiny
+
+HELD = """
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from training.run import configure_tensorflow
+
+configure_tensorflow()
+random = np.random.default_rng(0)
+weights, *factors = (tf.constant(random.standard_normal(1000), tf.float32) for _ in range(4))
+
+
+def scaled(x, factor, seen):
+    @tf.custom_gradient
+    def call(x):
+        def gradient(upstream):
+            seen.append(upstream * factor)
+            return seen[-1]
+
+        return x * factor, gradient
+
+    return call(x)
+
+
+@tf.function
+def gradients(x):
+    seen = []
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(weights * sum(scaled(x, factor, seen) for factor in factors))
+    return tape.gradient(y, x), seen[:2]  # what a function returns is held to its end
+
+
+@tf.function
+def written_out(x):
+    a, b, c = (x * weights * factor for factor in factors)
+    return a + b + c, [a, b]
+
+
+def in_order(function):
+    total, held = function(tf.ones(1000))
+    first, second = (part.numpy() for part in held)
+    parts = [(weights * factor).numpy() for factor in factors]
+    (third,) = (part for part in parts if not any(np.array_equal(part, one) for one in (first, second)))
+    return bool((total.numpy() == (first + second) + third).all())
+
+
+print(json.dumps({"gradients": in_order(gradients), "written out": in_order(written_out)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def in_order(tmp_path_factory) -> dict[str, bool]:
+    """Whether each sum was added in order, in a process with the settings of a training."""
+    done = tiny.run_driver(HELD, tmp_path_factory.mktemp("sums"))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("sum_of", ["gradients", "written out"])
+def test_three_are_added_in_order_while_two_of_them_are_held(in_order, sum_of):
+    assert in_order[sum_of]
