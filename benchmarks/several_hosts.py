@@ -25,6 +25,7 @@ from pathlib import Path
 import click
 import h5py
 import numpy as np
+from machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 BATCH = 24  # shared by one, two and three hosts in groups of four
@@ -280,15 +281,6 @@ def main(context: click.Context, steps: int, pace: float, part: tuple[str, ...],
 @click.argument("pace", type=float)
 def one(**given: object) -> None:
     train_one(**given)
-
-
-def cpu_name() -> str:
-    """Model and notable instruction sets of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    fields = {name.strip(): value for name, value in fields.items()}
-    flags = set(fields.get("flags", "").split()) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}
-    return f"{fields.get('model name', 'CPU').strip()} ({' '.join(sorted(flags))})"
 
 
 if __name__ == "__main__":
