@@ -3,8 +3,10 @@
     python benchmarks/several_hosts.py
 
 Trains each system with the same global batches in one, two and three processes of one thread, and compares every
-weight. Then kills one of three processes in the middle of a run, the last and the chief in turn, measures how long the
-others go on, and resumes the run on two and on one.
+weight; and once more in one process that rounds otherwise (without oneDNN), which is the least that can differ. Adam's
+rates are `--pace` times the presets': at their own, a sum that rounds to the other side of a LeakyReLU's kink grows
+some threefold per step. Then kills the last of three processes in the middle of a run, resumes it on two, kills the
+chief, and ends it on one, measuring how long the others go on.
 """
 
 import json
@@ -23,19 +25,21 @@ from pathlib import Path
 import click
 import h5py
 import numpy as np
+from machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 BATCH = 24  # shared by one, two and three hosts in groups of four
 PHANTOMS = 48
 SYSTEMS = ("mask_embedding_gan", "pix2pix", "feature2mass")
 NETWORKS = ("generator", "critic", "ema_generator")
-MANY_TICKS = 30  # of the run that is killed
+OTHERWISE = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+MANY_TICKS = 12  # of the run that is killed
 
 
 # ------------------------------------------------------------------------------------ one process
 
 
-def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int) -> None:
+def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, pace: float) -> None:
     """One host of a training of the `quick` networks, in float32 with a batch of `BATCH`."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from training.command_line import training_command
@@ -51,12 +55,14 @@ def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int) -> 
         strategy = choose_strategy(hosts_wait=120)
         cluster = current()
         dataset = open_dataset(data / ("masses" if system == "feature2mass" else "mammograms"))
-        plan, train, config = _plan(system, dataset, steps, ticks)
+        plan, train, config = _plan(system, dataset, steps, ticks, pace)
         run = cluster.after_chief(lambda: RunDirectory(folder, (config or run_config)(plan, dataset, 0)))
         train(dataset, run, plan, strategy=strategy, echo=cluster.echo)
 
 
-def _plan(system: str, dataset: object, steps: int, ticks: int) -> tuple[object, Callable, Callable | None]:
+def _plan(
+    system: str, dataset: object, steps: int, ticks: int, pace: float
+) -> tuple[object, Callable, Callable | None]:
     """(preset, train function, its own `run_config` if it has one) of `ticks` ticks of `steps` steps."""
     images = BATCH * steps * ticks
     if system == "mask_embedding_gan":
@@ -68,6 +74,8 @@ def _plan(system: str, dataset: object, steps: int, ticks: int) -> tuple[object,
             replace(
                 phase,
                 batch=BATCH,
+                learning_rate=pace * phase.learning_rate,
+                critic_learning_rate=pace * phase.critic_learning_rate,
                 fade_in_images=images // 2 if phase.phase > 1 else 0,
                 stable_images=images // 2 if phase.phase > 1 else images,
                 ticks=ticks,
@@ -81,13 +89,15 @@ def _plan(system: str, dataset: object, steps: int, ticks: int) -> tuple[object,
         from pix2pix.train import chosen_preset, train
 
         plan = chosen_preset("quick", height=64, precision="float32")
-        return replace(plan, batch=BATCH, images=images, ticks=ticks), train, None
+        plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)
+        return plan, train, None
     from feature2mass.train import chosen_preset, run_config, train
     from preprocessing.dataset import labelled_masses
 
     masses = len(labelled_masses(dataset, "train")[0])
     plan = chosen_preset("quick", precision="float32")
-    return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks), train, run_config
+    rates = {name: pace * getattr(plan, name) for name in ("learning_rate", "discriminator_learning_rate")}
+    return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks, **rates), train, run_config
 
 
 # ----------------------------------------------------------------------------------- all of them
@@ -132,16 +142,22 @@ def slurm(count: int) -> list[dict[str, str]]:
     return [{**step, "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)} for number in range(count)]
 
 
-def start(system: str, data: Path, folder: Path, steps: int, ticks: int, count: int) -> list[Host]:
-    """Start `count` processes on loopback that train together: two by TF_CONFIG, three as SLURM would."""
+def start(
+    system: str, data: Path, folder: Path, steps: int, ticks: int, pace: float, count: int, **more: str
+) -> list[Host]:
+    """Start `count` processes on loopback that train together: two by TF_CONFIG, three as SLURM would.
+
+    Args:
+        more: environment variables.
+    """
     variables = [{}] if count == 1 else tf_config(count) if count == 2 else slurm(count)
     started = []
     for number, told in enumerate(variables):
-        given = [system, data, folder, steps, ticks]
+        given = [system, data, folder, steps, ticks, pace]
         printed = folder.with_name(f"{folder.name}-{count}-{number}.txt")
         command = [sys.executable, __file__, "one", *map(str, given)]
         with open(printed, "w") as file:
-            environment = {**os.environ, **told, "PYTHONPATH": str(ROOT)}
+            environment = {**os.environ, **told, **more, "PYTHONPATH": str(ROOT)}
             process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
         started.append(Host(process, printed))
     return started
@@ -172,20 +188,20 @@ def newest(folder: Path) -> dict[str, Path]:
     return found
 
 
-def same_weights(systems: list[str], data: Path, folder: Path, steps: int) -> float:
+def same_weights(systems: list[str], data: Path, folder: Path, steps: int, pace: float) -> float:
     """Train with 1, 2 and 3 processes; prints and returns the worst relative difference of a weight."""
+    others = {"2 processes": (2, {}), "3 processes": (3, {}), "1 process, rounded otherwise": (1, OTHERWISE)}
     worst = 0.0
     for system in systems:
-        for count in (1, 2, 3):
-            began = time.perf_counter()
-            finish(start(system, data, folder / f"{system}-{count}", steps, 1, count))
-            click.echo(f"{system}: {count} process{'es' if count > 1 else ''}, {time.perf_counter() - began:.0f} s")
-        for count in (2, 3):
-            for phase, one in newest(folder / f"{system}-1").items():
-                differences = relative_differences(one, newest(folder / f"{system}-{count}")[phase])
-                worst = max(worst, *differences.values())
-                said = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-                click.echo(f"{system} {phase}: {count} processes after {steps} steps: {said}")
+        finish(start(system, data, folder / system, steps, 1, pace, 1))
+        for number, (name, (count, more)) in enumerate(others.items()):
+            began, run = time.perf_counter(), folder / f"{system}-{number}"
+            finish(start(system, data, run, steps, 1, pace, count, **more))
+            for phase, one in newest(folder / system).items():
+                differences = relative_differences(one, newest(run)[phase])
+                said = ", ".join(f"{network} {value:.1e}" for network, value in differences.items())
+                click.echo(f"{system} {phase}: {name}, {steps} steps, {time.perf_counter() - began:.0f} s: {said}")
+                worst = max(worst, *differences.values()) if count > 1 else worst
     return worst
 
 
@@ -194,10 +210,10 @@ def log_lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def kill(data: Path, folder: Path, steps: int, count: int, victim: int) -> None:
+def kill(data: Path, folder: Path, steps: int, pace: float, count: int, victim: int) -> None:
     """Start or resume the run on `count` hosts, kill one after two more ticks, and say what the others do."""
     before = len(log_lines(folder))
-    hosts = start("pix2pix", data, folder, steps, MANY_TICKS, count)
+    hosts = start("pix2pix", data, folder, steps, MANY_TICKS, pace, count)
     while len(log_lines(folder)) < before + 2:
         if any(host.process.poll() is not None for host in hosts):
             raise SystemExit(f"a host ended early: {[host.last_line() for host in hosts]}")
@@ -212,19 +228,18 @@ def kill(data: Path, folder: Path, steps: int, count: int, victim: int) -> None:
             click.echo(f"  host {number} ended after {seconds:.1f} s with code {code}: {host.last_line()}")
 
 
-def resumed(data: Path, folder: Path, steps: int) -> float:
+def resumed(data: Path, folder: Path, steps: int, pace: float) -> float:
     """Kill hosts, resume on other numbers, and compare with a run that one process made at a stretch."""
-    finish(start("pix2pix", data, folder / "whole", steps, MANY_TICKS, 1))
-    kill(data, folder / "broken", steps, 3, victim=2)
-    kill(data, folder / "broken", steps, 2, victim=0)
-    kill(data, folder / "broken", steps, 3, victim=0)
-    finish(start("pix2pix", data, folder / "broken", steps, MANY_TICKS, 1))
+    finish(start("pix2pix", data, folder / "whole", steps, MANY_TICKS, pace, 1))
+    kill(data, folder / "broken", steps, pace, 3, victim=2)
+    kill(data, folder / "broken", steps, pace, 2, victim=0)
+    finish(start("pix2pix", data, folder / "broken", steps, MANY_TICKS, pace, 1))
     whole, broken = newest(folder / "whole")[""], newest(folder / "broken")[""]
     seen = [record["images_seen"] for record in log_lines(folder / "broken")]
     expected = [record["images_seen"] for record in log_lines(folder / "whole")]
     difference = max(relative_differences(whole, broken).values())
     click.echo(
-        f"pix2pix: 3, 2, 3 and 1 processes one after another against one at a stretch, {MANY_TICKS * steps} steps: "
+        f"pix2pix: 3, 2 and 1 processes one after another against one at a stretch, {MANY_TICKS * steps} steps: "
         f"relative difference {difference:.1e}; log lines {'equal' if seen == expected else 'DIFFER'}"
     )
     return difference
@@ -232,12 +247,13 @@ def resumed(data: Path, folder: Path, steps: int) -> float:
 
 @click.group(invoke_without_command=True, help=__doc__.split("\n")[0])
 @click.option("--steps", default=20, show_default=True)
+@click.option("--pace", default=0.05, show_default=True, help="Learning rates, as a share of the presets'.")
 @click.option("--part", type=click.Choice([*SYSTEMS, "kills"]), multiple=True, help="Only this; may be repeated.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Keep data and runs here; finished runs are not repeated."
 )
 @click.pass_context
-def main(context: click.Context, steps: int, part: tuple[str, ...], folder: Path | None) -> None:
+def main(context: click.Context, steps: int, pace: float, part: tuple[str, ...], folder: Path | None) -> None:
     if context.invoked_subcommand:
         return
     sys.path.insert(0, str(ROOT))
@@ -250,9 +266,9 @@ def main(context: click.Context, steps: int, part: tuple[str, ...], folder: Path
         make_phantoms(folder / "data" / "mammograms", PHANTOMS)
         make_mass_phantoms(folder / "data" / "masses", PHANTOMS)
         parts = part or (*SYSTEMS, "kills")
-        worst = same_weights([system for system in SYSTEMS if system in parts], folder / "data", folder, steps)
+        worst = same_weights([system for system in SYSTEMS if system in parts], folder / "data", folder, steps, pace)
         if "kills" in parts:
-            resumed(folder / "data", folder, steps)
+            resumed(folder / "data", folder, steps, pace)
     click.echo(f"worst relative difference of a weight over 1e-5: {worst / 1e-5:.2f}")
 
 
@@ -262,17 +278,9 @@ def main(context: click.Context, steps: int, part: tuple[str, ...], folder: Path
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("steps", type=int)
 @click.argument("ticks", type=int)
+@click.argument("pace", type=float)
 def one(**given: object) -> None:
     train_one(**given)
-
-
-def cpu_name() -> str:
-    """Model and notable instruction sets of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    fields = {name.strip(): value for name, value in fields.items()}
-    flags = set(fields.get("flags", "").split()) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}
-    return f"{fields.get('model name', 'CPU').strip()} ({' '.join(sorted(flags))})"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +34,9 @@ from training.hosts import HostsError, Link, Members, find_members, meet
 
 MEETING_SECONDS = 300.0  # that a host waits for the others by default
 CONNECT_SECONDS = 120.0  # that TensorFlow's own connections may take once all have met
-LOST_SECONDS = 20.0  # to find out who is missing: TensorFlow takes ten to notice a host that is silent
+HEARTBEAT_SECONDS = 60.0  # of silence until TensorFlow gives a host up; its ten are too few for a busy machine
+LOST_SECONDS = 20.0  # to find out who is missing after an error of TensorFlow
+GRACE_SECONDS = 5.0  # that TensorFlow gets to fail by itself once a host has ended
 
 Result = TypeVar("Result")
 
@@ -48,6 +51,7 @@ class Cluster:
 
     def __init__(self, members: Members, links: dict[int, Link]):
         self.members, self.links = members, links
+        self.left = threading.Event()
 
     @property
     def count(self) -> int:
@@ -83,8 +87,7 @@ class Cluster:
         if not self.is_chief:
             return self._hear_chief()
         found = find()
-        for link in self.links.values():
-            link.tell(found)
+        self._tell_others(found)
         return found
 
     def after_chief(self, act: Callable[[], Result]) -> Result:
@@ -97,8 +100,7 @@ class Cluster:
             self._hear_chief()
             return act()
         done = act()
-        for link in self.links.values():
-            link.tell("done")
+        self._tell_others(None)
         return done
 
     def checkpoints(self, folder: Path) -> list[Path]:
@@ -128,18 +130,26 @@ class Cluster:
         if self.is_chief:
             for link in self.links.values():
                 link.hear()
-        for link in self.links.values():
-            link.tell("done")
+            self.left.set()
+        self._tell_others(None)
         if not self.is_chief:
             self._hear_chief()
+            self.left.set()
         for link in self.links.values():
             link.close()
 
+    def _tell_others(self, value: Any) -> None:
+        for link in self.links.values():
+            link.tell({"value": value})
+
     def _hear_chief(self) -> Any:
         try:
-            return self.links[0].hear()
+            said = self.links[0].hear()
         except OSError as error:
             raise HostsError(self._stopped([0])) from error
+        if "gone" in said:
+            raise HostsError(self._stopped(said["gone"]))
+        return said["value"]
 
     # --------------------------------------------------------------------------------- failures
 
@@ -158,12 +168,21 @@ class Cluster:
                     continue
         else:
             try:
-                gone = self.links[0].hear(seconds + LOST_SECONDS)["gone"]
+                said = {}
+                while "gone" not in said:
+                    said = self.links[0].hear(seconds + LOST_SECONDS)
+                gone = said["gone"]
             except TimeoutError:
                 gone = self._named(error)
             except OSError:
                 gone = [0]
         return self._stopped(gone) if gone else None
+
+    def watch(self) -> None:
+        """Until `left` is set: end the process, with one line, if another has ended and TensorFlow does not notice."""
+        while not self.left.wait(0.5):
+            if any(link.ended() for link in self.links.values()) and not self.left.wait(GRACE_SECONDS):
+                _end(self.whose_failure("", 0) or self._stopped([0]))
 
     def _gone(self, seconds: float) -> list[int]:
         """Hosts whose connection has ended, as soon as there is one."""
@@ -206,7 +225,7 @@ class Cluster:
             f"{self.members.source}: the hosts have met, but TensorFlow could not connect them within "
             f"{CONNECT_SECONDS:.0f} s; every host must reach every other at its address, not host 0 alone"
         )
-        with _ends_after(CONNECT_SECONDS, unreachable):
+        with _ends_after(CONNECT_SECONDS, unreachable), _patient_heartbeat():
             try:
                 strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
             except RuntimeError as error:
@@ -215,7 +234,8 @@ class Cluster:
                 raise HostsError(f"{self.members.source}: TensorFlow is in use already; start a new process") from error
             strategy.reduce("SUM", tf.zeros(()), axis=None)  # all connections that training uses
         if threading.current_thread() is threading.main_thread():  # TensorFlow has made the process deaf to it
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
+        threading.Thread(target=self.watch, daemon=True).start()
         return strategy
 
 
@@ -267,21 +287,39 @@ def together() -> Iterator[None]:
             pool.close()  # TensorFlow's, left open by the failure: it would complain when Python ends
         raise HostsError(said) from error
     finally:
+        _current.left.set()
         _current = ALONE
+
+
+@contextmanager
+def _patient_heartbeat() -> Iterator[None]:
+    """Have TensorFlow's own watch over hosts wait for `HEARTBEAT_SECONDS`; no public setting does."""
+    from tensorflow.python.eager import context
+
+    process, name = context.context(), "configure_coordination_service"
+    if hasattr(process, name):
+        configure = partial(getattr(process, name), heartbeat_timeout_in_ms=int(1000 * HEARTBEAT_SECONDS))
+        setattr(process, name, configure)
+    try:
+        yield
+    finally:
+        vars(process).pop(name, None)
 
 
 @contextmanager
 def _ends_after(seconds: float, line: str) -> Iterator[None]:
     """End the process with one line if what is within takes longer: it may wait in TensorFlow, deaf to signals."""
-
-    def end() -> None:
-        print(f"Error: {line}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, _end, args=(line,))
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+
+
+def _end(line: str) -> None:
+    """End the process at once: its main thread may wait in TensorFlow for ever."""
+    sys.stdout.flush()
+    print(f"Error: {line}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -6,6 +6,7 @@ differently stops all of them, with one line that says what differs.
 
 import json
 import re
+import select
 import socket
 import time
 from collections.abc import Mapping
@@ -178,13 +179,14 @@ class Link:
         return json.loads(line)
 
     def ended(self) -> bool:
-        """Whether the other has closed the connection, or died."""
-        self.connection.settimeout(0)
+        """Whether the other has closed the connection, or died; messages from before may still be there to hear."""
+        hung_up = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+        poll = select.poll()
         try:
-            return not self.connection.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
+            poll.register(self.connection, select.POLLIN | hung_up)
+            events = [event for _, event in poll.poll(0)]
+            return bool(events) and (bool(events[0] & hung_up) or not self.connection.recv(1, socket.MSG_PEEK))
+        except (OSError, ValueError):  # closed here, or reset
             return True
 
     def close(self) -> None:

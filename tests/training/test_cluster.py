@@ -15,6 +15,7 @@ import pytest
 import tiny
 from commands import command, refused
 
+from training import cluster as module
 from training.checkpoint import checkpoints
 from training.cluster import ALONE, Cluster, current
 from training.hosts import HostsError, Link, Members
@@ -151,6 +152,35 @@ def test_a_host_that_is_silent_is_named_from_what_tensorflow_says(three):
 def test_an_error_that_is_no_hosts_failure_is_left_as_it_is(three):
     found = at_once(*(lambda c=cluster: c.whose_failure("out of memory", seconds=0.2) for cluster in three))
     assert found == [None] * 3
+
+
+def test_others_that_wait_for_the_chief_learn_which_host_stopped(three):
+    three[2].links[0].close()
+    _, said = at_once(lambda: three[0].whose_failure("any", seconds=5), lambda: three[1].from_chief(lambda: None))
+    assert said.startswith("host 2 (node3:3) stopped")
+
+
+def test_a_host_that_ended_ends_a_process_that_tensorflow_holds(three, monkeypatch):
+    ended = []
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_end", lambda line: (ended.append(line), three[0].left.set()))
+    watch = threading.Thread(target=three[0].watch)
+    watch.start()
+    time.sleep(0.8)
+    assert not ended
+    three[2].links[0].close()
+    watch.join(10)
+    assert len(ended) == 1 and ended[0].startswith("host 2 (node3:3) stopped")
+
+
+def test_the_watch_ends_when_the_hosts_part(three):
+    watches = [threading.Thread(target=cluster.watch) for cluster in three]
+    for watch in watches:
+        watch.start()
+    at_once(*(cluster.leave for cluster in three))
+    for watch in watches:
+        watch.join(10)
+    assert not any(watch.is_alive() for watch in watches)
 
 
 def test_waiting_in_tensorflow_ends_with_one_line():
