@@ -34,6 +34,7 @@ ALLOCATORS = {  # the library to preload, if any, and its settings: memory is ke
         {"MALLOC_CONF": "thp:always,metadata_thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0"},
     ),
 }
+SPIN = {"GOMP_SPINCOUNT": "10000"}  # some 0.5 ms; by default PyTorch's threads spin on well into the project's turn
 TOLERANCE = 1e-4  # of a loss or gradient, relative to its norm
 FINALISTS = 2
 ROUNDS = 5
@@ -148,7 +149,7 @@ class Bench:
         self.peers = {}
         for allocator in allocators:
             library, settings = ALLOCATORS[allocator]
-            environment = {"PYTHONPATH": str(HERE), **settings} | ({"LD_PRELOAD": library} if library else {})
+            environment = {"PYTHONPATH": str(HERE), **SPIN, **settings} | ({"LD_PRELOAD": library} if library else {})
             peer_command = [str(peer_python), "-m", "pytorch_peer.peer_worker"]
             self.peers[allocator] = Worker(f"PyTorch with {allocator}", peer_command, environment)
         self.peaks: dict[str, float] = {}
