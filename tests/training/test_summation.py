@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.run import configure_tensorflow
+from training.summation import keep_additions_apart
 
 configure_tensorflow()
 random = np.random.default_rng(0)
@@ -36,13 +37,17 @@ def gradients(x):
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = tf.reduce_sum(weights * sum(scaled(x, factor, seen) for factor in factors))
-    return tape.gradient(y, x), seen[:2]  # what a function returns is held to its end
+    gradient = tape.gradient(y, x)
+    keep_additions_apart()
+    return gradient, seen[:2]  # what a function returns is held to its end
 
 
 @tf.function
 def written_out(x):
     a, b, c = (x * weights * factor for factor in factors)
-    return a + b + c, [a, b]
+    total = a + b + c
+    keep_additions_apart()
+    return total, [a, b]
 
 
 def in_order(function):
