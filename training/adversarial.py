@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.summation import keep_additions_apart
+
 
 class AdversarialModel(keras.Model):
     """A generator, a critic, an exponential moving average of the generator, and an optimizer for each player.
@@ -112,6 +114,7 @@ class AdversarialModel(keras.Model):
         self._update_moving_average(0.5 ** (images / self.ema_half_life_images))
         for name, tracker in self.trackers.items():
             tracker.update_state(losses[name])
+        keep_additions_apart()
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _update_moving_average(self, decay: tf.Tensor) -> None:

@@ -37,13 +37,11 @@ def configure_tensorflow(*, deterministic: bool = True) -> None:
     Args:
         deterministic: the same numbers on every run of the same machine, which exact resume promises.
     """
-    # the remapper fails on graphs with a gradient penalty, after an error line for each
-    options = {"remapping": False}
     if deterministic:
         tf.config.experimental.enable_op_determinism()
         sum_gradients_in_order()
-        options["arithmetic_optimization"] = False  # it merges sums of two into sums whose order depends on the threads
-    tf.config.optimizer.set_experimental_options(options)
+    # the remapper fails on graphs with a gradient penalty, after an error line for each
+    tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
 def choose_strategy(
