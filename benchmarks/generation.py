@@ -25,7 +25,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from training.command_line import quiet_tensorflow
+from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 HEIGHT, WIDTH = 512, 256
 MASKS = 64  # different ones, for bare and in the dataset
@@ -123,7 +123,7 @@ def measure_speed(folder: Path, images: int, rounds: int) -> None:
 
 def peak_bytes(file_format: str, folder: str, count: int) -> int:
     """Peak of resident memory of this process after it has written so many images."""
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     output = Path(folder, f"{file_format}-{count}")
     writer(file_format)(Path(folder, "generator.keras"), output, count)
     shutil.rmtree(output)
@@ -146,7 +146,7 @@ def measure_memory(folder: Path, formats: list[str]) -> None:
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Of --memory. Default: all.")
 def main(images: int, rounds: int, memory: bool, formats: tuple[str, ...]) -> None:
     """Measure generation."""
-    quiet_tensorflow()
+    import_tensorflow_quietly()
     from preprocessing.parallel import usable_cores
 
     click.echo(f"{usable_cores()} cores of {cpu_name()}")

@@ -14,6 +14,7 @@ from training.layers import (
     LowPass,
     MinibatchStandardDeviation,
     PixelNorm,
+    add_bias,
 )
 
 
@@ -113,6 +114,20 @@ def entrance() -> FoldedEntrance:
 def test_folded_entrance_equals_its_two_convolutions_in_turn():
     layer, x = entrance(), noise(2, 8, 4, 2)
     np.testing.assert_allclose(layer(x), layer.convolution(layer.pointwise(x)), rtol=1e-4, atol=1e-5)
+
+
+def test_folded_entrance_of_several_images_joins_their_channels():
+    layer, x = entrance(), noise(2, 8, 4, 2)
+    np.testing.assert_allclose(layer([x[..., :1], x[..., 1:]]), layer(x), rtol=1e-5, atol=1e-6)
+
+
+def test_bias_is_added_and_its_gradient_is_the_sum_over_pixels():
+    x, upstream = tf.constant(noise(2, 3, 4, 5)), tf.constant(noise(2, 3, 4, 5) ** 2)
+    bias = tf.Variable([1.0, 2.0, 3.0, 4.0, 5.0])
+    with tf.GradientTape() as tape:
+        y = add_bias(x, bias)
+    np.testing.assert_allclose(y, x + bias)
+    np.testing.assert_allclose(tape.gradient(y, bias, upstream), np.sum(upstream, axis=(0, 1, 2)), rtol=1e-5)
 
 
 def test_folded_entrance_trains_both_kernels_and_the_bias():
