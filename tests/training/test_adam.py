@@ -25,7 +25,7 @@ def test_it_computes_what_keras_adam_does(settings):
     ours, theirs = (trained(kind(0.01, **settings), "float64") for kind in (FusedAdam, keras.optimizers.Adam))
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs):
-        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)  # Keras rounds its betas to float32
+        np.testing.assert_allclose(a, b, rtol=1e-5)  # Keras rounds its betas to float32
 
 
 def test_the_first_step_is_the_rate_in_the_direction_of_the_gradient():
