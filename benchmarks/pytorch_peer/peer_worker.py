@@ -53,7 +53,7 @@ class Peer:
         return {"seconds": seconds, "loss": loss}
 
     def compare(self, name: str, path: str) -> dict:
-        """Largest difference of a loss or gradient from what the project wrote to `path`, relative to its norm.
+        """Largest difference of a loss or a layer's gradient from the project's, in `path`, relative to its norm.
 
         Gradients of the project that this network has no parameter for must be 0, or differ by their whole norm.
         """
@@ -74,14 +74,15 @@ class Peer:
         *gradients, losses = trainer.gradients(*problem.noise())
         for player, found in zip(players, gradients):
             theirs = _under(arrays, f"{player}/gradient")
+            pairs: dict[str, list] = {}
             for (key, parameter), gradient in zip(players[player].named_parameters(), found, strict=True):
-                expected = from_keras(theirs.pop(keras_name(key, parameter)))
-                differences[f"{player} {key}"] = _difference(gradient, expected)
+                name = keras_name(key, parameter)
+                pairs.setdefault(name.split("/")[0], []).append((gradient, from_keras(theirs.pop(name))))
+            differences |= {f"{player} {layer}": _difference(of_layer) for layer, of_layer in pairs.items()}
             differences |= {f"{player} {key}": float(np.linalg.norm(rest)) for key, rest in theirs.items()}
         for key, value in losses.items():
-            differences[key] = _difference(value, torch.from_numpy(arrays[f"loss/{key}"]))
+            differences[key] = _difference([(value, torch.from_numpy(arrays[f"loss/{key}"]))])
         worst = max(differences, key=differences.get)
-
         return {"worst": worst, "difference": differences[worst], "compared": len(differences)}
 
     def peak(self, precision: str) -> dict:
@@ -122,8 +123,10 @@ def _under(arrays: dict, prefix: str) -> dict:
     return {key.removeprefix(f"{prefix}/"): array for key, array in arrays.items() if key.startswith(f"{prefix}/")}
 
 
-def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.detach() - expected).norm() / (expected.norm() + 1e-12))
+def _difference(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Norm of what was found less what was expected, in units of the latter's, over a layer's tensors together."""
+    found, expected = (torch.cat([tensor.detach().flatten() for tensor in tensors]) for tensors in zip(*pairs))
+    return float((found - expected).norm() / (expected.norm() + 1e-12))
 
 
 if __name__ == "__main__":
