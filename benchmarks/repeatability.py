@@ -2,10 +2,10 @@
 
     python benchmarks/repeatability.py --processes 20 --kill 1
 
-Trains each system for 20 steps of its `quick` preset in so many fresh processes, one after the other, and compares
-SHA-256 digests of every variable of their last checkpoints. Processes beyond these are killed with SIGKILL when half of
-the steps are in a checkpoint and the next are under way, then started again. What the environment says of threads and
-oneDNN is passed on: `TF_NUM_INTRAOP_THREADS=1`, `TF_ENABLE_ONEDNN_OPTS=0`.
+Trains each system for 20 steps of its `quick` preset in so many fresh processes and compares SHA-256 digests of every
+variable of their last checkpoints. Processes beyond these are killed with SIGKILL when half of the steps are in a
+checkpoint and the next are under way, then started again. What the environment says of threads and oneDNN is passed on:
+`TF_NUM_INTRAOP_THREADS=1`, `TF_ENABLE_ONEDNN_OPTS=0`.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -146,37 +147,48 @@ def prepared(system: str, data: Path, scratch: Path, precision: str, phase: int 
     return folder
 
 
-def measure(system: str, data: Path, scratch: Path, precision: str, processes: int, kills: int) -> list[str]:
-    """Digests of so many processes that run through, then of those that are killed."""
+def digest_of_process(system: str, data: Path, folder: Path, precision: str, before: Path, kill: bool) -> str:
+    """Of a run in a fresh process that goes on from the folder `before`, if there is one; in two if it is killed."""
     phase = SYSTEMS[system][1]
-    before, digests = prepared(system, data, scratch, precision, phase), []
-    for number in range(processes + kills):
-        folder = scratch / f"{system}-{number}"
-        if before.exists():
-            shutil.copytree(before, folder)
-        checkpoints = folder if phase is None else folder / f"phase-{phase}"
+    if before.exists():
+        shutil.copytree(before, folder)
+    checkpoints = folder if phase is None else folder / f"phase-{phase}"
+    process = start(system, data, folder, precision, phase)
+    if kill:
+        if not kill_half_way(process, checkpoints):
+            raise click.ClickException(f"{system}: had ended before it was killed")
         process = start(system, data, folder, precision, phase)
-        how = ""
-        if number >= processes:
-            how = ", killed and resumed" if kill_half_way(process, checkpoints) else ", NOT killed: it had ended"
-            process = start(system, data, folder, precision, phase)
-        finish(process, folder)
-        digests.append(digest(checkpoints))
-        click.echo(f"{system} {number + 1:2d}: {digests[-1]}{how}")
-        shutil.rmtree(folder)
-    return digests
+    finish(process, folder)
+    found = digest(checkpoints)
+    shutil.rmtree(folder)
+    click.echo(f"{folder.name}: {found}{', killed and resumed' if kill else ''}")
+    return found
+
+
+def measure(system: str, scratch: Path, precision: str, processes: int, kills: int, at_once: int) -> list[str]:
+    """Digests of so many processes that run through, and of so many that are killed."""
+    data = scratch / SYSTEMS[system][0]
+    before = prepared(system, data, scratch, precision, SYSTEMS[system][1])
+
+    def run(number: int) -> str:
+        folder = scratch / f"{system}-{number + 1}"
+        return digest_of_process(system, data, folder, precision, before, kill=number >= processes)
+
+    with ThreadPoolExecutor(at_once) as threads:
+        return list(threads.map(run, range(processes + kills)))
 
 
 @click.command(help=__doc__.split("\n")[0])
 @click.option("--systems", default=",".join(SYSTEMS), show_default=True)
 @click.option("--processes", type=click.IntRange(1), default=20, show_default=True, help="Of each system.")
 @click.option("--kill", "kills", type=click.IntRange(0), default=1, show_default=True, help="More that are killed.")
+@click.option("--at-once", type=click.IntRange(1), default=1, show_default=True, help="Processes at the same time.")
 @click.option("--precision", default="float32", show_default=True)
 @click.option("--train", "system", type=click.Choice(list(SYSTEMS)), hidden=True)
 @click.option("--data", type=click.Path(path_type=Path), hidden=True)
 @click.option("--run", "folder", type=click.Path(path_type=Path), hidden=True)
 @click.option("--phase", type=int, hidden=True)
-def main(systems, processes, kills, precision, system, data, folder, phase) -> None:
+def main(systems, processes, kills, at_once, precision, system, data, folder, phase) -> None:
     if system:
         train_here(system, data, folder, precision, phase)
         return
@@ -190,7 +202,7 @@ def main(systems, processes, kills, precision, system, data, folder, phase) -> N
             if any(SYSTEMS[name][0] == kind for name in chosen):
                 make(scratch / kind, IMAGES)
         for name in chosen:
-            digests = measure(name, scratch / SYSTEMS[name][0], scratch, precision, processes, kills)
+            digests = measure(name, scratch, precision, processes, kills, at_once)
             counts = sorted(Counter(digests).values(), reverse=True)
             single += len(counts) == 1
             click.echo(f"{name}: {len(digests)} processes, {len(counts)} distinct digests {counts}")
