@@ -35,7 +35,7 @@ ALLOCATORS = {  # the library to preload, if any, and its settings: memory is ke
     ),
 }
 SPIN = {"GOMP_SPINCOUNT": "10000"}  # some 0.5 ms; by default PyTorch's threads spin on well into the project's turn
-TOLERANCE = 1e-4  # of a loss or gradient, relative to its norm
+TOLERANCE = 2e-3  # relative; images are float32 even there: they leave 9e-5 in `quick`, 1.3e-3 at 512×256 in `paper`
 FINALISTS = 2
 ROUNDS = 5
 
