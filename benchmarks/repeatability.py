@@ -110,8 +110,9 @@ def start(system: str, data: Path, folder: Path, precision: str, phase: int | No
 
 
 def finish(process: subprocess.Popen, folder: Path) -> None:
-    if process.wait() != 0:
-        raise click.ClickException(f"a training failed:\n{folder.with_suffix('.txt').read_text()[-2000:]}")
+    if status := process.wait():
+        said = folder.with_suffix(".txt").read_text()[-2000:]
+        raise click.ClickException(f"{folder.name}: a training ended with status {status}:\n{said}")
 
 
 def kill_half_way(process: subprocess.Popen, checkpoints: Path) -> bool:
