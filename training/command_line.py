@@ -104,7 +104,7 @@ def announced_device(precision: str, run_folder: Path) -> "Device":
 
 
 def start_again() -> NoReturn:
-    """Replace this process by one with the same command line; a run that training has left goes on in it."""
+    """Replace this process by one with the same command line, in which the run continues."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
