@@ -42,8 +42,8 @@ class AdversarialModel(keras.Model):
         self.generator, self.critic, self.ema_generator = generator, critic, ema_generator
         self.ema_generator.trainable = False
         self.ema_half_life_images = ema_half_life_images
-        # in float32 the graph optimiser merges a loss's last addition into the tracker's, in an order that differs from
-        # one process to the next
+        # in float32 the graph optimiser merged a loss's last addition into the tracker's, in an order that differed
+        # from one process to the next (`training/summation.py`)
         self.trackers = {name: keras.metrics.Mean(name, dtype="float64") for name in loss_names}
         self.data_wait = keras.metrics.Sum("data_wait_seconds")
         self.built = True  # its parts are: it has no weights of its own
