@@ -149,7 +149,7 @@ def prepared(system: str, data: Path, scratch: Path, precision: str, phase: int 
 
 
 def digest_of_process(system: str, data: Path, folder: Path, precision: str, before: Path, kill: bool) -> str:
-    """Return the digest of a run in a fresh process that continues from `before`, if it exists; a killed run takes two."""
+    """Return the digest of a run in a fresh process, which continues from `before` if that exists; a kill takes two."""
     phase = SYSTEMS[system][1]
     if before.exists():
         shutil.copytree(before, folder)
