@@ -30,9 +30,10 @@ def textbook_gradients(model, batch, step):
 
     fake = model.generator([mask, latent, alpha], training=True)
     with tf.GradientTape() as tape:
-        real_score = model.critic([real, mask, alpha], training=True)
-        fake_score = model.critic([fake, mask, alpha], training=True)
-        penalty = gradient_penalty(model.critic, real + u * (fake - real), mask, alpha)
+        real_seen, fake_seen = model.as_critic_sees(real), model.as_critic_sees(fake)
+        real_score = model.critic([real_seen, mask, alpha], training=True)
+        fake_score = model.critic([fake_seen, mask, alpha], training=True)
+        penalty = gradient_penalty(model.critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
         wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
         drift = tf.reduce_mean(tf.square(real_score))
         critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
@@ -40,7 +41,7 @@ def textbook_gradients(model, batch, step):
 
     with tf.GradientTape() as tape:
         fake = model.generator([mask, latent, alpha], training=True)
-        generator_loss = -tf.reduce_mean(model.critic([fake, mask, alpha], training=True))
+        generator_loss = -tf.reduce_mean(model.critic([model.as_critic_sees(fake), mask, alpha], training=True))
     generator_gradients = tape.gradient(generator_loss, model.generator.trainable_variables)
     losses = {
         "critic_real": tf.reduce_mean(real_score),

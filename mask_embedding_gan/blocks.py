@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from training.detail import octave, sum_of_octaves, textured
+from training.detail import latent_noise, octave, sum_of_octaves, textured
 from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, LowPass, PixelNorm
 
 PHASES = 7
 LEAKY_SLOPE = 0.2
 FIRST_DETAIL = 4  # level (64×32) below which the latent itself has numbers enough
+NOISE_MAPS = 8  # per resolution that has noise
+ADDED_GAIN = 0.3  # of what a level adds to the image of the level below: details are small
 
 
 def resolution(level: int) -> tuple[int, int]:
@@ -35,6 +37,14 @@ class NetworkConfig:
         low_pass: a fixed binomial filter after each transposed convolution (ours: no checkerboard).
         detail_maps: maps of fine detail a resolution (ours, `training.detail`); 0: none, the paper's generator.
         group_size: images a group of the critic's minibatch standard deviation.
+        second_convolution: a 3×3 convolution, LeakyReLU and pixel norm after each transposed convolution (ours).
+        sum_of_levels: the image is the enlarged image of the level below plus what the new features add to it
+            (Karras et al., *StyleGAN2*, 2020, §4.1).
+        times_mask: the image is zero outside its mask, as training images are (ours).
+        noise_levels: levels at which noise that the latent determines is added to the features, before the second
+            convolution (ours; after Karras et al., *StyleGAN*, 2019, §3.2).
+        critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
+            dense layer before its score; 0: neither (ours).
     """
 
     latent_size: int = 100
@@ -45,6 +55,11 @@ class NetworkConfig:
     low_pass: bool = True
     detail_maps: int = 0
     group_size: int = 4
+    second_convolution: bool = False
+    sum_of_levels: bool = False
+    times_mask: bool = False
+    noise_levels: tuple[int, ...] = ()
+    critic_convolutions: int = 0
 
     def without_embedding(self) -> "NetworkConfig":
         """The baseline of §6.4: no embedding, the latent vector longer by as much."""
@@ -89,20 +104,54 @@ def mask_entrance(mask, level: int, config: NetworkConfig, dtype: str):
     return leaky_relu(f"{name}_activation", dtype)(folded(mask))
 
 
-def latent_block(features, level: int, config: NetworkConfig, dtype: str):
-    """Level l − 1 → l of the latent path: a stride-2 transposed convolution of size 4, LeakyReLU, pixel norm."""
+def latent_block(features, latent, level: int, config: NetworkConfig, dtype: str):
+    """Level l − 1 → l of the latent path: a stride-2 transposed convolution of size 4, LeakyReLU, pixel norm.
+
+    Args:
+        features: of the level below.
+        latent: the random vector, from which a block with noise takes it.
+    """
     name = f"latent_{level}"
     features = EqualizedConv2DTranspose(config.filters(level), 4, strides=2, padding="same", name=name, dtype=dtype)(
         features
     )
     if config.low_pass:
         features = LowPass(name=f"{name}_low_pass", dtype=dtype)(features)
+    if level in config.noise_levels:
+        features = with_noise(features, latent, level, dtype)
+    features = _activated(features, name, dtype)
+    if config.second_convolution:
+        name = f"{name}_second"
+        convolution = EqualizedConv2D(config.filters(level), 3, padding="same", name=name, dtype=dtype)
+        features = _activated(convolution(features), name, dtype)
+    return features
+
+
+def _activated(features, name: str, dtype: str):
+    """LeakyReLU and pixel norm."""
     return PixelNorm(name=f"{name}_norm", dtype=dtype)(leaky_relu(f"{name}_activation", dtype)(features))
 
 
-def to_image(features, level: int):
+def with_noise(features, latent, level: int, dtype: str):
+    """Features plus one map of noise, of a learned strength in each of them that starts at zero."""
+    name = f"noise_{level}"
+    noise = latent_noise(latent, *resolution(level), NOISE_MAPS, name)
+    strength = EqualizedConv2D(
+        features.shape[-1],
+        1,
+        use_bias=False,
+        gain=1.0,
+        kernel_initializer="zeros",
+        name=f"{name}_strength",
+        dtype=dtype,
+    )
+    return keras.layers.Add(name=f"{name}_added", dtype=dtype)([features, strength(noise)])
+
+
+def to_image(features, level: int, config: NetworkConfig):
     """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
-    return EqualizedConv2D(1, 1, gain=1.0, name=f"to_image_{level}", dtype="float32")(features)
+    added = {"gain": ADDED_GAIN, "kernel_initializer": "zeros"} if config.sum_of_levels and level > 1 else {}
+    return EqualizedConv2D(1, 1, **{"gain": 1.0, **added}, name=f"to_image_{level}", dtype="float32")(features)
 
 
 def detail_octaves(latent, phase: int, config: NetworkConfig) -> dict:
@@ -120,12 +169,21 @@ def with_detail(image, octaves: dict, level: int):
 def critic_block(features, level: int, config: NetworkConfig, dtype: str):
     """Level l → l − 1 of the critic: the mirror of `latent_block`."""
     name = f"critic_{level}"
+    if level <= config.critic_convolutions:
+        convolution = EqualizedConv2D(config.filters(level), 3, padding="same", name=f"{name}_first", dtype=dtype)
+        features = leaky_relu(f"{name}_first_activation", dtype)(convolution(features))
     return leaky_relu(f"{name}_activation", dtype)(stride_2(config.filters(level - 1), name, dtype)(features))
 
 
 def critic_entrance(image, mask, level: int, config: NetworkConfig, dtype: str):
     """The critic's 1×1 convolution of image and mask at a level, and the critic block below it."""
     name = f"critic_{level}"
+    if (
+        level <= config.critic_convolutions
+    ):  # a block of two convolutions cannot be folded, and need not be: it is small
+        pair = keras.layers.Concatenate(name=f"image_and_mask_{level}", dtype=dtype)([image, mask])
+        features = pointwise(config.filters(level), f"from_image_{level}", dtype)(pair)
+        return critic_block(features, level, config, dtype)
     folded = FoldedEntrance(
         pointwise(config.filters(level), f"from_image_{level}", dtype),
         stride_2(config.filters(level - 1), name, dtype),
@@ -140,5 +198,5 @@ def halve(x, name: str):
     return keras.layers.AveragePooling2D(2, name=name, dtype="float32")(x)
 
 
-def double(x, name: str):
-    return keras.layers.UpSampling2D(2, interpolation="nearest", name=name, dtype="float32")(x)
+def double(x, name: str, interpolation: str = "nearest"):
+    return keras.layers.UpSampling2D(2, interpolation=interpolation, name=name, dtype="float32")(x)

@@ -48,5 +48,8 @@ def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -
     convolution = EqualizedConv2D(config.base_filters, 3, padding="same", name="critic_0", dtype=dtype)
     features = leaky_relu("critic_0_activation", dtype)(convolution(features))
     features = keras.layers.Flatten(name="critic_flat", dtype=dtype)(features)
+    if config.critic_convolutions:
+        dense = EqualizedDense(config.base_filters, name="critic_dense", dtype=dtype)
+        features = leaky_relu("critic_dense_activation", dtype)(dense(features))
     score = EqualizedDense(1, gain=1.0, name="score", dtype="float32")(features)
     return keras.Model([image, mask, alpha], score, name="critic")

@@ -70,18 +70,34 @@ def build_generator(
         if level > 1:
             join = keras.layers.Concatenate(name=f"skip_{level - 1}", dtype=dtype)
             below = join([below, mask_features[level - 1]])
-        latent_features[level] = latent_block(below, level, config, dtype)
+        latent_features[level] = latent_block(below, latent, level, config, dtype)
 
     # 4) image: linear in [−1, 1], given its detail, shown in [0, 1]
     octaves = detail_octaves(latent, phase, config)
-    image = with_detail(to_image(latent_features[phase], phase), octaves, phase)
-    if fades:
-        older = with_detail(to_image(latent_features[phase - 1], phase - 1), octaves, phase - 1)
-        image = FadeIn(name="image_fade", dtype="float32")([double(older, "image_doubled"), image, alpha])
+    if config.sum_of_levels:
+        image = with_detail(_sum_of_levels(latent_features, phase, config), octaves, phase)
+    else:
+        image = with_detail(to_image(latent_features[phase], phase, config), octaves, phase)
+        if fades:
+            older = with_detail(to_image(latent_features[phase - 1], phase - 1, config), octaves, phase - 1)
+            image = FadeIn(name="image_fade", dtype="float32")([double(older, "image_doubled"), image, alpha])
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype="float32")(image)
+    if config.times_mask:
+        image = keras.layers.Multiply(name="image_in_mask", dtype="float32")([image, mask])
 
     inputs = [mask, latent, alpha] if fading else [mask, latent]
     return keras.Model(inputs, image, name=name)
+
+
+def _sum_of_levels(features: dict, phase: int, config: NetworkConfig):
+    """The image of level 1, enlarged level by level, to each of which its own features add (linear in [−1, 1])."""
+    image = to_image(features[1], 1, config)
+    for level in range(2, phase + 1):
+        enlarged = double(image, f"image_{level}_enlarged", "bilinear")
+        image = keras.layers.Add(name=f"image_{level}", dtype="float32")(
+            [enlarged, to_image(features[level], level, config)]
+        )
+    return image
 
 
 def finished_generator(generator: keras.Model, config: NetworkConfig, phase: int) -> keras.Model:

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import Diversity, PhaseSchedule
 from training.adversarial import AdversarialModel
@@ -57,6 +58,8 @@ class MaskEmbeddingGAN(AdversarialModel):
         fades = schedule.phase > 1
         self.stable_generator = without_fade_in(generator) if fades else generator
         self.stable_critic = without_fade_in(critic) if fades else critic
+        height, width = generator.output_shape[1:3]
+        self.as_critic_sees = amplifier(schedule.amplification, height, width)
         self.latent_size = generator.inputs[1].shape[-1]
         self.latent_seed = stream_seed(seed, "latent", schedule.phase)
         self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
@@ -92,9 +95,11 @@ class MaskEmbeddingGAN(AdversarialModel):
         # 3) critic: real high, fake low, slope one between them, real near zero
         with tf.GradientTape() as critic_tape:
             critic_tape.watch(fake_leaf)
-            scores = critic([tf.concat([real, fake_leaf], 0), tf.concat([mask, mask], 0), alpha], training=True)
+            images = self.as_critic_sees(tf.concat([real, fake_leaf], 0))
+            scores = critic([images, tf.concat([mask, mask], 0), alpha], training=True)
             real_score, fake_score = tf.split(scores, 2)
-            penalty = gradient_penalty(critic, real + u * (tf.stop_gradient(fake) - real), mask, alpha)
+            real_seen, fake_seen = tf.split(tf.stop_gradient(images), 2)
+            penalty = gradient_penalty(critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
             wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
             drift = tf.reduce_mean(tf.square(real_score))
             critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift

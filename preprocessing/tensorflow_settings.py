@@ -27,14 +27,14 @@ def import_tensorflow_quietly() -> None:
 
     The notes are written to standard error before any setting of TensorFlow's logs is read, so standard error is held
     back meanwhile; if the import fails, what was held back is written. Nothing is hidden where the user has set
-    `TF_CPP_MIN_LOG_LEVEL`.
+    `TF_CPP_MIN_LOG_LEVEL` to less than 3.
     """
     make_settings()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if "tensorflow" in sys.modules:
         return
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         import tensorflow  # noqa: F401
 
         return

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ from preprocessing.shards import Dataset, DatasetWriter
 ROOT = Path(__file__).parents[1]
 NETWORK = NetworkConfig(
     latent_size=6, embedding_size=4, mask_filters=2, base_filters=8, latent_filters=(8, 8, 6, 6, 4, 4, 4)
+)
+FILM = replace(
+    NETWORK,
+    low_pass=False,
+    second_convolution=True,
+    sum_of_levels=True,
+    times_mask=True,
+    noise_levels=(2, 3),
+    critic_convolutions=2,
 )
 IMAGES = 40  # of which a fifth is for validation
 

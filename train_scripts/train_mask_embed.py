@@ -23,7 +23,11 @@ from training.command_line import (
 @click.option("--phase", type=click.IntRange(1, 7), required=True, help="Train every phase up to this one.")
 @data_option
 @run_option("runs/demo")
-@preset_option(quick="all phases in minutes on two cores, half the kernels.", paper="Ren et al. 2019; days of a GPU.")
+@preset_option(
+    quick="all phases in minutes on two cores, half the kernels.",
+    film="like film mammograms, in about 25 hours of one core.",
+    paper="Ren et al. 2019; days of a GPU.",
+)
 @click.option("--length", type=click.FloatRange(0, min_open=True), default=1.0, help="Multiply every phase's images.")
 @click.option("--no-embedding", is_flag=True, help="The baseline of Ren et al. §6.4, without the mask embedding.")
 @precision_option

@@ -27,13 +27,23 @@ def octave(source, height: int, width: int, maps: int, name: str):
         maps: size of the bank.
         name: prefix of the layers' names: `<name>_drawn`, `_mixture`, `_maps` and `_field`.
     """
+    return _mixed_maps(source, height, width, maps, name, keras.initializers.Zeros())
+
+
+def latent_noise(source, height: int, width: int, maps: int, name: str):
+    """White noise (n, height, width, 1) of variance 1 that a random vector determines; as `octave`, in float32."""
+    white = keras.initializers.RandomNormal(stddev=maps**-0.5)
+    return _mixed_maps(source, height, width, maps, name, white)
+
+
+def _mixed_maps(source, height: int, width: int, maps: int, name: str, bank: keras.Initializer):
     frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
     drawn = keras.initializers.RandomNormal(stddev=1.0)
     mixture = keras.layers.Dense(maps, kernel_initializer=drawn, name=f"{name}_drawn", **frozen)(source)
     mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(
         mixture
     )  # mean square 1: every vector gets as much texture
-    field = keras.layers.Dense(height * width, kernel_initializer="zeros", name=f"{name}_maps", **frozen)(mixture)
+    field = keras.layers.Dense(height * width, kernel_initializer=bank, name=f"{name}_maps", **frozen)(mixture)
     return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
 
 

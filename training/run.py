@@ -130,6 +130,7 @@ class RunDirectory:
             theirs = json.loads(file.read_text())
         except ValueError as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
+        theirs = _completed(theirs, self.config)
         for name in sorted({*theirs, *self.config}):
             if theirs.get(name) != self.config.get(name):
                 raise RunError(
@@ -166,6 +167,16 @@ class RunDirectory:
         partial = file.with_suffix(".partial")
         partial.write_text("".join(kept))
         os.replace(partial, file)
+
+
+def _completed(theirs, ours):
+    """An older run's settings with those that it does not know yet: it was made with them off."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        off = {name: value for name, value in ours.items() if name not in theirs and not value}
+        return off | {name: _completed(value, ours.get(name)) for name, value in theirs.items()}
+    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        return [_completed(a, b) for a, b in zip(theirs, ours, strict=True)]
+    return theirs
 
 
 def _difference(name: str, theirs: dict, ours: dict) -> str:

@@ -352,3 +352,17 @@ def test_without_examples_detail_stays_off():
     grow(old, new, FIRST_DETAIL, seed=0)
     shown, smooth = fakes_with_and_without_detail(new.generator, half_discs(FIRST_DETAIL, 2))
     np.testing.assert_array_equal(shown, smooth)
+
+
+# --- a sum over levels grows by construction ----------------------------------------------------
+
+
+@pytest.mark.parametrize("player", ["generator", "ema_generator"])
+def test_a_sum_over_levels_starts_as_the_old_image_enlarged(player):
+    config = replace(tiny.FILM, times_mask=False)
+    old, new = old_players(1, config), build_players(config, 2, seed=0)
+    grow(old, new, 2, seed=0, preserve=False)
+    _, masks, latents = tiny.inputs(2)
+    enlarge = keras.layers.UpSampling2D(2, interpolation="bilinear")
+    wanted = enlarge(getattr(old, player)([halved(masks), latents, ZERO]))
+    np.testing.assert_allclose(getattr(new, player)([masks, latents, ZERO]), wanted, atol=1e-5)

@@ -1,5 +1,6 @@
 """Every number of Ren et al. 2019 that fixes the networks, read from the built models of all seven phases."""
 
+from dataclasses import replace
 from functools import cache
 
 import keras
@@ -277,20 +278,100 @@ def test_baseline_latent_is_longer_by_the_embedding():
     assert (config.latent_size, config.embedding_size) == (132, 0)
 
 
+# --- additions of the preset `film` -------------------------------------------------------------
+
+
+def film_image(config: NetworkConfig, phase: int = 3, latents: np.ndarray | None = None) -> np.ndarray:
+    keras.utils.set_random_seed(0)
+    _, masks, drawn = tiny.inputs(phase)
+    model = build_generator(config, phase, fading=False)
+    for name in ("noise_2_strength", "noise_3_strength"):
+        if name in {layer.name for layer in model.layers}:
+            model.get_layer(name).set_weights([np.ones(model.get_layer(name).get_weights()[0].shape)])
+    for level in (2, 3):
+        layer = model.get_layer(f"to_image_{level}")
+        layer.set_weights([np.ones(layer.get_weights()[0].shape), np.zeros(1)])
+    return np.asarray(model([masks, drawn if latents is None else latents]))
+
+
+def test_an_image_times_its_mask_is_zero_outside():
+    _, masks, _ = tiny.inputs(3)
+    image = film_image(tiny.FILM)
+    assert not image[masks == 0].any() and image[masks == 1].any()
+    assert film_image(replace(tiny.FILM, times_mask=False))[masks == 0].any()
+
+
+def test_the_image_is_a_sum_over_levels():
+    keras.utils.set_random_seed(0)
+    model = build_generator(tiny.FILM, 3, fading=False)
+    tiny.randomise(model)
+    names = ["image_2_enlarged", "to_image_2", "image_2", "image_3_enlarged", "to_image_3", "image_3", "to_image_1"]
+    _, masks, latents = tiny.inputs(3)
+    parts = keras.Model(model.inputs, [model.get_layer(name).output for name in names])([masks, latents])
+    part = dict(zip(names, map(np.asarray, parts), strict=True))
+    for level, below in ((2, "to_image_1"), (3, "image_2")):
+        enlarged = keras.layers.UpSampling2D(2, interpolation="bilinear")(part[below])
+        np.testing.assert_allclose(part[f"image_{level}_enlarged"], enlarged, atol=1e-6)
+        np.testing.assert_allclose(part[f"image_{level}"], enlarged + part[f"to_image_{level}"], atol=1e-5)
+
+
+def test_a_level_adds_nothing_to_the_image_at_first():
+    model = build_generator(tiny.FILM, 3, fading=False)
+    assert not np.any(model.get_layer("to_image_3").get_weights()[0])
+    assert not np.any(model.get_layer("to_image_2").get_weights()[0])
+    assert np.any(model.get_layer("to_image_1").get_weights()[0])
+
+
+def test_noise_is_determined_by_the_latent_and_shows_once_it_has_strength():
+    _, _, latents = tiny.inputs(3)
+    image = film_image(tiny.FILM)
+    assert np.array_equal(image, film_image(tiny.FILM))
+    assert np.abs(image - film_image(replace(tiny.FILM, noise_levels=()))).max() > 0.01
+    assert np.abs(image - film_image(tiny.FILM, latents=-latents)).max() > 0.01
+
+
+def test_noise_has_variance_1_and_no_strength_at_first():
+    model = build_generator(replace(tiny.FILM, noise_levels=(5,)), 5, fading=False)
+    assert not np.any(model.get_layer("noise_5_strength").get_weights()[0])
+    noise = keras.Model(model.inputs, model.get_layer("noise_5_field").output)
+    _, masks, latents = tiny.inputs(5)
+    assert np.asarray(noise([masks, latents])).var() == pytest.approx(1, abs=0.05)
+
+
+def test_a_second_convolution_of_size_3_follows_each_transposed_one():
+    model = build_generator(tiny.FILM, 3, fading=False)
+    second = [model.get_layer(f"latent_{level}_second") for level in (1, 2, 3)]
+    assert [(layer.kernel_size, layer.filters) for layer in second] == [
+        ((3, 3), tiny.NETWORK.filters(n)) for n in (1, 2, 3)
+    ]
+    assert sources(second[2]) == ["latent_3_norm"]
+    assert sources(model.get_layer("to_image_3")) == ["latent_3_second_norm"]
+
+
+def test_the_critic_has_first_convolutions_up_to_a_level_and_a_dense_layer():
+    model = build_critic(tiny.FILM, 3)
+    names = [layer.name for layer in layers_of(model, keras.layers.Conv2D) if layer.kernel_size == (3, 3)]
+    assert names == ["critic_2_first", "critic_1_first", "critic_0"]
+    assert sources(model.get_layer("score")) == ["critic_dense_activation"]
+    assert sources(model.get_layer("critic_2")) == ["critic_2_first_activation"]
+
+
 # --- the generator a user loads -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("config", [tiny.NETWORK, tiny.FILM], ids=["plain", "film"])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_finished_generator_gives_the_clipped_outputs_of_the_trained_one(dtype):
-    trained = build_generator(tiny.NETWORK, 2, dtype=dtype)
+def test_finished_generator_gives_the_clipped_outputs_of_the_trained_one(dtype, config):
+    trained = build_generator(config, 2, dtype=dtype)
     _, masks, latents = tiny.inputs(2)
     wanted = np.clip(trained([masks, latents, np.ones(1, np.float32)]), 0, 1)
     tolerance = 1e-5 if dtype == "float32" else 0.05
-    np.testing.assert_allclose(finished_generator(trained, tiny.NETWORK, 2)([masks, latents]), wanted, atol=tolerance)
+    np.testing.assert_allclose(finished_generator(trained, config, 2)([masks, latents]), wanted, atol=tolerance)
 
 
-def test_finished_generator_is_made_of_keras_layers_in_float32():
-    finished = finished_generator(build_generator(tiny.NETWORK, 3, dtype="mixed_bfloat16"), tiny.NETWORK, 3)
+@pytest.mark.parametrize("config", [tiny.NETWORK, tiny.FILM], ids=["plain", "film"])
+def test_finished_generator_is_made_of_keras_layers_in_float32(config):
+    finished = finished_generator(build_generator(config, 3, dtype="mixed_bfloat16"), config, 3)
     assert {type(layer).__module__.split(".")[0] for layer in finished.layers} == {"keras"}
     assert {layer.compute_dtype for layer in finished.layers} == {"float32"}
 

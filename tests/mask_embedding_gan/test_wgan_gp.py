@@ -177,6 +177,16 @@ def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, s
     assert relative_difference(ours[1], theirs[1]) < 1e-5
 
 
+def test_one_pass_gives_the_textbook_s_gradients_of_amplified_images(textbook):
+    schedules = tuple(replace(schedule, amplification=(4.0, 2.0)) for schedule in tiny.preset().phases)
+    model, batch, step = model_of(2, phases=schedules), batch_of(2), tf.constant(3, tf.int64)
+    ours, theirs = model.player_gradients(batch, step), textbook(model, batch, step)
+    assert relative_difference(ours[0], theirs[0]) < 1e-5
+    assert relative_difference(ours[1], theirs[1]) < 1e-5
+    plain = model_of(2).player_gradients(batch, step)
+    assert relative_difference(ours[0], plain[0]) > 0.01
+
+
 @pytest.mark.parametrize("diversity", [None, Diversity(share=10.0, weight=1.0)], ids=["paper", "diversity"])
 def test_the_step_without_its_fade_in_is_the_step_at_alpha_1(diversity):
     model, batch, step = model_of(2, diversity=diversity), batch_of(2, 8), tf.constant(100, tf.int64)

@@ -27,7 +27,8 @@ def test_a_setting_of_the_user_wins():
     assert done.stdout.strip() == "0"
 
 
-def test_tensorflow_computes_with_one_dnn_and_starts_without_a_word():
+@pytest.mark.parametrize("environment", [{}, {"TF_CPP_MIN_LOG_LEVEL": "3"}], ids=["first start", "started again"])
+def test_tensorflow_computes_with_one_dnn_and_starts_without_a_word(environment):
     code = (
         "from preprocessing.tensorflow_settings import import_tensorflow_quietly\n"
         "import_tensorflow_quietly()\n"
@@ -35,7 +36,7 @@ def test_tensorflow_computes_with_one_dnn_and_starts_without_a_word():
         "from training.device import uses_one_dnn\n"
         "print(uses_one_dnn(), tf.constant(1.0).numpy())"
     )
-    done = run(code)
+    done = run(code, **environment)
     assert done.stdout.split() == ["True", "1.0"]
     assert done.stderr == ""
 

@@ -57,6 +57,13 @@ def test_a_setting_of_another_shape_is_refused(tmp_path, theirs, ours):
         RunDirectory(tmp_path, ours)
 
 
+def test_a_run_older_than_a_setting_was_made_with_it_off(tmp_path):
+    RunDirectory(tmp_path, {"preset": {"batch": 8}})
+    RunDirectory(tmp_path, {"preset": {"batch": 8, "deep": False, "noise": [], "rate": 0, "more": None}})
+    with pytest.raises(RunError, match="deep"):
+        RunDirectory(tmp_path, {"preset": {"batch": 8, "deep": True}})
+
+
 def test_refused_settings_leave_the_old_ones(tmp_path):
     RunDirectory(tmp_path, SETTINGS)
     before = (tmp_path / "config.json").read_bytes()
