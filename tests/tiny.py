@@ -1,6 +1,7 @@
 """The smallest networks, schedule and data that are still the real thing; shared by the tests of several rooms."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -79,6 +80,20 @@ def inputs(phase: int, count: int = 4, seed: int = 0) -> tuple[np.ndarray, np.nd
     shape = (count, 4 * 2**phase, 2 * 2**phase, 1)
     masks = (rng.random(shape) > 0.4).astype(np.float32)
     return rng.random(shape, np.float32), masks, rng.standard_normal((count, NETWORK.latent_size), np.float32)
+
+
+def free_addresses(count: int) -> tuple[str, ...]:
+    """Addresses of this machine that nobody listens on, outside the ports that outgoing connections are given."""
+    servers, rng = [], np.random.default_rng()
+    while len(servers) < count:
+        try:
+            servers.append(socket.create_server(("127.0.0.1", int(rng.integers(10_000, 32_000)))))
+        except OSError:  # taken
+            continue
+    addresses = tuple(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)
+    for server in servers:
+        server.close()
+    return addresses
 
 
 def run_driver(code: str, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -204,7 +204,7 @@ def test_wrong_hosts_are_one_line_of_every_command(name, tmp_path, monkeypatch):
 
 def test_a_chief_that_is_not_there_is_one_line_of_a_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    hosts = ",".join(free_addresses(2))
+    hosts = ",".join(tiny.free_addresses(2))
     result = command("train_pix2pix")("--hosts", hosts, "--host-number", 1, "--hosts-wait", 1)
     refused(result, "host 0", "could not be reached within 1 s", "start it")
 
@@ -248,21 +248,13 @@ main()
 """
 
 
-def free_addresses(count: int) -> list[str]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in servers]
-    for server in servers:
-        server.close()
-    return addresses
-
-
 def started(folder: Path, data: Path, run: Path, count: int = 2, ticks: int = 0) -> list[subprocess.Popen]:
     """Processes that train phase 1 of the tiny preset together; ticks 0: as many as the preset has."""
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
     paths = os.pathsep.join([str(tiny.ROOT), str(tiny.ROOT / "tests")])
     environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    hosts = ",".join(free_addresses(count))
+    hosts = ",".join(tiny.free_addresses(count))
     commands = [[sys.executable, driver, data, run, hosts, number, ticks] for number in range(count)]
     return [
         subprocess.Popen(list(map(str, line)), env=environment, stdout=-1, stderr=-1, text=True) for line in commands

@@ -6,18 +6,11 @@ import threading
 import time
 
 import pytest
+from tiny import free_addresses
 
 from training.hosts import HostsError, Link, Members, find_members, meet
 
 THREE = ("node1:1", "node2:2", "node3:3")
-
-
-def free_addresses(count: int) -> tuple[str, ...]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = tuple(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)
-    for server in servers:
-        server.close()
-    return addresses
 
 
 # --- who takes part -----------------------------------------------------------------------------
