@@ -45,6 +45,7 @@ class NetworkConfig:
             convolution (ours; after Karras et al., *StyleGAN*, 2019, §3.2).
         critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
             dense layer before its score; 0: neither (ours).
+        windows_from: first level that is trained on windows of the image (ours, `mask_embedding_gan.windows`); 0: none.
     """
 
     latent_size: int = 100
@@ -60,11 +61,16 @@ class NetworkConfig:
     times_mask: bool = False
     noise_levels: tuple[int, ...] = ()
     critic_convolutions: int = 0
+    windows_from: int = 0
 
     def without_embedding(self) -> "NetworkConfig":
         """The baseline of §6.4: no embedding, the latent vector longer by as much."""
         changed = {"embedding_size": 0, "latent_size": self.latent_size + self.embedding_size}
         return NetworkConfig(**{**asdict(self), **changed})
+
+    def has_windows(self, level: int) -> bool:
+        """Whether a level is trained on windows."""
+        return 0 < self.windows_from <= level
 
     def filters(self, level: int) -> int:
         """Features of the latent path at a level."""
@@ -125,6 +131,25 @@ def latent_block(features, latent, level: int, config: NetworkConfig, dtype: str
         convolution = EqualizedConv2D(config.filters(level), 3, padding="same", name=name, dtype=dtype)
         features = _activated(convolution(features), name, dtype)
     return features
+
+
+def fine_block(features, mask, level: int, config: NetworkConfig, dtype: str, inside=None):
+    """Level l − 1 → l where levels are trained on windows: two convolutions, the mask joins before the second.
+
+    Args:
+        features: of the level below.
+        mask: of this level.
+        inside: 1 within the frame of the image and 0 in a window's margin beyond it; None where there is no margin.
+    """
+    name = f"latent_{level}"
+    filters = config.filters(level)
+    first = EqualizedConv2DTranspose(filters, 4, strides=2, padding="same", name=name, dtype=dtype)
+    features = _activated(first(features), name, dtype)
+    if inside is not None:  # beyond the frame, the whole image's convolutions see zeros
+        features = keras.layers.Multiply(name=f"{name}_inside", dtype=dtype)([features, inside])
+    features = keras.layers.Concatenate(name=f"{name}_and_mask", dtype=dtype)([features, mask])
+    name = f"{name}_second"
+    return _activated(EqualizedConv2D(filters, 3, padding="same", name=name, dtype=dtype)(features), name, dtype)
 
 
 def _activated(features, name: str, dtype: str):
@@ -196,6 +221,15 @@ def critic_entrance(image, mask, level: int, config: NetworkConfig, dtype: str):
 def halve(x, name: str):
     """2×2 average: differentiable twice, as the gradient penalty needs (a bilinear resize is not)."""
     return keras.layers.AveragePooling2D(2, name=name, dtype="float32")(x)
+
+
+def reduced_mask(mask, factor: int, name: str):
+    """A mask of a coarser level: 1 where its average is 0.5 or more, as in a dataset; of stock layers."""
+    if factor == 1:
+        return mask
+    average = keras.layers.AveragePooling2D(factor, name=f"{name}_average", dtype="float32")(mask)
+    steep = keras.layers.Rescaling(1e6, 1 - 0.5e6, name=f"{name}_steep", dtype="float32")(average)
+    return keras.layers.ReLU(max_value=1.0, name=name, dtype="float32")(steep)
 
 
 def double(x, name: str, interpolation: str = "nearest"):

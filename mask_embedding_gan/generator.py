@@ -6,12 +6,14 @@ from mask_embedding_gan.blocks import (
     NetworkConfig,
     detail_octaves,
     double,
+    fine_block,
     halve,
     latent_block,
     leaky_relu,
     mask_block,
     mask_entrance,
     pointwise,
+    reduced_mask,
     resolution,
     to_image,
     with_detail,
@@ -28,7 +30,7 @@ def build_generator(
 
     Args:
         config: sizes.
-        phase: 1…7; images are `resolution(phase)`.
+        phase: 1…7; images are `resolution(phase)`. Levels that are trained on windows have no fade-in path.
         fading: whether the model has the fade-in path and its third input `alpha (1,)`; phase 1 has nothing to fade
             in and ignores it.
         dtype: policy of the hidden layers, "float32" or "mixed_bfloat16"; images are float32.
@@ -38,18 +40,20 @@ def build_generator(
         linear: it may overshoot a little in training; `finished_generator` clips.
     """
     height, width = resolution(phase)
+    whole = config.windows_from - 1 if config.has_windows(phase) else phase
     mask = keras.Input((height, width, 1), name="mask")
     latent = keras.Input((config.latent_size,), name="latent")
     alpha = keras.Input(batch_shape=(1,), name="alpha") if fading else None
     fades = fading and phase > 1
 
     # 1) mask path: p stride-2 convolutions of 8 features down to 4×2
-    features = mask_entrance(mask, phase, config, dtype)
+    whole_mask = reduced_mask(mask, 2 ** (phase - whole), "whole_mask")
+    features = mask_entrance(whole_mask, whole, config, dtype)
     if fades:
         older = pointwise(config.mask_filters, f"from_mask_{phase - 1}", dtype)(halve(mask, "mask_halved"))
         features = FadeIn(name="mask_fade", dtype=dtype)([older, features, alpha])
-    mask_features = {phase - 1: features}
-    for level in range(phase - 1, 0, -1):
+    mask_features = {whole - 1: features}
+    for level in range(whole - 1, 0, -1):
         mask_features[level - 1] = mask_block(mask_features[level], level, config, dtype)
 
     # 2) mask embedding, joined to the latent vector and projected to 4×2×128
@@ -65,12 +69,15 @@ def build_generator(
 
     # 3) latent path: p transposed convolutions; every mask block but the last joins at its own resolution
     latent_features = {0: features}
-    for level in range(1, phase + 1):
+    for level in range(1, whole + 1):
         below = latent_features[level - 1]
         if level > 1:
             join = keras.layers.Concatenate(name=f"skip_{level - 1}", dtype=dtype)
             below = join([below, mask_features[level - 1]])
         latent_features[level] = latent_block(below, latent, level, config, dtype)
+    for level in range(whole + 1, phase + 1):
+        level_mask = reduced_mask(mask, 2 ** (phase - level), f"mask_of_level_{level}")
+        latent_features[level] = fine_block(latent_features[level - 1], level_mask, level, config, dtype)
 
     # 4) image: linear in [−1, 1], given its detail, shown in [0, 1]
     octaves = detail_octaves(latent, phase, config)
@@ -108,5 +115,9 @@ def finished_generator(generator: keras.Model, config: NetworkConfig, phase: int
     """
     plain = build_generator(config, phase, fading=False, name="mask_embedding_generator")
     transfer(generator, plain)
-    clipped = keras.layers.ReLU(max_value=1.0, name="clip")(plain.output)
-    return stock_model(keras.Model(plain.inputs, clipped, name=plain.name))
+    return stock_model(keras.Model(plain.inputs, clipped(plain.output), name=plain.name))
+
+
+def clipped(image):
+    """An image within [0, 1]."""
+    return keras.layers.ReLU(max_value=1.0, name="clip")(image)

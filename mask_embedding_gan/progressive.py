@@ -19,9 +19,10 @@ from mask_embedding_gan.generator import build_generator, finished_generator
 from mask_embedding_gan.growth import grow_critic, grow_generator, transfer
 from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.wgan_gp import MaskEmbeddingGAN
+from mask_embedding_gan.windows import LevelsBelow, WindowGAN, build_window_block
 from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import restore_checkpoint
+from training.checkpoint import restore_checkpoint, restore_critic
 from training.cluster import current
 from training.device import limit_threads
 from training.export import save_model
@@ -142,17 +143,41 @@ def start_phase(
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. the finished phase before it
     if phase > 1:
-        final = current().checkpoints(run.phase(phase - 1))
-        if not final:
-            raise RunError(
-                f"--run {run.path}: phase {phase - 1} is complete but its checkpoint is gone; "
-                f"remove {run.phase(phase - 1)} to train it again"
-            )
         before = build_players(preset.network, phase - 1, seed, preset.precision)
-        restore_checkpoint(final[0], compiled(before, preset, phase - 1, seed))
+        restore_checkpoint(_final_checkpoint(run, phase - 1), compiled(before, preset, phase - 1, seed))
         grow(before, players, phase, seed, examples=examples, preserve=preset.preserve_growth)
     # 3. scratch
     return model, 0
+
+
+def start_windows(run: RunDirectory, preset: Preset, phase: int, seed: int) -> tuple[WindowGAN, int]:
+    """As `start_phase`, of a phase that is trained on windows; the critic continues from the phase before."""
+    network, schedule = preset.network, preset.schedule(phase)
+    below = LevelsBelow(keras.models.load_model(run.generator(phase - 1)), network, phase)
+    keras.utils.set_random_seed(stream_seed(seed, "weights", phase) % 2**31)
+    block, ema_block = (
+        build_window_block(network, phase, *below.window, dtype=preset.precision, name=name)
+        for name in ("generator", "ema_generator")
+    )
+    transfer(block, ema_block)
+    critic = build_critic(network, below.whole, dtype=preset.precision)
+    model = WindowGAN(block, critic, ema_block, below, schedule, seed)
+    model.compile(*schedule.optimizers(), steps_per_execution=schedule.steps_per_execution)
+    for checkpoint in current().checkpoints(run.phase(phase)):
+        return model, restore_checkpoint(checkpoint, model)["images_seen"]
+    restore_critic(_final_checkpoint(run, phase - 1), critic)
+    return model, 0
+
+
+def _final_checkpoint(run: RunDirectory, phase: int) -> Path:
+    """Of a complete phase."""
+    final = current().checkpoints(run.phase(phase))
+    if not final:
+        raise RunError(
+            f"--run {run.path}: phase {phase} is complete but its checkpoint is gone; "
+            f"remove {run.phase(phase)} to train it again"
+        )
+    return final[0]
 
 
 def _train_phase(
@@ -168,10 +193,12 @@ def _train_phase(
     height, width = resolution(phase)
     group = preset.network.group_size
     check_batch(schedule.batch, strategy.num_replicas_in_sync, what=f"phase {phase}: ", group=group)
-    images, masks = dataset.read((height, width), dataset.indices("train")[:GROWTH_EXAMPLES])
-    examples = (images[..., None].astype(np.float32) / 65535, masks[..., None].astype(np.float32))
+    windows = preset.network.has_windows(phase)
     with strategy.scope():
-        model, images_seen = start_phase(run, preset, phase, seed, examples)
+        if windows:
+            model, images_seen = start_windows(run, preset, phase, seed)
+        else:
+            model, images_seen = start_phase(run, preset, phase, seed, _growth_examples(dataset, height, width))
     images_seen = current().same_start(model, images_seen)
     batches = mammogram_batches(
         dataset,
@@ -194,13 +221,18 @@ def _train_phase(
         ticks=schedule.ticks,
         images_seen=images_seen,
         samples=sampler(dataset, model, height, width, seed),
-        describe=lambda: {"alpha": _alpha(model)},
+        describe=lambda: {} if windows else {"alpha": _alpha(model)},
         echo=echo,
     )
-    generator = finished_generator(model.ema_generator, preset.network, phase)
+    generator = model.finished() if windows else finished_generator(model.ema_generator, preset.network, phase)
     if current().is_chief:
         save_model(generator, run.generator(phase))
     return run.generator(phase)
+
+
+def _growth_examples(dataset: Dataset, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    images, masks = dataset.read((height, width), dataset.indices("train")[:GROWTH_EXAMPLES])
+    return images[..., None].astype(np.float32) / 65535, masks[..., None].astype(np.float32)
 
 
 def _alpha(model: MaskEmbeddingGAN) -> float:
@@ -221,10 +253,12 @@ def sampler(dataset: Dataset, model: MaskEmbeddingGAN, height: int, width: int, 
     latents = tf.constant(latents, tf.float32)
 
     def draw() -> np.ndarray:
-        alpha = tf.constant([_alpha(model)])
+        if isinstance(model, WindowGAN):
+            generator, inputs = model.finished(), [latents]
+        else:
+            generator, inputs = model.ema_generator, [latents, tf.constant([_alpha(model)])]
         rows = [
-            model.ema_generator([tf.repeat(mask[None, ..., None], SAMPLE_LATENTS, 0), latents, alpha])
-            for mask in tf.constant(masks)
+            generator([tf.repeat(mask[None, ..., None], SAMPLE_LATENTS, 0), *inputs]) for mask in tf.constant(masks)
         ]
         fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
         return np.concatenate([masks[:, None], images[:, None], fakes], axis=1)

@@ -199,6 +199,7 @@ def _film() -> Preset:
         times_mask=True,
         noise_levels=(4, 5),
         critic_convolutions=3,
+        windows_from=6,
     )
     rows = (  # batch, thousands of images, steps without returning to Python, the generator's rate
         (16, 50, 50, 0.002),
@@ -206,8 +207,8 @@ def _film() -> Preset:
         (16, 300, 25, 0.002),
         (16, 600, 10, 0.0015),
         (16, 800, 5, 0.001),
-        (8, 600, 5, 0.001),
-        (8, 600, 5, 0.001),
+        (16, 600, 5, 0.001),
+        (16, 600, 5, 0.001),
     )
     phases = tuple(
         PhaseSchedule(
@@ -215,12 +216,12 @@ def _film() -> Preset:
             batch=batch,
             learning_rate=rate,
             critic_learning_rate=3 * rate,
-            fade_in_images=round(250 * thousands) if phase > 1 else 0,
-            stable_images=round((750 if phase > 1 else 1000) * thousands),
+            fade_in_images=250 * thousands if 1 < phase < network.windows_from else 0,
+            stable_images=(750 if 1 < phase < network.windows_from else 1000) * thousands,
             ticks=max(5, thousands // 10),
             ema_half_life_images=10_000,
             steps_per_execution=execution,
-            amplification=tuple(AMPLIFIED[level] for level in range(phase, 2, -1)),
+            amplification=tuple(AMPLIFIED[level] for level in range(phase, max(2, phase - 4), -1)),
         )
         for phase, (batch, thousands, execution, rate) in enumerate(rows, start=1)
     )

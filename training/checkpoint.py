@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
 from training.adversarial import AdversarialModel
@@ -81,23 +82,32 @@ def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
     """
     with _open(path) as file:
         for player, variables in _variables(model).items():
-            group = file[player]
-            if len(group) != len(variables):
-                raise CheckpointError(
-                    f"{path}: holds {len(group)} variables of the {player}, this network has {len(variables)}; "
-                    "it was written with other settings: use another --run"
-                )
-            for index, variable in enumerate(variables):
-                value = group[f"{index:03d}"][()]
-                if value.shape != tuple(variable.shape):
-                    raise CheckpointError(
-                        f"{path}: {variable.path} is {value.shape} there and {tuple(variable.shape)} here; "
-                        "it was written with other settings: use another --run"
-                    )
-                variable.assign(value)
+            _assign(variables, file[player], path, player)
         for average, weight in model.weight_pairs(frozen=True):
             average.assign(weight)
         return json.loads(file.attrs["state"])
+
+
+def restore_critic(path: Path, critic: keras.Model) -> None:
+    """Set the weights of a critic alone from a checkpoint of a model with one like it; errors as above."""
+    with _open(path) as file:
+        _assign(critic.weights, file["critic"], path, "critic")
+
+
+def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None:
+    if len(group) != len(variables):
+        raise CheckpointError(
+            f"{path}: holds {len(group)} variables of the {player}, this network has {len(variables)}; "
+            "it was written with other settings: use another --run"
+        )
+    for index, variable in enumerate(variables):
+        value = group[f"{index:03d}"][()]
+        if value.shape != tuple(variable.shape):
+            raise CheckpointError(
+                f"{path}: {variable.path} is {value.shape} there and {tuple(variable.shape)} here; "
+                "it was written with other settings: use another --run"
+            )
+        variable.assign(value)
 
 
 def _open(path: Path) -> h5py.File:

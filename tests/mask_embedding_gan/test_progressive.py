@@ -18,7 +18,7 @@ from folders import contents, quiet, records, without_times
 
 from mask_embedding_gan import progressive
 from mask_embedding_gan.generator import finished_generator
-from mask_embedding_gan.progressive import build_players, compiled, start_phase, train
+from mask_embedding_gan.progressive import build_players, compiled, start_phase, start_windows, train
 from mask_embedding_gan.wgan_gp import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
@@ -29,6 +29,14 @@ def copied_run(tmp_path, tiny_run, tiny_dataset) -> RunDirectory:
     """A copy of the tiny run, to be damaged."""
     shutil.copytree(tiny_run.path, tmp_path / "run")
     return RunDirectory(tmp_path / "run", run_config(tiny.preset(), tiny_dataset, 0))
+
+
+@pytest.fixture(scope="module")
+def film_run(tmp_path_factory, tiny_dataset) -> RunDirectory:
+    """Three phases with the additions of the preset `film`, the third on windows."""
+    run = RunDirectory(tmp_path_factory.mktemp("film") / "run", run_config(tiny.film(), tiny_dataset, 0))
+    train(tiny_dataset, run, tiny.film(), 3, echo=quiet)
+    return run
 
 
 # --- what a run leaves --------------------------------------------------------------------------
@@ -183,6 +191,38 @@ def test_a_phase_killed_before_its_generator_was_saved_only_saves_it(copied_run,
     copied_run.generator(2).unlink()
     assert train(tiny_dataset, copied_run, tiny.preset(), 2, echo=quiet) == [copied_run.generator(2)]
     assert copied_run.generator(2).read_bytes() == tiny_run.generator(2).read_bytes()
+
+
+def test_a_phase_on_windows_killed_half_way_ends_bit_identical(tmp_path, film_run, tiny_dataset):
+    shutil.copytree(film_run.path, tmp_path / "run")
+    run = RunDirectory(tmp_path / "run", film_run.config)
+    run.generator(3).unlink()
+    checkpoints(run.phase(3))[0].unlink()
+    lines = []
+    train(tiny_dataset, run, tiny.film(), 3, echo=lines.append)
+    assert lines[0] == "phase 3: goes on from its checkpoint at 32 images"
+    assert run.generator(3).read_bytes() == film_run.generator(3).read_bytes()
+    assert checkpoints(run.phase(3))[0].read_bytes() == checkpoints(film_run.phase(3))[0].read_bytes()
+
+
+def test_a_phase_on_windows_learns_its_block_and_keeps_the_rest(film_run):
+    before, after = (keras.models.load_model(film_run.generator(phase)) for phase in (2, 3))
+    for layer in before.layers:
+        for old, new in zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True):
+            assert np.array_equal(old, new), layer.name
+    assert np.any(after.get_layer("to_image_3").get_weights()[0])
+
+
+def test_the_critic_of_the_first_phase_on_windows_is_that_of_the_last_on_whole_images(film_run, tmp_path):
+    shutil.copytree(film_run.path, tmp_path / "run")
+    run = RunDirectory(tmp_path / "run", film_run.config)
+    for checkpoint in checkpoints(run.phase(3)):
+        checkpoint.unlink()
+    model, images_seen = start_windows(run, tiny.film(), 3, seed=0)
+    before, _ = start_phase(run, tiny.film(), 2, seed=0)
+    assert images_seen == 0
+    for a, b in zip(model.critic.get_weights(), before.critic.get_weights(), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_a_resumed_phase_says_so(copied_run, tiny_dataset):

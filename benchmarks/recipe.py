@@ -1,0 +1,145 @@
+"""One arm of a recipe search: a preset, changed or not, trained for given core-seconds, then measured.
+
+    python benchmarks/recipe.py --data films --preset film --output arms/film
+    python benchmarks/recipe.py --data films --preset film --change network.noise_levels=[] --output arms/no-noise
+
+Every arm gets the same CPU seconds of one core in each phase: the time of its step is measured first, and its images
+follow from that. Images of held-out masks, `DRAWS` latents each, are then compared with all real ones by every metric;
+next to each stands its floor, what one half of the real images scores against the other.
+"""
+
+import json
+import os
+import time
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+
+import click
+from machine import cpu_name
+
+DRAWS = 4
+SHOWN = 8  # masks in the picture
+FADE_IN = 0.35  # of a phase
+EMA_HALF_LIFE = 0.05  # of a phase's images, as in `quick`
+METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "fine", "beta"]
+
+
+def changed(settings, path: str, value):
+    """A frozen dataclass with one field, `a.b.c`, of another value; `phases.x` changes every phase."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        if not hasattr(settings, name):
+            raise click.UsageError(f"--change: there is no setting {name!r} in {type(settings).__name__}")
+        return replace(settings, **{name: tuple(value) if isinstance(value, list) else value})
+    inner = getattr(settings, name)
+    if is_dataclass(inner):
+        return replace(settings, **{name: changed(inner, rest, value)})
+    return replace(settings, **{name: tuple(changed(one, rest, value) for one in inner)})
+
+
+def seconds_per_image(preset, phase: int) -> float:
+    """CPU seconds of a step after its fade-in, over its batch, on random images."""
+    import numpy as np
+    import tensorflow as tf
+
+    from mask_embedding_gan.blocks import resolution
+    from mask_embedding_gan.progressive import build_players, compiled
+
+    schedule = preset.schedule(phase)
+    model = compiled(build_players(preset.network, phase, 0, preset.precision), preset, phase, 0)
+    shape = (schedule.batch, *resolution(phase), 1)
+    batch = {"image": tf.random.uniform(shape), "mask": tf.ones(shape)}
+    step = tf.function(lambda batch: model.train_step(batch, True))
+    times = []
+    for _ in range(12):
+        began = time.process_time()
+        step(batch)
+        times.append(time.process_time() - began)
+    return float(np.median(times[2:])) / schedule.batch
+
+
+def budgeted(preset, budgets: tuple[float, ...]):
+    """The preset with as many images in each phase as its CPU seconds allow."""
+    phases = []
+    for schedule, seconds in zip(preset.phases, budgets):
+        per_step = schedule.batch * schedule.steps_per_execution
+        images = max(1, round(seconds / seconds_per_image(preset, schedule.phase) / per_step)) * per_step
+        fading = round(FADE_IN * images) if schedule.phase > 1 else 0
+        durations = {"fade_in_images": fading, "stable_images": images - fading, "ticks": 1}
+        phases.append(replace(schedule, **durations, ema_half_life_images=EMA_HALF_LIFE * images))
+    return replace(preset, phases=tuple(phases))
+
+
+def measured(dataset, generator, seed: int):
+    """(an evaluation of generated images beside real ones, a picture)."""
+    import numpy as np
+
+    from evaluation.battery import evaluate
+    from evaluation.samples import Samples
+
+    level = generator.input_shape[0][1:3]
+    held_out = dataset.indices("validation")
+    images, masks = dataset.read(level, held_out)
+    real = Samples.of_dataset(dataset, level)
+    latents = np.random.default_rng(seed).standard_normal((len(masks) * DRAWS, generator.input_shape[1][1]))
+    repeated = np.repeat(masks, DRAWS, 0)[..., None].astype(np.float32)
+    fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
+    fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
+    chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
+    rows = [np.hstack([masks[i], images[i] / 65535, *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
+    half = SHOWN // 2
+    return evaluate(real, fake, METRICS), np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Shards of real mammograms.")
+@click.option("--preset", type=click.Choice(["quick", "film", "paper"]), default="film")
+@click.option("--change", "changes", multiple=True, metavar="SETTING=JSON", help="Of the preset. Repeatable.")
+@click.option("--budget", default="8,25,150,417", help="CPU seconds of each phase, from the first.")
+@click.option("--core", type=click.IntRange(0), default=0, help="The only one to use.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run and its results.")
+def main(data: Path, preset: str, changes: tuple[str, ...], budget: str, core: int, seed: int, output: Path) -> None:
+    """Train one arm and measure it."""
+    os.sched_setaffinity(0, {core})
+    from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    import cv2
+    import keras
+    import numpy as np
+
+    from mask_embedding_gan.progressive import train
+    from mask_embedding_gan.schedule import chosen_preset
+    from preprocessing.shards import open_dataset
+    from training.run import RunDirectory, configure_tensorflow, run_config
+
+    configure_tensorflow()
+    plan = chosen_preset(preset)
+    for change in changes:
+        path, _, value = change.partition("=")
+        plan = changed(plan, path, json.loads(value))
+    plan = budgeted(plan, tuple(float(seconds) for seconds in budget.split(",")))
+    dataset = open_dataset(data, kind="mammogram")
+    run = RunDirectory(output / "run", run_config(plan, dataset, seed))
+    spent = {}
+    for schedule in plan.phases:
+        began = time.process_time()
+        train(dataset, run, plan, schedule.phase, seed=seed)
+        spent[schedule.phase] = {"images": schedule.images, "cpu_seconds": round(time.process_time() - began, 1)}
+    generator = keras.models.load_model(run.generator(len(plan.phases)))
+    evaluation, picture = measured(dataset, generator, seed)
+    values = {
+        row.name: [estimate and round(estimate.value, 4) for estimate in (row.generated, row.real)]
+        for row in evaluation.rows
+    }
+    result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "metrics": values, "cpu": cpu_name()}
+    (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    shown = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    cv2.imwrite(str(output / "picture.png"), cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+    for name, (generated, floor) in values.items():
+        click.echo(f"{name}: {generated} (real {floor})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""Training the finest levels on windows (ours; compare Chai et al., *Any-resolution Training*, ECCV 2022).
+
+From `NetworkConfig.windows_from` on, a phase adds one block to a finished generator, which stays as it is: what a
+whole image shows has been learned, and what is left is local. The block and the critic see windows of the size of the
+last whole images, at random places of the finer image, so that a step costs no more than one of that phase.
+
+A window is computed from the features of the level below with a margin on each side, and the margin of what comes out
+is cut off, so that every pixel is the one that the whole image has there: tiling leaves no seam.
+"""
+
+import keras
+import tensorflow as tf
+
+from mask_embedding_gan.amplification import amplifier
+from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolution, to_image
+from mask_embedding_gan.generator import build_generator, clipped
+from mask_embedding_gan.growth import without_fade_in
+from mask_embedding_gan.schedule import PhaseSchedule
+from mask_embedding_gan.wgan_gp import DRIFT_WEIGHT, PENALTY_WEIGHT, gradient_penalty
+from training.adversarial import AdversarialModel
+from training.export import stock_model
+from training.noise import global_batch_noise, stream_seed
+
+MARGIN = 2  # pixels of the level below, on each side; 4 of the level itself, of which its convolutions reach 2
+CONSISTENCY_WEIGHT = 1.0
+LOSS_NAMES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein", "inconsistency")
+
+
+def build_window_block(
+    config: NetworkConfig, level: int, height: int, width: int, *, dtype: str = "float32", name: str = "generator"
+) -> keras.Model:
+    """The block of a level on a window of (height, width).
+
+    Returns:
+        Model from [features, image] of the level below, (height/2 + 2·MARGIN, width/2 + 2·MARGIN, …), and [mask,
+        inside] of this one, (height + 4·MARGIN, width + 4·MARGIN, 1), to [features, image] of the window. Features are
+        zero and images continued beyond the frame, where `inside` is 0; images are linear in [−1, 1].
+    """
+    rows, columns = height // 2 + 2 * MARGIN, width // 2 + 2 * MARGIN
+    below = keras.Input((rows, columns, config.filters(level - 1)), name="features_below")
+    image_below = keras.Input((rows, columns, 1), name="image_below")
+    mask = keras.Input((2 * rows, 2 * columns, 1), name="mask")
+    inside = keras.Input((2 * rows, 2 * columns, 1), name="inside")
+    cut = lambda x, what: keras.layers.Cropping2D(2 * MARGIN, name=f"{what}_cut")(x)
+
+    features = cut(fine_block(below, mask, level, config, dtype, inside=inside), "features")
+    enlarged = cut(double(image_below, f"image_{level}_enlarged", "bilinear"), "image")
+    image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, to_image(features, level, config)])
+    return keras.Model([below, image_below, mask, inside], [features, image], name=name)
+
+
+class LevelsBelow:
+    """What a finished generator gives the next block for a window; nothing in it is trained.
+
+    Args:
+        previous: the finished generator (stock layers) of the phase before.
+        config: of the networks.
+        phase: of the block.
+    """
+
+    def __init__(self, previous: keras.Model, config: NetworkConfig, phase: int):
+        self.previous, self.config, self.phase = previous, config, phase
+        self.whole = config.windows_from - 1
+        self.window = resolution(self.whole)
+        mask = previous.get_layer("whole_mask").output if phase > config.windows_from else previous.inputs[0]
+        names = f"latent_{self.whole}_second_norm", f"image_{self.whole}"
+        outputs = [previous.get_layer(name).output for name in names]
+        self.whole_levels = keras.Model([mask, previous.inputs[1]], outputs)
+        self.blocks = {}
+        height, width = self.window
+        for level in range(phase - 1, self.whole, -1):
+            height, width = _below(height), _below(width)
+            self.blocks[level] = _filled(stock_model(build_window_block(config, level, height, width)), previous)
+
+    def __call__(self, mask: tf.Tensor, latent: tf.Tensor, corner: tf.Tensor) -> list[tf.Tensor]:
+        """[features, image, mask, inside] as the block takes them.
+
+        Args:
+            mask: (n, height, width, 1), whole, of this phase's resolution.
+            latent: (n, latent size).
+            corner: int (n, 2), top and left of each window; multiples of 2^(levels above whole images).
+        """
+        found = self.whole_levels([reduced(mask, mask.shape[1] // self.window[0]), latent], training=False)
+        return self._inputs(found, mask, corner, self.phase, *self.window)
+
+    def _inputs(self, found, mask, corner, level: int, height: int, width: int) -> list[tf.Tensor]:
+        """Those of the block of a level for a window of (height, width), from what whole images were `found` to be."""
+        corner = corner - 2 * MARGIN
+        margins = [window_of(x, corner, height + 4 * MARGIN, width + 4 * MARGIN) for x in (mask, tf.ones_like(mask))]
+        corner, rows, columns = corner // 2, _below(height), _below(width)
+        if level - 1 == self.whole:
+            features, image = found
+            features = window_of(features, corner, rows, columns)
+            return [features, window_of(image, corner, rows, columns, continued=True), *margins]
+        mask = reduced(mask, 2)
+        inputs = self._inputs(found, mask, corner, level - 1, rows, columns)
+        features, image = self.blocks[level - 1](inputs, training=False)
+        features *= window_of(tf.ones_like(mask), corner, rows, columns)
+        return [features, _continued(image, corner, mask.shape[1:3]), *margins]
+
+    def finished(self, block: keras.Model) -> keras.Model:
+        """The generator a user loads: the previous one with one more block, as `finished_generator` makes it.
+
+        Args:
+            block: of `build_window_block`, usually the moving average.
+        """
+        plain = build_generator(self.config, self.phase, fading=False, name=self.previous.name)
+        whole = stock_model(keras.Model(plain.inputs, clipped(plain.output), name=plain.name))
+        added = stock_model(block)
+        ours = {layer.name for layer in added.layers if layer.weights}
+        for layer in whole.layers:
+            if layer.weights:
+                source = added if layer.name in ours else self.previous
+                layer.set_weights(source.get_layer(layer.name).get_weights())
+        return whole
+
+
+def _below(size: int) -> int:
+    """Pixels of the level below that a window of `size` pixels is computed from."""
+    return size // 2 + 2 * MARGIN
+
+
+def _filled(block: keras.Model, generator: keras.Model) -> keras.Model:
+    """A block of stock layers with the weights of a generator's layers of the same names."""
+    for layer in block.layers:
+        if layer.weights:
+            layer.set_weights(generator.get_layer(layer.name).get_weights())
+    return block
+
+
+def reduced(mask: tf.Tensor, factor: int) -> tf.Tensor:
+    """A mask (n, height, width, 1) at a coarser level: 1 where its average is 0.5 or more."""
+    return tf.cast(tf.nn.avg_pool2d(mask, factor, factor, "VALID") >= 0.5, mask.dtype)
+
+
+class WindowGAN(AdversarialModel):
+    """One phase of the WGAN-GP on windows; the paper's losses, and one that ties a window to the level below.
+
+    Args:
+        generator, ema_generator: from `build_window_block`, of this phase's level.
+        critic: of images of a window's size.
+        below: the levels below.
+        schedule: this phase's.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        critic: keras.Model,
+        ema_generator: keras.Model,
+        below: LevelsBelow,
+        schedule: PhaseSchedule,
+        seed: int = 0,
+    ):
+        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, LOSS_NAMES)
+        self.schedule, self.below = schedule, below
+        self.window = below.window
+        self.stable_critic = without_fade_in(critic)
+        self.as_critic_sees = amplifier(schedule.amplification, *self.window)
+        self.latent_size = below.whole_levels.inputs[1].shape[-1]
+        self.latent_seed = stream_seed(seed, "latent", schedule.phase)
+        self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
+        self.place_seed = stream_seed(seed, "window", schedule.phase)
+
+    def finished(self) -> keras.Model:
+        """The whole generator with the moving average of this phase's block, for users."""
+        return self.below.finished(self.ema_generator)
+
+    def player_gradients(self, batch, step, stable=False):
+        real, mask = batch["image"], batch["mask"]
+        count = real.shape[0] or tf.shape(real)[0]
+        latent = global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), self.latent_seed, step)
+        u = global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
+        alpha = tf.ones((1,))
+
+        # 1) windows about random places inside the breast, the same of real and generated images
+        corner = self.corners(mask, step)
+        inputs = self.below(mask, latent, corner)
+        real, mask = (window_of(whole, corner, *self.window) for whole in (real, mask))
+
+        # 2) one pass of the generator serves both players
+        with tf.GradientTape() as generator_tape:
+            _, image = self.generator(inputs, training=True)
+            fake = (0.5 + 0.5 * image) * mask
+            inconsistency = inconsistency_with(inputs[1], image, mask)
+        fake_leaf = tf.stop_gradient(fake)
+
+        # 3) critic: real high, fake low, slope one between them, real near zero
+        critic = self.stable_critic
+        with tf.GradientTape() as critic_tape:
+            critic_tape.watch(fake_leaf)
+            images = self.as_critic_sees(tf.concat([real, fake_leaf], 0))
+            scores = critic([images, tf.concat([mask, mask], 0), alpha], training=True)
+            real_score, fake_score = tf.split(scores, 2)
+            real_seen, fake_seen = tf.split(tf.stop_gradient(images), 2)
+            penalty = gradient_penalty(critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
+            wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
+            drift = tf.reduce_mean(tf.square(real_score))
+            critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
+        variables = [*(variable.value for variable in self.critic.trainable_variables), fake_leaf]
+        *critic_gradients, fake_gradient = critic_tape.gradient(critic_loss, variables, unconnected_gradients="zero")
+
+        # 4) generator: −E[D(fake)], and the price of leaving the level below
+        variables = [variable.value for variable in self.generator.trainable_variables]
+        seeds = [-fake_gradient, tf.constant(CONSISTENCY_WEIGHT)]
+        generator_gradients = generator_tape.gradient([fake, inconsistency], variables, seeds)
+        losses = {
+            "critic_real": tf.reduce_mean(real_score),
+            "critic_fake": tf.reduce_mean(fake_score),
+            "gradient_penalty": penalty,
+            "wasserstein": -wasserstein,
+            "inconsistency": inconsistency,
+        }
+        return critic_gradients, generator_gradients, losses
+
+    def corners(self, mask: tf.Tensor, step) -> tf.Tensor:
+        """Top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
+        count = mask.shape[0] or tf.shape(mask)[0]
+        factor = mask.shape[1] // self.window[0]
+        coarse = tf.nn.avg_pool2d(mask, 2 * factor, 2 * factor, "VALID")
+        _, rows, columns, _ = coarse.shape
+        drawn = global_batch_noise(tf.random.stateless_uniform, count, (rows * columns,), self.place_seed, step)
+        pixel = tf.argmax(drawn * (0.01 + tf.reshape(coarse, (-1, rows * columns))), axis=1, output_type=tf.int32)
+        centre = tf.stack([pixel // columns, pixel % columns], axis=1) * 2 * factor
+        limit = tf.constant([size - kept for size, kept in zip(mask.shape[1:3], self.window, strict=True)])
+        corner = tf.clip_by_value(centre - tf.constant(self.window) // 2, 0, limit)
+        return corner // factor * factor if factor > 1 else corner
+
+
+def inconsistency_with(image_below: tf.Tensor, image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Mean over windows of ‖average of 2×2 pixels − image below‖₂ inside the mask, brightness in [0, 1].
+
+    Args:
+        image_below: (n, height/2 + 2·MARGIN, width/2 + 2·MARGIN, 1), linear in [−1, 1].
+        image: (n, height, width, 1), as well.
+        mask: (n, height, width, 1).
+    """
+    halved = lambda x: tf.nn.avg_pool2d(x, 2, 2, "VALID")
+    below = image_below[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    square = halved(mask) * tf.square(0.5 * (halved(image) - below))
+    return tf.reduce_mean(tf.sqrt(tf.reduce_sum(square, axis=(1, 2, 3)) + 1e-12))
+
+
+def window_of(x: tf.Tensor, corner: tf.Tensor, height: int, width: int, continued: bool = False) -> tf.Tensor:
+    """A window (n, height, width, channels) of each x (n, H, W, channels); no gradient reaches x.
+
+    Args:
+        corner: int (n, 2), top and left of each; a window may reach beyond the frame.
+        continued: whether edges are continued there, instead of zero.
+    """
+    x = tf.stop_gradient(x)
+    for axis, (size, kept) in enumerate(zip(x.shape[1:3], (height, width), strict=True), start=1):
+        wanted = corner[:, axis - 1, None] + tf.range(kept)[None]
+        x = tf.gather(x, tf.clip_by_value(wanted, 0, size - 1), axis=axis, batch_dims=1)
+        if not continued:
+            within = tf.cast((wanted >= 0) & (wanted < size), x.dtype)
+            x *= tf.reshape(within, (-1, kept, 1, 1) if axis == 1 else (-1, 1, kept, 1))
+    return x
+
+
+def _continued(window: tf.Tensor, corner: tf.Tensor, limits: tuple[int, int]) -> tf.Tensor:
+    """A window that reaches beyond its image's frame of size `limits`, the edges of the image continued there."""
+    for axis, size in enumerate(limits, start=1):
+        first, kept = corner[:, axis - 1, None], window.shape[axis]
+        wanted = tf.clip_by_value(first + tf.range(kept)[None], 0, size - 1) - first
+        window = tf.gather(window, wanted, axis=axis, batch_dims=1)
+    return window
