@@ -71,7 +71,7 @@ def budgeted(preset, budgets: tuple[float, ...]):
 
 
 def measured(dataset, generator, seed: int):
-    """(an evaluation of generated images beside real ones, a picture)."""
+    """(an evaluation of generated images beside real ones, AUCs of `detected`, a picture)."""
     import numpy as np
 
     from evaluation.battery import evaluate
@@ -85,10 +85,32 @@ def measured(dataset, generator, seed: int):
     repeated = np.repeat(masks, DRAWS, 0)[..., None].astype(np.float32)
     fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
     fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
+    realism = detected(dataset, level, generator, seed)
     chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
     rows = [np.hstack([masks[i], images[i] / 65535, *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
     half = SHOWN // 2
-    return evaluate(real, fake, METRICS), np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
+    picture = np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
+    return evaluate(real, fake, METRICS), realism, picture
+
+
+def detected(dataset, level, generator, seed: int) -> list:
+    """(AUC of a classifier of generated against real images, that of one half of the real ones against the other)."""
+    import numpy as np
+
+    from evaluation.realism import real_or_generated
+    from evaluation.samples import Samples
+
+    real = Samples.of_dataset(dataset, level)
+    images, masks = real.read(np.arange(len(real)))
+    latents = np.random.default_rng([seed, 1]).standard_normal((len(masks), generator.input_shape[1][1]))
+    inputs = [masks[..., None].astype(np.float32), latents.astype(np.float32)]
+    fakes = generator.predict(inputs, batch_size=32, verbose=0)[..., 0]
+    odd = real.subjects % 2 == 1
+    halves = [real.subset(np.flatnonzero(part)) for part in (~odd, odd)]
+    return [
+        real_or_generated(real, Samples(fakes, masks, "generated", real.subjects), seed=seed),
+        real_or_generated(*halves, seed=seed),
+    ]
 
 
 @click.command(context_settings={"show_default": True})
@@ -128,11 +150,12 @@ def main(data: Path, preset: str, changes: tuple[str, ...], budget: str, core: i
         train(dataset, run, plan, schedule.phase, seed=seed)
         spent[schedule.phase] = {"images": schedule.images, "cpu_seconds": round(time.process_time() - began, 1)}
     generator = keras.models.load_model(run.generator(len(plan.phases)))
-    evaluation, picture = measured(dataset, generator, seed)
+    evaluation, realism, picture = measured(dataset, generator, seed)
     values = {
         row.name: [estimate and round(estimate.value, 4) for estimate in (row.generated, row.real)]
         for row in evaluation.rows
     }
+    values["auc"] = [round(estimate.value, 4) for estimate in realism]
     result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "metrics": values, "cpu": cpu_name()}
     (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     shown = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -5,6 +5,7 @@ A phase starts from, in this order: 1. its own newest checkpoint, 2. the finishe
 
 import gc
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from mask_embedding_gan.wgan_gp import MaskEmbeddingGAN
 from mask_embedding_gan.windows import LevelsBelow, WindowGAN, build_window_block
 from preprocessing.dataset import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import restore_checkpoint, restore_critic
+from training.checkpoint import lighten, read_state, restore_checkpoint, restore_critic, unpack
 from training.cluster import current
 from training.device import limit_threads
 from training.export import save_model
@@ -63,13 +64,45 @@ def train(
     """
     strategy = strategy or choose_strategy()
     trained = []
-    phases = range(1, last_phase + 1)
+    phases = range(run.first_phase, last_phase + 1)
     missing = current().from_chief(lambda: [phase for phase in phases if not run.generator(phase).exists()])
     for phase in missing:
         trained.append(_train_phase(dataset, run, preset, phase, seed, strategy, echo))
         keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
         gc.collect()
     return trained
+
+
+def begin_with(run: RunDirectory, networks: Path) -> None:
+    """Begin a run with the networks of a light checkpoint (`save_networks`); one that has begun is left alone.
+
+    Raises:
+        RunError, CheckpointError: the file is no checkpoint of a phase.
+    """
+    phase = read_state(networks).get("phase")
+    if phase is None:
+        raise RunError(f"--networks {networks}: is no checkpoint of a mask-embedding GAN")
+    if any(run.path.glob("phase-*")):
+        return
+    unpack(networks, run.phase(phase), run.generator(phase - 1))
+    run.begin_with(phase)
+
+
+def save_networks(run: Path, output: Path) -> dict:
+    """Write the newest checkpoint of a run as a light one; returns its state.
+
+    Raises:
+        RunError: the folder holds no checkpoint.
+    """
+    found = sorted(run.glob("phase-*/checkpoint-*.h5"))
+    if not found:
+        raise RunError(f"--run {run}: holds no checkpoint of a phase")
+    state = read_state(found[-1])
+    phase, settings = state["phase"], json.loads((run / "config.json").read_text())
+    windows_from = settings["preset"]["network"].get("windows_from", 0)
+    builds_on = run / f"phase-{phase - 1}" / "generator.keras" if 0 < windows_from <= phase else None
+    lighten(found[-1], output, builds_on)
+    return state
 
 
 def last_phase_with_these_threads(
@@ -79,7 +112,7 @@ def last_phase_with_these_threads(
 
     A later phase should be trained by another process. Where the threads are not ours to set, that is `last_phase`.
     """
-    left = [phase for phase in range(1, last_phase + 1) if not run.generator(phase).exists()]
+    left = [phase for phase in range(run.first_phase, last_phase + 1) if not run.generator(phase).exists()]
     wanted = [preset.schedule(phase).threads_per_operation(preset.network) for phase in left]
     if strategy.num_replicas_in_sync > 1 or not left or wanted[0] is None or not limit_threads(wanted[0]):
         return last_phase

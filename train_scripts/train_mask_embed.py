@@ -29,6 +29,11 @@ from training.command_line import (
     paper="Ren et al. 2019; days of a GPU.",
 )
 @click.option("--length", type=click.FloatRange(0, min_open=True), default=1.0, help="Multiply every phase's images.")
+@click.option(
+    "--networks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Begin with these, saved from another run of the preset by save_networks.",
+)
 @click.option("--no-embedding", is_flag=True, help="The baseline of Ren et al. §6.4, without the mask embedding.")
 @precision_option
 @click.option(
@@ -52,6 +57,7 @@ def main(
     run_folder: Path,
     preset: str,
     length: float,
+    networks: Path | None,
     no_embedding: bool,
     precision: str,
     detail: bool | None,
@@ -67,7 +73,7 @@ def main(
     Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
     """
     with training_command():
-        from mask_embedding_gan.progressive import last_phase_with_these_threads, train
+        from mask_embedding_gan.progressive import begin_with, last_phase_with_these_threads, train
         from mask_embedding_gan.schedule import chosen_preset
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config
@@ -85,6 +91,8 @@ def main(
         )
         dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
+        if networks:
+            cluster.after_chief(lambda: begin_with(run, networks))
         if cluster.is_chief and not run.generator(phase).exists():
             device.record(run.path)
         last = last_phase_with_these_threads(run, plan, phase, strategy)

@@ -8,6 +8,7 @@ the old state or the new one, never half of one. The last two are kept.
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -17,6 +18,7 @@ import numpy as np
 from training.adversarial import AdversarialModel
 
 KEPT = 2
+PREVIOUS = "previous_generator"  # in a light checkpoint
 
 
 class CheckpointError(ValueError):
@@ -88,6 +90,52 @@ def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
         return json.loads(file.attrs["state"])
 
 
+def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> None:
+    """Write a checkpoint that fits into an e-mail, from which training can continue, though not bit by bit.
+
+    Networks are kept in half precision and the moving average in float32; of what an optimizer knows of each variable,
+    its mean.
+
+    Args:
+        checkpoint: a whole one.
+        output: the file to write; replaced if it exists.
+        previous: a finished generator that the checkpoint builds on, kept within.
+    """
+    partial = output.with_suffix(".partial")
+    with _open(checkpoint) as whole, h5py.File(partial, "w") as light:
+        light.attrs["state"] = whole.attrs["state"]
+        for player, group in whole.items():
+            for index, dataset in group.items():
+                value = dataset[()]
+                if player.endswith("optimizer") and value.ndim:
+                    value = value.mean(dtype=np.float64).astype(value.dtype)
+                elif player in ("generator", "critic"):
+                    value = value.astype(np.float16)
+                options = {"compression": 9, "shuffle": True} if value.size > 1 else {}
+                kept = light.create_dataset(f"{player}/{index}", data=value, **options)
+                kept.attrs["path"] = dataset.attrs["path"]
+        if previous:
+            light.create_dataset(PREVIOUS, data=np.frombuffer(previous.read_bytes(), np.uint8))
+    os.replace(partial, output)
+
+
+def unpack(light: Path, folder: Path, previous: Path) -> None:
+    """Put a light checkpoint where a run looks for its own, and the generator that it builds on, if any, as well.
+
+    Args:
+        light: from `lighten`.
+        folder: of the phase.
+        previous: where the generator of the phase before belongs.
+    """
+    state = read_state(light)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(light, folder / f"checkpoint-{state['images_seen']:010d}.h5")
+    with _open(light) as file:
+        if PREVIOUS in file:
+            previous.parent.mkdir(parents=True, exist_ok=True)
+            previous.write_bytes(file[PREVIOUS][()].tobytes())
+
+
 def restore_critic(path: Path, critic: keras.Model) -> None:
     """Set the weights of a critic alone from a checkpoint of a model with one like it; errors as above."""
     with _open(path) as file:
@@ -102,6 +150,8 @@ def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None
         )
     for index, variable in enumerate(variables):
         value = group[f"{index:03d}"][()]
+        if value.ndim == 0:  # a light checkpoint keeps means of the optimizers' variables
+            value = np.full(variable.shape, value)
         if value.shape != tuple(variable.shape):
             raise CheckpointError(
                 f"{path}: {variable.path} is {value.shape} there and {tuple(variable.shape)} here; "

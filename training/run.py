@@ -2,6 +2,7 @@
 
 runs/demo/config.json                          what the run was started with; a rerun must agree
 runs/demo/log.jsonl                            one line per tick
+runs/demo/begun.json                           its first phase, where it began with the networks of another run
 runs/demo/starts.jsonl                         one line per start: device, precision, versions
 runs/demo/tensorboard/                         the same figures and sample grids
 runs/demo/phase-3/checkpoint-0000024000.h5     the last two
@@ -141,6 +142,16 @@ class RunDirectory:
     def phase(self, phase: int | None) -> Path:
         """The folder of a phase; of a run of a single phase (None), its own."""
         return self.path if phase is None else self.path / f"phase-{phase}"
+
+    @property
+    def first_phase(self) -> int:
+        """The phase that the run began with: 1, or that of the light checkpoint that it was given."""
+        file = self.path / "begun.json"
+        return json.loads(file.read_text())["phase"] if file.exists() else 1
+
+    def begin_with(self, phase: int) -> None:
+        """Note the phase that the run begins with."""
+        (self.path / "begun.json").write_text(json.dumps({"phase": phase}) + "\n")
 
     def generator(self, phase: int | None) -> Path:
         """Where the finished generator of a phase, or of a run of a single one (None), is; it exists once complete."""

@@ -18,7 +18,15 @@ from folders import contents, quiet, records, without_times
 
 from mask_embedding_gan import progressive
 from mask_embedding_gan.generator import finished_generator
-from mask_embedding_gan.progressive import build_players, compiled, start_phase, start_windows, train
+from mask_embedding_gan.progressive import (
+    begin_with,
+    build_players,
+    compiled,
+    save_networks,
+    start_phase,
+    start_windows,
+    train,
+)
 from mask_embedding_gan.wgan_gp import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
@@ -223,6 +231,38 @@ def test_the_critic_of_the_first_phase_on_windows_is_that_of_the_last_on_whole_i
     assert images_seen == 0
     for a, b in zip(model.critic.get_weights(), before.critic.get_weights(), strict=True):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("phase", [2, 3], ids=["whole images", "windows"])
+def test_a_run_begins_with_the_networks_of_another(tmp_path, film_run, tiny_dataset, phase):
+    """Saved at the second tick of a phase, continued at the third, without the phases before."""
+    shutil.copytree(film_run.path, tmp_path / "old")
+    old = RunDirectory(tmp_path / "old", film_run.config)
+    for later in range(phase, 4):
+        old.generator(later).unlink()
+        for checkpoint in checkpoints(old.phase(later))[: 1 if later == phase else None]:
+            checkpoint.unlink()
+    assert save_networks(old.path, tmp_path / "networks.h5")["phase"] == phase
+    run = RunDirectory(tmp_path / "new", film_run.config)
+    begin_with(run, tmp_path / "networks.h5")
+    lines = []
+    assert train(tiny_dataset, run, tiny.film(), phase, echo=lines.append) == [run.generator(phase)]
+    assert lines[0] == f"phase {phase}: goes on from its checkpoint at 32 images"
+    assert not run.phase(1).exists()
+    for a, b in zip(*(keras.models.load_model(one.generator(phase)).get_weights() for one in (run, film_run))):
+        np.testing.assert_allclose(a, b, atol=0.05)
+
+
+def test_a_run_that_has_begun_is_left_alone(film_run, tmp_path):
+    save_networks(film_run.path, tmp_path / "networks.h5")
+    before = contents(film_run.path)
+    begin_with(film_run, tmp_path / "networks.h5")
+    assert contents(film_run.path) == before
+
+
+def test_a_folder_without_a_checkpoint_has_no_networks_to_save(tmp_path):
+    with pytest.raises(RunError, match="holds no checkpoint"):
+        save_networks(tmp_path, tmp_path / "networks.h5")
 
 
 def test_a_resumed_phase_says_so(copied_run, tiny_dataset):

@@ -9,7 +9,15 @@ import pytest
 import tensorflow as tf
 
 from training.adversarial import AdversarialModel
-from training.checkpoint import CheckpointError, checkpoints, read_state, restore_checkpoint, save_checkpoint
+from training.checkpoint import (
+    CheckpointError,
+    checkpoints,
+    lighten,
+    read_state,
+    restore_checkpoint,
+    save_checkpoint,
+    unpack,
+)
 
 
 def network(units: int) -> keras.Model:
@@ -151,3 +159,45 @@ def test_a_network_of_other_layers_is_refused(tmp_path, model):
     other.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
     with pytest.raises(CheckpointError, match="holds 2 variables of the critic, this network has 4"):
         restore_checkpoint(path, other)
+
+
+# --- light checkpoints --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory):
+    """(a trained model, the light checkpoint of it)."""
+    folder, model = tmp_path_factory.mktemp("light"), trained(5)
+    lighten(save_checkpoint(folder, model, 20, {"phase": 3}), folder / "light.h5")
+    return model, folder / "light.h5"
+
+
+def test_a_light_checkpoint_keeps_networks_in_half_precision_and_the_average_as_it_is(light):
+    model, file = light
+    other = made(seed=1)
+    assert restore_checkpoint(file, other) == {"phase": 3, "images_seen": 20}
+    for mine, theirs in ((other.generator, model.generator), (other.critic, model.critic)):
+        for a, b in zip(mine.get_weights(), theirs.get_weights(), strict=True):
+            assert np.array_equal(a, b.astype(np.float16).astype(np.float32))
+    for (a, _), (b, _) in zip(other.weight_pairs(frozen=False), model.weight_pairs(frozen=False), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_light_checkpoint_keeps_of_an_optimizer_its_steps_and_means(light):
+    model, file = light
+    other = made(seed=1)
+    restore_checkpoint(file, other)
+    assert int(other.iterations) == 5
+    for a, b in zip(other.critic_optimizer.variables, model.critic_optimizer.variables, strict=True):
+        np.testing.assert_allclose(a, np.full(b.shape, np.mean(b)), rtol=1e-6)
+
+
+def test_a_light_checkpoint_lies_where_a_run_looks_for_its_own(light, tmp_path):
+    model, _ = light
+    generator = tmp_path / "generator.keras"
+    generator.write_bytes(b"a generator")
+    checkpoint = save_checkpoint(tmp_path / "whole", model, 20, {"phase": 3})
+    lighten(checkpoint, tmp_path / "light.h5", previous=generator)
+    unpack(tmp_path / "light.h5", tmp_path / "phase-3", tmp_path / "phase-2" / "generator.keras")
+    assert [path.name for path in checkpoints(tmp_path / "phase-3")] == ["checkpoint-0000000020.h5"]
+    assert (tmp_path / "phase-2" / "generator.keras").read_bytes() == b"a generator"
