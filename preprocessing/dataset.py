@@ -36,6 +36,10 @@ MASS_CROP = (60, 64)
 # (37 real films).
 INTERPOLATION = cv2.INTER_CUBIC
 
+# Batches read ahead: several steps run without returning to Python, and take that many at once.
+MOST_READ_AHEAD = 16
+READ_AHEAD_BYTES = 2**25
+
 _BLOCK = 1024  # random numbers are drawn for this many images at once
 _READ_PIXELS = 2**16  # small levels: one call into Python reads several batches
 
@@ -182,7 +186,8 @@ def _endless(
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return data.prefetch(2).with_options(options)
+    batch_bytes = sum(array[0].size * 4 for array in empty)
+    return data.prefetch(max(2, min(MOST_READ_AHEAD, READ_AHEAD_BYTES // batch_bytes))).with_options(options)
 
 
 @lru_cache(maxsize=1)
