@@ -1,12 +1,12 @@
 """Time of a training step: the project's against PyTorch's best, on the same networks, losses and batches.
 
     python -m venv peer && peer/bin/pip install torch numpy
-    python benchmarks/against_pytorch.py --peer-python peer/bin/python --phases 1-7 --preset quick
+    python benchmarks/against_pytorch.py --peer-python peer/bin/python --phases 1-7 --preset half
 
 The peer's losses and gradients are first compared with the project's. Then PyTorch is given every chance: eager and
 compiled, both memory layouts, one and all cores, the system's allocator and whatever tuned ones are installed
 (tcmalloc, jemalloc). The fastest variants of a phase then take turns with the project, A B A B …, each in a process of
-its own, and medians are compared. Neither side has detail maps or the diversity term.
+its own, and medians are compared. Neither side has the diversity term.
 """
 
 import json
@@ -35,7 +35,7 @@ ALLOCATORS = {  # the library to preload, if any, and its settings: memory is ke
     ),
 }
 SPIN = {"GOMP_SPINCOUNT": "10000"}  # some 0.5 ms; by default PyTorch's threads spin on well into the project's turn
-TOLERANCE = 2e-3  # relative; images are float32 even there: they leave 9e-5 in `quick`, 1.3e-3 at 512×256 in `paper`
+TOLERANCE = 2e-3  # relative; images are float32 even there: they leave 9e-5 in `half`, 1.3e-3 at 512×256 in `paper`
 FINALISTS = 2
 ROUNDS = 5
 
@@ -261,7 +261,7 @@ def candidates(
 @click.option("--peer-python", type=click.Path(path_type=Path, exists=True), required=True, help="A Python with torch.")
 @click.option("--before", type=click.Path(path_type=Path, exists=True), help="Another version's repository, timed too.")
 @click.option("--system", type=click.Choice(["mammograms", "masses"]), default="mammograms", show_default=True)
-@click.option("--preset", type=click.Choice(["quick", "paper"]), default="quick", show_default=True)
+@click.option("--preset", type=click.Choice(["half", "paper"]), default="half", show_default=True)
 @click.option("--phases", default="1,2,3,4,5,6,7", show_default=True, help="Of the mammograms.")
 @click.option("--precisions", default="float32", show_default=True, help="float32 and mixed_bfloat16.")
 @click.option("--fading", is_flag=True, help="Half-way through the fade-in instead of after it.")

@@ -1,6 +1,6 @@
 """What a training step costs: time, floating-point operations, share of the CPU's peak, memory; and a GPU's hours.
 
-    python benchmarks/cost_table.py                       # every phase of quick and paper, pix2pix and Feature2Mass
+    python benchmarks/cost_table.py                       # every phase of every preset, pix2pix and Feature2Mass
     python benchmarks/cost_table.py --rows quick --steps 5
 
 Each row is measured in a process of its own, with the threads per operation that training gives it, after any fade-in.
@@ -22,7 +22,11 @@ from machine import PEAK_SIZES, cpu_name, fastest
 ROOT = Path(__file__).resolve().parents[1]
 GPU, GPU_PEAK, GPU_SHARE = "NVIDIA A100 (312 TFLOP/s in bfloat16)", 312e12, 0.15
 ROWS = {
-    **{f"{preset} {phase}": ("mammograms", preset, phase) for preset in ("quick", "paper") for phase in range(1, 8)},
+    **{
+        f"{preset} {phase}": ("mammograms", preset, phase)
+        for preset in ("quick", "film", "paper")
+        for phase in range(1, 8)
+    },
     **{f"pix2pix {preset}": ("pix2pix", preset, None) for preset in ("quick", "paper")},
     **{f"masses {preset}": ("masses", preset, None) for preset in ("quick", "paper")},
 }
@@ -49,12 +53,17 @@ def model_and_batch(system: str, preset_name: str, phase: int | None):
         batch = {name: random.random(shape, np.float32) for name in ("image", "texture_map")}
         return build_model(preset, 0), batch, preset.ticks * preset.steps_per_tick
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.progressive import build_players, compiled
+    from mask_embedding_gan.generator import build_generator, finished_generator
+    from mask_embedding_gan.progressive import build_players, compiled, windows_model
     from mask_embedding_gan.schedule import PRESETS
 
     preset = PRESETS[preset_name]()
-    schedule = preset.schedule(phase)
-    model = compiled(build_players(preset.network, phase, 0, preset.precision), preset, phase, 0)
+    schedule, network = preset.schedule(phase), preset.network
+    if network.has_windows(phase):
+        previous = finished_generator(build_generator(network, phase - 1, fading=False), network, phase - 1)
+        model = windows_model(previous, preset, phase, 0)
+    else:
+        model = compiled(build_players(network, phase, 0, preset.precision), preset, phase, 0)
     shape = (schedule.batch, *resolution(phase), 1)
     batch = {"image": random.random(shape, np.float32), "mask": np.float32(random.random(shape) > 0.5)}
     return model, batch, schedule.ticks * schedule.steps_per_tick

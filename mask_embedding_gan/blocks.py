@@ -8,12 +8,10 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from training.detail import latent_noise, octave, sum_of_octaves, textured
-from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, LowPass, PixelNorm
+from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, PixelNorm
 
 PHASES = 7
 LEAKY_SLOPE = 0.2
-FIRST_DETAIL = 4  # level (64×32) below which the latent itself has numbers enough
 NOISE_MAPS = 8  # per resolution that has noise
 ADDED_GAIN = 0.3  # of what a level adds to the image of the level below: details are small
 
@@ -34,8 +32,6 @@ class NetworkConfig:
         mask_filters: features of every mask block.
         base_filters: features of the 4×2 projection.
         latent_filters: kernels of each transposed convolution, lowest resolution first (each ×0.8, rounded).
-        low_pass: a fixed binomial filter after each transposed convolution (ours: no checkerboard).
-        detail_maps: maps of fine detail a resolution (ours, `training.detail`); 0: none, the paper's generator.
         group_size: images a group of the critic's minibatch standard deviation.
         second_convolution: a 3×3 convolution, LeakyReLU and pixel norm after each transposed convolution (ours).
         sum_of_levels: the image is the enlarged image of the level below plus what the new features add to it
@@ -53,8 +49,6 @@ class NetworkConfig:
     mask_filters: int = 8
     base_filters: int = 128
     latent_filters: tuple[int, ...] = (128, 102, 82, 66, 53, 42, 34)
-    low_pass: bool = True
-    detail_maps: int = 0
     group_size: int = 4
     second_convolution: bool = False
     sum_of_levels: bool = False
@@ -121,8 +115,6 @@ def latent_block(features, latent, level: int, config: NetworkConfig, dtype: str
     features = EqualizedConv2DTranspose(config.filters(level), 4, strides=2, padding="same", name=name, dtype=dtype)(
         features
     )
-    if config.low_pass:
-        features = LowPass(name=f"{name}_low_pass", dtype=dtype)(features)
     if level in config.noise_levels:
         features = with_noise(features, latent, level, dtype)
     features = _activated(features, name, dtype)
@@ -160,7 +152,7 @@ def _activated(features, name: str, dtype: str):
 def with_noise(features, latent, level: int, dtype: str):
     """Features plus one map of noise, of a learned strength in each of them that starts at zero."""
     name = f"noise_{level}"
-    noise = latent_noise(latent, *resolution(level), NOISE_MAPS, name)
+    noise = latent_noise(latent, level, name)
     strength = EqualizedConv2D(
         features.shape[-1],
         1,
@@ -173,22 +165,27 @@ def with_noise(features, latent, level: int, dtype: str):
     return keras.layers.Add(name=f"{name}_added", dtype=dtype)([features, strength(noise)])
 
 
+def latent_noise(latent, level: int, name: str):
+    """White noise (n, height, width, 1) of variance 1 that the latent determines, in float32.
+
+    A bank of `NOISE_MAPS` frozen random maps, mixed by frozen random weights of the latent: the same latent, the same
+    noise, and stock layers alone.
+    """
+    frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
+    unit, shared = (keras.initializers.RandomNormal(stddev=size) for size in (1.0, NOISE_MAPS**-0.5))
+    mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(latent)
+    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(
+        mixture
+    )  # mean square 1: as much noise for every latent
+    height, width = resolution(level)
+    field = keras.layers.Dense(height * width, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
+    return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
+
+
 def to_image(features, level: int, config: NetworkConfig):
     """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
     added = {"gain": ADDED_GAIN, "kernel_initializer": "zeros"} if config.sum_of_levels and level > 1 else {}
     return EqualizedConv2D(1, 1, **{"gain": 1.0, **added}, name=f"to_image_{level}", dtype="float32")(features)
-
-
-def detail_octaves(latent, phase: int, config: NetworkConfig) -> dict:
-    """Octaves of fine detail by level, `FIRST_DETAIL` to `phase`; none without `detail_maps`."""
-    levels = range(FIRST_DETAIL, phase + 1) if config.detail_maps else ()
-    return {level: octave(latent, *resolution(level), config.detail_maps, f"detail_{level}") for level in levels}
-
-
-def with_detail(image, octaves: dict, level: int):
-    """The image of a level, linear in [−1, 1], with all the octaves that its resolution can show."""
-    shown = [octaves[lower] for lower in sorted(octaves) if lower <= level]
-    return textured(image, sum_of_octaves(shown, f"image_{level}"), f"image_{level}") if shown else image
 
 
 def critic_block(features, level: int, config: NetworkConfig, dtype: str):

@@ -4,7 +4,6 @@ import keras
 
 from mask_embedding_gan.blocks import (
     NetworkConfig,
-    detail_octaves,
     double,
     fine_block,
     halve,
@@ -16,7 +15,6 @@ from mask_embedding_gan.blocks import (
     reduced_mask,
     resolution,
     to_image,
-    with_detail,
 )
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
@@ -79,14 +77,13 @@ def build_generator(
         level_mask = reduced_mask(mask, 2 ** (phase - level), f"mask_of_level_{level}")
         latent_features[level] = fine_block(latent_features[level - 1], level_mask, level, config, dtype)
 
-    # 4) image: linear in [−1, 1], given its detail, shown in [0, 1]
-    octaves = detail_octaves(latent, phase, config)
+    # 4) image: linear in [−1, 1], shown in [0, 1]
     if config.sum_of_levels:
-        image = with_detail(_sum_of_levels(latent_features, phase, config), octaves, phase)
+        image = _sum_of_levels(latent_features, phase, config)
     else:
-        image = with_detail(to_image(latent_features[phase], phase, config), octaves, phase)
+        image = to_image(latent_features[phase], phase, config)
         if fades:
-            older = with_detail(to_image(latent_features[phase - 1], phase - 1, config), octaves, phase - 1)
+            older = to_image(latent_features[phase - 1], phase - 1, config)
             image = FadeIn(name="image_fade", dtype="float32")([double(older, "image_doubled"), image, alpha])
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype="float32")(image)
     if config.times_mask:

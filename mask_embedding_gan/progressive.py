@@ -17,7 +17,7 @@ import tensorflow as tf
 from mask_embedding_gan.blocks import NetworkConfig, resolution
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.generator import build_generator, finished_generator
-from mask_embedding_gan.growth import grow_critic, grow_generator, transfer
+from mask_embedding_gan.growth import transfer
 from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.wgan_gp import MaskEmbeddingGAN
 from mask_embedding_gan.windows import LevelsBelow, WindowGAN, build_window_block
@@ -32,7 +32,6 @@ from training.noise import stream_seed
 from training.run import RunDirectory, RunError, check_batch, choose_strategy
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
-GROWTH_EXAMPLES = 64
 
 
 def train(
@@ -138,20 +137,10 @@ def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "fl
     return Players(generator, build_critic(config, phase, dtype=dtype), ema_generator)
 
 
-def grow(
-    old: Players,
-    new: Players,
-    phase: int,
-    seed: int,
-    *,
-    examples: tuple[np.ndarray, np.ndarray] | None = None,
-    preserve: bool = True,
-) -> None:
-    """Fill the fresh networks of `phase` from those of `phase − 1`; `examples` as in `grow_generator`."""
-    seed = stream_seed(seed, "growth", phase)
-    grow_generator(old.generator, new.generator, phase, seed, examples=examples, preserve=preserve)
-    grow_generator(old.ema_generator, new.ema_generator, phase, seed, examples=examples, preserve=preserve)
-    grow_critic(old.critic, new.critic, phase, seed, preserve=preserve)
+def grow(old: Players, new: Players) -> None:
+    """Fill the fresh networks of a phase from those of the phase before, as far as both have the same layers."""
+    for name in ("generator", "critic", "ema_generator"):
+        transfer(getattr(old, name), getattr(new, name))
 
 
 def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmbeddingGAN:
@@ -161,14 +150,8 @@ def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmb
     return model
 
 
-def start_phase(
-    run: RunDirectory, preset: Preset, phase: int, seed: int, examples: tuple[np.ndarray, np.ndarray] | None = None
-) -> tuple[MaskEmbeddingGAN, int]:
-    """The compiled model of a phase and the images it has seen; call inside the strategy's scope.
-
-    Args:
-        examples: some images and masks of this phase, float (n, height, width, 1), to grow on.
-    """
+def start_phase(run: RunDirectory, preset: Preset, phase: int, seed: int) -> tuple[MaskEmbeddingGAN, int]:
+    """The compiled model of a phase and the images it has seen; call inside the strategy's scope."""
     players = build_players(preset.network, phase, seed, preset.precision)
     model = compiled(players, preset, phase, seed)
     # 1. this phase's own newest whole checkpoint
@@ -178,15 +161,19 @@ def start_phase(
     if phase > 1:
         before = build_players(preset.network, phase - 1, seed, preset.precision)
         restore_checkpoint(_final_checkpoint(run, phase - 1), compiled(before, preset, phase - 1, seed))
-        grow(before, players, phase, seed, examples=examples, preserve=preset.preserve_growth)
+        grow(before, players)
     # 3. scratch
     return model, 0
 
 
-def start_windows(run: RunDirectory, preset: Preset, phase: int, seed: int) -> tuple[WindowGAN, int]:
-    """As `start_phase`, of a phase that is trained on windows; the critic continues from the phase before."""
+def windows_model(previous: keras.Model, preset: Preset, phase: int, seed: int) -> WindowGAN:
+    """The compiled model of a phase on windows, its block and critic as drawn.
+
+    Args:
+        previous: the finished generator of the phase before.
+    """
     network, schedule = preset.network, preset.schedule(phase)
-    below = LevelsBelow(keras.models.load_model(run.generator(phase - 1)), network, phase)
+    below = LevelsBelow(previous, network, phase)
     keras.utils.set_random_seed(stream_seed(seed, "weights", phase) % 2**31)
     block, ema_block = (
         build_window_block(network, phase, *below.window, dtype=preset.precision, name=name)
@@ -196,9 +183,15 @@ def start_windows(run: RunDirectory, preset: Preset, phase: int, seed: int) -> t
     critic = build_critic(network, below.whole, dtype=preset.precision)
     model = WindowGAN(block, critic, ema_block, below, schedule, seed)
     model.compile(*schedule.optimizers(), steps_per_execution=schedule.steps_per_execution)
+    return model
+
+
+def start_windows(run: RunDirectory, preset: Preset, phase: int, seed: int) -> tuple[WindowGAN, int]:
+    """As `start_phase`, of a phase on windows; the critic continues from the phase before."""
+    model = windows_model(keras.models.load_model(run.generator(phase - 1)), preset, phase, seed)
     for checkpoint in current().checkpoints(run.phase(phase)):
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
-    restore_critic(_final_checkpoint(run, phase - 1), critic)
+    restore_critic(_final_checkpoint(run, phase - 1), model.critic)
     return model, 0
 
 
@@ -228,10 +221,7 @@ def _train_phase(
     check_batch(schedule.batch, strategy.num_replicas_in_sync, what=f"phase {phase}: ", group=group)
     windows = preset.network.has_windows(phase)
     with strategy.scope():
-        if windows:
-            model, images_seen = start_windows(run, preset, phase, seed)
-        else:
-            model, images_seen = start_phase(run, preset, phase, seed, _growth_examples(dataset, height, width))
+        model, images_seen = (start_windows if windows else start_phase)(run, preset, phase, seed)
     images_seen = current().same_start(model, images_seen)
     batches = mammogram_batches(
         dataset,
@@ -261,11 +251,6 @@ def _train_phase(
     if current().is_chief:
         save_model(generator, run.generator(phase))
     return run.generator(phase)
-
-
-def _growth_examples(dataset: Dataset, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    images, masks = dataset.read((height, width), dataset.indices("train")[:GROWTH_EXAMPLES])
-    return images[..., None].astype(np.float32) / 65535, masks[..., None].astype(np.float32)
 
 
 def _alpha(model: MaskEmbeddingGAN) -> float:

@@ -12,7 +12,6 @@ from mask_embedding_gan.blocks import NetworkConfig, resolution
 from training.adam import FusedAdam
 
 SHARED_FROM = 1_500_000  # numbers in the largest features of a batch, above which cores share an operation
-DETAIL_MAPS = 16  # a resolution, where there is detail
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ class PhaseSchedule:
         Operations still run next to each other. With one thread each, phases of `quick` up to 64×32 took 0.52 to 0.74
         of their time on two cores; the phases of `paper` from 64×32 on took up to 1.6 times as long (ours).
         """
-        height, width = resolution(self.phase)
+        whole = network.windows_from - 1 if network.has_windows(self.phase) else self.phase
+        height, width = resolution(whole)
         features = self.batch * height * width * network.filters(self.phase)
         return 1 if features <= SHARED_FROM else None
 
@@ -102,7 +102,6 @@ class Preset:
     network: NetworkConfig
     phases: tuple[PhaseSchedule, ...]
     jitter: bool = True
-    preserve_growth: bool = True
     diversity: Diversity | None = None
     precision: str = "float32"
     phantoms: int = 2000
@@ -149,58 +148,63 @@ def _paper() -> Preset:
     return Preset("paper", NetworkConfig(), phases, jitter=False, phantoms=20_000)
 
 
+HALF_WIDTH = {"base_filters": 64, "latent_filters": (64, 51, 41, 33, 26, 21, 17)}
+ADDITIONS = {  # to the paper's networks (ours), each of them a switch
+    "second_convolution": True,
+    "sum_of_levels": True,
+    "times_mask": True,
+    "noise_levels": (4, 5),
+    "critic_convolutions": 3,
+    "windows_from": 6,
+}
+# by level: about a film's contrast over the strength of the octave (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256)
+AMPLIFIED = {3: 2.0, 4: 4.0, 5: 6.0, 6: 9.0, 7: 14.0}
+
+
+def _amplification(phase: int) -> tuple[float, ...]:
+    """Of the octaves of a phase's images, finest first; four of them at most."""
+    return tuple(AMPLIFIED[level] for level in range(phase, max(2, phase - 4), -1))
+
+
 def _quick() -> Preset:
-    """All seven phases in minutes on two CPU cores: half the kernels, the same code path.
+    """All seven phases in minutes on two CPU cores: `film` at a hundredth of its length.
 
-    So short a training needs a critic that learns faster than the generator. With 0.002 for both, on real films at
-    32×16, the critic saw a seventh of the distance between fakes and films that it sees now, the sliced Wasserstein
-    distance was 92 instead of 58 (films against films: 69), and breasts had bright rims and streaks.
+    So short a training needs a critic that learns three times as fast as the generator. With one rate for both, on real
+    films at 32×16, the critic saw a seventh of the distance between fakes and films.
     """
-    network = NetworkConfig(base_filters=64, latent_filters=(64, 51, 41, 33, 26, 21, 17), detail_maps=DETAIL_MAPS)
-    rows = (  # batch, steps, steps without returning to Python, pace: batches of 4 are too noisy for large steps
-        (16, 1500, 50, 1.0),
-        (16, 1500, 50, 1.0),
-        (16, 1500, 25, 1.0),
-        (16, 800, 10, 1.0),
-        (8, 700, 5, 1.0),
-        (4, 500, 5, 0.5),
-        (4, 400, 5, 0.5),
+    network = NetworkConfig(**HALF_WIDTH, **ADDITIONS)
+    rows = (  # batch, steps, steps without returning to Python, pace: batches of 8 are too noisy for large steps
+        (16, 600, 50, 1.0),
+        (16, 800, 50, 1.0),
+        (16, 1000, 25, 1.0),
+        (16, 900, 10, 1.0),
+        (8, 500, 5, 0.7),
+        (8, 150, 5, 0.7),
+        (8, 150, 5, 0.7),
     )
-    phases = tuple(
-        PhaseSchedule(
-            phase=phase,
-            batch=batch,
-            learning_rate=0.002 * pace,
-            critic_learning_rate=0.006 * pace,
-            fade_in_images=round(0.4 * steps * batch) if phase > 1 else 0,
-            stable_images=round((0.6 if phase > 1 else 1.0) * steps * batch),
-            ticks=4,
-            ema_half_life_images=0.05 / pace * steps * batch,
-            steps_per_execution=execution,
+    phases = []
+    for phase, (batch, steps, execution, pace) in enumerate(rows, start=1):
+        fading = round(0.35 * steps * batch) if phase > 1 and not network.has_windows(phase) else 0
+        phases.append(
+            PhaseSchedule(
+                phase=phase,
+                batch=batch,
+                learning_rate=0.002 * pace,
+                critic_learning_rate=0.006 * pace,
+                fade_in_images=fading,
+                stable_images=steps * batch - fading,
+                ticks=4,
+                ema_half_life_images=0.05 / pace * steps * batch,
+                steps_per_execution=execution,
+                amplification=_amplification(phase),
+            )
         )
-        for phase, (batch, steps, execution, pace) in enumerate(rows, start=1)
-    )
-    return Preset("quick", network, phases, diversity=Diversity())
-
-
-AMPLIFIED = {3: 2.0, 4: 4.0, 5: 6.0, 6: 9.0, 7: 14.0}  # by level: about a film's contrast over the octave's strength
+    return Preset("quick", network, tuple(phases), diversity=Diversity())
 
 
 def _film() -> Preset:
-    """Images like film mammograms on one CPU core in a day (ours): additions to the paper's networks, each of which is
-    a switch, and the critic's octaves amplified.
-    """
-    network = NetworkConfig(
-        base_filters=64,
-        latent_filters=(64, 51, 41, 33, 26, 21, 17),
-        low_pass=False,
-        second_convolution=True,
-        sum_of_levels=True,
-        times_mask=True,
-        noise_levels=(4, 5),
-        critic_convolutions=3,
-        windows_from=6,
-    )
+    """Images like film mammograms on one CPU core in a day (ours)."""
+    network = NetworkConfig(**HALF_WIDTH, **ADDITIONS)
     rows = (  # batch, thousands of images, steps without returning to Python, the generator's rate
         (16, 50, 50, 0.002),
         (16, 100, 50, 0.002),
@@ -210,22 +214,24 @@ def _film() -> Preset:
         (16, 600, 5, 0.001),
         (16, 600, 5, 0.001),
     )
-    phases = tuple(
-        PhaseSchedule(
-            phase=phase,
-            batch=batch,
-            learning_rate=rate,
-            critic_learning_rate=3 * rate,
-            fade_in_images=250 * thousands if 1 < phase < network.windows_from else 0,
-            stable_images=(750 if 1 < phase < network.windows_from else 1000) * thousands,
-            ticks=max(5, thousands // 10),
-            ema_half_life_images=10_000,
-            steps_per_execution=execution,
-            amplification=tuple(AMPLIFIED[level] for level in range(phase, max(2, phase - 4), -1)),
+    phases = []
+    for phase, (batch, thousands, execution, rate) in enumerate(rows, start=1):
+        fading = 250 * thousands if phase > 1 and not network.has_windows(phase) else 0
+        phases.append(
+            PhaseSchedule(
+                phase=phase,
+                batch=batch,
+                learning_rate=rate,
+                critic_learning_rate=3 * rate,
+                fade_in_images=fading,
+                stable_images=1000 * thousands - fading,
+                ticks=max(5, thousands // 10),
+                ema_half_life_images=10_000,
+                steps_per_execution=execution,
+                amplification=_amplification(phase),
+            )
         )
-        for phase, (batch, thousands, execution, rate) in enumerate(rows, start=1)
-    )
-    return Preset("film", network, phases, preserve_growth=False, diversity=Diversity())
+    return Preset("film", network, tuple(phases), diversity=Diversity())
 
 
 PRESETS = {"quick": _quick, "film": _film, "paper": _paper}
@@ -236,7 +242,6 @@ def chosen_preset(
     *,
     length: float = 1.0,
     embedding: bool = True,
-    detail: bool | None = None,
     diversity: bool | None = None,
     precision: str | None = None,
 ) -> Preset:
@@ -246,7 +251,6 @@ def chosen_preset(
         name: "quick" or "paper".
         length: factor on every phase's images.
         embedding: False for the no-embedding baseline.
-        detail: whether images get fine detail (`training.detail`).
         diversity: whether latents are asked to matter (`Diversity`).
         precision: "float32" or "mixed_bfloat16".
     """
@@ -255,8 +259,6 @@ def chosen_preset(
         preset = preset.lengthened(length)
     if not embedding:
         preset = replace(preset, network=preset.network.without_embedding())
-    if detail is not None:
-        preset = replace(preset, network=replace(preset.network, detail_maps=DETAIL_MAPS if detail else 0))
     if diversity is not None:
         preset = replace(preset, diversity=Diversity() if diversity else None)
     if precision:

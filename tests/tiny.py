@@ -20,7 +20,6 @@ NETWORK = NetworkConfig(
 )
 FILM = replace(
     NETWORK,
-    low_pass=False,
     second_convolution=True,
     sum_of_levels=True,
     times_mask=True,
@@ -58,7 +57,7 @@ def film() -> Preset:
         for schedule in preset().phases
     )
     network = replace(FILM, noise_levels=(2,), windows_from=3)
-    return preset(network=network, phases=phases, preserve_growth=False)
+    return preset(network=network, phases=phases)
 
 
 def write_dataset(folder: Path, count: int = IMAGES) -> Dataset:

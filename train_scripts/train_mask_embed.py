@@ -37,15 +37,9 @@ from training.command_line import (
 @click.option("--no-embedding", is_flag=True, help="The baseline of Ren et al. §6.4, without the mask embedding.")
 @precision_option
 @click.option(
-    "--detail/--no-detail",
-    default=None,
-    show_default="the preset's: quick yes, paper no",
-    help="Fine texture of real images.",
-)
-@click.option(
     "--diversity/--no-diversity",
     default=None,
-    show_default="the preset's: quick yes, paper no",
+    show_default="the preset's: quick and film yes, paper no",
     help="Ask latents to matter.",
 )
 @seed_option("weights, order, jitter and noise")
@@ -60,7 +54,6 @@ def main(
     networks: Path | None,
     no_embedding: bool,
     precision: str,
-    detail: bool | None,
     diversity: bool | None,
     seed: int,
     replicas: int | None,
@@ -85,7 +78,6 @@ def main(
             preset,
             length=length,
             embedding=not no_embedding,
-            detail=detail,
             diversity=diversity,
             precision=device.precision,
         )

@@ -131,11 +131,11 @@ class RunDirectory:
             theirs = json.loads(file.read_text())
         except ValueError as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
-        theirs = _completed(theirs, self.config)
-        for name in sorted({*theirs, *self.config}):
-            if theirs.get(name) != self.config.get(name):
+        theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
+        for name in sorted({*theirs, *ours}):
+            if theirs.get(name) != ours.get(name):
                 raise RunError(
-                    f"--run {self.path}: was made with other settings ({_difference(name, theirs, self.config)}); "
+                    f"--run {self.path}: was made with other settings ({_difference(name, theirs, ours)}); "
                     "use another folder, or the old settings"
                 )
 
@@ -180,14 +180,14 @@ class RunDirectory:
         os.replace(partial, file)
 
 
-def _completed(theirs, ours):
-    """An older run's settings with those that it does not know yet: it was made with them off."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        off = {name: value for name, value in ours.items() if name not in theirs and not value}
-        return off | {name: _completed(value, ours.get(name)) for name, value in theirs.items()}
-    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        return [_completed(a, b) for a, b in zip(theirs, ours, strict=True)]
-    return theirs
+def _known(settings, others):
+    """Settings without those that are off and that the others do not have: versions of the program differ in them."""
+    if isinstance(settings, dict) and isinstance(others, dict):
+        kept = {name: value for name, value in settings.items() if name in others or value}
+        return {name: _known(value, others.get(name)) for name, value in kept.items()}
+    if isinstance(settings, list) and isinstance(others, list) and len(settings) == len(others):
+        return [_known(mine, theirs) for mine, theirs in zip(settings, others, strict=True)]
+    return settings
 
 
 def _difference(name: str, theirs: dict, ours: dict) -> str:

@@ -14,7 +14,6 @@ from pytorch_peer.layers import (
     TransposedConvolution,
     flat,
     leaky_relu,
-    low_pass,
     pixel_norm,
     single,
     without_autocast,
@@ -86,7 +85,7 @@ class Generator(Player):
             older = features
             if level > 1:
                 features = torch.cat([features, masks[level - 1].to(features.dtype)], 1)
-            features = pixel_norm(leaky_relu(low_pass(layers[f"latent_{level}"](features))))
+            features = pixel_norm(leaky_relu(layers[f"latent_{level}"](features)))
 
         # 4) image in [0, 1]
         with without_autocast():

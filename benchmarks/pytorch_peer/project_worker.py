@@ -9,6 +9,10 @@ from dataclasses import replace
 
 from pytorch_peer.protocol import serve
 
+# networks of the paper with half the kernels, in batches that two cores train with
+HALF_WIDTH = {"base_filters": 64, "latent_filters": (64, 51, 41, 33, 26, 21, 17)}
+HALF_BATCHES = (16, 16, 16, 16, 8, 4, 4)
+
 
 class Project:
     """The model of one problem, and how its training runs it."""
@@ -41,10 +45,13 @@ class Project:
         from mask_embedding_gan.progressive import build_players, compiled
         from mask_embedding_gan.schedule import PRESETS
 
-        preset = PRESETS[preset]()
-        network = replace(preset.network, detail_maps=0)
-        preset = replace(preset, network=network, precision=precision, diversity=None)
-        schedule = preset.schedule(phase)
+        chosen = PRESETS["paper"]()
+        network, schedule = chosen.network, chosen.schedule(phase)
+        if preset == "half":
+            network = replace(network, **HALF_WIDTH)
+            schedule = replace(schedule, batch=HALF_BATCHES[phase - 1])
+        phases = tuple(schedule if one.phase == phase else one for one in chosen.phases)
+        preset = replace(chosen, network=network, phases=phases, precision=precision, diversity=None)
         self.model = compiled(build_players(network, phase, 0, precision), preset, phase, 0)
         fade_steps = -(-schedule.fade_in_images // schedule.batch)
         self.first_step = fade_steps // 2 if fading else fade_steps
@@ -63,7 +70,7 @@ class Project:
         from feature2mass.networks import EMBEDDING_UNITS, FEATURES, SIZE, VERDICT_UNITS
         from feature2mass.train import PRESETS, build_model
 
-        preset = replace(PRESETS[preset](), precision=precision)
+        preset = replace(PRESETS["quick" if preset == "half" else preset](), precision=precision)
         margins, shapes = 5, 4
         self.model = build_model(preset, margins, shapes, 0)
         self.first_step = 0

@@ -11,7 +11,7 @@ import tiny
 from mask_embedding_gan.blocks import NetworkConfig, resolution
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.generator import build_generator, finished_generator
-from training.layers import FoldedEntrance, LowPass, MinibatchStandardDeviation
+from training.layers import FoldedEntrance, MinibatchStandardDeviation
 
 PHASES = range(1, 8)
 LATENT_FILTERS = [128, 102, 82, 66, 53, 42, 34]
@@ -260,17 +260,6 @@ def test_critic_sees_the_image_mapped_to_minus_1_to_1():
 
 
 # --- switches -----------------------------------------------------------------------------------
-
-
-def test_without_low_pass_nothing_filters_the_transposed_convolutions():
-    model = build_generator(NetworkConfig(low_pass=False), 3)
-    assert not layers_of(model, LowPass)
-    assert sources(model.get_layer("latent_3_activation")) == ["latent_3"]
-
-
-def test_a_low_pass_follows_each_transposed_convolution_by_default():
-    filters = layers_of(generator(3), LowPass)
-    assert [sources(layer) for layer in filters] == [["latent_1"], ["latent_2"], ["latent_3"]]
 
 
 def test_baseline_latent_is_longer_by_the_embedding():

@@ -135,9 +135,8 @@ def test_precision_is_the_preset_s_unless_chosen():
     assert chosen_preset("paper", precision="mixed_bfloat16").precision == "mixed_bfloat16"
 
 
-@pytest.mark.parametrize("name, default", [("quick", True), ("paper", False)])
-def test_what_is_ours_can_be_switched_off_and_on(name, default):
+@pytest.mark.parametrize("name, default", [("quick", True), ("film", True), ("paper", False)])
+def test_diversity_can_be_switched_off_and_on(name, default):
     for wanted in (None, True, False):
-        plan = chosen_preset(name, detail=wanted, diversity=wanted)
-        on = default if wanted is None else wanted
-        assert (plan.network.detail_maps > 0, plan.diversity is not None) == (on, on)
+        plan = chosen_preset(name, diversity=wanted)
+        assert (plan.diversity is not None) == (default if wanted is None else wanted)
