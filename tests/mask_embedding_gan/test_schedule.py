@@ -127,7 +127,7 @@ def test_small_phases_compute_each_operation_on_one_thread():
     threads = [
         [preset.schedule(n).threads_per_operation(preset.network) for n in range(1, 8)] for preset in (quick, paper)
     ]
-    assert threads == [[1, 1, 1, 1, None, None, None], [1, 1, None, None, None, None, None]]
+    assert threads == [[1, 1, 1, 1, None, 1, 1], [1, 1, None, None, None, None, None]]
 
 
 def test_precision_is_the_preset_s_unless_chosen():
