@@ -43,10 +43,15 @@ def seconds_per_image(preset, phase: int) -> float:
     import tensorflow as tf
 
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.progressive import build_players, compiled
+    from mask_embedding_gan.generator import build_generator, finished_generator
+    from mask_embedding_gan.progressive import build_players, compiled, windows_model
 
-    schedule = preset.schedule(phase)
-    model = compiled(build_players(preset.network, phase, 0, preset.precision), preset, phase, 0)
+    schedule, network = preset.schedule(phase), preset.network
+    if network.has_windows(phase):
+        previous = finished_generator(build_generator(network, phase - 1, fading=False), network, phase - 1)
+        model = windows_model(previous, preset, phase, 0)
+    else:
+        model = compiled(build_players(network, phase, 0, preset.precision), preset, phase, 0)
     shape = (schedule.batch, *resolution(phase), 1)
     batch = {"image": tf.random.uniform(shape), "mask": tf.ones(shape)}
     step = tf.function(lambda batch: model.train_step(batch, True))
@@ -64,7 +69,7 @@ def budgeted(preset, budgets: tuple[float, ...]):
     for schedule, seconds in zip(preset.phases, budgets):
         per_step = schedule.batch * schedule.steps_per_execution
         images = max(1, round(seconds / seconds_per_image(preset, schedule.phase) / per_step)) * per_step
-        fading = round(FADE_IN * images) if schedule.phase > 1 else 0
+        fading = round(FADE_IN * images) if schedule.fade_in_images else 0
         durations = {"fade_in_images": fading, "stable_images": images - fading, "ticks": 1}
         phases.append(replace(schedule, **durations, ema_half_life_images=EMA_HALF_LIFE * images))
     return replace(preset, phases=tuple(phases))
@@ -118,10 +123,20 @@ def detected(dataset, level, generator, seed: int) -> list:
 @click.option("--preset", type=click.Choice(["quick", "film", "paper"]), default="film")
 @click.option("--change", "changes", multiple=True, metavar="SETTING=JSON", help="Of the preset. Repeatable.")
 @click.option("--budget", default="8,25,150,417", help="CPU seconds of each phase, from the first.")
+@click.option("--measure", type=click.IntRange(1, 7), multiple=True, show_default="the last", help="Phase. Repeatable.")
 @click.option("--core", type=click.IntRange(0), default=0, help="The only one to use.")
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run and its results.")
-def main(data: Path, preset: str, changes: tuple[str, ...], budget: str, core: int, seed: int, output: Path) -> None:
+def main(
+    data: Path,
+    preset: str,
+    changes: tuple[str, ...],
+    budget: str,
+    measure: tuple[int, ...],
+    core: int,
+    seed: int,
+    output: Path,
+) -> None:
     """Train one arm and measure it."""
     os.sched_setaffinity(0, {core})
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
@@ -149,19 +164,24 @@ def main(data: Path, preset: str, changes: tuple[str, ...], budget: str, core: i
         began = time.process_time()
         train(dataset, run, plan, schedule.phase, seed=seed)
         spent[schedule.phase] = {"images": schedule.images, "cpu_seconds": round(time.process_time() - began, 1)}
-    generator = keras.models.load_model(run.generator(len(plan.phases)))
-    evaluation, realism, picture = measured(dataset, generator, seed)
-    values = {
-        row.name: [estimate and round(estimate.value, 4) for estimate in (row.generated, row.real)]
-        for row in evaluation.rows
-    }
-    values["auc"] = [round(estimate.value, 4) for estimate in realism]
-    result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "metrics": values, "cpu": cpu_name()}
-    (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    shown = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    cv2.imwrite(str(output / "picture.png"), cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
-    for name, (generated, floor) in values.items():
-        click.echo(f"{name}: {generated} (real {floor})")
+    result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "cpu": cpu_name(), "metrics": {}}
+    for phase in measure or (len(plan.phases),):
+        generator = keras.models.load_model(run.generator(phase))
+        evaluation, realism, picture = measured(dataset, generator, seed)
+        values = {
+            row.name: [estimate and round(estimate.value, 4) for estimate in (row.generated, row.real)]
+            for row in evaluation.rows
+        }
+        values["auc"] = [round(estimate.value, 4) for estimate in realism]
+        result["metrics"][phase] = values
+        (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+        shown = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+        if phase < 6:
+            shown = cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(output / f"picture-{phase}.png"), shown)
+        click.echo(f"phase {phase}")
+        for name, (generated, floor) in values.items():
+            click.echo(f"{name}: {generated} (real {floor})")
 
 
 if __name__ == "__main__":
