@@ -9,7 +9,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=["preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "evaluation"],
-    package_data={"evaluation": ["reader_page.html"]},
+    package_data={"evaluation": ["reader_page.html"], "mask_embedding_gan": ["pretrained/*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<3.16",

@@ -25,7 +25,7 @@ METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "
 
 
 def changed(settings, path: str, value):
-    """A frozen dataclass with one field, `a.b.c`, of another value; `phases.x` changes every phase."""
+    """A frozen dataclass with one field, `a.b.c`, of another value; `phases.x` is of every phase, `phases.3.x` of one."""
     name, _, rest = path.partition(".")
     if not rest:
         if not hasattr(settings, name):
@@ -34,7 +34,11 @@ def changed(settings, path: str, value):
     inner = getattr(settings, name)
     if is_dataclass(inner):
         return replace(settings, **{name: changed(inner, rest, value)})
-    return replace(settings, **{name: tuple(changed(one, rest, value) for one in inner)})
+    number, _, field = rest.partition(".")
+    phases = range(1, len(inner) + 1) if not number.isdigit() else [int(number)]
+    field = field if number.isdigit() else rest
+    parts = (changed(one, field, value) if phase in phases else one for phase, one in enumerate(inner, start=1))
+    return replace(settings, **{name: tuple(parts)})
 
 
 def seconds_per_image(preset, phase: int) -> float:

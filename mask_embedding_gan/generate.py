@@ -22,6 +22,7 @@ from preprocessing.pictures import write_image
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, DatasetWriter, Item
 
+PRETRAINED = Path(__file__).parent / "pretrained" / "film.keras"  # docs/model-card.md
 BATCH = 8
 MASK_EMBEDDING, PIX2PIX = ["mask", "latent"], ["texture_map", "noise"]  # names of inputs
 

@@ -8,7 +8,12 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--generator", type=click.Path(path_type=Path), required=True, help="A generator.keras.")
+@click.option(
+    "--generator",
+    type=click.Path(path_type=Path),
+    show_default="the one that comes with the package",
+    help="A generator.keras.",
+)
 @click.option(
     "--masks",
     type=click.Path(path_type=Path),
@@ -28,7 +33,7 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 @click.option("--figure", "figure_file", type=click.Path(path_type=Path), help="Also draw masks × latents here.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other latents.")
 def main(
-    generator: Path,
+    generator: Path | None,
     masks: Path | None,
     count: int,
     latents_per_mask: int,
@@ -40,10 +45,13 @@ def main(
     """Fill masks with tissue: COUNT images, LATENTS-PER-MASK of each mask."""
     import_tensorflow_quietly()
     from mask_embedding_gan.figures import figure
-    from mask_embedding_gan.generate import GeneratorError, write_dicom, write_png, write_shards
+    from mask_embedding_gan.generate import PRETRAINED, GeneratorError, write_dicom, write_png, write_shards
     from preprocessing.shards import DataError
 
     write = {"h5": write_shards, "png": write_png, "dicom": write_dicom}[file_format]
+    if generator is None:
+        generator = PRETRAINED
+        click.echo("generator: the one that comes with the package, trained on films of CBIS-DDSM (docs/model-card.md)")
     try:
         write(generator, output, count, masks=masks, latents_per_mask=latents_per_mask, seed=seed)
         click.echo(f"{output}: {count} synthetic mammograms")
