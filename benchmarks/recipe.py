@@ -25,7 +25,7 @@ METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "
 
 
 def changed(settings, path: str, value):
-    """A frozen dataclass with one field, `a.b.c`, of another value; `phases.x` is of every phase, `phases.3.x` of one."""
+    """A frozen dataclass with field `a.b` of another value; `phases.x` is of every phase, `phases.3.x` of one."""
     name, _, rest = path.partition(".")
     if not rest:
         if not hasattr(settings, name):
