@@ -13,7 +13,8 @@ PENALTY_WEIGHT = 10.0
 DRIFT_WEIGHT = 0.001
 TWIN_EVERY = 4
 COARSE_HEIGHT = 16  # at which twins are compared
-LOSS_NAMES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein", "diversity_gap")
+CRITIC_LOSSES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein")
+LOSS_NAMES = (*CRITIC_LOSSES, "diversity_gap")
 
 
 def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
@@ -32,6 +33,36 @@ def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tens
     gradient = tape.gradient(score, images)
     norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)) + 1e-12)  # √ has no finite gradient at 0
     return tf.reduce_mean(tf.square(norm - 1.0))
+
+
+def critic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u):
+    """The critic's loss E[D(fake)] − E[D(real)] + 10 · penalty + 0.001 · E[D(real)²], and its gradients.
+
+    Args:
+        critic: callable on [images, masks, alpha].
+        variables: of the critic.
+        as_critic_sees: a linear map of images, in which the slope is measured (`amplification.amplifier`).
+        real, fake, mask: (n, height, width, 1).
+        u: (n, 1, 1, 1) in [0, 1], where each penalty lies between a real image and a fake.
+
+    Returns:
+        (gradients of `variables`, gradient of the loss with respect to `fake`: the generator's, but for its sign,
+        {name: value} of `CRITIC_LOSSES`).
+    """
+    fake = tf.stop_gradient(fake)
+    with tf.GradientTape() as tape:
+        tape.watch(fake)
+        images = as_critic_sees(tf.concat([real, fake], 0))
+        scores = critic([images, tf.concat([mask, mask], 0), alpha], training=True)
+        real_score, fake_score = tf.split(scores, 2)
+        real_seen, fake_seen = tf.split(tf.stop_gradient(images), 2)  # the generator learns from the scores alone
+        penalty = gradient_penalty(critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
+        wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
+        drift = tf.reduce_mean(tf.square(real_score))
+        loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
+    *gradients, fake_gradient = tape.gradient(loss, [*variables, fake], unconnected_gradients="zero")
+    values = tf.reduce_mean(real_score), tf.reduce_mean(fake_score), penalty, -wasserstein
+    return gradients, fake_gradient, dict(zip(CRITIC_LOSSES, values, strict=True))
 
 
 class MaskEmbeddingGAN(AdversarialModel):
@@ -90,36 +121,20 @@ class MaskEmbeddingGAN(AdversarialModel):
                 fake, diversity_loss = self._fake_with_twins(generator, real, mask, latent, alpha, step)
             else:
                 fake, diversity_loss = generator([mask, latent, alpha], training=True), tf.zeros(())
-        fake_leaf = tf.stop_gradient(fake)
 
         # 3) critic: real high, fake low, slope one between them, real near zero
-        with tf.GradientTape() as critic_tape:
-            critic_tape.watch(fake_leaf)
-            images = self.as_critic_sees(tf.concat([real, fake_leaf], 0))
-            scores = critic([images, tf.concat([mask, mask], 0), alpha], training=True)
-            real_score, fake_score = tf.split(scores, 2)
-            real_seen, fake_seen = tf.split(tf.stop_gradient(images), 2)
-            penalty = gradient_penalty(critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
-            wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
-            drift = tf.reduce_mean(tf.square(real_score))
-            critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
-        variables = [*(variable.value for variable in self.critic.trainable_variables), fake_leaf]
-        *critic_gradients, fake_gradient = critic_tape.gradient(critic_loss, variables, unconnected_gradients="zero")
+        variables = [variable.value for variable in self.critic.trainable_variables]
+        critic_gradients, fake_gradient, losses = critic_step(
+            critic, variables, self.as_critic_sees, real, fake, mask, alpha, u
+        )
 
-        # 4) generator: −E[D(fake)] is minus the only term above through which fake_leaf is seen
+        # 4) generator: −E[D(fake)]
         targets, seeds = [fake], [-fake_gradient]
         if self.diversity:
             targets, seeds = [fake, diversity_loss], [-fake_gradient, tf.constant(self.diversity.weight)]
         variables = [variable.value for variable in self.generator.trainable_variables]
         generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
-        losses = {
-            "critic_real": tf.reduce_mean(real_score),
-            "critic_fake": tf.reduce_mean(fake_score),
-            "gradient_penalty": penalty,
-            "wasserstein": -wasserstein,
-            "diversity_gap": diversity_loss,
-        }
-        return critic_gradients, generator_gradients, losses
+        return critic_gradients, generator_gradients, {**losses, "diversity_gap": diversity_loss}
 
     def _fake_with_twins(self, generator, real, mask, latent, alpha, step) -> tuple[tf.Tensor, tf.Tensor]:
         """Fakes of every mask, and how far twins (two latents of one mask) fall short of real variety.

@@ -16,14 +16,14 @@ from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolut
 from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import PhaseSchedule
-from mask_embedding_gan.wgan_gp import DRIFT_WEIGHT, PENALTY_WEIGHT, gradient_penalty
+from mask_embedding_gan.wgan_gp import CRITIC_LOSSES, critic_step
 from training.adversarial import AdversarialModel
 from training.export import stock_model
 from training.noise import global_batch_noise, stream_seed
 
 MARGIN = 2  # pixels of the level below, on each side; 4 of the level itself, of which its convolutions reach 2
 CONSISTENCY_WEIGHT = 1.0
-LOSS_NAMES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein", "inconsistency")
+LOSS_NAMES = (*CRITIC_LOSSES, "inconsistency")
 
 
 def build_window_block(
@@ -172,7 +172,6 @@ class WindowGAN(AdversarialModel):
         count = real.shape[0] or tf.shape(real)[0]
         latent = global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), self.latent_seed, step)
         u = global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
-        alpha = tf.ones((1,))
 
         # 1) windows about random places inside the breast, the same of real and generated images
         corner = self.corners(mask, step)
@@ -184,35 +183,18 @@ class WindowGAN(AdversarialModel):
             _, image = self.generator(inputs, training=True)
             fake = (0.5 + 0.5 * image) * mask
             inconsistency = inconsistency_with(inputs[1], image, mask)
-        fake_leaf = tf.stop_gradient(fake)
 
         # 3) critic: real high, fake low, slope one between them, real near zero
-        critic = self.stable_critic
-        with tf.GradientTape() as critic_tape:
-            critic_tape.watch(fake_leaf)
-            images = self.as_critic_sees(tf.concat([real, fake_leaf], 0))
-            scores = critic([images, tf.concat([mask, mask], 0), alpha], training=True)
-            real_score, fake_score = tf.split(scores, 2)
-            real_seen, fake_seen = tf.split(tf.stop_gradient(images), 2)
-            penalty = gradient_penalty(critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
-            wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
-            drift = tf.reduce_mean(tf.square(real_score))
-            critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
-        variables = [*(variable.value for variable in self.critic.trainable_variables), fake_leaf]
-        *critic_gradients, fake_gradient = critic_tape.gradient(critic_loss, variables, unconnected_gradients="zero")
+        variables = [variable.value for variable in self.critic.trainable_variables]
+        critic_gradients, fake_gradient, losses = critic_step(
+            self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
+        )
 
         # 4) generator: −E[D(fake)], and the price of leaving the level below
         variables = [variable.value for variable in self.generator.trainable_variables]
         seeds = [-fake_gradient, tf.constant(CONSISTENCY_WEIGHT)]
         generator_gradients = generator_tape.gradient([fake, inconsistency], variables, seeds)
-        losses = {
-            "critic_real": tf.reduce_mean(real_score),
-            "critic_fake": tf.reduce_mean(fake_score),
-            "gradient_penalty": penalty,
-            "wasserstein": -wasserstein,
-            "inconsistency": inconsistency,
-        }
-        return critic_gradients, generator_gradients, losses
+        return critic_gradients, generator_gradients, {**losses, "inconsistency": inconsistency}
 
     def corners(self, mask: tf.Tensor, step) -> tf.Tensor:
         """Top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
