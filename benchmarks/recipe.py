@@ -4,8 +4,7 @@
     python benchmarks/recipe.py --data films --preset film --change network.noise_levels=[] --output arms/no-noise
 
 Every arm gets the same CPU seconds of one core in each phase: the time of its step is measured first, and its images
-follow from that. Images of held-out masks, `DRAWS` latents each, are then compared with all real ones by every metric;
-next to each stands its floor, what one half of the real images scores against the other.
+follow from that. `realism.py` then measures its generators.
 """
 
 import json
@@ -16,12 +15,10 @@ from pathlib import Path
 
 import click
 from machine import cpu_name
+from realism import measured, table
 
-DRAWS = 4
-SHOWN = 8  # masks in the picture
 FADE_IN = 0.35  # of a phase
 EMA_HALF_LIFE = 0.05  # of a phase's images, as in `quick`
-METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "fine", "beta"]
 
 
 def changed(settings, path: str, value):
@@ -79,49 +76,6 @@ def budgeted(preset, budgets: tuple[float, ...]):
     return replace(preset, phases=tuple(phases))
 
 
-def measured(dataset, generator, seed: int):
-    """(an evaluation of generated images beside real ones, AUCs of `detected`, a picture)."""
-    import numpy as np
-
-    from evaluation.battery import evaluate
-    from evaluation.samples import Samples
-
-    level = generator.input_shape[0][1:3]
-    held_out = dataset.indices("validation")
-    images, masks = dataset.read(level, held_out)
-    real = Samples.of_dataset(dataset, level)
-    latents = np.random.default_rng(seed).standard_normal((len(masks) * DRAWS, generator.input_shape[1][1]))
-    repeated = np.repeat(masks, DRAWS, 0)[..., None].astype(np.float32)
-    fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
-    fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
-    realism = detected(dataset, level, generator, seed)
-    chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
-    rows = [np.hstack([masks[i], images[i] / 65535, *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
-    half = SHOWN // 2
-    picture = np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
-    return evaluate(real, fake, METRICS), realism, picture
-
-
-def detected(dataset, level, generator, seed: int) -> list:
-    """(AUC of a classifier of generated against real images, that of one half of the real ones against the other)."""
-    import numpy as np
-
-    from evaluation.realism import real_or_generated
-    from evaluation.samples import Samples
-
-    real = Samples.of_dataset(dataset, level)
-    images, masks = real.read(np.arange(len(real)))
-    latents = np.random.default_rng([seed, 1]).standard_normal((len(masks), generator.input_shape[1][1]))
-    inputs = [masks[..., None].astype(np.float32), latents.astype(np.float32)]
-    fakes = generator.predict(inputs, batch_size=32, verbose=0)[..., 0]
-    odd = real.subjects % 2 == 1
-    halves = [real.subset(np.flatnonzero(part)) for part in (~odd, odd)]
-    return [
-        real_or_generated(real, Samples(fakes, masks, "generated", real.subjects), seed=seed),
-        real_or_generated(*halves, seed=seed),
-    ]
-
-
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Shards of real mammograms.")
 @click.option("--preset", type=click.Choice(["quick", "film", "paper"]), default="film")
@@ -148,7 +102,6 @@ def main(
     import_tensorflow_quietly()
     import cv2
     import keras
-    import numpy as np
 
     from mask_embedding_gan.progressive import train
     from mask_embedding_gan.schedule import chosen_preset
@@ -171,21 +124,13 @@ def main(
     result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "cpu": cpu_name(), "metrics": {}}
     for phase in measure or (len(plan.phases),):
         generator = keras.models.load_model(run.generator(phase))
-        evaluation, realism, picture = measured(dataset, generator, seed)
-        values = {
-            row.name: [estimate and round(estimate.value, 4) for estimate in (row.generated, row.real)]
-            for row in evaluation.rows
+        rows, picture = measured(dataset, generator, seed)
+        result["metrics"][phase] = {
+            name: [estimate and round(estimate.value, 4) for estimate in row] for name, row in rows.items()
         }
-        values["auc"] = [round(estimate.value, 4) for estimate in realism]
-        result["metrics"][phase] = values
         (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-        shown = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-        if phase < 6:
-            shown = cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-        cv2.imwrite(str(output / f"picture-{phase}.png"), shown)
-        click.echo(f"phase {phase}")
-        for name, (generated, floor) in values.items():
-            click.echo(f"{name}: {generated} (real {floor})")
+        cv2.imwrite(str(output / f"picture-{phase}.png"), picture)
+        click.echo(f"phase {phase}\n" + table(rows))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""How real the mammograms of a generator look, in numbers, each next to what real images score.
+
+    python benchmarks/realism.py --generator runs/film/phase-5/generator.keras --data films --picture film.png
+
+Images of held-out masks, `DRAWS` latents each, are compared with all real ones by every metric; for a distance, a floor
+is what one half of the real images scores against the other. Then a classifier tries to tell generated images from real
+ones, and one half of the real ones from the other. The picture shows masks, their films, and what the generator makes.
+"""
+
+from pathlib import Path
+
+import click
+
+DRAWS = 4
+SHOWN = 8  # masks in the picture
+LEAST_HEIGHT = 256  # of an image in it
+METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "fine", "beta"]
+
+
+def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
+    """({metric: (estimate of the generated images, of real ones)}, a picture, uint8)."""
+    import cv2
+    import numpy as np
+
+    from evaluation.battery import evaluate
+    from evaluation.samples import Samples
+
+    level = generator.input_shape[0][1:3]
+    held_out = dataset.indices("validation")
+    images, masks = dataset.read(level, held_out)
+    latents = np.random.default_rng(seed).standard_normal((len(masks) * DRAWS, generator.input_shape[1][1]))
+    repeated = np.repeat(masks, DRAWS, 0)[..., None].astype(np.float32)
+    fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
+    fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
+    evaluation = evaluate(Samples.of_dataset(dataset, level), fake, METRICS)
+    rows = {row.name: (row.generated, row.real) for row in evaluation.rows} | {
+        "auc": detected(dataset, generator, seed)
+    }
+
+    chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
+    strips = [np.hstack([masks[i], images[i] / 65535, *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
+    picture = np.hstack([np.vstack(strips[: SHOWN // 2]), np.vstack(strips[SHOWN // 2 :])])
+    picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    factor = max(1, LEAST_HEIGHT // level[0])
+    return rows, cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+
+
+def detected(dataset, generator, seed: int) -> tuple:
+    """(AUC of a classifier of generated against real images, that of one half of the real ones against the other)."""
+    import numpy as np
+
+    from evaluation.realism import real_or_generated
+    from evaluation.samples import Samples
+
+    real = Samples.of_dataset(dataset, generator.input_shape[0][1:3])
+    _, masks = real.read(np.arange(len(real)))
+    latents = np.random.default_rng([seed, 1]).standard_normal((len(masks), generator.input_shape[1][1]))
+    inputs = [masks[..., None].astype(np.float32), latents.astype(np.float32)]
+    fakes = generator.predict(inputs, batch_size=32, verbose=0)[..., 0]
+    odd = real.subjects % 2 == 1
+    halves = [real.subset(np.flatnonzero(part)) for part in (~odd, odd)]
+    fake = Samples(fakes, masks, "generated", real.subjects)
+    return real_or_generated(real, fake, seed=seed), real_or_generated(*halves, seed=seed)
+
+
+def table(rows: dict) -> str:
+    return "\n".join(f"{name}: {generated} (real {real})" for name, (generated, real) in rows.items())
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--generator", type=click.Path(exists=True, path_type=Path), required=True, help="A generator.keras.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Shards of real mammograms.")
+@click.option("--picture", type=click.Path(path_type=Path), help="PNG file to write.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def main(generator: Path, data: Path, picture: Path | None, seed: int) -> None:
+    from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    import cv2
+
+    from mask_embedding_gan.generate import load_generator
+    from preprocessing.shards import open_dataset
+
+    rows, shown = measured(open_dataset(data, kind="mammogram"), load_generator(generator), seed)
+    click.echo(table(rows))
+    if picture:
+        cv2.imwrite(str(picture), shown)
+
+
+if __name__ == "__main__":
+    main()
