@@ -61,7 +61,7 @@ def real_or_generated(
 
 
 def _inputs(samples: Samples) -> np.ndarray:
-    """Image, mask and fine structure as channels, float32 (n, height, width, 3); what is outside the mask is no clue."""
+    """Image, mask and fine structure, float32 (n, height, width, 3); what is outside the mask is no clue."""
     images, masks = samples.read(np.arange(len(samples)))
     images = images * masks
     fine = np.stack([image - cv2.GaussianBlur(image, None, BLUR) for image in images]) * masks

@@ -157,7 +157,7 @@ ADDITIONS = {  # to the paper's networks (ours), each of them a switch
     "critic_convolutions": 3,
     "windows_from": 6,
 }
-# by level: about a film's contrast, 0.17, over the strength of the octave (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256)
+# by level: a film's contrast (0.17) over the strength of its octave (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256)
 AMPLIFIED = {3: 4.0, 4: 6.0, 5: 9.0, 6: 14.0, 7: 20.0}
 OCTAVES = 4  # amplified at most
 FADING = 0.25  # of a phase on whole images
@@ -211,8 +211,8 @@ def _quick() -> Preset:
 def _film() -> Preset:
     """Images like film mammograms in about a day of one CPU core (ours).
 
-    At rates of 0.002 and 0.006, 32×16 images went round in circles: the critic chased patterns of single pixels that the
-    generator exchanged for others, and the moving average of such generators was blurred.
+    At rates of 0.002 and 0.006, images of 32×16 went round in circles: the critic chased patterns of single pixels that
+    the generator exchanged for others, and the moving average of such generators was blurred.
     """
     return _with_additions(
         "film",
