@@ -20,6 +20,8 @@ BATCH = 32
 LEARNING_RATE = 2e-3
 LEAST_SUBJECTS = 20
 REPLICATES = 1000
+WINDOW = (128, 64)  # height and width that are seen at once
+WINDOWS = 3  # per larger image
 BLUR = 1.0  # pixels, below which structure is fine
 FINE = 0.02  # about its strength in films
 SHIFT = 1 / 32  # of the height, of the augmentation
@@ -50,22 +52,36 @@ def real_or_generated(
         raise EvaluationError(
             f"{fake.name}: telling real from generated needs {LEAST_SUBJECTS} patients, there are {len(patients)}"
         )
-    inputs = np.concatenate([_inputs(samples) for samples in (real, fake)])
+    inputs = np.concatenate([_inputs(samples, seed) for samples in (real, fake)])  # (n, windows, height, width, 3)
     generated = np.arange(len(inputs)) >= len(real)
     scores = np.empty(len(inputs))
     for fold in range(folds):
         judged = np.isin(subjects, patients[fold::folds])
         network = _trained(inputs[~judged], generated[~judged], steps, seed + fold)
-        scores[judged] = network.predict(inputs[judged], batch_size=64, verbose=0)[:, 0]
+        of_windows = network.predict(np.concatenate(inputs[judged]), batch_size=64, verbose=0)
+        scores[judged] = of_windows.reshape(judged.sum(), -1).mean(axis=1)
     return _bootstrapped(scores, generated, subjects, seed)
 
 
-def _inputs(samples: Samples) -> np.ndarray:
-    """Image, mask and fine structure, float32 (n, height, width, 3); what is outside the mask is no clue."""
-    images, masks = samples.read(np.arange(len(samples)))
-    images = images * masks
-    fine = np.stack([image - cv2.GaussianBlur(image, None, BLUR) for image in images]) * masks
-    return np.stack([images, masks, fine / FINE], axis=-1).astype(np.float32)
+def _inputs(samples: Samples, seed: int) -> np.ndarray:
+    """Image, mask and fine structure, float32 (n, windows, height, width, 3); what is outside the mask is no clue.
+
+    Images larger than `WINDOW` are seen through windows of that size about random pixels of their masks.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = [min(limit, size) for limit, size in zip(WINDOW, samples.size, strict=True)]
+    windows = 1 if sizes == list(samples.size) else WINDOWS
+    found = np.empty((len(samples), windows, *sizes, 3), np.float32)
+    for indices, images, masks in samples.chunks():
+        for index, image, mask in zip(indices, images * masks, masks, strict=True):
+            fine = (image - cv2.GaussianBlur(image, None, BLUR)) * mask
+            channels = np.stack([image, mask, fine / FINE], axis=-1)
+            inside = np.argwhere(mask) if mask.any() else np.zeros((1, 2), int)
+            for number, centre in enumerate(rng.choice(inside, windows)):
+                corner = [min(max(c - k // 2, 0), s - k) for c, k, s in zip(centre, sizes, samples.size, strict=True)]
+                rows, columns = (slice(first, first + kept) for first, kept in zip(corner, sizes, strict=True))
+                found[index, number] = channels[rows, columns]
+    return found
 
 
 def _trained(inputs: np.ndarray, generated: np.ndarray, steps: int, seed: int):
@@ -74,13 +90,14 @@ def _trained(inputs: np.ndarray, generated: np.ndarray, steps: int, seed: int):
 
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    network = _network(inputs.shape[1:])
+    network = _network(inputs.shape[2:])
     groups = [np.flatnonzero(generated == label) for label in (False, True)]
     labels = np.repeat([0.0, 1.0], BATCH // 2)
     for step in range(steps):
         network.optimizer.learning_rate = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
         some = np.concatenate([rng.choice(group, BATCH // 2) for group in groups])
-        network.train_on_batch(_augmented(inputs[some], rng), labels)
+        images = inputs[some, rng.integers(inputs.shape[1], size=len(some))]
+        network.train_on_batch(_augmented(images, rng), labels)
     return network
 
 
@@ -95,7 +112,8 @@ def _network(shape: tuple[int, ...]):
     from keras import Model, layers, losses, optimizers
 
     image = x = layers.Input(shape)
-    for filters, strides in ((16, 1), (32, 2), (48, 2), (64, 2)):
+    first = 2 if shape[0] >= WINDOW[0] else 1
+    for filters, strides in ((16, first), (32, 2), (48, 2), (64, 2)):
         x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])

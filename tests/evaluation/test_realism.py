@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.realism import real_or_generated
+from evaluation.realism import _inputs, real_or_generated
 from evaluation.samples import EvaluationError, Samples
 
 SIZE = 16
@@ -34,6 +34,17 @@ def test_what_lies_outside_the_mask_is_no_clue():
     bright = textured(60, 2, 1)
     bright._images[:, :, -3:] = 1.0
     assert abs(real_or_generated(textured(60, 2, 0), bright, steps=30, folds=2).value - 0.5) < 0.2
+
+
+def test_large_images_are_seen_through_windows():
+    rng = np.random.default_rng(0)
+    masks = np.zeros((20, 256, 128), bool)
+    masks[:, 100:150, :60] = True
+    sets = [Samples(rng.random(masks.shape, np.float32), masks, "images", np.arange(20)) for _ in range(2)]
+    inputs = _inputs(sets[0], seed=0)
+    assert inputs.shape == (20, 3, 128, 64, 3)
+    assert inputs[..., 1].any(axis=(2, 3)).all()
+    assert 0 <= real_or_generated(*sets, steps=2, folds=2).value <= 1
 
 
 def test_too_few_patients_are_refused():
