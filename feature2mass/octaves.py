@@ -14,8 +14,6 @@ sampling frequency, 0.05 and 0.60 of theirs.
 import cv2
 import numpy as np
 
-from training.detail import textures
-
 OCTAVES = 5  # of 64×64, down to 4×4; what is left is 2×2
 KEPT = 0.95  # of an octave's pixels, in its energy
 LARGEST_GAIN = 4.0
@@ -109,3 +107,21 @@ class Grain:
 def _enlarged(image: np.ndarray) -> np.ndarray:
     rows, columns = image.shape
     return cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_LINEAR)
+
+
+def textures(details: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Random fields with the mean power spectrum of `details`, variance 1.
+
+    Args:
+        details: float (n, height, width), mean about 0.
+
+    Returns:
+        float32 (count, height · width), rows of a bank of maps.
+    """
+    amplitude = np.sqrt(np.mean(np.abs(np.fft.rfft2(details)) ** 2, axis=0))
+    amplitude[0, 0] = 0.0
+    height, width = details.shape[1:]
+    white = rng.standard_normal((count, height, width))
+    fields = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(height, width))
+    fields /= fields.std(axis=(1, 2), keepdims=True) + 1e-12
+    return fields.reshape(count, -1).astype(np.float32)

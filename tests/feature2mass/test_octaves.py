@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from feature2mass.octaves import LARGEST_GAIN, Grain, energies, join, restored, split
+from feature2mass.octaves import LARGEST_GAIN, Grain, energies, join, restored, split, textures
 
 RANDOM = np.random.default_rng(0)
 NO_GRAIN = np.zeros((64, 64), np.float32)
@@ -109,3 +109,25 @@ def test_grain_is_a_smooth_function_of_the_feature():
     first, near, other = (grain(f) for f in (features[0], 0.99 * features[0] + 0.01 * features[1], features[1]))
     np.testing.assert_array_equal(grain(features[0]), first)
     assert np.abs(near - first).mean() < 0.05 * np.abs(other - first).mean()
+
+
+# --- textures of a spectrum ---------------------------------------------------------------------
+
+
+def test_textures_have_the_spectrum_of_the_details():
+    rng = np.random.default_rng(1)
+    white = rng.standard_normal((200, 32, 16))
+    stripes = white - np.roll(white, 1, axis=2)  # high frequencies along x
+    made = textures(stripes, 300, rng).reshape(300, 32, 16)
+
+    def mean_power(fields: np.ndarray) -> np.ndarray:
+        power = np.mean(np.abs(np.fft.rfft2(fields)) ** 2, axis=0)
+        return power / power.mean()
+
+    np.testing.assert_allclose(mean_power(made), mean_power(stripes), atol=0.9)
+    assert np.corrcoef(mean_power(made).ravel(), mean_power(stripes).ravel())[0, 1] > 0.97
+
+
+def test_textures_have_variance_1():
+    details = np.random.default_rng(0).standard_normal((4, 16, 8))
+    np.testing.assert_allclose(textures(details, 5, np.random.default_rng(1)).std(axis=1), 1.0, rtol=1e-4)
