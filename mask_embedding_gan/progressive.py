@@ -72,15 +72,21 @@ def train(
     return trained
 
 
-def begin_with(run: RunDirectory, networks: Path) -> None:
+def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
     """Begin a run with the networks of a light checkpoint (`save_networks`); one that has begun is left alone.
 
     Raises:
-        RunError, CheckpointError: the file is no checkpoint of a phase.
+        RunError, CheckpointError: the file is no checkpoint of a phase, or of a longer one.
     """
-    phase = read_state(networks).get("phase")
+    state = read_state(networks)
+    phase = state.get("phase")
     if phase is None:
         raise RunError(f"--networks {networks}: is no checkpoint of a mask-embedding GAN")
+    if state["images_seen"] > preset.schedule(phase).images:
+        raise RunError(
+            f"--networks {networks}: has seen {state['images_seen']} images of phase {phase}, which takes "
+            f"{preset.schedule(phase).images} here; use the --preset and --length that it was trained with"
+        )
     if any(run.path.glob("phase-*")):
         return
     unpack(networks, run.phase(phase), run.generator(phase - 1))

@@ -84,7 +84,7 @@ def main(
         dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
         if networks:
-            cluster.after_chief(lambda: begin_with(run, networks))
+            cluster.after_chief(lambda: begin_with(run, plan, networks))
         if cluster.is_chief and not run.generator(phase).exists():
             device.record(run.path)
         last = last_phase_with_these_threads(run, plan, phase, strategy)

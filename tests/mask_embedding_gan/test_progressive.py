@@ -244,7 +244,7 @@ def test_a_run_begins_with_the_networks_of_another(tmp_path, film_run, tiny_data
             checkpoint.unlink()
     assert save_networks(old.path, tmp_path / "networks.h5")["phase"] == phase
     run = RunDirectory(tmp_path / "new", film_run.config)
-    begin_with(run, tmp_path / "networks.h5")
+    begin_with(run, tiny.film(), tmp_path / "networks.h5")
     lines = []
     assert train(tiny_dataset, run, tiny.film(), phase, echo=lines.append) == [run.generator(phase)]
     assert lines[0] == f"phase {phase}: goes on from its checkpoint at 32 images"
@@ -256,8 +256,16 @@ def test_a_run_begins_with_the_networks_of_another(tmp_path, film_run, tiny_data
 def test_a_run_that_has_begun_is_left_alone(film_run, tmp_path):
     save_networks(film_run.path, tmp_path / "networks.h5")
     before = contents(film_run.path)
-    begin_with(film_run, tmp_path / "networks.h5")
+    begin_with(film_run, tiny.film(), tmp_path / "networks.h5")
     assert contents(film_run.path) == before
+
+
+def test_networks_of_a_longer_phase_are_refused(film_run, tmp_path):
+    save_networks(film_run.path, tmp_path / "networks.h5")
+    run = RunDirectory(tmp_path / "run", film_run.config)
+    with pytest.raises(RunError, match="has seen 48 images of phase 3, which takes 24 here"):
+        begin_with(run, tiny.film().lengthened(0.5), tmp_path / "networks.h5")
+    assert not run.phase(3).exists()
 
 
 def test_a_folder_without_a_checkpoint_has_no_networks_to_save(tmp_path):
