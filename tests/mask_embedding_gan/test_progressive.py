@@ -263,7 +263,7 @@ def test_a_run_that_has_begun_is_left_alone(film_run, tmp_path):
 def test_networks_of_a_longer_phase_are_refused(film_run, tmp_path):
     save_networks(film_run.path, tmp_path / "networks.h5")
     run = RunDirectory(tmp_path / "run", film_run.config)
-    with pytest.raises(RunError, match="has seen 48 images of phase 3, which takes 24 here"):
+    with pytest.raises(RunError, match="has seen 48 images of phase 3, which takes 32 here"):
         begin_with(run, tiny.film().lengthened(0.5), tmp_path / "networks.h5")
     assert not run.phase(3).exists()
 
