@@ -25,6 +25,14 @@ def test_shards_are_the_default(tmp_path, generator, tiny_dataset):
     assert open_dataset(tmp_path / "out").meta["synthetic"]
 
 
+def test_without_a_generator_the_package_s_own_is_used(tmp_path):
+    result = call("--count", 1, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("generator: the one that comes with the package")
+    images, masks = open_dataset(tmp_path / "out").read((512, 256), [0])
+    assert images[masks == 1].std() > 1000 and not images[masks == 0].any()
+
+
 def test_png_files(tmp_path, generator, tiny_dataset):
     masks = ["--masks", tiny_dataset.folder]
     call("--generator", generator, *masks, "--count", 2, "--output", tmp_path / "out", "--format", "png")
