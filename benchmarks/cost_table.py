@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+from fresh import fresh_model
 from machine import PEAK_SIZES, cpu_name, fastest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,17 +54,11 @@ def model_and_batch(system: str, preset_name: str, phase: int | None):
         batch = {name: random.random(shape, np.float32) for name in ("image", "texture_map")}
         return build_model(preset, 0), batch, preset.ticks * preset.steps_per_tick
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.generator import build_generator, finished_generator
-    from mask_embedding_gan.progressive import build_players, compiled, windows_model
     from mask_embedding_gan.schedule import PRESETS
 
     preset = PRESETS[preset_name]()
-    schedule, network = preset.schedule(phase), preset.network
-    if network.has_windows(phase):
-        previous = finished_generator(build_generator(network, phase - 1, fading=False), network, phase - 1)
-        model = windows_model(previous, preset, phase, 0)
-    else:
-        model = compiled(build_players(network, phase, 0, preset.precision), preset, phase, 0)
+    schedule = preset.schedule(phase)
+    model = fresh_model(preset, phase)
     shape = (schedule.batch, *resolution(phase), 1)
     batch = {"image": random.random(shape, np.float32), "mask": np.float32(random.random(shape) > 0.5)}
     return model, batch, schedule.ticks * schedule.steps_per_tick

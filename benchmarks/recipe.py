@@ -14,6 +14,7 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 
 import click
+from fresh import fresh_model
 from machine import cpu_name
 from realism import measured, table
 
@@ -44,15 +45,9 @@ def seconds_per_image(preset, phase: int) -> float:
     import tensorflow as tf
 
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.generator import build_generator, finished_generator
-    from mask_embedding_gan.progressive import build_players, compiled, windows_model
 
-    schedule, network = preset.schedule(phase), preset.network
-    if network.has_windows(phase):
-        previous = finished_generator(build_generator(network, phase - 1, fading=False), network, phase - 1)
-        model = windows_model(previous, preset, phase, 0)
-    else:
-        model = compiled(build_players(network, phase, 0, preset.precision), preset, phase, 0)
+    schedule = preset.schedule(phase)
+    model = fresh_model(preset, phase)
     shape = (schedule.batch, *resolution(phase), 1)
     batch = {"image": tf.random.uniform(shape), "mask": tf.ones(shape)}
     step = tf.function(lambda batch: model.train_step(batch, True))

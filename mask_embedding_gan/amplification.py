@@ -18,7 +18,7 @@ def amplifier(factors: Sequence[float], height: int, width: int) -> Callable[[tf
     """A function of images (n, height, width, 1) that multiplies each octave by its factor.
 
     Octave k is the difference of two blurs, each of them [1 4 6 4 1]/16 along both axes with its taps 2^k pixels apart
-    (the undecimated transform of Starck et al., *Image Processing and Data Analysis*, 1998, §1.4.4). Blurs are products
+    (the "à trous" wavelet transform). Blurs are products
     with small matrices, as quick in their second derivatives as forwards.
 
     Args:

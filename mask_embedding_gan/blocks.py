@@ -174,9 +174,8 @@ def latent_noise(latent, level: int, name: str):
     frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
     unit, shared = (keras.initializers.RandomNormal(stddev=size) for size in (1.0, NOISE_MAPS**-0.5))
     mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(latent)
-    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(
-        mixture
-    )  # mean square 1: as much noise for every latent
+    # mean square 1: as much noise for every latent
+    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(mixture)
     height, width = resolution(level)
     field = keras.layers.Dense(height * width, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
     return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
@@ -200,9 +199,7 @@ def critic_block(features, level: int, config: NetworkConfig, dtype: str):
 def critic_entrance(image, mask, level: int, config: NetworkConfig, dtype: str):
     """The critic's 1×1 convolution of image and mask at a level, and the critic block below it."""
     name = f"critic_{level}"
-    if (
-        level <= config.critic_convolutions
-    ):  # a block of two convolutions cannot be folded, and need not be: it is small
+    if level <= config.critic_convolutions:  # two convolutions do not fold into one with the entrance
         pair = keras.layers.Concatenate(name=f"image_and_mask_{level}", dtype=dtype)([image, mask])
         features = pointwise(config.filters(level), f"from_image_{level}", dtype)(pair)
         return critic_block(features, level, config, dtype)

@@ -207,7 +207,7 @@ class WindowGAN(AdversarialModel):
         centre = tf.stack([pixel // columns, pixel % columns], axis=1) * 2 * factor
         limit = tf.constant([size - kept for size, kept in zip(mask.shape[1:3], self.window, strict=True)])
         corner = tf.clip_by_value(centre - tf.constant(self.window) // 2, 0, limit)
-        return corner // factor * factor if factor > 1 else corner
+        return corner // factor * factor
 
 
 def inconsistency_with(image_below: tf.Tensor, image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

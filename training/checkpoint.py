@@ -150,7 +150,7 @@ def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None
         )
     for index, variable in enumerate(variables):
         value = group[f"{index:03d}"][()]
-        if value.ndim == 0:  # a light checkpoint keeps means of the optimizers' variables
+        if value.ndim == 0 and player.endswith("optimizer"):  # a light checkpoint keeps their means
             value = np.full(variable.shape, value)
         if value.shape != tuple(variable.shape):
             raise CheckpointError(

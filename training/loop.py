@@ -48,7 +48,7 @@ def fit(
     """
     images_per_tick = steps_per_tick * batch
     if images_seen and current().is_chief:
-        echo(f"{'' if phase is None else f'phase {phase}: '}goes on from its checkpoint at {images_seen} images")
+        echo(f"{'' if phase is None else f'phase {phase}: '}continues from its checkpoint at {images_seen} images")
     if current().is_chief:
         run.forget_log_after(phase, images_seen)
     tick = Tick(

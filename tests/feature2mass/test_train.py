@@ -124,7 +124,7 @@ def test_a_run_killed_before_its_decoder_was_saved_only_saves_it(copied_run, tin
         (copied_run.path / name).unlink()
     lines = []
     assert train(tiny_masses_dataset, copied_run, tiny_masses.preset(), echo=lines.append)
-    assert lines == ["goes on from its checkpoint at 48 images"]
+    assert lines == ["continues from its checkpoint at 48 images"]
     for name in ("encoder.keras", "decoder.keras"):
         assert (copied_run.path / name).read_bytes() == (tiny_mass_run.path / name).read_bytes()
 

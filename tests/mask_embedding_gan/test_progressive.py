@@ -208,7 +208,7 @@ def test_a_phase_on_windows_killed_half_way_ends_bit_identical(tmp_path, film_ru
     checkpoints(run.phase(3))[0].unlink()
     lines = []
     train(tiny_dataset, run, tiny.film(), 3, echo=lines.append)
-    assert lines[0] == "phase 3: goes on from its checkpoint at 32 images"
+    assert lines[0] == "phase 3: continues from its checkpoint at 32 images"
     assert run.generator(3).read_bytes() == film_run.generator(3).read_bytes()
     assert checkpoints(run.phase(3))[0].read_bytes() == checkpoints(film_run.phase(3))[0].read_bytes()
 
@@ -247,7 +247,7 @@ def test_a_run_begins_with_the_networks_of_another(tmp_path, film_run, tiny_data
     begin_with(run, tiny.film(), tmp_path / "networks.h5")
     lines = []
     assert train(tiny_dataset, run, tiny.film(), phase, echo=lines.append) == [run.generator(phase)]
-    assert lines[0] == f"phase {phase}: goes on from its checkpoint at 32 images"
+    assert lines[0] == f"phase {phase}: continues from its checkpoint at 32 images"
     assert not run.phase(1).exists()
     for a, b in zip(*(keras.models.load_model(one.generator(phase)).get_weights() for one in (run, film_run))):
         np.testing.assert_allclose(a, b, atol=0.05)
@@ -277,7 +277,7 @@ def test_a_resumed_phase_says_so(copied_run, tiny_dataset):
     copied_run.generator(2).unlink()
     lines = []
     train(tiny_dataset, copied_run, tiny.preset(), 2, echo=lines.append)
-    assert lines == ["phase 2: goes on from its checkpoint at 48 images"]
+    assert lines == ["phase 2: continues from its checkpoint at 48 images"]
 
 
 def test_a_phase_killed_before_its_first_checkpoint_is_logged_once(copied_run, tiny_run, tiny_dataset):

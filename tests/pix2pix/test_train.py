@@ -138,7 +138,7 @@ def test_a_run_killed_before_its_generator_was_saved_only_saves_it(tmp_path, tin
     lines = []
     run = RunDirectory(tmp_path / "run", run_config(tiny_pix2pix.preset(), tiny_dataset, 0))
     assert train(tiny_dataset, run, tiny_pix2pix.preset(), echo=lines.append)
-    assert lines == ["goes on from its checkpoint at 24 images"]
+    assert lines == ["continues from its checkpoint at 24 images"]
     assert (run.path / "generator.keras").read_bytes() == (tiny_pix2pix_run.path / "generator.keras").read_bytes()
 
 

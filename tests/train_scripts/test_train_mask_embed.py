@@ -153,7 +153,7 @@ def test_a_stopped_run_goes_on_to_the_same_generator(tmp_path, tiny_run, tiny_da
     run = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
     (run / "phase-2" / "generator.keras").unlink()
     result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", run)
-    assert "phase 2: goes on from its checkpoint at 48 images" in result.output
+    assert "phase 2: continues from its checkpoint at 48 images" in result.output
     assert (run / "phase-2" / "generator.keras").read_bytes() == tiny_run.generator(2).read_bytes()
 
 

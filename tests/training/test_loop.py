@@ -138,7 +138,7 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(tmp_path):
 # --- going on -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase, said", [(2, "phase 2: goes on"), (None, "goes on")])
+@pytest.mark.parametrize("phase, said", [(2, "phase 2: continues"), (None, "continues")])
 def test_it_says_where_it_goes_on_and_does_only_what_is_left(tmp_path, phase, said):
     run = ticks(tmp_path, Planted(), count=2, phase=phase)
     model, lines = Planted(), []

@@ -1,0 +1,13 @@
+"""A model of one phase as training would begin it, on networks as drawn: what a step is timed on."""
+
+
+def fresh_model(preset, phase: int):
+    """Compiled; on windows, above a generator that has not been trained either."""
+    from mask_embedding_gan.generator import build_generator, finished_generator
+    from mask_embedding_gan.progressive import build_players, compiled, windows_model
+
+    network = preset.network
+    if network.has_windows(phase):
+        previous = finished_generator(build_generator(network, phase - 1, fading=False), network, phase - 1)
+        return windows_model(previous, preset, phase, 0)
+    return compiled(build_players(network, phase, 0, preset.precision), preset, phase, 0)
