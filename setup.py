@@ -1,6 +1,8 @@
 """Packaging. Upper bounds are the versions that the test suite has run with."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
+
+PACKAGES = ("preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "generation", "evaluation")
 
 setup(
     name="synthetic-mammography",
@@ -8,8 +10,8 @@ setup(
     description="Train generators of realistic mammograms and labelled breast masses, and judge what they make",
     license="MIT",
     python_requires=">=3.11",
-    packages=["preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "evaluation"],
-    package_data={"evaluation": ["reader_page.html"], "mask_embedding_gan": ["pretrained/*"]},
+    packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
+    package_data={"evaluation.reader_study": ["reader_page.html"], "generation": ["pretrained/*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<3.16",

@@ -12,7 +12,7 @@ import click
 import cv2
 import numpy as np
 
-from preprocessing.breast import breast_mask
+from preprocessing.mammograms.breast_mask import breast_mask
 
 BACKGROUND = 64  # grey value in a label map
 

@@ -54,7 +54,7 @@ def model_and_batch(system: str, preset_name: str, phase: int | None):
         batch = {name: random.random(shape, np.float32) for name in ("image", "texture_map")}
         return build_model(preset, 0), batch, preset.ticks * preset.steps_per_tick
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.schedule import PRESETS
+    from mask_embedding_gan.presets import PRESETS
 
     preset = PRESETS[preset_name]()
     schedule = preset.schedule(phase)
@@ -88,7 +88,7 @@ def measure(name: str, steps: int) -> dict:
     configure_tensorflow()
     system, preset, phase = ROWS[name]
     if phase is not None:
-        from mask_embedding_gan.schedule import PRESETS
+        from mask_embedding_gan.presets import PRESETS
 
         threads = PRESETS[preset]().schedule(phase).threads_per_operation(PRESETS[preset]().network)
         if threads:

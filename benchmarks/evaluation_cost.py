@@ -17,8 +17,8 @@ def evaluated(data: str, count: int) -> tuple[float, dict[str, float]]:
     """(peak of resident memory in MiB, seconds of each metric per 1,000 images) of an evaluation of `count` images."""
     import numpy as np
 
-    from evaluation.battery import default_metrics, evaluate
-    from evaluation.samples import Samples
+    from evaluation.evaluate import default_metrics, evaluate
+    from evaluation.image_set import Samples
     from preprocessing.shards import open_dataset
 
     pool = Samples.of_dataset(open_dataset(data))

@@ -47,8 +47,8 @@ def cpu_name() -> str:
 def write_generator(file: Path) -> None:
     """The generator of the last phase of `quick`, untrained."""
     from mask_embedding_gan.generator import finished_generator
-    from mask_embedding_gan.progressive import build_players
-    from mask_embedding_gan.schedule import chosen_preset
+    from mask_embedding_gan.presets import chosen_preset
+    from mask_embedding_gan.train import build_players
     from training.export import save_model
 
     preset = chosen_preset("quick")
@@ -57,7 +57,7 @@ def write_generator(file: Path) -> None:
 
 def writer(file_format: str):
     """The function that writes a format."""
-    from mask_embedding_gan.generate import write_dicom, write_png, write_shards
+    from generation.generate import write_dicom, write_png, write_shards
 
     return {"h5": write_shards, "png": write_png, "dicom": write_dicom}[file_format]
 
@@ -71,7 +71,7 @@ def timed(function, *arguments, **options) -> np.ndarray:
 
 def prepared_inputs(model, count: int) -> list[np.ndarray]:
     """Masks of phantoms, in turns, and latents."""
-    from mask_embedding_gan.generate import mask_source, random_inputs
+    from generation.generate import mask_source, random_inputs
 
     source = mask_source(model, None)
     masks = np.array([source[number][0] for number in range(MASKS)], np.float32)[..., None]
@@ -91,8 +91,8 @@ def best_batch(model, inputs: list[np.ndarray]) -> int:
 
 def measure_speed(folder: Path, images: int, rounds: int) -> None:
     """Print milliseconds per image of each way, and ratios."""
-    from mask_embedding_gan.generate import load_generator
-    from preprocessing.convert import make_phantoms
+    from generation.generate import load_generator
+    from preprocessing.mammograms.convert import make_phantoms
 
     make_phantoms(folder / "masks", MASKS, validation_fraction=0)
     model = load_generator(folder / "generator.keras")
@@ -155,7 +155,7 @@ def measure_memory(folder: Path, formats: list[str]) -> None:
 def main(images: int, rounds: int, memory: bool, formats: tuple[str, ...]) -> None:
     """Measure generation."""
     import_tensorflow_quietly()
-    from preprocessing.parallel import usable_cores
+    from preprocessing.shards.fill import usable_cores
 
     click.echo(f"{usable_cores()} cores of {cpu_name()}")
     with tempfile.TemporaryDirectory() as folder:

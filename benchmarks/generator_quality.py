@@ -22,8 +22,8 @@ def main(generator: Path, data: Path, count: int) -> None:
     import_tensorflow_quietly()
     import numpy as np
 
-    from evaluation.metrics import fine_energy, latent_effect, mask_agreement
-    from mask_embedding_gan.generate import generate, load_generator
+    from evaluation.metrics.masks import fine_energy, latent_effect, mask_agreement
+    from generation.generate import generate, load_generator
     from preprocessing.shards import open_dataset
 
     model, dataset = load_generator(generator), open_dataset(data)

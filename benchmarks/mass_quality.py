@@ -26,8 +26,8 @@ FEWEST = 3  # masses of a category, to compare them in pairs
 @click.option("--pairs", type=click.IntRange(1), default=300, show_default=True, help="Pairs of a category.")
 def main(data: Path, generated: Path, run: Path | None, seeds: int, pairs: int) -> None:
     import_tensorflow_quietly()
+    from evaluation.image_set import EvaluationError
     from evaluation.mass_classifier import Masses
-    from evaluation.samples import EvaluationError
     from preprocessing.shards import DataError, open_dataset
 
     try:
@@ -52,7 +52,7 @@ def reconstructions(run: Path, dataset) -> None:
 
     from feature2mass.features import decode, encode
     from feature2mass.mixing import load_networks
-    from preprocessing.dataset import labelled_masses
+    from preprocessing.batches import labelled_masses
 
     networks = load_networks(run)
     indices, known = labelled_masses(dataset, "validation")
@@ -88,7 +88,7 @@ def labels(training, held_out, fakes, seeds: int) -> None:
 def likeness(everything, fakes, pairs: int) -> None:
     import numpy as np
 
-    from evaluation.similarity import diversity, scales_for
+    from evaluation.metrics.msssim import diversity, scales_for
 
     size = fakes.images.shape[1:]
     click.echo(f"\nMS-SSIM within a category, {scales_for(*size)} of 5 scales at {size[0]}x{size[1]}")
@@ -109,7 +109,7 @@ def likeness(everything, fakes, pairs: int) -> None:
 def copies(training, held_out, fakes) -> None:
     import numpy as np
 
-    from evaluation.feature_distances import nearest
+    from evaluation.metrics.feature_distances import nearest
 
     flat = lambda masses: masses.images.reshape(len(masses), -1).astype(np.float64) / masses.images[0].size ** 0.5
     mirrored = [training.images[:, ::up, ::left] for up in (1, -1) for left in (1, -1)]
@@ -131,7 +131,7 @@ def copies(training, held_out, fakes) -> None:
 def sharpness(everything, fakes) -> None:
     import numpy as np
 
-    from evaluation.metrics import fine_energy
+    from evaluation.metrics.masks import fine_energy
 
     inside = np.ones(fakes.images.shape[1:], bool)
     energy = lambda masses, rows: np.mean([fine_energy(image, inside) for image in masses.images[rows]])
@@ -167,7 +167,7 @@ def name_of(masses, category) -> str:
 
 
 def samples(masses, rows):
-    from evaluation.samples import Samples
+    from evaluation.image_set import Samples
 
     return Samples(masses.images[rows])
 

@@ -73,7 +73,7 @@ def _decoded(film: Path) -> np.ndarray:
 
 def prepare(films: list[Path], output: Path) -> None:
     """The films as a dataset on disk, by one process."""
-    from preprocessing.convert import convert_mammograms
+    from preprocessing.mammograms.convert import convert_mammograms
 
     done = convert_mammograms(films, output, workers=1)
     assert done.dataset.count == len(films), done.rejected
@@ -94,7 +94,7 @@ def compare_times(films: list[Path], rounds: int) -> float:
     """Time of the bare loop over the preparation's: median of the rounds' ratios."""
     import cv2
 
-    from preprocessing import rle
+    from preprocessing.images import rle
 
     rle.register()
     cv2.setNumThreads(1)
@@ -139,7 +139,7 @@ def write_small_films(folder: Path, count: int) -> None:
     """Twenty films of four kinds in a folder, the others links to them."""
     import cv2
 
-    from preprocessing.phantoms import mammogram_phantom
+    from preprocessing.phantoms.mammogram import mammogram_phantom
 
     folder.mkdir()
     kinds = (".dcm", ".png", ".jpg", ".rle.dcm")

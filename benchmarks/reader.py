@@ -81,7 +81,7 @@ def trained_per_second(run: Path) -> dict[int, float]:
 def _batches(folder: str, level: tuple[int, int], batch: int):
     import tensorflow as tf
 
-    from preprocessing.dataset import mammogram_batches
+    from preprocessing.batches import mammogram_batches
     from preprocessing.shards import open_dataset
 
     tf.config.experimental.enable_op_determinism()  # as in training

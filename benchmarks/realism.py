@@ -22,8 +22,8 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
     import cv2
     import numpy as np
 
-    from evaluation.battery import evaluate
-    from evaluation.samples import Samples
+    from evaluation.evaluate import evaluate
+    from evaluation.image_set import Samples
 
     level = generator.input_shape[0][1:3]
     held_out = dataset.indices("validation")
@@ -49,8 +49,8 @@ def detected(dataset, generator, seed: int) -> tuple:
     """(AUC of a classifier of generated against real images, that of one half of the real ones against the other)."""
     import numpy as np
 
-    from evaluation.realism import real_or_generated
-    from evaluation.samples import Samples
+    from evaluation.image_set import Samples
+    from evaluation.metrics.realism import real_or_generated
 
     real = Samples.of_dataset(dataset, generator.input_shape[0][1:3])
     _, masks = real.read(np.arange(len(real)))
@@ -78,7 +78,7 @@ def main(generator: Path, data: Path, picture: Path | None, seed: int) -> None:
     import_tensorflow_quietly()
     import cv2
 
-    from mask_embedding_gan.generate import load_generator
+    from generation.generate import load_generator
     from preprocessing.shards import open_dataset
 
     rows, shown = measured(open_dataset(data, kind="mammogram"), load_generator(generator), seed)

@@ -98,8 +98,8 @@ def main(
     import cv2
     import keras
 
-    from mask_embedding_gan.progressive import train
-    from mask_embedding_gan.schedule import chosen_preset
+    from mask_embedding_gan.presets import chosen_preset
+    from mask_embedding_gan.train import train
     from preprocessing.shards import open_dataset
     from training.run import RunDirectory, configure_tensorflow, run_config
 

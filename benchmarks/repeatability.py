@@ -38,8 +38,8 @@ PIX2PIX_HEIGHT = 128
 def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: int) -> None:
     from dataclasses import replace
 
-    from mask_embedding_gan.progressive import last_phase_with_these_threads, train
-    from mask_embedding_gan.schedule import PRESETS
+    from mask_embedding_gan.presets import PRESETS
+    from mask_embedding_gan.train import last_phase_with_these_threads, train
     from training.run import RunDirectory, choose_strategy, run_config
 
     preset = PRESETS["quick"]()
@@ -73,7 +73,7 @@ def train_feature2mass(dataset, folder: Path, precision: str) -> None:
     from dataclasses import replace
 
     from feature2mass.train import chosen_preset, run_config, train
-    from preprocessing.dataset import labelled_masses
+    from preprocessing.batches import labelled_masses
     from training.run import RunDirectory
 
     preset = chosen_preset("quick", precision=precision)
@@ -193,8 +193,8 @@ def main(systems, processes, kills, at_once, precision, system, data, folder, ph
     if system:
         train_here(system, data, folder, precision, phase)
         return
-    from preprocessing.convert import make_phantoms
-    from preprocessing.mass_phantoms import make_mass_phantoms
+    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mass import make_mass_phantoms
 
     chosen, single = systems.split(","), 0
     with tempfile.TemporaryDirectory() as scratch:

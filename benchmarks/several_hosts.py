@@ -68,8 +68,8 @@ def _plan(
     """(preset, train function, its own `run_config` if it has one) of `ticks` ticks of `steps` steps."""
     images = BATCH * steps * ticks
     if system == "mask_embedding_gan":
-        from mask_embedding_gan.progressive import train
-        from mask_embedding_gan.schedule import chosen_preset
+        from mask_embedding_gan.presets import chosen_preset
+        from mask_embedding_gan.train import train
 
         plan = chosen_preset("quick", precision="float32")
         phases = tuple(
@@ -94,7 +94,7 @@ def _plan(
         plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)
         return plan, train, None
     from feature2mass.train import chosen_preset, run_config, train
-    from preprocessing.dataset import labelled_masses
+    from preprocessing.batches import labelled_masses
 
     masses = len(labelled_masses(dataset, "train")[0])
     plan = chosen_preset("quick", precision="float32")
@@ -266,8 +266,8 @@ def main(context: click.Context, steps: int, pace: float, part: tuple[str, ...],
     if context.invoked_subcommand:
         return
     sys.path.insert(0, str(ROOT))
-    from preprocessing.convert import make_phantoms
-    from preprocessing.mass_phantoms import make_mass_phantoms
+    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mass import make_mass_phantoms
 
     click.echo(f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as temporary:

@@ -17,7 +17,7 @@ def textbook_gradients(model, batch, step):
     """The step of every published Keras WGAN-GP example, on the same networks."""
     import tensorflow as tf
 
-    from mask_embedding_gan.wgan_gp import DRIFT_WEIGHT, PENALTY_WEIGHT, fade_images, gradient_penalty
+    from mask_embedding_gan.train_step import DRIFT_WEIGHT, PENALTY_WEIGHT, fade_images, gradient_penalty
     from training.noise import global_batch_noise
 
     real, mask = batch["image"], batch["mask"]
@@ -61,7 +61,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
     import tensorflow as tf
 
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.progressive import build_players, compiled
+    from mask_embedding_gan.train import build_players, compiled
 
     preset = replace(preset, precision=precision, diversity=None)  # the textbook has no such term
     schedule = preset.schedule(phase)
@@ -87,7 +87,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
 def main(phases: str, preset: str, precisions: str, steps: int, determinism: bool) -> None:
     import numpy as np
 
-    from mask_embedding_gan.schedule import PRESETS
+    from mask_embedding_gan.presets import PRESETS
     from training.run import configure_tensorflow
 
     configure_tensorflow(deterministic=determinism)

@@ -26,8 +26,8 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 @click.option("--synthetic-per-real", type=float, default=2.0, show_default=True, help="Synthetic masses made.")
 def main(data: Path, work: Path, images: int, sizes: str, seeds: str, synthetic_per_real: float) -> None:
     import_tensorflow_quietly()
+    from evaluation.image_set import EvaluationError
     from evaluation.mass_classifier import Masses
-    from evaluation.samples import EvaluationError
     from evaluation.usefulness import gain, plot, study, table, write_csv
     from preprocessing.shards import DataError, open_dataset
     from training.run import configure_tensorflow
@@ -87,7 +87,7 @@ def made_by_feature2mass(folder: Path, masses, count: int, seed: int, images: in
     from evaluation.mass_classifier import Masses
     from feature2mass.generate import generate
     from feature2mass.train import chosen_preset, run_config, train
-    from preprocessing.masses import normalise_contrast
+    from preprocessing.masses.convert import normalise_contrast
     from training.run import RunDirectory
 
     dataset = subset_dataset(folder / "masses", masses)
@@ -104,7 +104,7 @@ def made_by_feature2mass(folder: Path, masses, count: int, seed: int, images: in
 
 def subset_dataset(folder: Path, masses):
     """These masses as a dataset, all of them to train on."""
-    from preprocessing.masses import mass_item
+    from preprocessing.masses.convert import mass_item
     from preprocessing.shards import DatasetWriter
 
     writer = DatasetWriter(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.samples import EvaluationError
+from evaluation.image_set import EvaluationError
 
 CONFIDENCE = 0.95
 _NORMAL = 1.96  # its quantile

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation.samples import EvaluationError
+from evaluation.image_set import EvaluationError
 from preprocessing.shards import Dataset
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from evaluation.battery import Evaluation, Row
+from evaluation.evaluate import Evaluation, Row
+from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import Estimate
-from evaluation.metrics import HISTOGRAM_BINS
-from evaluation.privacy import Audit, aligned, kind_of_copy
-from evaluation.samples import EvaluationError, Samples
-from evaluation.texture import PATCH
+from evaluation.metrics.masks import HISTOGRAM_BINS
+from evaluation.metrics.memorisation import Audit, aligned, kind_of_copy
+from evaluation.metrics.texture import PATCH
 
 GRID = 24  # images shown of a set
 WORST = 8  # pairs shown of an audit

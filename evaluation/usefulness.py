@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from evaluation.battery import Row
+from evaluation.evaluate import Row
+from evaluation.image_set import EvaluationError
 from evaluation.intervals import Estimate, bootstrap_mean
 from evaluation.mass_classifier import HEADS, MassClassifier, Masses, hold_back, train_classifier
 from evaluation.roc import area_under_roc
-from evaluation.samples import EvaluationError
 
 # Real masses to learn from, how many to make, a seed → synthetic masses with labels.
 Synthesise = Callable[[Masses, int, int], Masses]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
 from feature2mass.features import barycentric_weights, line_weights
 from feature2mass.mixing import Mixer, load_networks, open_seeds
-from feature2mass.recipes import Category, Seed, categories, recipe, seed_image
-from preprocessing.pictures import write_figure
+from feature2mass.seeds import Category, Seed, categories, recipe, seed_image
+from preprocessing.images.png import write_figure
 from preprocessing.shards import Dataset
 
 # those that Lee et al. show in §3.4, where the data has them

@@ -13,9 +13,9 @@ import numpy as np
 
 from feature2mass.mixing import Mixer, load_networks, open_seeds
 from feature2mass.networks import SIZE
-from feature2mass.recipes import MIRRORS, Category, Recipe, categories, recipe
-from preprocessing.masses import ROI_COLUMNS, mass_item
-from preprocessing.pictures import write_image
+from feature2mass.seeds import MIRRORS, Category, Recipe, categories, recipe
+from preprocessing.images.png import write_image
+from preprocessing.masses.convert import ROI_COLUMNS, mass_item
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, DatasetWriter
 

@@ -17,7 +17,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feature2mass.birads_gan import BiradsGAN
 from feature2mass.features import category_weights, line_weights
 from feature2mass.linear_start import start_linearly
 from feature2mass.losses import LossWeights
@@ -31,16 +30,17 @@ from feature2mass.networks import (
     build_generator,
     finished_networks,
 )
-from preprocessing.dataset import labelled_masses, mass_batches
+from feature2mass.train_step import BiradsGAN
+from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
 from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
 from training.cluster import current
 from training.export import save_model
-from training.loop import fit
 from training.noise import stream_seed
 from training.run import RunDirectory, check_batch, choose_strategy
 from training.run import run_config as common_config
+from training.trainer import fit
 
 ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start

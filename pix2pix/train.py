@@ -15,18 +15,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix.adversarial import Pix2Pix
 from pix2pix.networks import NetworkConfig, build_critic, build_generator, finished_generator
-from preprocessing.breast import edge_map
-from preprocessing.dataset import mammogram_batches
+from pix2pix.train_step import Pix2Pix
+from preprocessing.batches import mammogram_batches
+from preprocessing.mammograms.breast_mask import edge_map
 from preprocessing.shards import Dataset
 from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
 from training.cluster import current
 from training.export import save_model
-from training.loop import fit
 from training.noise import stream_seed
 from training.run import RunDirectory, check_batch, choose_strategy
+from training.trainer import fit
 
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
 

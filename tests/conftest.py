@@ -40,7 +40,7 @@ def tiny_run(tmp_path_factory, tiny_dataset):
     """A run directory in which phases 1 and 2 of the tiny preset are complete."""
     import tiny
 
-    from mask_embedding_gan.progressive import train
+    from mask_embedding_gan.train import train
     from training.run import RunDirectory, run_config
 
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "tiny", run_config(tiny.preset(), tiny_dataset, 0))

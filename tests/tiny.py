@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mask_embedding_gan.blocks import NetworkConfig
-from mask_embedding_gan.schedule import PhaseSchedule, Preset
-from preprocessing.convert import mammogram_item
+from mask_embedding_gan.presets import PhaseSchedule, Preset
+from preprocessing.mammograms.convert import mammogram_item
 from preprocessing.shards import Dataset, DatasetWriter
 
 ROOT = Path(__file__).parents[1]

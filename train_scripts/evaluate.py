@@ -63,10 +63,10 @@ def main(
 ) -> None:
     """Measure generated images, with 95 % intervals, beside what two halves of the real images score."""
     from evaluation import report
-    from evaluation.battery import evaluate
-    from evaluation.features import keras_extractor, radiomic
+    from evaluation.evaluate import evaluate
+    from evaluation.image_set import EvaluationError
     from evaluation.mass_classifier import Masses
-    from evaluation.samples import EvaluationError
+    from evaluation.metrics.features import keras_extractor, radiomic
     from preprocessing.shards import DataError, open_dataset
 
     runs = _runs(fakes)
@@ -129,7 +129,7 @@ def _some(dataset, level, split: str | None, count: int | None, name: str, seed:
     """The images of a dataset, or a random part of them."""
     import numpy as np
 
-    from evaluation.samples import Samples
+    from evaluation.image_set import Samples
 
     samples = Samples.of_dataset(dataset, level, split, name)
     if count is None or count >= len(samples):
@@ -139,8 +139,8 @@ def _some(dataset, level, split: str | None, count: int | None, name: str, seed:
 
 def _training(dataset, level):
     """(training images, held-out ones, their comparison), or why there is none."""
-    from evaluation.privacy import LEAST_HELD_OUT, TrainingIndex
-    from evaluation.samples import Samples
+    from evaluation.image_set import Samples
+    from evaluation.metrics.memorisation import LEAST_HELD_OUT, TrainingIndex
 
     training, held_out = (Samples.of_dataset(dataset, level, split) for split in ("train", "validation"))
     if not len(training) or len(held_out) < LEAST_HELD_OUT:
@@ -151,8 +151,8 @@ def _training(dataset, level):
 
 def _judge(dataset, seed: int):
     """The judge of labels, taught by the real masses; None, and a word about it, where they are too few."""
+    from evaluation.image_set import EvaluationError
     from evaluation.mass_classifier import Masses
-    from evaluation.samples import EvaluationError
     from evaluation.usefulness import LabelJudge
 
     try:
@@ -164,7 +164,7 @@ def _judge(dataset, seed: int):
 
 def _audit(index, fake) -> tuple:
     """(audit, training images, why there is none)."""
-    from evaluation.privacy import audit_with
+    from evaluation.metrics.memorisation import audit_with
 
     if index is None or isinstance(index, str):
         return None, None, index or ""

@@ -44,8 +44,8 @@ def main(
 ) -> None:
     """Fill masks with tissue: COUNT images, LATENTS-PER-MASK of each mask."""
     import_tensorflow_quietly()
-    from mask_embedding_gan.figures import figure
-    from mask_embedding_gan.generate import PRETRAINED, GeneratorError, write_dicom, write_png, write_shards
+    from generation.figures import figure
+    from generation.generate import PRETRAINED, GeneratorError, write_dicom, write_png, write_shards
     from preprocessing.shards import DataError
 
     write = {"h5": write_shards, "png": write_png, "dicom": write_dicom}[file_format]

@@ -48,7 +48,7 @@ def main(
     import_tensorflow_quietly()
     from feature2mass.figures import figures
     from feature2mass.generate import write_png, write_shards
-    from feature2mass.recipes import MassGeneratorError
+    from feature2mass.seeds import MassGeneratorError
     from preprocessing.shards import DataError
 
     write = {"h5": write_shards, "png": write_png}[file_format]

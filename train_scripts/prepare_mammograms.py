@@ -54,7 +54,7 @@ def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **optio
     used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
     """
     refuse_both(options["workers"], options["scheduler"])
-    from preprocessing.convert import convert_mammograms
+    from preprocessing.mammograms.convert import convert_mammograms
     from preprocessing.shards import DataError
 
     try:

@@ -86,9 +86,9 @@ def main(
     if digitizer and not ddsm:
         raise click.UsageError("--digitizer goes with --ddsm; leave it out")
     refuse_both(options["workers"], options["scheduler"])
-    from preprocessing.cbis_ddsm import read_cbis
-    from preprocessing.ddsm import read_ddsm
-    from preprocessing.masses import convert_masses, rarest_first, read_rois, summary_lines
+    from preprocessing.masses.cbis_ddsm import read_cbis
+    from preprocessing.masses.convert import convert_masses, rarest_first, read_rois, summary_lines
+    from preprocessing.masses.ddsm import read_ddsm
     from preprocessing.shards import DataError
 
     try:

@@ -59,8 +59,8 @@ def build(
     """Draw MASKS real images and as many of each method, and write the page and the answer key."""
     import numpy as np
 
-    from evaluation import reader_study
-    from evaluation.samples import EvaluationError, Samples
+    from evaluation.image_set import EvaluationError, Samples
+    from evaluation.reader_study.study import study as reader_study
     from preprocessing.shards import DataError, open_dataset
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
@@ -93,8 +93,8 @@ def build(
 @click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
     """Analyse the SCORES that readers saved: one CSV file a reader."""
-    from evaluation import reader_study
-    from evaluation.samples import EvaluationError
+    from evaluation.image_set import EvaluationError
+    from evaluation.reader_study.study import study as reader_study
 
     try:
         readings = reader_study.read_scores(scores, reader_study.read_key(key), incomplete=incomplete)
@@ -124,7 +124,7 @@ def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[
 def _drawn(samples, count: int, seed: int):
     import numpy as np
 
-    from evaluation.samples import EvaluationError
+    from evaluation.image_set import EvaluationError
 
     if len(samples) < count:
         raise EvaluationError(f"{samples.name}: holds {len(samples)} images, --masks asks for {count}")
@@ -134,8 +134,8 @@ def _drawn(samples, count: int, seed: int):
 def _generated(path: Path, pictures, masks, seed: int):
     """One image of each mask, at the generator's size if it is the masks'."""
     import_tensorflow_quietly()
-    from evaluation.samples import EvaluationError
-    from mask_embedding_gan.generate import GeneratorError, generate, load_generator
+    from evaluation.image_set import EvaluationError
+    from generation.generate import GeneratorError, generate, load_generator
 
     try:
         model = load_generator(path)

@@ -66,8 +66,8 @@ def main(
     Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
     """
     with training_command():
-        from mask_embedding_gan.progressive import begin_with, last_phase_with_these_threads, train
-        from mask_embedding_gan.schedule import chosen_preset
+        from mask_embedding_gan.presets import chosen_preset
+        from mask_embedding_gan.train import begin_with, last_phase_with_these_threads, train
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config
 

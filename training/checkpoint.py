@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from training.adversarial import AdversarialModel
+from training.model import AdversarialModel
 
 KEPT = 2
 PREVIOUS = "previous_generator"  # in a light checkpoint

@@ -28,9 +28,9 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from training.adversarial import AdversarialModel
 from training.checkpoint import checkpoints
 from training.hosts import HostsError, Link, Members, find_members, meet
+from training.model import AdversarialModel
 
 MEETING_SECONDS = 300.0  # that a host waits for the others by default
 CONNECT_SECONDS = 120.0  # that TensorFlow's own connections may take once all have met

@@ -1,4 +1,4 @@
-"""Drawn masses whose shape (disc, bar) and margin (sharp, soft) a classifier can learn in seconds."""
+"""Drawn textures of a known power law, and masses whose shape and margin a classifier can learn in seconds."""
 
 import cv2
 import numpy as np
@@ -24,3 +24,12 @@ def masses(count: int, seed: int, size: int = 32, *, first_subject: int = 0) -> 
         image += 0.2 + 0.02 * rng.standard_normal(image.shape)
     subjects = np.array([f"{first_subject + number // 2:016d}" for number in range(count)])
     return Masses(np.clip(images, 0, 1), labels, CLASSES, subjects)
+
+
+def power_law_field(beta: float, seed: int, height: int = 512, width: int = 256) -> np.ndarray:
+    """White noise filtered to a spectrum 1/f^β."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    noise = np.fft.rfft2(np.random.default_rng(seed).standard_normal((height, width)))
+    field = np.fft.irfft2(noise * frequency ** (-beta / 2), (height, width))
+    return 0.5 + 0.1 * field / field.std()

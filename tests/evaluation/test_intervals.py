@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from evaluation.image_set import EvaluationError
 from evaluation.intervals import bootstrap_mean, compare_sets, halves, whole_subjects
-from evaluation.samples import EvaluationError
 
 
 def test_a_bootstrap_interval_holds_the_mean_95_times_of_100():

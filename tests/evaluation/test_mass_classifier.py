@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from drawn import masses
 
+from evaluation.image_set import EvaluationError
 from evaluation.mass_classifier import (
     HEADS,
     SHIFT,
@@ -14,8 +15,7 @@ from evaluation.mass_classifier import (
     standardised,
     train_classifier,
 )
-from evaluation.samples import EvaluationError
-from preprocessing.masses import mass_item
+from preprocessing.masses.convert import mass_item
 from preprocessing.shards import DatasetWriter, open_dataset
 
 TRAINING = masses(96, 0)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from browser import open_browser
 
-from evaluation.battery import Evaluation, Row, evaluate
+from evaluation.evaluate import Evaluation, Row, evaluate
+from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import Estimate
-from evaluation.privacy import audit
+from evaluation.metrics.memorisation import audit
 from evaluation.report import Report, as_html, as_json, best, table, write
-from evaluation.samples import EvaluationError, Samples
 
 METRICS = ["swd", "msssim", "fine", "histogram", "kid", "fid"]
 

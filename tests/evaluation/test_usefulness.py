@@ -6,9 +6,9 @@ import pytest
 from drawn import masses
 
 from evaluation import usefulness
+from evaluation.image_set import EvaluationError
 from evaluation.mass_classifier import Masses
 from evaluation.roc import area_under_roc
-from evaluation.samples import EvaluationError
 from evaluation.usefulness import (
     ALL,
     CLASSICAL,

@@ -6,7 +6,7 @@ import pytest
 
 from feature2mass.figures import figures, three_features, two_features, within_category
 from feature2mass.mixing import Mixer, load_networks
-from feature2mass.recipes import categories
+from feature2mass.seeds import categories
 from preprocessing.shards import DataError
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from feature2mass.generate import generate, write_png, write_shards
 from feature2mass.mixing import load_networks
-from feature2mass.recipes import MIRRORS
-from preprocessing.dataset import mass_batches
-from preprocessing.masses import read_rois
+from feature2mass.seeds import MIRRORS
+from preprocessing.batches import mass_batches
+from preprocessing.masses.convert import read_rois
 from preprocessing.shards import DataError
 
 # --- masses ---------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import tiny
 import tiny_masses
 from folders import contents, quiet, records, without_times
 
-from feature2mass.birads_gan import LOSS_NAMES
 from feature2mass.losses import LossWeights
 from feature2mass.train import PRESETS, build_model, chosen_preset, run_config, start, train
+from feature2mass.train_step import LOSS_NAMES
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError
@@ -208,7 +208,7 @@ import numpy as np
 import tensorflow as tf
 import tiny_masses
 from feature2mass.train import build_model
-from preprocessing.dataset import mass_batches
+from preprocessing.batches import mass_batches
 from preprocessing.shards import open_dataset
 from training.run import choose_strategy, configure_tensorflow
 

@@ -11,10 +11,10 @@ import pytest
 import tiny
 import tiny_pix2pix
 
-from pix2pix.adversarial import LOSS_NAMES
 from pix2pix.networks import NetworkConfig
 from pix2pix.train import PRESETS, build_model, chosen_preset, start, train
-from preprocessing.breast import edge_map
+from pix2pix.train_step import LOSS_NAMES
+from preprocessing.mammograms.breast_mask import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError, run_config
@@ -229,7 +229,7 @@ import numpy as np
 import tensorflow as tf
 import tiny_pix2pix
 from pix2pix.train import build_model
-from preprocessing.dataset import mammogram_batches
+from preprocessing.batches import mammogram_batches
 from preprocessing.shards import open_dataset
 from training.run import choose_strategy, configure_tensorflow
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commands import command
 
-from preprocessing.phantoms import mammogram_phantom
+from preprocessing.phantoms.mammogram import mammogram_phantom
 from preprocessing.shards import open_dataset
 
 run = command("prepare_mammograms")

@@ -9,7 +9,7 @@ from commands import command, refused
 from folders import contents
 
 from feature2mass import train as training
-from preprocessing import mass_phantoms
+from preprocessing.phantoms import mass as mass_phantoms
 
 call = command("train_feature2mass")
 

@@ -9,7 +9,8 @@ import tiny
 from commands import command, refused
 from folders import contents
 
-from mask_embedding_gan import progressive, schedule
+from mask_embedding_gan import presets as schedule
+from mask_embedding_gan import train as progressive
 from preprocessing.shards import open_dataset
 
 call = command("train_mask_embed")
@@ -187,7 +188,7 @@ def test_every_start_is_recorded_in_the_run(tmp_path, tiny_dataset):
 THREADS = """
 import sys
 import tiny
-from mask_embedding_gan import schedule
+from mask_embedding_gan import presets as schedule
 from train_scripts.train_mask_embed import main
 
 schedule.PRESETS["quick"] = tiny.preset

@@ -11,7 +11,7 @@ import tiny_pix2pix
 from click.testing import CliRunner, Result
 
 from pix2pix import train as training
-from preprocessing import convert
+from preprocessing.mammograms import convert
 
 spec = importlib.util.spec_from_file_location("train_pix2pix", tiny.ROOT / "train_scripts" / "train_pix2pix.py")
 script = importlib.util.module_from_spec(spec)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.adversarial import AdversarialModel
 from training.checkpoint import (
     CheckpointError,
     checkpoints,
@@ -18,6 +17,7 @@ from training.checkpoint import (
     save_checkpoint,
     unpack,
 )
+from training.model import AdversarialModel
 
 
 def network(units: int) -> keras.Model:

@@ -229,7 +229,7 @@ def main(data, folder, hosts, number, ticks):
     with training_command():
         import tiny
         import tensorflow as tf
-        from mask_embedding_gan.progressive import train
+        from mask_embedding_gan.train import train
         from preprocessing.shards import open_dataset
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import pytest
 
-from preprocessing import convert, mass_phantoms
+from preprocessing.mammograms import convert
+from preprocessing.phantoms import mass as mass_phantoms
 from preprocessing.shards import DataError
 from training.command_line import open_training_data, preset_option, training_command
 from training.run import RunError

@@ -1,0 +1,97 @@
+"""Metrics on arrays of images: float (n, height, width) in [0, 1], chest wall on the left."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from preprocessing.images.read import UnusableFilm
+from preprocessing.mammograms.breast_mask import breast_mask
+
+HISTOGRAM_BINS = 64
+
+
+def intersection_over_union(a: np.ndarray, b: np.ndarray) -> float:
+    """|a ∩ b| / |a ∪ b| of two boolean masks; 1 when both are empty."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
+def mask_agreement(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:
+    """IoU of the breast found in each image with the mask it was asked to fill.
+
+    The breast is found as in a film (`breast_mask`); an image in which none is found scores 0.
+
+    Returns:
+        float (n,) in [0, 1].
+    """
+
+    def agreement(image: np.ndarray, mask: np.ndarray) -> float:
+        try:
+            return intersection_over_union(breast_mask(image), mask.astype(bool))
+        except UnusableFilm:
+            return 0.0
+
+    return np.array([agreement(image, mask) for image, mask in zip(images, masks, strict=True)])
+
+
+def leakage(image: np.ndarray, mask: np.ndarray) -> float:
+    """Share of an image's brightness that lies outside its mask: 0 when all is inside; NaN for a black image."""
+    total = float(image.sum(dtype=np.float64))
+    return float(image[~mask.astype(bool)].sum(dtype=np.float64)) / total if total > 0 else float("nan")
+
+
+def histogram(image: np.ndarray, mask: np.ndarray, bins: int = HISTOGRAM_BINS) -> np.ndarray:
+    """Shares of the pixels inside a mask in equal bins of [0, 1]: float (bins,), sum 1 (0 for an empty mask)."""
+    counts = np.histogram(image[mask.astype(bool)], bins, (0, 1))[0]
+    return counts / max(counts.sum(), 1)
+
+
+def histogram_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """1-Wasserstein distance of two histograms over [0, 1]: how far, on average, brightness has to be moved."""
+    return float(np.abs(np.cumsum(first) - np.cumsum(second)).sum() / len(first))
+
+
+def difference_inside(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
+    """Mean absolute difference of two images inside a mask."""
+    return float(np.abs(a - b)[mask.astype(bool)].mean())
+
+
+def latent_effect(
+    first: np.ndarray, second: np.ndarray, masks: np.ndarray, real: np.ndarray, real_masks: np.ndarray
+) -> float:
+    """How much the latent changes an image, as a share of how much two real images differ.
+
+    Args:
+        first, second: fakes of the same masks from two latents each, (n, height, width).
+        masks: (n, height, width).
+        real, real_masks: real images; neighbours in the array are compared inside both their masks.
+
+    Returns:
+        Mean difference of first and second inside their masks over that of real pairs: 0 when the latent is
+        ignored, 1 when two latents differ as two real breasts do.
+    """
+    fakes = [difference_inside(a, b, mask) for a, b, mask in zip(first, second, masks)]
+    both = real_masks[:-1].astype(bool) & real_masks[1:].astype(bool)
+    pairs = [difference_inside(a, b, mask) for a, b, mask in zip(real[:-1], real[1:], both) if mask.any()]
+    return float(np.mean(fakes) / np.mean(pairs))
+
+
+def fine_energy(image: np.ndarray, mask: np.ndarray, patch: int = 64) -> float:
+    """Energy above a quarter of the sampling frequency inside the breast: where fine texture lives.
+
+    Of every patch that lies wholly inside the mask (steps of half a patch), the mean is taken off, a Hann window laid
+    on, and the power at radial frequencies above 0.25 cycles a pixel summed; the result is the mean over the patches.
+
+    Returns:
+        Variance of the pixels' values at those frequencies; NaN when no patch fits.
+    """
+    window = np.outer(np.hanning(patch), np.hanning(patch))
+    frequency = np.hypot(np.fft.fftfreq(patch)[:, None], np.fft.fftfreq(patch)[None])
+    energies = []
+    for y in range(0, image.shape[0] - patch + 1, patch // 2):
+        for x in range(0, image.shape[1] - patch + 1, patch // 2):
+            if mask[y : y + patch, x : x + patch].all():
+                tile = image[y : y + patch, x : x + patch]
+                power = np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2
+                energies.append(power[frequency > 0.25].sum() / (patch**2 * (window**2).sum()))
+    return float(np.mean(energies)) if energies else float("nan")

@@ -1,0 +1,144 @@
+"""Sliced Wasserstein distance between the patches of two sets of images, level by level (Karras et al. 2018, §5).
+
+Each image is taken apart into a Laplacian pyramid; at each level the 7×7 patches of one set are compared with those of
+the other: their projections on random directions, sorted, differ by so much on average. Coarse levels show whether the
+large structures are right, the finest whether texture and sharpness are.
+
+Two things are ours. Patches are normalised by the mean and standard deviation of the **real** patches of their level,
+not each set by its own, so that texture which is there but too faint counts. And where there are masks, patches have
+their centre inside: the empty half of a mammogram is always right.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from evaluation.image_set import EvaluationError, Samples
+
+PATCH = 7
+COARSEST = 16  # pixels of the shorter side at the coarsest level (Karras et al.)
+PATCHES = 128  # of an image and level, when there is room for so many
+MOST_PATCHES = 2**15  # of a set and level: what bounds the memory
+DIRECTIONS = 64
+SCALE = 1000  # distances are printed times 10³, as by Karras et al.
+
+
+def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Sizes of the levels, finest first: halved while the shorter side keeps 16 pixels."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) // 2 >= COARSEST:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
+    """Band-passed copies of an image, finest first; the last is the low-pass that remains (Burt and Adelson 1983)."""
+    sizes = pyramid_sizes(*image.shape)
+    current, bands = np.asarray(image, np.float32), []
+    for height, width in sizes[1:]:
+        small = cv2.resize(cv2.GaussianBlur(current, (5, 5), 1), (width, height), interpolation=cv2.INTER_AREA)
+        bands.append(current - cv2.resize(small, current.shape[::-1], interpolation=cv2.INTER_LINEAR))
+        current = small
+    return [*bands, current]
+
+
+def patches_of(image: np.ndarray, mask: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Random 7×7 patches with their centre in the mask, of every level: each float32 (count, 49).
+
+    Raises EvaluationError for an image smaller than a patch.
+    """
+    if min(image.shape) < PATCH:
+        raise EvaluationError(f"SWD needs images of at least {PATCH}x{PATCH} pixels")
+    found, edge = [], PATCH // 2
+    for band in laplacian_pyramid(image):
+        inside = cv2.resize(mask.astype(np.float32), band.shape[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+        inside[:edge], inside[-edge:], inside[:, :edge], inside[:, -edge:] = (False,) * 4
+        y, x = np.nonzero(inside)
+        if not len(y):  # a mask without room: the level's middle stands for it
+            y, x = np.array([band.shape[0] // 2]), np.array([band.shape[1] // 2])
+        chosen = rng.integers(len(y), size=count)
+        windows = np.lib.stride_tricks.sliding_window_view(band, (PATCH, PATCH))
+        found.append(windows[y[chosen] - edge, x[chosen] - edge].reshape(count, -1))
+    return found
+
+
+class SlicedWasserstein:
+    """Gathers the patches of images one by one, then compares any two sets of them.
+
+    count: int. How many images will come; it decides how many patches an image may give.
+    size: (height, width) of the images.
+    seed: int. Of the patches' places (a function of it and the image's number alone) and the directions.
+
+    Memory: 4·49 bytes a patch and level, no more than 2¹⁵ patches a level whatever the count.
+    """
+
+    def __init__(self, count: int, size: tuple[int, int], seed: int = 0):
+        self.count, self.sizes, self.seed = count, pyramid_sizes(*size), seed
+        self.patches = int(np.clip(MOST_PATCHES // max(count, 1), 1, PATCHES))
+        self._table = [np.empty((count, self.patches, PATCH**2), np.float32) for _ in self.sizes]
+        self._sorted: list[tuple[np.ndarray, np.ndarray]] = []  # gaps of sorted projections, whose image is below
+
+    def add(self, number: int, image: np.ndarray, mask: np.ndarray, places: int | None = None) -> None:
+        """Take the patches of image `number`; images with the same `places` are cut at the same places."""
+        rng = np.random.default_rng([self.seed, number if places is None else places])
+        for table, patches in zip(self._table, patches_of(image, mask, self.patches, rng)):
+            table[number] = patches
+
+    def project(self, real: np.ndarray) -> None:
+        """Normalise by the real images (indices), project on random directions, and sort, once for all comparisons."""
+        rng, self._sorted = np.random.default_rng(self.seed), []
+        for table in self._table:
+            directions = rng.standard_normal((PATCH**2, DIRECTIONS)).astype(np.float32)
+            directions /= np.linalg.norm(directions, axis=0)
+            mean, spread = table[real].mean(), table[real].std()
+            projected = ((table.reshape(-1, PATCH**2) - mean) / max(spread, 1e-8) @ directions).T
+            order = np.argsort(projected, axis=1)
+            gaps = np.diff(np.take_along_axis(projected, order, axis=1), axis=1)
+            self._sorted.append((gaps, (order[:, :-1] // self.patches).astype(np.int32)))
+        self._table = []
+
+    def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Distance ×10³ between two disjoint sets of images (indices, equally many), a level each, finest first.
+
+        The 1-Wasserstein distance of two samples is the area between their distribution functions: over each gap
+        between neighbouring values, how many more patches of the first set lie below than of the second.
+        """
+        weight = np.zeros(self.count, np.int8)
+        weight[first], weight[second] = 1, -1
+        patches = len(first) * self.patches
+        result = []
+        for gaps, image in self._sorted:
+            ahead = np.abs(np.cumsum(weight[image], axis=1, dtype=np.int32))
+            result.append(SCALE * float(np.einsum("ij,ij->", ahead, gaps, dtype=np.float64)) / patches / DIRECTIONS)
+        return np.array(result)
+
+
+def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, seed: int = 0) -> np.ndarray:
+    """SWD ×10³ of equally many real and generated images, a level each, finest first.
+
+    Args:
+        real, fake: (n, height, width) in [0, 1], or `Samples` (with masks, if patches shall lie inside them).
+
+    Raises:
+        EvaluationError: sets of different length or size, or empty.
+    """
+    real, fake = (s if isinstance(s, Samples) else Samples(s) for s in (real, fake))
+    if len(real) != len(fake) or real.size != fake.size or not len(real):
+        raise EvaluationError(
+            f"SWD compares sets of one length and size, received {len(real)} of {real.size} and "
+            f"{len(fake)} of {fake.size}; take as many of the larger set as the smaller one has"
+        )
+    swd = SlicedWasserstein(2 * len(real), real.size, seed)
+    # both sets draw the same places, so that a set is at distance 0 from itself
+    for offset, samples in ((0, real), (len(real), fake)):
+        for numbers, images, masks in samples.chunks():
+            for number, image, mask in zip(numbers, images, masks):
+                swd.add(offset + int(number), image, mask, places=int(number))
+    swd.project(np.arange(len(real)))
+    return swd.distances(np.arange(len(real)), np.arange(len(real), 2 * len(real)))
+
+
+def level_names(sizes: Sequence[tuple[int, int]]) -> list[str]:
+    """Names of the levels, as 512x256."""
+    return [f"{height}x{width}" for height, width in sizes]

@@ -1,0 +1,165 @@
+"""What new masses are mixed from: masses of one category, drawn and weighed by lot (Lee et al. 2018, §3.4).
+
+A category is a shape with a margin, and the label of all that is mixed from it. A recipe is up to twenty masses of a
+category with random weights. Mixtures of masses that lie crosswise are blurred, so the first mass drawn leads (ours):
+the others are mirrored so as to resemble it (training mirrors masses, and a mirrored mass keeps its label), and the
+largest weights go to those that do. A category with fewer than twenty masses lends all their mirror images, up to
+twenty seeds or all there are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature2mass.features import SEEDS, category_weights
+from feature2mass.networks import SIZE
+from preprocessing.batches import labelled_masses
+from preprocessing.shards import Dataset
+
+MIRRORS = ("no", "left-right", "top-bottom", "both")
+THUMBNAIL = 16  # height and width at which likeness is judged
+
+
+class MassGeneratorError(ValueError):
+    """Masses cannot be generated; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """One shape with one margin, and the masses of it that may be seeds.
+
+    Attributes:
+        shape, margin: indices of classes.
+        seeds: dataset indices, (n,).
+        thumbnails: the masses made small, float32 (n, 16, 16).
+        mean: of the masses and their mirror images, float32 (64, 64).
+    """
+
+    shape: int
+    margin: int
+    seeds: np.ndarray
+    thumbnails: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, dataset: Dataset, shape: int, margin: int, seeds: np.ndarray) -> "Category":
+        """The category of these masses of a dataset."""
+        images = dataset.read_array("image", (SIZE, SIZE), seeds).astype(np.float32) / 65535
+        blocks = images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL)
+        return cls(shape, margin, seeds, blocks.mean(axis=(2, 4)), mirrored(images.mean(axis=0)).mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A mass to mix, as it is or mirrored.
+
+    Attributes:
+        index: in the dataset.
+        mirror: index into `MIRRORS`.
+        category: its label.
+    """
+
+    index: int
+    mirror: int
+    category: Category
+
+
+def categories(
+    dataset: Dataset, shape: str | None = None, margin: str | None = None, split: str | None = "train"
+) -> list[Category]:
+    """The categories of a dataset, or those of a wanted shape or margin.
+
+    Raises:
+        MassGeneratorError: no such class, or no mass of it in the split.
+    """
+    for field, name in (("shape", shape), ("margin", margin)):
+        if name is not None and name not in dataset.classes(field):
+            raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(dataset.classes(field))}")
+    indices, labels = labelled_masses(dataset, split)
+    shapes, margins = dataset.classes("shape"), dataset.classes("margin")
+    found = []
+    for s, m in np.unique(labels, axis=0).tolist():
+        if shape in (None, shapes[s]) and margin in (None, margins[m]):
+            seeds = indices[(labels == (s, m)).all(axis=1)]
+            found.append(Category.of(dataset, s, m, seeds))
+    if not found:
+        wanted = ", ".join(f"--{field} {name}" for field, name in (("shape", shape), ("margin", margin)) if name)
+        where = f"the {split} split of {dataset.folder}" if split else f"{dataset.folder}"
+        raise MassGeneratorError(
+            f"{wanted or 'no category'}: {where} has no labelled mass of it to start from; choose another category or "
+            "--data that has some"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one generated mass is mixed from.
+
+    Attributes:
+        number: of the mass.
+        category: its label.
+        seeds: dataset indices, (n,), twenty or fewer.
+        mirrors: indices into `MIRRORS`, (n,).
+        weights: multiples of 0.05 of sum 1, (n,).
+    """
+
+    number: int
+    category: Category
+    seeds: np.ndarray
+    mirrors: np.ndarray
+    weights: np.ndarray
+
+    def mixture(self) -> tuple[list[Seed], np.ndarray]:
+        """The seeds of weight above 0, and their weights."""
+        used = self.weights > 0
+        pairs = zip(self.seeds[used].tolist(), self.mirrors[used].tolist())
+        return [Seed(index, mirror, self.category) for index, mirror in pairs], self.weights[used]
+
+    def top(self, count: int = 3) -> np.ndarray:
+        """Positions of the seeds with the largest weights, largest first."""
+        return np.argsort(-self.weights, kind="stable")[:count]
+
+
+def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
+    """What to mix for the mass of a number, a function of (seed, number) and the masses; categories take turns.
+
+    Seeds stand in the order of their likeness to the first, and so do weights, largest first.
+    """
+    category = wanted[number % len(wanted)]
+    random = np.random.default_rng([seed, number])
+    available = len(category.seeds)
+    if available >= SEEDS:
+        chosen = random.permutation(available)[:SEEDS]
+        leader = random.integers(len(MIRRORS))
+        looks = mirrored(category.thumbnails[chosen])
+        mirrors = _differences(looks, looks[leader, 0]).argmin(axis=0)
+        mirrors[0] = leader
+    else:  # all masses as they are, then their mirror images by lot
+        chosen, mirrors = np.arange(available), np.zeros(available, int)
+        lot = random.permutation(available * (len(MIRRORS) - 1))[: SEEDS - available]
+        chosen, mirrors = np.append(chosen, lot % available), np.append(mirrors, 1 + lot // available)
+        order = random.permutation(len(chosen))
+        chosen, mirrors = chosen[order], mirrors[order]
+        looks = mirrored(category.thumbnails[chosen])
+    seen = looks[mirrors, np.arange(len(chosen))]
+    likeness = np.argsort(_differences(seen, seen[0]), kind="stable")  # the first resembles itself most
+    (weights,) = category_weights(1, len(chosen), random=random)
+    return Recipe(number, category, category.seeds[chosen[likeness]], mirrors[likeness], np.sort(weights)[::-1])
+
+
+def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:
+    """A seed as it is encoded, float32 (64, 64) in [0, 1]; `mirror` is an index into `MIRRORS`."""
+    image = dataset.read_array("image", (SIZE, SIZE), [index])[0].astype(np.float32) / 65535
+    return mirrored(image)[mirror]
+
+
+def mirrored(images: np.ndarray) -> np.ndarray:
+    """(..., h, w) → (4, ..., h, w), in the order of `MIRRORS`."""
+    return np.stack([images[..., :: -1 if mirror & 2 else 1, :: -1 if mirror & 1 else 1] for mirror in range(4)])
+
+
+def _differences(images: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Mean square difference of images (..., h, w) from one."""
+    return np.square(images - image).mean(axis=(-2, -1))

