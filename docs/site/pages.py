@@ -45,7 +45,7 @@ def _command(command: click.Command, name: str, parent: click.Context, depth: in
     records = [record for one in command.get_params(context) if (record := one.get_help_record(context))]
     if records:
         lines += ["| option | what it does |", "|---|---|"]
-        lines += [f"| `{_cell(declaration)}` | {_cell(_escaped(text))} |" for declaration, text in records]
+        lines += [f"| <code>{_cell(flags)}</code> | {_cell(text)} |" for flags, text in records if flags]
         lines.append("")
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
@@ -63,13 +63,13 @@ def _description(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text whose asterisks, underscores and angle brackets Markdown leaves alone."""
-    return re.sub(r"([*_<>\[\]])", r"\\\1", text)
+    """Text as it is, in which neither Markdown nor HTML sees a mark of its own."""
+    return re.sub(r"[*_<>&\[\]`|]", lambda mark: f"&#{ord(mark.group())};", text)
 
 
 def _cell(text: str) -> str:
-    """Text that may stand in a cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text on one line, as it is, for a cell of a table."""
+    return _escaped(" ".join(text.split()))
 
 
 # ------------------------------------------------------------------------------------------ Python
