@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/demo
 MASS_RUN ?= runs/masses
 
-.PHONY: demo demo-masses test lint types docs wheel clean
+.PHONY: demo demo-masses test lint types docs proofs clean
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -47,9 +47,9 @@ types: $(VENV)/installed
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Builds the wheel, installs it into an empty environment and runs it from an empty folder.
-wheel: $(VENV)/installed
-	$(BIN)/python -m pytest -m slow tests/project/test_wheel.py
+# Installs the wheel into an empty environment and runs it from an empty folder; runs the documented commands.
+proofs: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow tests/project
 
 clean:
 	rm -rf $(VENV) build data runs
