@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from preprocessing.shards import DataError, DatasetWriter, array_name, open_dataset, split_subjects
-from preprocessing.shards import dataset as shards
+from preprocessing.shards import FORMAT, DataError, DatasetWriter, array_name, open_dataset, split_subjects, write_shard
+from preprocessing.shards import writer as shards
 
 LEVELS = [(8, 4), (16, 8)]
 COUNT = 10  # in shards of 4, 4 and 2
@@ -80,10 +80,10 @@ def test_a_shard_is_what_h5py_writes_of_whole_arrays(tmp_path):
     """Every byte: the pixels of a shard go around h5py."""
     items = [item(number) for number in range(3)]
     classes = {"split": ["train", "validation"]}
-    shards.write_shard(tmp_path / "shard.h5", "mammogram", LEVELS, items, classes=classes, work="work")
+    write_shard(tmp_path / "shard.h5", "mammogram", LEVELS, items, classes=classes, work="work")
     by_h5py = io.BytesIO()
     with h5py.File(by_h5py, "w") as file:
-        file.attrs.update({"format": shards.FORMAT, "kind": "mammogram", "work": "work"})
+        file.attrs.update({"format": FORMAT, "kind": "mammogram", "work": "work"})
         for name in [array_name(pixels, level) for pixels in ("image", "mask") for level in LEVELS]:
             file.create_dataset(name, data=np.array([one[name] for one in items]))
         for name, dtype in {"subject": "S16", "laterality": "S1", "view": "S4"}.items():
