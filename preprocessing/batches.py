@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.mammograms.texture_map import edge_map
-from preprocessing.shards import DataError, Dataset
+from preprocessing.shards import DataError, Dataset, Level
 
 # Geometric jitter of image and mask together (ours). Uniform in these intervals.
 WIDTH_SCALE = (0.85, 1.10)  # the chest wall, at the left edge, stays where it is
@@ -80,11 +80,7 @@ def mammogram_batches(
     Raises:
         DataError: The split is empty or the level is not there.
     """
-    indices = dataset.indices(split)
-    if not len(indices):
-        raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
-    dataset.read((height, width), indices[:1])  # a wrong level is an error now, not during training
-
+    indices = _images_of(dataset, split, (height, width))
     batches = max(1, _READ_PIXELS // (batch_size * height * width))  # a call
     images_a_call = batches * batch_size
     shape = (batches, batch_size // share[1], height, width, 1)
@@ -107,6 +103,15 @@ def mammogram_batches(
     if texture_maps:
         fields["texture_map"] = (np.float32, shape)
     return _endless(read, fields, first_image, images_a_call)
+
+
+def _images_of(dataset: Dataset, split: str | None, level: Level) -> np.ndarray:
+    """Return the indices of a split; a wrong split or level is an error now, not during training."""
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
+    dataset.read(level, indices[:1])
+    return indices
 
 
 def mass_batches(

@@ -1,7 +1,7 @@
 """Large images: pixels looked up only where they are needed, and area averages that never hold them all.
 
 A scanned film has 13 million pixels. Its file stores integers of 16 bits at most; as float32 they would take twice as
-much memory, and most of the time of a film would go into writing and reading it.
+much memory, and most of the time per image would go into writing and reading it.
 """
 
 from dataclasses import dataclass

@@ -94,20 +94,9 @@ def convert_mammograms(
     secret = open_output(output, key)
     names = [_relative(image, inputs) for image in images]
     given = None if masks is None else GivenMasks(Path(masks))
-    tasks = [
-        MammogramTask(
-            path=image,
-            key=secret,
-            options=options,
-            mask=given.of(name) if given else None,
-            row=rows.get(image.name) if rows is not None else None,
-            unusable=_unusable(image, name, rows, given),
-        )
-        for image, name in zip(images, names, strict=True)
-    ]
-    settings = {"by": "prepare_mammograms", **asdict(options), "table": rows is not None}
-    if given is not None:
-        settings["mask_method"] = "given"
+    tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
+    method = {} if given is None else {"mask_method": "given"}
+    settings = {"by": "prepare_mammograms", **asdict(options), **method, "table": rows is not None}
     return build_dataset(
         output,
         tasks,
@@ -165,12 +154,18 @@ def _relative(image: Path, inputs: Sequence[Path]) -> str:
     return image.name
 
 
-def _unusable(image: Path, name: str, rows: Rows | None, given: GivenMasks | None) -> str:
-    if given is not None and given.of(name) is None:
-        return "no mask of its name in the folder of masks"
-    if rows is not None and image.name not in rows:
-        return "has no row in the table of images"
-    return ""
+def _task(
+    image: Path, name: str, key: Key, options: MammogramOptions, rows: Rows | None, given: GivenMasks | None
+) -> MammogramTask:
+    """Look up the mask and the row of an image, where there are masks and a table."""
+    mask = None if given is None else given.of(name)
+    row = None if rows is None else rows.get(image.name)
+    unusable = ""
+    if given is not None and mask is None:
+        unusable = "no mask of its name in the folder of masks"
+    elif rows is not None and row is None:
+        unusable = "has no row in the table of images"
+    return MammogramTask(image, key, options, mask, row, unusable)
 
 
 def _shard_size(output: Path, images: int) -> int:

@@ -64,19 +64,17 @@ def build_dataset(
         validation_fraction: Share of the subjects that are for validation, in [0, 1); one of the settings.
         work: Fingerprint of the work list, by which a rerun recognises it. Defaults to "".
         origins: Where the tasks come from; None where that is not to be listed. Defaults to None.
-        levels, classes, synthetic, shard_size: As for `DatasetWriter`.
-        summarise: As for `DatasetWriter.finish`.
+        levels, classes, synthetic, shard_size: As for `DatasetWriter`; summarise: as for its `finish`.
         workers, scheduler: As for `fill`.
 
     Raises:
         DataError: One line: the output was made with other settings or cannot be written, or a worker died.
     """
-    made = {**settings, "validation_fraction": validation_fraction}
     writer = DatasetWriter(
         output,
         kind,
         count=len(tasks),
-        made=made,
+        made={**settings, "validation_fraction": validation_fraction},
         work=work,
         levels=levels,
         classes=classes,
@@ -91,5 +89,4 @@ def build_dataset(
     if origins is not None and not already_done:
         origins.write_lists(Path(output), rejected)
     places = range(len(tasks)) if origins is None else origins.places
-    reasons = [(places[number], reason) for number, reason in rejected.items()]
-    return Conversion(dataset, len(tasks), reasons, already_done)
+    return Conversion(dataset, len(tasks), [(places[n], reason) for n, reason in rejected.items()], already_done)

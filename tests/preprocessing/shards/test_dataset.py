@@ -57,6 +57,15 @@ def test_pixels_come_back_in_the_order_asked_for(dataset, level):
         np.testing.assert_array_equal(masks[row], item(number)[array_name("mask", level)])
 
 
+def test_images_are_floats_and_masks_booleans(dataset):
+    images, masks = dataset.images((16, 8), [3, 1]), dataset.masks((16, 8), [3, 1])
+    assert images.dtype == np.float32 and masks.dtype == bool
+    np.testing.assert_array_equal(images[0], item(3)["image/16x8"].astype(np.float32) / 65535)
+    np.testing.assert_array_equal(masks[1], item(1)["mask/16x8"] == 1)
+    with pytest.raises(DataError, match="holds mammogram data, which has no array 'lesion'"):
+        dataset.lesions((16, 8), [0])
+
+
 def test_fields_come_back(dataset):
     assert dataset.kind == "mammogram" and dataset.count == COUNT and dataset.levels == LEVELS
     assert dataset.field("laterality").tolist() == list("LRLRLRLRLR")
@@ -243,6 +252,7 @@ def test_masses_have_their_own_fields_and_classes(tmp_path):
     images, lesions = dataset.read((64, 64), [2, 1])
     assert images[:, 0, 0].tolist() == [2, 1]
     assert lesions.dtype == np.uint8 and lesions[:, 0, 0].tolist() == [1, 0]
+    assert dataset.lesions((64, 64), [2, 1])[:, 0, 0].tolist() == [True, False]
 
 
 def test_wrong_kind_level_split_and_index_are_refused(dataset):
