@@ -20,7 +20,7 @@ from feature2mass.octaves import Grain, energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
 from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.batches import labelled_masses
-from preprocessing.masses.convert import normalise_contrast
+from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
 
 EXAMPLES = 256  # masses that tell what the networks lose

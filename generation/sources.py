@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocessing.images.read import UnusableFilm, find_films
-from preprocessing.mammograms.convert import read_mask
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.read import find_images
+from preprocessing.mammograms.given_masks import read_mask
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, open_dataset
 
@@ -45,7 +46,7 @@ class MaskSource:
             self.indices = held_out if len(held_out) else self.dataset.indices()
             self._fields = {name: self.dataset.field(name) for name in ("laterality", "view")}
         else:
-            self.files = find_films([folder]) if folder.exists() else []
+            self.files = find_images([folder]) if folder.exists() else []
         if len(self) == 0:
             raise DataError(f"--masks {folder}: holds neither a dataset nor mask images")
 
@@ -101,6 +102,6 @@ class MaskSource:
             raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
         try:
             mask = read_mask(file, mask.shape)
-        except UnusableFilm as error:
+        except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
         return self._resized(mask)

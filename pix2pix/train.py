@@ -18,7 +18,7 @@ import tensorflow as tf
 from pix2pix.networks import NetworkConfig, build_critic, build_generator, finished_generator
 from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
 from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
