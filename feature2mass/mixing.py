@@ -112,7 +112,7 @@ class Mixer:
         The former is a mesh too faint to see until it is amplified.
         """
         indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
-        images = self.dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+        images = self.dataset.images((SIZE, SIZE), indices)
         features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
         residuals = images - decode(self.networks.decoder, features)
         return residuals.mean(axis=0), Grain(features, residuals)

@@ -220,8 +220,7 @@ def sampler(dataset: Dataset, model: Pix2Pix, config: NetworkConfig, seed: int) 
     random = np.random.default_rng(seed)
     split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
     indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
-    images, masks = dataset.read(config.size, indices)
-    images = images.astype(np.float32) / 65535
+    images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
     texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
     noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
 
