@@ -1,6 +1,7 @@
 """Prepare mammograms for training: DICOM files or other images in, a dataset of shards out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -55,7 +56,7 @@ def main(
     mask_method: str,
     keep_background: bool,
     window: str | None,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
 
