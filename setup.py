@@ -1,12 +1,17 @@
 """Packaging. Upper bounds are the versions that the test suite has run with."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 PACKAGES = ("preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "generation", "evaluation")
 
+VERSION = re.search(r'__version__ = "(.+)"', (Path(__file__).parent / "preprocessing" / "version.py").read_text())[1]
+
 setup(
     name="synthetic-mammography",
-    version="0.1.0",
+    version=VERSION,
     description="Train generators of realistic mammograms and labelled breast masses, and judge what they make",
     license="MIT",
     python_requires=">=3.11",

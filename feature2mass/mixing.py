@@ -17,8 +17,8 @@ import numpy as np
 from feature2mass.features import decode, encode, interpolate
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import Grain, energies, restored
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
-from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.batches import labelled_masses
 from preprocessing.masses.convert import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
