@@ -16,7 +16,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
-    package_data={"evaluation.reader_study": ["reader_page.html"], "generation": ["pretrained/*"]},
+    package_data={"evaluation.reader_study": ["page.html"], "generation": ["pretrained/*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<3.16",
