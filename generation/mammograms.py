@@ -11,7 +11,7 @@ import numpy as np
 from generation.background import prefetch
 from generation.files import encoded_png
 from generation.sources import ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, MaskSource
-from preprocessing.mammograms.convert import mammogram_item
+from preprocessing.mammograms.item import mammogram_item
 from preprocessing.version import SOFTWARE, made_by
 from training.drawing import BATCH, MaskFiller
 

@@ -14,7 +14,7 @@ from feature2mass.networks import SIZE
 from feature2mass.seeds import MIRRORS
 from generation.files import encoded_png
 from generation.writers import write
-from preprocessing.masses.convert import mass_item
+from preprocessing.masses.item import mass_item
 from preprocessing.version import SOFTWARE, made_by
 
 

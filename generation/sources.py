@@ -10,9 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocessing.images.read import UnusableFilm, find_films
-from preprocessing.mammograms.breast_mask import orient
-from preprocessing.mammograms.convert import read_mask
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.mask import resize_mask
+from preprocessing.images.read import find_images
+from preprocessing.mammograms.given_masks import read_mask
+from preprocessing.mammograms.standardise import orient
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, open_dataset
 
@@ -91,7 +93,7 @@ class MaskSource:
             self.indices = held_out if len(held_out) else self.dataset.indices()
             self._fields = {name: self.dataset.field(name) for name in ("laterality", "view")}
         else:
-            self.files = find_films([self.folder]) if self.folder.exists() else []
+            self.files = find_images([self.folder]) if self.folder.exists() else []
             self.origin = FILE
         if len(self) == 0:
             raise DataError(f"--masks {masks}: holds neither a dataset nor mask images")
@@ -148,10 +150,8 @@ class MaskSource:
         return found
 
     def _from_dataset(self, index: int) -> BreastMask:
-        mask = self.dataset.read_array("mask", self.size, [index])[0].astype(bool)
-        image = None
-        if self.with_images:
-            image = self.dataset.read_array("image", self.size, [index])[0].astype(np.float32) / 65535
+        mask = self.dataset.masks(self.size, [index])[0]
+        image = self.dataset.images(self.size, [index])[0] if self.with_images else None
         fields = {name: str(self._fields[name][index]) for name in ("laterality", "view")}
         return BreastMask(mask, image, **fields, origin=self.origin, number=index)
 
@@ -163,10 +163,7 @@ class MaskSource:
             image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
         else:
             mask, view = phantom_mask(seed)
-        return BreastMask(self._resized(mask), image, view=view, origin=PHANTOM, number=number)
-
-    def _resized(self, mask: np.ndarray) -> np.ndarray:
-        return cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+        return BreastMask(resize_mask(mask, self.size), image, view=view, origin=PHANTOM, number=number)
 
     def _from_file(self, number: int) -> BreastMask:
         file = self.files[number]
@@ -177,9 +174,9 @@ class MaskSource:
         try:
             mask = read_mask(file, mask.shape)
             _, mask, turned = orient(mask, mask)
-        except UnusableFilm as error:
+        except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
-        return BreastMask(self._resized(mask), origin=FILE, number=number, turned=turned)
+        return BreastMask(resize_mask(mask, self.size), origin=FILE, number=number, turned=turned)
 
 
 class ImageMasks:

@@ -6,7 +6,7 @@ only source of chance (Isola et al. 2017, §3.1).
 
 import numpy as np
 
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from training.drawing import MaskFiller
 
 

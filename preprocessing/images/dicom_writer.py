@@ -17,36 +17,21 @@ import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from preprocessing.images.views import LATERALITIES, VIEWS, View
+
 BITS = 16  # stored: as many as the shards and the PNG files hold
 MAKER = "synthetic-mammography"
 
 # Type 1 in the DX Detector module (C.8.11.4), so it cannot be left out; the scale of a synthetic breast is unknown.
-# The height of the picture stands for the long side of an 18 x 24 cm film, and PixelSpacing, which would claim
+# The height of the image stands for the long side of an 18 x 24 cm film, and PixelSpacing, which would claim
 # more, is absent.
 NOMINAL_HEIGHT_MM = 240
 
 _NAMESPACE = uuid.UUID("5f1d2c54-9a0e-4c0b-8a57-2b8a1f7f6e21")  # of the names below; any fixed one would do
 
-# PS3.16 CID 4014: SNOMED CT code, meaning, and where a left breast's columns run from top to bottom when it hangs as
-# usual, lateral side or axilla up. A CC view runs from lateral to medial. The plane of an MLO is square to a beam
-# from above and medial to below and lateral: its bottom is the foot and the medial side (PS3.17 A, figure A-11);
-# SIO and ISO tilt the other way.
-_VIEWS = {
-    "CC": ("399162004", "cranio-caudal", "R"),
-    "MLO": ("399368009", "medio-lateral oblique", "FR"),
-    "ML": ("399260004", "medio-lateral", "F"),
-    "LM": ("399352003", "latero-medial", "F"),
-    "LMO": ("399099002", "latero-medial oblique", "FR"),
-    "SIO": ("399188001", "superolateral to inferomedial oblique", "FL"),
-    "ISO": ("441555000", "inferomedial to superolateral oblique", "FL"),
-    "FB": ("399196006", "caudo-cranial (from below)", "R"),
-    "XCC": ("399265009", "cranio-caudal exaggerated", "R"),
-    "XCCL": ("399192008", "cranio-caudal exaggerated laterally", "R"),
-    "XCCM": ("399101009", "cranio-caudal exaggerated medially", "R"),
-    # Type 1 without a code for "not known": CID 4014 is extended, and of the orientation one value is given, which
-    # is enough (PS3.5 7.4.1).
-    "": ("261665006", "Unknown", ""),
-}
+# ViewCodeSequence is of type 1 and has no code for "not known": CID 4014 is extended. Of the orientation one value is
+# then given, which is enough (PS3.5 7.4.1).
+_UNKNOWN_VIEW = View("261665006", "", "Unknown", "")
 _OTHER_SIDE = str.maketrans("LR", "RL")
 
 _DERIVATION = (
@@ -151,7 +136,7 @@ def synthetic_dicom(
         laterality: "L", "R", or "" where unknown. "R" mirrors the image: stored images have every chest wall on the
             left, and a right breast is displayed with it on the right. "" is drawn as it is and so called a left
             breast, as the standard asks for a side (ImageLaterality, type 1), and a comment says so.
-        view: "CC", "MLO", … (View Position, 0018,5101), or "" where unknown.
+        view: View Position (0018,5101), a name of `VIEWS`: "CC", "MLO", …; or "" where unknown.
         generator: SHA-256 of the generator's file, in hexadecimal (at most 64 characters).
         origin: what is said of how the image came about.
         study: what it shares patient and study with; None: it has a patient and a study of its own, without a date.
@@ -162,10 +147,10 @@ def synthetic_dicom(
     Raises:
         ValueError: an argument is none of the above; the message names it.
     """
-    if laterality not in ("", "L", "R"):
+    if laterality not in ("", *LATERALITIES):
         raise ValueError(f"laterality is {laterality!r}; give 'L', 'R' or ''")
-    if view not in _VIEWS:
-        raise ValueError(f"view is {view!r}; give one of {', '.join(filter(None, _VIEWS))} or ''")
+    if view and view not in VIEWS:
+        raise ValueError(f"view is {view!r}; give one of {', '.join(VIEWS)} or ''")
     names = (generator, series, int(number))
 
     dataset = Dataset()
@@ -254,12 +239,12 @@ def _set_anatomy(dataset: Dataset, laterality: str, view: str) -> None:
 
     Rows run away from the chest wall, to anterior, in a left breast, and towards it, to posterior, in a right one.
     """
-    code, meaning, down = _VIEWS[view]
+    coded = VIEWS.get(view, _UNKNOWN_VIEW)
     dataset.AnatomicRegionSequence = [_code("76752008", "Breast")]
     dataset.BodyPartExamined = dataset.OrganExposed = "BREAST"
     dataset.ImageLaterality = laterality
-    dataset.PatientOrientation = ["A", down] if laterality == "L" else ["P", down.translate(_OTHER_SIDE)]
-    dataset.ViewCodeSequence = [_code(code, meaning)]
+    dataset.PatientOrientation = ["A", coded.down] if laterality == "L" else ["P", coded.down.translate(_OTHER_SIDE)]
+    dataset.ViewCodeSequence = [_code(coded.code, coded.meaning)]
     dataset.ViewCodeSequence[0].ViewModifierCodeSequence = []
     if view:
         dataset.ViewPosition = view

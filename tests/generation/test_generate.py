@@ -296,7 +296,7 @@ def test_a_disk_that_fills_up_is_named(tmp_path, generator, monkeypatch, file_fo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "write_whole", full)
-    monkeypatch.setattr("preprocessing.shards.dataset.write_shard", full)
+    monkeypatch.setattr("preprocessing.shards.writer.write_shard", full)
     with pytest.raises(DataError, match=f"{tmp_path}.*cannot be written .No space left on device"):
         write_mammograms(generator, tmp_path, 20, file_format=file_format)
 

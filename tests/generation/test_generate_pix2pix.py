@@ -8,7 +8,7 @@ import pytest
 from generation.figures import figure
 from generation.generate import fingerprint_of, generate, write_mammograms
 from pix2pix.generate import Pix2PixGenerator
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import DataError, open_dataset
 
 HEIGHT, WIDTH = 32, 16

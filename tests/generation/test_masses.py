@@ -13,7 +13,7 @@ from feature2mass.mixing import load_networks
 from feature2mass.seeds import MIRRORS
 from generation.masses import write_masses
 from preprocessing.batches import mass_batches
-from preprocessing.masses.convert import read_rois
+from preprocessing.masses.rois import read_rois
 from preprocessing.shards import DataError, open_dataset
 
 # --- masses ---------------------------------------------------------------------------------------
