@@ -30,6 +30,7 @@ from feature2mass.networks import (
     build_generator,
     finished_networks,
 )
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.train_step import BiradsGAN
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
@@ -42,7 +43,6 @@ from training.run import RunDirectory, check_batch, choose_strategy
 from training.run import run_config as common_config
 from training.trainer import fit
 
-ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
 
