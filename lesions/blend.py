@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lesions.smooth import bands, blurred_within, membrane, spread
+from lesions.smooth import bands, blurred_within, distance_to, membrane, spread
 
 DARKEST = 1e-3  # brightness, below which a ratio means nothing
 FIT = 0.12  # standard deviation of what is fitted to the surroundings, of the mass's longest side
@@ -47,7 +47,7 @@ class Pair:
 
     def distance(self) -> np.ndarray:
         """Pixels from the mass, 0 inside it."""
-        return cv2.distanceTransform(np.uint8(~self.outline), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return distance_to(self.outline)
 
     @property
     def both(self) -> np.ndarray:
@@ -66,8 +66,7 @@ def soft_region(pair: Pair, begin: float, end: float) -> np.ndarray:
     limits[1] = max(limits[1], limits[0] + 2)
     ramp = np.clip((limits[1] - distance) / (limits[1] - limits[0]), 0, 1)
     # Next to what shows no breast, and to the patch's own border, the weight goes down as well.
-    inside = np.pad(pair.both, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = distance_to(~np.pad(pair.both, 1))[1:-1, 1:-1]
     edge = np.clip((depth - 0.5) / max(2.0, limits[1] - limits[0]), 0, 1)
     ramp = np.where(pair.outline, np.minimum(1, 2 * edge), np.minimum(ramp, edge))
     return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
@@ -109,8 +108,8 @@ def fitted(pair: Pair, around: np.ndarray) -> np.ndarray:
     here, there = (blurred_within(layer, around, sigma) for layer in (pair.window, pair.mass))
     ratio = np.log(np.maximum(here, DARKEST) / np.maximum(there, DARKEST))
     limit = np.log(LARGEST_FACTOR)
-    factor = np.exp(membrane(np.clip(ratio, -limit, limit), around))
-    return pair.mass * factor
+    field = membrane(np.clip(ratio, -limit, limit), around)
+    return pair.mass * np.exp(cv2.GaussianBlur(field, (0, 0), sigma / 2))
 
 
 def multiply(pair: Pair, *, begin: float = 0.08, end: float = 0.3) -> np.ndarray:

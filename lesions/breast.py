@@ -6,8 +6,9 @@ at its last. Both are fractions of the breast's mask, chest wall on the left.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from lesions.smooth import distance_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,8 @@ class Breast:
 
     def skin_distance(self) -> np.ndarray:
         """Pixels to the nearest pixel outside the breast, float32 (height, width); the chest wall is no skin."""
-        padded = cv2.copyMakeBorder(self.mask.astype(np.uint8), 1, 1, self.mask.shape[1], 1, cv2.BORDER_REFLECT)
-        padded[0], padded[-1], padded[:, -1] = 0, 0, 0
-        distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        return distance[1:-1, self.mask.shape[1] : -1]
+        both = np.pad(np.hstack([self.mask[:, ::-1], self.mask]), 1)  # mirrored at the chest wall
+        return distance_to(~both)[1:-1, self.mask.shape[1] + 1 : -1]
 
     def nipple_row(self) -> int:
         """The middle of the rows in which the breast reaches farthest from the chest wall."""

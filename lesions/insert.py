@@ -103,7 +103,8 @@ def choose_place(
     laid = scaled(patch, longest / patch.longest_side)
     own = surroundings(laid.image, laid.valid, _ring_of(laid)) if laid.calibrated else None
     for _ in range(1 if centre is not None else TRIES):
-        place = placement.draw(host.breast, rng, size=longest, centre=centre, **wanted)
+        place = placement.draw(host.breast, rng, size=longest, near=patch.place, centre=centre, **wanted)
+        place = replace(place, width=laid.box[2], height=laid.box[3])
         pair = pair_at(host, laid, place)
         if pair is not None:
             around = ring(pair)

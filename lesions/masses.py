@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from lesions.annotations import Annotation, Box, has_annotations, read_annotations
+from lesions.breast import Breast
 from lesions.outline import box_around, find_outline, mask_of, polygon_of
 from preprocessing.masses.convert import CLASSES, CONTEXT, undo_contrast
 from preprocessing.shards import DataError, Dataset, open_dataset
@@ -28,6 +29,7 @@ class MassPatch:
         outline: bool, the mass.
         box: x, y, width, height of the mass in the patch.
         size: longest side, in pixels of a mammogram; None where it is not known.
+        place: depth and height in its own breast (`lesions.breast`); None where they are not known.
         calibrated: whether brightness is as on a mammogram; else only its pattern means something.
         shape, margin: words of BI-RADS, "" where unknown.
         subject: keyed hash of the patient.
@@ -40,6 +42,7 @@ class MassPatch:
     outline: np.ndarray
     box: Box
     size: float | None = None
+    place: tuple[float, float] | None = None
     calibrated: bool = True
     shape: str = ""
     margin: str = ""
@@ -183,7 +186,7 @@ def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
     else:
         raise DataError(f"--masses {dataset.folder}: holds mammograms without known lesions; give a dataset of masses")
     if not len(numbers):
-        raise DataError(f"--masses {dataset.folder}: holds no masses" + (f" to {split} on" if split else ""))
+        raise DataError(f"--masses {dataset.folder}: holds no masses" + (f" of the split {split}" if split else ""))
     return MassSource(dataset, annotations, numbers, labels)
 
 
@@ -246,6 +249,7 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
         outline & valid,
         box,
         size=one.longest_side,
+        place=Breast(mask > 0).place(*one.centre),
         subject=str(dataset.field("subject")[one.item]),
         name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
         synthetic=one.synthetic or bool(dataset.meta["synthetic"]),

@@ -57,33 +57,21 @@ def closed_path(cost: np.ndarray, steepness: int) -> np.ndarray:
         int (rows,).
     """
     rows, columns = cost.shape
-    # The second of two rounds begins where the first came from: the start is then nearly always that of the best path.
-    start = int(np.argmin(cost[0]))
-    for _ in range(2):
-        path = _path_from(np.concatenate([cost, cost[:1]]), start, steepness)
-        start = int(path[rows // 2])
-        cost = np.roll(cost, -(rows // 2), axis=0)
-    path = _path_from(np.concatenate([cost, cost[:1]]), start, steepness)[:rows]
-    return np.roll(path, 2 * (rows // 2) % rows)
-
-
-def _path_from(cost: np.ndarray, start: int, steepness: int) -> np.ndarray:
-    """The cheapest path through all rows that begins and ends at a column."""
-    rows, columns = cost.shape
-    total = np.full(columns, np.inf)
-    total[start] = cost[0, start]
-    back = np.zeros((rows, columns), int)
-    for row in range(1, rows):
-        padded = np.pad(total, steepness, constant_values=np.inf)
-        choices = np.stack([padded[shift : shift + columns] for shift in range(2 * steepness + 1)])
-        best = choices.argmin(axis=0)
-        back[row] = np.arange(columns) + best - steepness
-        total = choices.min(axis=0) + cost[row]
-    path = np.empty(rows, int)
-    path[-1] = start
-    for row in range(rows - 1, 0, -1):
-        path[row - 1] = back[row, path[row]]
-    return path
+    infinite = np.full((columns, steepness), np.inf)
+    # The cheapest way from every start to every column, all starts at once: [start, column]
+    total = np.where(np.eye(columns, dtype=bool), cost[0], np.inf)
+    back = np.empty((rows + 1, columns, columns), int)
+    for row in range(1, rows + 1):  # the last row is the first again, paid for already
+        padded = np.hstack([infinite, total, infinite])
+        choices = np.stack([padded[:, shift : shift + columns] for shift in range(2 * steepness + 1)])
+        back[row] = np.arange(columns) + choices.argmin(axis=0) - steepness
+        total = choices.min(axis=0) + (cost[row] if row < rows else 0)
+    start = int(np.argmin(np.diagonal(total)))
+    path = np.empty(rows + 1, int)
+    path[rows] = start
+    for row in range(rows, 0, -1):
+        path[row - 1] = back[row, start, path[row]]
+    return path[:rows]
 
 
 # --------------------------------------------------------------------------------- masks, polygons

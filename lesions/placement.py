@@ -27,6 +27,7 @@ SHIPPED = Path(__file__).parent / "placement.json"
 FORMAT = 1
 BANDWIDTH = {"depth": 0.04, "height": 0.03, "size": 0.08, "aspect": 0.05}  # standard deviations of a draw's moves
 NEAR_SIZE = 0.2  # of the logarithm of a given size: how near a row's size must be
+NEAR_PLACE = 0.07  # of depth and height: how near a row's place must be to that of the mass in its own breast
 SIZE_LIMITS = (8 / 512, 96 / 512)  # longest side, of the image's height
 VIEWS = ("CC", "MLO")
 
@@ -89,6 +90,7 @@ class Placement:
         shape: str = "",
         margin: str = "",
         size: float | None = None,
+        near: tuple[float, float] | None = None,
         centre: tuple[float, float] | None = None,
     ) -> Place:
         """One lesion for a breast.
@@ -99,6 +101,7 @@ class Placement:
             view: "CC" or "MLO"; another or "" takes rows of any view.
             shape, margin: words of BI-RADS; "" for any.
             size: longest side, pixels; None to draw it.
+            near: depth and height that the place is to resemble; None for any.
             centre: x, y in pixels; None to draw it.
 
         Returns:
@@ -108,7 +111,7 @@ class Placement:
             ValueError: a word is none of BI-RADS'.
         """
         total = breast.mask.shape[0]
-        row = rng.choice(len(self), p=self._weights(view, shape, margin, size and size / total))
+        row = rng.choice(len(self), p=self._weights(view, shape, margin, size and size / total, near))
         moves = {name: rng.normal(0, spread) for name, spread in BANDWIDTH.items()}
         # 1) how large
         longest = self.size[row] * np.exp(moves["size"])
@@ -121,7 +124,9 @@ class Placement:
             centre = breast.pixel(depth, _reflected(self.height[row] + moves["height"]))
         return Place(*centre, width, height, shape or str(self.shape[row]), margin or str(self.margin[row]))
 
-    def _weights(self, view: str, shape: str, margin: str, size: float | None) -> np.ndarray:
+    def _weights(
+        self, view: str, shape: str, margin: str, size: float | None, near: tuple[float, float] | None
+    ) -> np.ndarray:
         """Probability of each row. A condition that no row meets is dropped: first the margin, then the shape."""
         for word, field in ((shape, "shape"), (margin, "margin")):
             if word and word not in CLASSES[field]:
@@ -131,9 +136,12 @@ class Placement:
             kept = weights * (values == wanted)
             if wanted and kept.any():
                 weights = kept
+        squared = np.zeros(len(self))
         if size is not None:
-            distance = np.log(self.size / size) / NEAR_SIZE
-            weights = weights * np.exp(-0.5 * (distance**2 - np.min(np.where(weights > 0, distance, np.inf) ** 2)))
+            squared += (np.log(self.size / size) / NEAR_SIZE) ** 2
+        if near is not None:
+            squared += ((self.depth - near[0]) / NEAR_PLACE) ** 2 + ((self.height - near[1]) / NEAR_PLACE) ** 2
+        weights = weights * np.exp(-0.5 * (squared - squared[weights > 0].min()))
         return weights / weights.sum()
 
 
