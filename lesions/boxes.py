@@ -78,7 +78,7 @@ class AddedBoxes:
 def add_boxes(
     dataset: Dataset,
     boxes: str | os.PathLike,
-    images: str | os.PathLike,
+    images: Sequence[str | os.PathLike],
     *,
     films: str | os.PathLike | None = None,
     mask_method: str = "film",
@@ -88,7 +88,7 @@ def add_boxes(
     Args:
         dataset: of mammograms.
         boxes: CSV file with the columns of `--rois`.
-        images: folder that its column `image` is relative to.
+        images: the films, or folders of them; a row's film is found by its name.
         films: the private list that tells which film became which item. Defaults to `<dataset>.films.csv`.
         mask_method: as the dataset was made.
 
@@ -97,31 +97,39 @@ def add_boxes(
     """
     rows = read_table(boxes, "--boxes", ROI_COLUMNS)
     items = _items(dataset, films)
-    known = {path.name: path for path in find_films([Path(images)])}
+    known = {path.name: path for path in find_films([Path(path) for path in images])}
     of_film: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         of_film.setdefault(Path(row["image"]).name, []).append(number)
     found, rejected = [], []
     with progress("Boxes", len(of_film)) as tick:
         for name, numbers in of_film.items():
-            if name not in items or name not in known:
-                rejected += [(number, "its film is not in the dataset") for number in numbers]
-            else:
-                try:
-                    frame = frame_of(read_film(known[name]).pixels, dataset.levels[-1], mask_method)
-                except UnusableFilm as reason:
-                    rejected += [(number, str(reason)) for number in numbers]
+            frame = _frame_in(dataset, name, items, known, mask_method)
+            for number in numbers:
+                one = frame
+                if not isinstance(frame, str):
+                    one = _annotation(rows[number], items[name], frame, dataset.levels[-1])
+                if isinstance(one, str):
+                    rejected.append((number, one))
                 else:
-                    for number in numbers:
-                        one = _annotation(rows[number], items[name], frame, dataset.levels[-1])
-                        (rejected if isinstance(one, str) else found).append(
-                            (number, one) if isinstance(one, str) else one
-                        )
+                    found.append(one)
             tick()
     if not found:
         raise DataError(f"--boxes {boxes}: no row is of a film in {dataset.folder}")
     write_annotations(dataset, found)
     return AddedBoxes(found, rejected)
+
+
+def _frame_in(
+    dataset: Dataset, name: str, items: Mapping[str, int], known: Mapping[str, Path], mask_method: str
+) -> Frame | str:
+    """How a film lies in its mammogram, or why its boxes cannot be used."""
+    if name not in items or name not in known:
+        return "its film is not in the dataset"
+    try:
+        return frame_of(read_film(known[name]).pixels, dataset.levels[-1], mask_method)
+    except UnusableFilm as reason:
+        return str(reason)
 
 
 def _items(dataset: Dataset, films: str | os.PathLike | None) -> dict[str, int]:

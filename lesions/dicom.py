@@ -4,6 +4,7 @@ A segmentation is written by `highdicom`, which the package's extra `seg` instal
 """
 
 import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ _COMMENTS = (
     "SYNTHETIC LESIONS: this image was altered by software, not for diagnosis. "
     "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
 )
+_NO_DAY, _NO_TIME = "19700101", "000000"
+_CLOCKS = {f"{what}Date": _NO_DAY for what in ("Content", "Series", "InstanceCreation")}
+_CLOCKS |= {f"{what}Time": _NO_TIME for what in ("Content", "Series", "InstanceCreation")}
+_CLOCKS["ContributionDateTime"] = _NO_DAY + _NO_TIME
 _SEGMENT = {"type": ("4147007", "Mass"), "category": ("49755003", "Morphologically Altered Structure")}
 
 
@@ -48,7 +53,7 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
     dataset.ImageComments = _COMMENTS
     dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC lesions in a mammogram"
     if not synthetic:
-        dataset.DeidentificationMethod = "Pixels without header; identity replaced; lesions inserted by software"
+        dataset.DeidentificationMethod = "Header not kept; lesions inserted by software"
     return dataset
 
 
@@ -118,7 +123,7 @@ def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
         content_description="Outlines of masses",
         omit_empty_frames=False,
     )
-    _without_clock(segmentation)
+    _made_repeatable(segmentation, image)
     return segmentation
 
 
@@ -131,17 +136,14 @@ def _shown(found: object, image: "Dataset", one: Composite) -> np.ndarray:
 
 
 def _uid(image: "Dataset", name: str) -> str:
-    """A UID that the same image and name give again."""
-    from pydicom.uid import generate_uid
-
-    return generate_uid(prefix="2.25.", entropy_srcs=[str(image.SOPInstanceUID), name])
+    """A UUID as a UID (PS3.5 B.2) that the same image and name give again."""
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{image.SOPInstanceUID} {name}').int}"
 
 
-def _without_clock(segmentation: "Dataset") -> None:
-    """Times of writing replaced by a fixed one, so that the same image gives the same bytes."""
-    for name, value in (
-        ("ContentDate", "19700101"), ("SeriesDate", "19700101"), ("InstanceCreationDate", "19700101"),
-        ("ContentTime", "000000"), ("SeriesTime", "000000"), ("InstanceCreationTime", "000000"),
-    ):  # fmt: skip
-        if name in segmentation:
-            setattr(segmentation, name, value)
+def _made_repeatable(segmentation: "Dataset", image: "Dataset") -> None:
+    """Times of writing and random UIDs replaced, so that the same image gives the same bytes."""
+    for element in segmentation.iterall():
+        if element.keyword == "DimensionOrganizationUID":
+            element.value = _uid(image, "dimensions")
+        elif element.keyword in _CLOCKS:
+            element.value = _CLOCKS[element.keyword]

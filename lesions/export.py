@@ -1,7 +1,8 @@
 """Writing mammograms with lesions: a dataset, PNG, DICOM, COCO or YOLO, chunk by chunk.
 
-What is known of a chunk's lesions is kept in `.parts/` until the end, so that a killed call continues with the first
-chunk that is not whole. Every format ends in `manifest.csv`: a row per lesion, what it is and where it comes from.
+What is known of a chunk's lesions is kept in `lesions.part/` until the end, so that a killed call continues with the
+first chunk that is not whole. Every format ends in `manifest.csv`: a row per lesion, what it is and where it comes
+from.
 """
 
 import csv
@@ -26,7 +27,7 @@ from preprocessing.progress import progress
 from preprocessing.shards import DataError, DatasetWriter
 
 CHUNK = 32  # images
-PARTS = ".parts"
+PARTS = "lesions.part"
 MADE_FILE = "insert_lesions.json"
 MANIFEST = "manifest.csv"
 COCO_FILE = "annotations.json"

@@ -45,9 +45,14 @@ from preprocessing.command_line import (
     show_default="films.csv in or beside an input folder",
     help="CSV file with columns image, subject, laterality, view, for films without a header.",
 )
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV file of lesions on the films (columns image, x, y, width, height, shape, margin, subject): lesions.json.",
+)
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
 @conversion_options
-def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **options: object) -> None:
+def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, boxes: Path | None, **options: object) -> None:
     """Convert films to shards, patients split into training and validation.
 
     A run that was stopped goes on when started again with the same command. Exit status: 0 when every film could be
@@ -59,6 +64,13 @@ def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **optio
 
     try:
         done = convert_mammograms([*inputs, *more], output, **options)
+        if boxes and done.dataset.count:
+            from lesions.boxes import add_boxes
+
+            method = options["mask_method"]
+            added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=method)
+            echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
+            click.echo(f"{output}: {len(added.annotations)} lesions")
     except DataError as error:
         raise click.ClickException(str(error)) from error
     if done.already_done:
