@@ -49,9 +49,9 @@ def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
     for fold in range(FOLDS):
         placement = fit_placement(dataset, annotations, items=np.flatnonzero(folds != fold))
         for item in np.flatnonzero(folds == fold):
-            image, mask = (dataset.read_array(name, level, [item])[0] for name in ("image", "mask"))
-            breast, rng = Breast(mask > 0), np.random.default_rng([seed, int(item)])
-            host = Host(image.astype(np.float32) / 65535, breast, str(views[item]), ())
+            image, mask = dataset.images(level, [item])[0], dataset.masks(level, [item])[0]
+            breast, rng = Breast(mask), np.random.default_rng([seed, int(item)])
+            host = Host(image, breast, str(views[item]), ())
             for one in lesions[item]:
                 found = {"real": (*one.centre, *one.box[2:])}
                 place = placement.draw(breast, rng, view=host.view)

@@ -57,7 +57,7 @@ def genuine(dataset, source, folds: np.ndarray) -> tuple[Windows, list]:
     images, items = [], []
     for number in whole:
         one = source.annotations[source.numbers[number]]
-        image = dataset.read_array("image", dataset.levels[-1], [one.item])[0].astype(np.float32) / 65535
+        image = dataset.images(dataset.levels[-1], [one.item])[0]
         images.append(window_at(image, one.centre))
         items.append(one.item)
     subjects = dataset.field("subject")
@@ -82,9 +82,9 @@ def inserted(dataset, annotations, patches: list, patch_folds: np.ndarray, folds
         rng = np.random.default_rng([seed, number])
         others = rng.permutation(np.flatnonzero((folds == fold) & (subjects != patch.subject)))
         for item in others[:HOSTS]:
-            image, mask = (dataset.read_array(name, level, [item])[0] for name in ("image", "mask"))
+            image, mask = dataset.images(level, [item])[0], dataset.masks(level, [item])[0]
             boxes = tuple(one.box for one in lesions[item])
-            host = Host(image.astype(np.float32) / 65535, Breast(mask > 0), str(views[item]), boxes)
+            host = Host(image, Breast(mask), str(views[item]), boxes)
             result = insert_mass(host, patch, placement, rng, **options)
             if result is not None:
                 images.append(window_at(result.image, result.annotation.centre))

@@ -247,7 +247,7 @@ def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tup
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. scratch
     examples = labelled_masses(dataset, "train")[0][:START_EXAMPLES]
-    images = dataset.read_array("image", (SIZE, SIZE), examples).astype(np.float32) / 65535
+    images = dataset.images((SIZE, SIZE), examples)
     start_linearly(model.encoder, model.decoder, images)
     model.ema_generator.set_weights(model.generator.get_weights())
     return model, 0
@@ -286,7 +286,7 @@ def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.nd
 
 def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """(images (n, 64, 64), [images, one-hot margins, one-hot shapes]) of masses."""
-    images = dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+    images = dataset.images((SIZE, SIZE), indices)
     shape, margin = (
         np.eye(len(dataset.classes(name)), dtype=np.float32)[column]
         for name, column in zip(("shape", "margin"), labels.T, strict=True)

@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from lesions.annotations import Annotation, Box, write_annotations
-from preprocessing.images.read import UnusableFilm, find_films, read_film
-from preprocessing.mammograms.breast_mask import _chest_wall_column, _frame, _heights, find_breast, orient
-from preprocessing.masses.convert import CLASSES, ROI_COLUMNS, read_label, read_table
+from preprocessing.csv_table import read_table
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.read import find_images, read_image
+from preprocessing.mammograms.breast_mask import find_breast
+from preprocessing.mammograms.standardise import _chest_wall_column, _frame, _heights, orient
+from preprocessing.masses.labels import CLASSES, read_label
+from preprocessing.masses.rois import ROI_COLUMNS
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, Level
 
@@ -49,7 +53,7 @@ def frame_of(film: np.ndarray, level: Level, mask_method: str = "film") -> Frame
     """Where `standardise` puts the pixels of a film, float (height, width) in [0, 1].
 
     Raises:
-        UnusableFilm: no breast is found.
+        UnusableImage: no breast is found.
     """
     pixels, mask, mirrored = orient(film, find_breast(film, mask_method))
     height, width = pixels.shape
@@ -97,7 +101,7 @@ def add_boxes(
     """
     rows = read_table(boxes, "--boxes", ROI_COLUMNS)
     items = _items(dataset, films)
-    known = {path.name: path for path in find_films([Path(path) for path in images])}
+    known = {path.name: path for path in find_images([Path(path) for path in images])}
     of_film: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         of_film.setdefault(Path(row["image"]).name, []).append(number)
@@ -127,8 +131,8 @@ def _frame_in(
     if name not in items or name not in known:
         return "its film is not in the dataset"
     try:
-        return frame_of(read_film(known[name]).pixels, dataset.levels[-1], mask_method)
-    except UnusableFilm as reason:
+        return frame_of(read_image(known[name]).pixels, dataset.levels[-1], mask_method)
+    except UnusableImage as reason:
         return str(reason)
 
 
@@ -157,6 +161,6 @@ def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -
 def _word(text: str, field: str) -> str:
     try:
         index = read_label(text, field)
-    except UnusableFilm:
+    except UnusableImage:
         return ""
     return "" if index is None else CLASSES[field][index]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lesions.generate import Composite, Inserter
+from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.images.dicom_writer import MAKER, synthetic_dicom
 from preprocessing.shards import DataError

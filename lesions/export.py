@@ -12,21 +12,22 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from lesions.annotations import annotation, row_of, write_annotations
-from lesions.generate import FORMATS, Composite, Inserter
+from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.images.png import write_image
-from preprocessing.mammograms.convert import mammogram_item
+from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, DatasetWriter
+from preprocessing.version import __version__
 
 CHUNK = 32  # images
+FORMATS = ("h5", "png", "dicom", "coco", "yolo")
 PARTS = "lesions.part"
 MADE_FILE = "insert_lesions.json"
 MANIFEST = "manifest.csv"
@@ -88,15 +89,7 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
 def _made(inserter: Inserter) -> dict:
     """How the images are made, for whoever looks and for the check before a call is continued."""
     settings = {name: value for name, value in asdict(inserter.settings).items() if value not in (None, "")}
-    return {"by": "insert_lesions", **settings, "version": version()}
-
-
-def version() -> str:
-    """The version of this software, "unknown" where it is not installed."""
-    try:
-        return metadata.version("synthetic-mammography")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return {"by": "insert_lesions", **settings, "version": __version__}
 
 
 # ---------------------------------------------------------------------------------------- chunks
@@ -332,7 +325,7 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
         for one in records:
             image = place(one.number)
             common = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
-            common += (*one.fields.values(), inserter.settings.method, inserter.settings.seed, version())
+            common += (*one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
             if not one.annotations:
                 table.writerow((image, *[""] * 11, *common))
             for row, mass in zip(one.annotations, one.masses):

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from lesions.generate import Settings, open_inserter
+from lesions.inserter import Settings, open_inserter
 from preprocessing.images.png import write_figure
 
 PAIRS = 8

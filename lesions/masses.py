@@ -10,7 +10,8 @@ import numpy as np
 from lesions.annotations import Annotation, Box, has_annotations, read_annotations
 from lesions.breast import Breast
 from lesions.outline import box_around, find_outline, mask_of, polygon_of
-from preprocessing.masses.convert import CLASSES, CONTEXT, undo_contrast
+from preprocessing.masses.labels import CLASSES
+from preprocessing.masses.options import CONTEXT
 from preprocessing.shards import DataError, Dataset, open_dataset
 
 WINDOW = 1.7  # side of the window cut from a mammogram over the longest side of the lesion
@@ -198,10 +199,10 @@ def _words(dataset: Dataset, name: str) -> np.ndarray:
 def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch | None:
     """A mass that fills a window `CONTEXT` times its longest side."""
     size = dataset.levels[-1]
-    stored = dataset.read_array("image", size, [item])[0].astype(np.float32) / 65535
+    stored = dataset.images(size, [item])[0]
     low, high = (float(dataset.field(name)[item]) for name in ("low", "high"))
-    image = np.clip(undo_contrast(stored, low, high), 0, 1)
-    outline = dataset.read_array("lesion", size, [item])[0] > 0
+    image = np.clip(low + (high - low) * stored, 0, 1).astype(np.float32)
+    outline = dataset.lesions(size, [item])[0]
     side = size[0] / float(dataset.meta["made"].get("context", CONTEXT))
     if not outline.any():
         corner = (size[0] - side) / 2
@@ -225,7 +226,7 @@ def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch |
 def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> MassPatch | None:
     """A lesion with its surroundings, cut out of its mammogram at its own scale."""
     level = dataset.levels[-1]
-    image, mask = (dataset.read_array(name, level, [one.item])[0] for name in ("image", "mask"))
+    image, mask = dataset.images(level, [one.item])[0], dataset.masks(level, [one.item])[0]
     x, y = one.centre
     side = round(WINDOW * one.longest_side)
     left, top = round(x - side / 2), round(y - side / 2)
@@ -233,7 +234,7 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
     edges = (max(-top, 0), max(top + side - level[0], 0), max(-left, 0), max(left + side - level[1], 0))
     window, valid = (
         cv2.copyMakeBorder(np.ascontiguousarray(layer[inside]), *edges, cv2.BORDER_CONSTANT, value=0)
-        for layer in (image.astype(np.float32) / 65535, mask)
+        for layer in (image, mask.view(np.uint8))
     )
     valid = valid > 0
     box = (one.box[0] - left, one.box[1] - top, *one.box[2:])
@@ -249,7 +250,7 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
         outline & valid,
         box,
         size=one.longest_side,
-        place=Breast(mask > 0).place(*one.centre),
+        place=Breast(mask).place(*one.centre),
         subject=str(dataset.field("subject")[one.item]),
         name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
         synthetic=one.synthetic or bool(dataset.meta["synthetic"]),

@@ -20,7 +20,7 @@ import numpy as np
 
 from lesions.annotations import Annotation, by_item
 from lesions.breast import Breast
-from preprocessing.masses.convert import CLASSES
+from preprocessing.masses.labels import CLASSES
 from preprocessing.shards import DataError, Dataset
 
 SHIPPED = Path(__file__).parent / "placement.json"
@@ -175,7 +175,7 @@ def fit_placement(
         if item not in used or not lesions:
             continue
         counts[len(lesions)] += 1
-        breast = Breast(dataset.read_array("mask", level, [item])[0] > 0)
+        breast = Breast(dataset.masks(level, [item])[0])
         for one in lesions:
             width, height = one.box[2:]
             size, aspect = one.longest_side / level[0], np.log2(width / height)

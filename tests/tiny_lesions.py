@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from lesions.annotations import Annotation, write_annotations
-from preprocessing.mammograms.convert import mammogram_item
-from preprocessing.masses.convert import CLASSES, mass_item
+from preprocessing.mammograms.item import mammogram_item
+from preprocessing.masses.item import mass_item
+from preprocessing.masses.labels import CLASSES
 from preprocessing.shards import Dataset, DatasetWriter
 
 COUNT = 6

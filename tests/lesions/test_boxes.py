@@ -6,8 +6,9 @@ import pytest
 
 from lesions.annotations import read_annotations
 from lesions.boxes import Frame, add_boxes, clipped, frame_of
-from preprocessing.mammograms.breast_mask import find_breast, orient, standardise
+from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.convert import convert_mammograms
+from preprocessing.mammograms.standardise import orient, standardise
 from preprocessing.shards import DataError
 
 BOX = (150, 300, 40, 24)  # x, y, width, height on the film, of a bright rectangle

@@ -11,9 +11,10 @@ from folders import contents
 
 from lesions import export
 from lesions.annotations import read_annotations
-from lesions.generate import Inserter, insert_lesions, open_inserter
+from lesions.generate import insert_lesions
+from lesions.inserter import Inserter, open_inserter
 from lesions.outline import mask_of
-from preprocessing.images.read import read_film
+from preprocessing.images.read import read_image
 from preprocessing.shards import DataError, open_dataset
 
 COUNT = 7
@@ -182,7 +183,7 @@ def test_an_unknown_format_is_told(mammograms, masses, tmp_path):
 
 def test_the_output_can_be_prepared_like_any_image(mammograms, masses, tmp_path):
     folder = made(mammograms, masses, tmp_path / "out", "coco")
-    film = read_film(folder / "images" / "000000.png")
+    film = read_image(folder / "images" / "000000.png")
     assert film.pixels.shape == (512, 256)
     assert json.loads((folder / "annotations.json").read_text())["info"]["by"] == "insert_lesions"
     assert not os.path.exists(folder / "lesions.part")

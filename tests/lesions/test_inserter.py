@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lesions.generate import Settings, open_inserter
 from lesions.insert import touching
+from lesions.inserter import Settings, open_inserter
 from lesions.outline import mask_of
 from preprocessing.shards import DataError
 
