@@ -91,7 +91,7 @@ def main(phases: str, preset: str, precisions: str, steps: int, determinism: boo
     from training.run import configure_tensorflow
 
     configure_tensorflow(deterministic=determinism)
-    chosen, ratios = PRESETS[preset](), []
+    chosen, ratios = PRESETS[preset], []
     names = [(precision, textbook) for precision in precisions.split(",") for textbook in (True, False)]
     for phase in map(int, phases.split(",")):
         variants = {name: build(chosen, phase, *name) for name in names}

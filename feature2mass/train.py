@@ -11,7 +11,6 @@ runs/masses/source.json                  where the training data was, for `gener
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -19,10 +18,8 @@ import tensorflow as tf
 
 from feature2mass.features import category_weights, line_weights
 from feature2mass.linear_start import start_linearly
-from feature2mass.losses import LossWeights
 from feature2mass.networks import (
     SIZE,
-    NetworkConfig,
     build_critic,
     build_decoder,
     build_discriminator,
@@ -30,10 +27,10 @@ from feature2mass.networks import (
     build_generator,
     finished_networks,
 )
+from feature2mass.settings import Preset
 from feature2mass.train_step import BiradsGAN
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
-from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
 from training.cluster import current
 from training.export import save_model
@@ -45,101 +42,6 @@ from training.trainer import fit
 ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Everything that decides what is trained, but the data and the seed.
-
-    Attributes:
-        network: sizes.
-        batch: masses a step, over all replicas.
-        epochs: passes through the training masses.
-        ticks: status lines, checkpoints and sample grids in the run.
-        weights: λ₁…λ₄.
-        learning_rate: Adam's, for encoder and decoder.
-        discriminator_learning_rate: Adam's, for D₁ and D₂.
-        beta_1: Adam's, for both players; β₂ is 0.999.
-        ema_half_life_images: half-life of the moving average of encoder and decoder.
-        steps_per_execution: steps that run without returning to Python.
-        precision: policy of the hidden layers.
-        augment: random mirror images and crops.
-        phantoms: masses that are drawn where no data is given.
-    """
-
-    name: str
-    network: NetworkConfig
-    batch: int
-    epochs: float
-    ticks: int
-    weights: LossWeights = field(default_factory=LossWeights)
-    learning_rate: float = 2e-4
-    discriminator_learning_rate: float = 2e-4
-    beta_1: float = 0.9
-    ema_half_life_images: float = 10_000
-    steps_per_execution: int = 1
-    precision: str = "float32"
-    augment: bool = True
-    phantoms: int = 2000
-
-    def steps_per_tick(self, masses: int) -> int:
-        """Whole executions that cover `epochs` of so many masses in `ticks` ticks; at least one."""
-        wanted = self.epochs * masses / (self.batch * self.ticks)
-        return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
-
-    def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
-        """Of encoder and decoder, and of the discriminators."""
-        rates = (self.learning_rate, self.discriminator_learning_rate)
-        return tuple(FusedAdam(rate, beta_1=self.beta_1, beta_2=0.999) for rate in rates)
-
-    def lengthened(self, factor: float) -> "Preset":
-        """The same, trained `factor` times as long."""
-        half_life = self.ema_half_life_images * min(factor, 4.0)
-        ticks = max(1, round(self.ticks * factor))
-        return replace(self, epochs=self.epochs * factor, ticks=ticks, ema_half_life_images=half_life)
-
-
-def _paper() -> Preset:
-    """Lee et al. 2018: batch 512, 8000 epochs, Adam 2e−4, λ 10, 10, 10, 300; some 13,000 steps of 841 masses."""
-    return Preset("paper", NetworkConfig(), batch=512, epochs=8000, ticks=200, ema_half_life_images=50_000)
-
-
-def _quick() -> Preset:
-    """Minutes on two CPU cores: narrower, smaller batches, a start that hands images through (`linear_start`).
-
-    From such a start, what discriminators of a few hundred steps say does more harm than good. After 16,000 images at
-    λ₄ = 1000 a classifier of phantoms read the margin of 0.755 of the reconstructions rightly (of phantoms: 0.90), and
-    held-out L1 was 0.027; after 18,000 at λ₄ = 5000, 0.795 and 0.023. So λ₄ is 5000 and the labels' λ₃ 5; β₁ is 0.5, as
-    is usual in such networks (Radford et al. 2016). What mixtures lack is given back after them (`octaves`).
-    """
-    return Preset(
-        "quick",
-        NetworkConfig(width=0.5, discriminator_width=0.25),
-        batch=32,
-        epochs=25,
-        ticks=8,
-        weights=LossWeights(labels=5.0, reconstruction=5000.0),
-        beta_1=0.5,
-        ema_half_life_images=3_000,
-        steps_per_execution=5,
-    )
-
-
-PRESETS = {"quick": _quick, "paper": _paper}
-
-
-def chosen_preset(name: str, *, length: float = 1.0, precision: str | None = None) -> Preset:
-    """A preset by name with what a command line may change of it.
-
-    Args:
-        name: "quick" or "paper".
-        length: factor on the epochs.
-        precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
-    """
-    preset = PRESETS[name]()
-    if length != 1.0:
-        preset = preset.lengthened(length)
-    return replace(preset, precision=precision) if precision else preset
 
 
 def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
@@ -194,14 +96,15 @@ def train(
         augment=preset.augment,
         share=current().share,
     )
+    duration = preset.duration(masses)
     fit(
         model,
         batches,
         run,
         None,
-        batch=preset.batch,
-        steps_per_tick=preset.steps_per_tick(masses),
-        ticks=preset.ticks,
+        batch=duration.batch,
+        steps_per_tick=duration.steps_per_tick,
+        ticks=duration.ticks,
         images_seen=images_seen,
         samples=sampler(dataset, model, seed),
         echo=echo,
@@ -246,6 +149,8 @@ def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tup
     for checkpoint in current().checkpoints(run.path):
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. scratch
+    if not preset.linear_start:
+        return model, 0
     examples = labelled_masses(dataset, "train")[0][:START_EXAMPLES]
     images = dataset.read_array("image", (SIZE, SIZE), examples).astype(np.float32) / 65535
     start_linearly(model.encoder, model.decoder, images)

@@ -18,7 +18,7 @@ from mask_embedding_gan.blocks import NetworkConfig, resolution
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.generator import build_generator, finished_generator
 from mask_embedding_gan.growth import transfer
-from mask_embedding_gan.presets import Preset
+from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import LevelsBelow, WindowGAN, build_window_block
 from preprocessing.batches import mammogram_batches
@@ -82,10 +82,11 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
     phase = state.get("phase")
     if phase is None:
         raise RunError(f"--networks {networks}: is no checkpoint of a mask-embedding GAN")
-    if state["images_seen"] > preset.schedule(phase).images:
+    images = preset.schedule(phase).duration.total_images
+    if state["images_seen"] > images:
         raise RunError(
             f"--networks {networks}: has seen {state['images_seen']} images of phase {phase}, which takes "
-            f"{preset.schedule(phase).images} here; use the --preset and --length that it was trained with"
+            f"{images} here; use the --preset and --length that it was trained with"
         )
     if any(run.path.glob("phase-*")):
         return
@@ -246,7 +247,7 @@ def _train_phase(
         run,
         phase,
         batch=schedule.batch,
-        steps_per_tick=schedule.steps_per_tick,
+        steps_per_tick=schedule.duration.steps_per_tick,
         ticks=schedule.ticks,
         images_seen=images_seen,
         samples=sampler(dataset, model, height, width, seed),

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.growth import without_fade_in
-from mask_embedding_gan.presets import Diversity, PhaseSchedule
+from mask_embedding_gan.schedule import Diversity, PhaseSchedule
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
 

@@ -106,14 +106,16 @@ class RunDirectory:
     Args:
         path: made if absent.
         config: JSON-able settings that decide the result. Those of an existing folder must be equal.
+        earlier: JSON-able, nested like `config`: what a run was made with whose config.json does not have these
+            settings yet. Any other setting that one of both lacks must be off (false, 0, empty) in the other.
 
     Raises:
         RunError: the folder cannot be written, or was made with other settings.
     """
 
-    def __init__(self, path: Path, config: dict):
+    def __init__(self, path: Path, config: dict, earlier: dict | None = None):
         self.path = path
-        self.config = json.loads(json.dumps(config))
+        self.config, self.earlier = (json.loads(json.dumps(settings)) for settings in (config, earlier or {}))
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._agree()
@@ -131,6 +133,7 @@ class RunDirectory:
             theirs = json.loads(file.read_text())
         except ValueError as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
+        theirs = _completed(theirs, self.earlier)
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
         for name in sorted({*theirs, *ours}):
             if theirs.get(name) != ours.get(name):
@@ -178,6 +181,13 @@ class RunDirectory:
         partial = file.with_suffix(".partial")
         partial.write_text("".join(kept))
         os.replace(partial, file)
+
+
+def _completed(settings, earlier):
+    """Settings with those of `earlier` that they lack, however deep."""
+    if not isinstance(settings, dict) or not isinstance(earlier, dict):
+        return settings
+    return earlier | {name: _completed(value, earlier.get(name)) for name, value in settings.items()}
 
 
 def _known(settings, others):

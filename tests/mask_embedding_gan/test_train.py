@@ -445,7 +445,7 @@ import tensorflow as tf
 import tiny
 from mask_embedding_gan import train as progressive
 from mask_embedding_gan.train import build_players, compiled, train
-from mask_embedding_gan.presets import Diversity
+from mask_embedding_gan.schedule import Diversity
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import open_dataset
 from training.checkpoint import checkpoints, restore_checkpoint, save_checkpoint
