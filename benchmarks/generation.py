@@ -47,8 +47,8 @@ def cpu_name() -> str:
 def write_generator(file: Path) -> None:
     """The generator of the last phase of `quick`, untrained."""
     from mask_embedding_gan.generator import finished_generator
+    from mask_embedding_gan.players import build_players
     from mask_embedding_gan.presets import PRESETS
-    from mask_embedding_gan.train import build_players
     from training.export import save_model
 
     preset = PRESETS["quick"]

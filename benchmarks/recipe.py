@@ -121,7 +121,7 @@ def main(
         }
     result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "cpu": cpu_name(), "metrics": {}}
     for phase in measure or (len(plan.phases),):
-        generator = keras.models.load_model(run.generator(phase))
+        generator = keras.models.load_model(run.stage(f"phase-{phase}").generator)
         rows, picture = measured(dataset, generator, seed)
         result["metrics"][phase] = {
             name: [estimate and round(estimate.value, 4) for estimate in row] for name, row in rows.items()

@@ -61,7 +61,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
     import tensorflow as tf
 
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.train import build_players, compiled
+    from mask_embedding_gan.players import build_players, compiled
 
     preset = replace(preset, precision=precision, diversity=None)  # the textbook has no such term
     schedule = preset.schedule(phase)

@@ -11,6 +11,7 @@ runs/masses/source.json                  where the training data was, for `gener
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -31,13 +32,11 @@ from feature2mass.settings import Preset
 from feature2mass.train_step import BiradsGAN
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
-from training.checkpoint import restore_checkpoint
 from training.cluster import current
-from training.export import save_model
 from training.noise import stream_seed
-from training.run import RunDirectory, check_batch, choose_strategy
+from training.run import RunDirectory, choose_strategy
 from training.run import run_config as common_config
-from training.trainer import fit
+from training.trainer import Training, train_stage
 
 ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
@@ -59,7 +58,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     echo: Callable[[str], None] = print,
 ) -> bool:
-    """Train until the preset's end, going on where the run stopped; write encoder.keras and decoder.keras.
+    """Train until the preset's end, continuing where the run stopped; write encoder.keras and decoder.keras.
 
     Args:
         dataset: mass shards.
@@ -77,47 +76,22 @@ def train(
     """
     if current().from_chief((run.path / DECODER).exists):  # the last to be written
         return False
-    strategy = strategy or choose_strategy()
-    check_batch(preset.batch, strategy.num_replicas_in_sync)
-    masses = len(labelled_masses(dataset, "train")[0])
-    if not masses:
-        raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
+    training = MassTraining(dataset, run, preset, seed)
     if current().is_chief:
         (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
-    with strategy.scope():
-        model, images_seen = start(run, preset, dataset, seed)
-    images_seen = current().same_start(model, images_seen)
-    batches = mass_batches(
-        dataset,
-        "train",
-        preset.batch,
-        stream_seed(seed, "data"),
-        first_image=images_seen,
-        augment=preset.augment,
-        share=current().share,
-    )
-    duration = preset.duration(masses)
-    fit(
-        model,
-        batches,
-        run,
-        None,
-        batch=duration.batch,
-        steps_per_tick=duration.steps_per_tick,
-        ticks=duration.ticks,
-        images_seen=images_seen,
-        samples=sampler(dataset, model, seed),
-        echo=echo,
-    )
-    encoder, decoder = finished_networks(model.ema_generator, preset.network, *_classes(dataset))
-    if current().is_chief:
-        save_model(encoder, run.path / ENCODER)
-        save_model(decoder, run.path / DECODER)
+    train_stage(training, strategy or choose_strategy(), echo)
     return True
 
 
-def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsGAN:
-    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed."""
+def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: int = 0) -> BiradsGAN:
+    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed.
+
+    Args:
+        preset: networks and losses.
+        margins, shapes: numbers of classes.
+        seed: of the run.
+        masses: to train on, which decide how long a run lasts.
+    """
     keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
     config, dtype = preset.network, preset.precision
 
@@ -133,37 +107,67 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsG
         build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
     )
     model = BiradsGAN(trained, critic, average, preset.weights, preset.ema_half_life_images)
-    model.compile(*preset.optimizers(), steps_per_execution=preset.steps_per_execution)
+    model.compile(*preset.optimizers(), preset.duration(masses))
     return model
 
 
-def _classes(dataset: Dataset) -> tuple[int, int]:
-    """Numbers of margins and of shapes."""
-    return len(dataset.classes("margin")), len(dataset.classes("shape"))
+class MassTraining(Training):
+    """Training of Feature2Mass, from scratch.
 
+    Args:
+        dataset: mass shards.
+        run: the run directory.
+        preset: networks, losses and length.
+        seed: of the run.
 
-def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tuple[BiradsGAN, int]:
-    """The compiled model and the images it has seen; call inside the strategy's scope."""
-    model = build_model(preset, *_classes(dataset), seed)
-    # 1. this run's own newest whole checkpoint
-    for checkpoint in current().checkpoints(run.path):
-        return model, restore_checkpoint(checkpoint, model)["images_seen"]
-    # 2. scratch
-    if not preset.linear_start:
-        return model, 0
-    examples = labelled_masses(dataset, "train")[0][:START_EXAMPLES]
-    images = dataset.read_array("image", (SIZE, SIZE), examples).astype(np.float32) / 65535
-    start_linearly(model.encoder, model.decoder, images)
-    model.ema_generator.set_weights(model.generator.get_weights())
-    return model, 0
+    Raises:
+        DataError: no training mass has both labels.
+    """
+
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, seed: int):
+        self.dataset, self.preset, self.seed = dataset, preset, seed
+        self.masses = labelled_masses(dataset, "train")[0]
+        if not len(self.masses):
+            raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
+        self.stage, self.duration = run.stage(), preset.duration(len(self.masses))
+
+    def build(self) -> BiradsGAN:
+        classes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
+        return build_model(self.preset, *classes, self.seed, len(self.masses))
+
+    def begin(self, model: BiradsGAN) -> None:
+        if not self.preset.linear_start:
+            return
+        images = self.dataset.read_array("image", (SIZE, SIZE), self.masses[:START_EXAMPLES])
+        start_linearly(model.encoder, model.decoder, images.astype(np.float32) / 65535)
+        model.ema_generator.set_weights(model.generator.get_weights())
+
+    def batches(self, first_image: int) -> tf.data.Dataset:
+        return mass_batches(
+            self.dataset,
+            "train",
+            self.preset.batch,
+            stream_seed(self.seed, "data"),
+            first_image=first_image,
+            augment=self.preset.augment,
+            share=current().share,
+        )
+
+    def sampler(self, model: BiradsGAN) -> Callable[[], np.ndarray]:
+        return sampler(self.dataset, model, self.seed)
+
+    def finished(self, model: BiradsGAN) -> dict[Path, keras.Model]:
+        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
+        encoder, decoder = finished_networks(model.ema_generator, self.preset.network, margins, shapes)
+        return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
 
 
 def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.ndarray]:
-    """Draws the sample grid of a run: the same masses, lines and mixtures at every tick.
+    """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
 
     Returns:
         () → float (5, 10, 64, 64): held-out masses, their reconstructions, two lines between two of them, and mixtures
-        within the category of which most training masses are known.
+        within the most frequent category.
     """
     random = np.random.default_rng(seed)
     held_out, held_labels = labelled_masses(dataset, "validation")

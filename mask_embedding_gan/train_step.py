@@ -97,6 +97,11 @@ class MaskEmbeddingGAN(AdversarialModel):
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
 
+    @property
+    def alpha(self) -> float:
+        """Weight of the new block after the images seen."""
+        return float(self.schedule.alpha(self.images_seen))
+
     def is_stable(self, step: int) -> bool:
         return step * self.schedule.batch >= self.schedule.fade_in_images
 

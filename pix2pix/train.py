@@ -9,23 +9,22 @@ runs/pix2pix/generator.keras              stock layers; once training is complet
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix.networks import NetworkConfig, build_critic, build_generator, finished_generator
+from pix2pix.networks import build_critic, build_generator, finished_generator
 from pix2pix.settings import Preset
 from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
 from preprocessing.mammograms.breast_mask import edge_map
 from preprocessing.shards import Dataset
-from training.checkpoint import restore_checkpoint
 from training.cluster import current
-from training.export import save_model
 from training.noise import stream_seed
-from training.run import RunDirectory, check_batch, choose_strategy
-from training.trainer import fit
+from training.run import RunDirectory, choose_strategy
+from training.trainer import Training, train_stage
 
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
 
@@ -39,7 +38,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     echo: Callable[[str], None] = print,
 ) -> bool:
-    """Train until the preset's end, going on where the run stopped; write generator.keras.
+    """Train until the preset's end, continuing where the run stopped; write generator.keras.
 
     Args:
         dataset: mammogram shards that hold the preset's resolution.
@@ -55,39 +54,10 @@ def train(
     Raises:
         RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
     """
-    if current().from_chief(run.generator(None).exists):
+    training = Pix2PixTraining(dataset, run, preset, seed)
+    if current().from_chief(training.stage.generator.exists):
         return False
-    strategy = strategy or choose_strategy()
-    check_batch(preset.batch, strategy.num_replicas_in_sync)
-    dataset.read(preset.network.size, [])  # a resolution that is not there is an error before networks are built
-    with strategy.scope():
-        model, images_seen = start(run, preset, seed)
-    images_seen = current().same_start(model, images_seen)
-    batches = mammogram_batches(
-        dataset,
-        "train",
-        *preset.network.size,
-        preset.batch,
-        stream_seed(seed, "data"),
-        first_image=images_seen,
-        jitter=preset.jitter,
-        texture_maps=True,
-        share=current().share,
-    )
-    fit(
-        model,
-        batches,
-        run,
-        None,
-        batch=preset.batch,
-        steps_per_tick=preset.duration.steps_per_tick,
-        ticks=preset.ticks,
-        images_seen=images_seen,
-        samples=sampler(dataset, model, preset.network, seed),
-        echo=echo,
-    )
-    if current().is_chief:
-        save_model(finished_generator(model.ema_generator, preset.network), run.generator(None))
+    train_stage(training, strategy or choose_strategy(), echo)
     return True
 
 
@@ -100,37 +70,60 @@ def build_model(preset: Preset, seed: int) -> Pix2Pix:
     average.set_weights(generator.get_weights())
     critic = build_critic(config, dtype=dtype)
     model = Pix2Pix(generator, critic, average, preset.l1_weight, preset.ema_half_life_images, seed)
-    model.compile(*preset.optimizers(), steps_per_execution=preset.steps_per_execution)
+    model.compile(*preset.optimizers(), preset.duration)
     return model
 
 
-def start(run: RunDirectory, preset: Preset, seed: int) -> tuple[Pix2Pix, int]:
-    """The compiled model and the images it has seen; call inside the strategy's scope."""
-    model = build_model(preset, seed)
-    # 1. this run's own newest whole checkpoint
-    for checkpoint in current().checkpoints(run.path):
-        return model, restore_checkpoint(checkpoint, model)["images_seen"]
-    # 2. scratch
-    return model, 0
+class Pix2PixTraining(Training):
+    """Training of pix2pix, from scratch.
 
-
-def sampler(dataset: Dataset, model: Pix2Pix, config: NetworkConfig, seed: int) -> Callable[[], np.ndarray]:
-    """Draws the sample grid of a run: the same images and dropout at every tick.
-
-    Returns:
-        () → float `(images, 2 + draws, height, width)`: each row a texture map, its real image, then fakes.
+    Args:
+        dataset: mammogram shards.
+        run: the run directory.
+        preset: networks, losses and length.
+        seed: of the run.
     """
-    random = np.random.default_rng(seed)
-    split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
-    indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
-    images, masks = dataset.read(config.size, indices)
-    images = images.astype(np.float32) / 65535
-    texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
-    noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
 
-    def draw() -> np.ndarray:
-        rows = [model.ema_generator([tf.repeat(shown[None], SAMPLE_DRAWS, 0), noise]) for shown in texture_maps]
-        fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
-        return np.concatenate([texture_maps[:, None, ..., 0], images[:, None], fakes], axis=1)
+    def __init__(self, dataset: Dataset | None, run: RunDirectory, preset: Preset, seed: int):
+        self.dataset, self.preset, self.seed = dataset, preset, seed
+        self.stage, self.duration = run.stage(), preset.duration
 
-    return draw
+    def build(self) -> Pix2Pix:
+        return build_model(self.preset, self.seed)
+
+    def batches(self, first_image: int) -> tf.data.Dataset:
+        return mammogram_batches(
+            self.dataset,
+            "train",
+            *self.preset.network.size,
+            self.preset.batch,
+            stream_seed(self.seed, "data"),
+            first_image=first_image,
+            jitter=self.preset.jitter,
+            texture_maps=True,
+            share=current().share,
+        )
+
+    def sampler(self, model: Pix2Pix) -> Callable[[], np.ndarray]:
+        """Draw the sample grid of a run: the same images and dropout at every tick.
+
+        Returns:
+            () → float (images, 2 + draws, height, width): each row a texture map, its real image, then fakes.
+        """
+        random, dataset, config = np.random.default_rng(self.seed), self.dataset, self.preset.network
+        split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
+        indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
+        images, masks = dataset.read(config.size, indices)
+        images = images.astype(np.float32) / 65535
+        texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
+        noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
+
+        def draw() -> np.ndarray:
+            rows = [model.ema_generator([tf.repeat(shown[None], SAMPLE_DRAWS, 0), noise]) for shown in texture_maps]
+            fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
+            return np.concatenate([texture_maps[:, None, ..., 0], images[:, None], fakes], axis=1)
+
+        return draw
+
+    def finished(self, model: Pix2Pix) -> dict[Path, keras.Model]:
+        return {self.stage.generator: finished_generator(model.ema_generator, self.preset.network)}

@@ -86,8 +86,9 @@ def main(
         warn_of_old_flag(flag, f"{instead} diversity")
         adding, without = (*adding, *["diversity"] * diversity), (*without, *["diversity"] * (not diversity))
     with training_command():
+        from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import begin_with, last_phase_with_these_threads, train
+        from mask_embedding_gan.train import last_phase_with_these_threads, train
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy, run_config
 
@@ -105,7 +106,7 @@ def main(
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
         if networks:
             cluster.after_chief(lambda: begin_with(run, plan, networks))
-        if cluster.is_chief and not run.generator(phase).exists():
+        if cluster.is_chief and not run.stage(f"phase-{phase}").generator.exists():
             device.record(run.path)
         last = last_phase_with_these_threads(run, plan, phase, strategy)
         trained = train(dataset, run, plan, last, seed=seed, strategy=strategy, echo=cluster.echo)
@@ -113,7 +114,7 @@ def main(
         start_again()  # TensorFlow decides on threads once per process
     if not trained:
         cluster.echo(f"{run_folder}: phases 1 to {phase} are complete already")
-    cluster.echo(f"generator: {run.generator(phase)}")
+    cluster.echo(f"generator: {run.stage(f'phase-{phase}').generator}")
 
 
 if __name__ == "__main__":

@@ -76,12 +76,12 @@ def main(
         )
         dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
-        if cluster.is_chief and not run.generator(None).exists():
+        if cluster.is_chief and not run.stage().generator.exists():
             device.record(run.path)
         trained = train(dataset, run, plan, seed=seed, strategy=strategy, echo=cluster.echo)
     if not trained:
         cluster.echo(f"{run_folder}: is complete already")
-    cluster.echo(f"generator: {run.generator(None)}")
+    cluster.echo(f"generator: {run.stage().generator}")
 
 
 if __name__ == "__main__":

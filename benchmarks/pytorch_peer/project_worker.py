@@ -42,8 +42,8 @@ class Project:
         import numpy as np
 
         from mask_embedding_gan.blocks import resolution
+        from mask_embedding_gan.players import build_players, compiled
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import build_players, compiled
 
         chosen = PRESETS["paper"]
         network, schedule = chosen.network, chosen.schedule(phase)

@@ -15,11 +15,12 @@ from folders import contents, quiet, records, without_times
 
 from feature2mass.losses import LossWeights
 from feature2mass.settings import EARLIER
-from feature2mass.train import build_model, run_config, start, train
+from feature2mass.train import MassTraining, build_model, run_config, train
 from feature2mass.train_step import LOSS_NAMES
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError
+from training.trainer import resumed
 
 
 @pytest.fixture
@@ -85,8 +86,8 @@ def test_a_finished_run_is_left_alone(tiny_mass_run, tiny_masses_dataset):
 
 
 def test_a_run_starts_from_its_newest_checkpoint(tiny_mass_run, tiny_masses_dataset):
-    model, images_seen = start(tiny_mass_run, tiny_masses.preset(), tiny_masses_dataset, seed=0)
-    assert images_seen == 48 and int(model.iterations) == 6
+    model = resumed(MassTraining(tiny_masses_dataset, tiny_mass_run, tiny_masses.preset(), 0))
+    assert model.images_seen == 48 and int(model.iterations) == 6
 
 
 def test_a_run_killed_before_its_decoder_was_saved_only_saves_it(copied_run, tiny_mass_run, tiny_masses_dataset):
@@ -124,7 +125,7 @@ def test_a_run_older_than_the_switches_goes_on(tmp_path, copied_run, tiny_masses
 def test_without_a_linear_start_networks_start_as_drawn(tmp_path, tiny_masses_dataset):
     preset = tiny_masses.preset(linear_start=False)
     run = RunDirectory(tmp_path, run_config(preset, tiny_masses_dataset, 0))
-    started, _ = start(run, preset, tiny_masses_dataset, 0)
+    started = resumed(MassTraining(tiny_masses_dataset, run, preset, 0))
     drawn = build_model(preset, 2, 3, 0)
     for a, b in zip(started.generator.weights, drawn.generator.weights, strict=True):
         assert np.array_equal(a, b)

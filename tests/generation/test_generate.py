@@ -32,7 +32,7 @@ HEIGHT, WIDTH = 16, 8
 @pytest.fixture(scope="module")
 def generator(tiny_run):
     """The file of a finished phase 2."""
-    return tiny_run.generator(2)
+    return tiny_run.stage("phase-2").generator
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,13 @@ import tiny
 import tiny_pix2pix
 
 from pix2pix.networks import NetworkConfig
-from pix2pix.train import build_model, start, train
+from pix2pix.train import Pix2PixTraining, build_model, train
 from pix2pix.train_step import LOSS_NAMES
 from preprocessing.mammograms.breast_mask import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError, run_config
+from training.trainer import resumed
 
 
 def quiet(line: str) -> None:
@@ -93,8 +94,8 @@ def test_a_finished_run_is_left_alone(tiny_pix2pix_run, tiny_dataset):
 
 
 def test_a_run_starts_from_its_newest_checkpoint(tiny_pix2pix_run):
-    model, images_seen = start(tiny_pix2pix_run, tiny_pix2pix.preset(), seed=0)
-    assert images_seen == 24 and int(model.iterations) == 6
+    model = resumed(Pix2PixTraining(None, tiny_pix2pix_run, tiny_pix2pix.preset(), 0))
+    assert model.images_seen == 24 and int(model.iterations) == 6
 
 
 def test_a_run_killed_before_its_generator_was_saved_only_saves_it(tmp_path, tiny_pix2pix_run, tiny_dataset):

@@ -159,7 +159,7 @@ def test_a_stopped_run_goes_on_to_the_same_generator(tmp_path, tiny_run, tiny_da
     (run / "phase-2" / "generator.keras").unlink()
     result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", run)
     assert "phase 2: continues from its checkpoint at 48 images" in result.output
-    assert (run / "phase-2" / "generator.keras").read_bytes() == tiny_run.generator(2).read_bytes()
+    assert (run / "phase-2" / "generator.keras").read_bytes() == tiny_run.stage("phase-2").generator.read_bytes()
 
 
 def test_without_data_it_makes_phantoms_once_and_says_so_first(tmp_path, monkeypatch):
