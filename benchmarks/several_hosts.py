@@ -68,10 +68,10 @@ def _plan(
     """(preset, train function, its own `run_config` if it has one) of `ticks` ticks of `steps` steps."""
     images = BATCH * steps * ticks
     if system == "mask_embedding_gan":
-        from mask_embedding_gan.presets import chosen_preset
+        from mask_embedding_gan.presets import PRESETS
         from mask_embedding_gan.train import train
 
-        plan = chosen_preset("quick", precision="float32")
+        plan = PRESETS["quick"].changed(precision="float32")
         phases = tuple(
             replace(
                 phase,
@@ -88,16 +88,18 @@ def _plan(
         plan = replace(plan, phases=phases)
         return plan, lambda *given, **named: train(*given, len(phases), **named), None
     if system == "pix2pix":
-        from pix2pix.train import chosen_preset, train
+        from pix2pix.presets import PRESETS
+        from pix2pix.train import train
 
-        plan = chosen_preset("quick", height=64, precision="float32")
+        plan = PRESETS["quick"].changed(height=64, precision="float32")
         plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)
         return plan, train, None
-    from feature2mass.train import chosen_preset, run_config, train
+    from feature2mass.presets import PRESETS
+    from feature2mass.train import run_config, train
     from preprocessing.batches import labelled_masses
 
     masses = len(labelled_masses(dataset, "train")[0])
-    plan = chosen_preset("quick", precision="float32")
+    plan = PRESETS["quick"].changed(precision="float32")
     rates = {name: pace * getattr(plan, name) for name in ("learning_rate", "discriminator_learning_rate")}
     return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks, **rates), train, run_config
 

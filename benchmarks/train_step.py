@@ -61,7 +61,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
     import tensorflow as tf
 
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.train import build_players, compiled
+    from mask_embedding_gan.players import build_players, compiled
 
     preset = replace(preset, precision=precision, diversity=None)  # the textbook has no such term
     schedule = preset.schedule(phase)
@@ -91,7 +91,7 @@ def main(phases: str, preset: str, precisions: str, steps: int, determinism: boo
     from training.run import configure_tensorflow
 
     configure_tensorflow(deterministic=determinism)
-    chosen, ratios = PRESETS[preset](), []
+    chosen, ratios = PRESETS[preset], []
     names = [(precision, textbook) for precision in precisions.split(",") for textbook in (True, False)]
     for phase in map(int, phases.split(",")):
         variants = {name: build(chosen, phase, *name) for name in names}

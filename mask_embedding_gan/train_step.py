@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.growth import without_fade_in
-from mask_embedding_gan.presets import Diversity, PhaseSchedule
+from mask_embedding_gan.schedule import Diversity, PhaseSchedule
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
 
@@ -96,6 +96,11 @@ class MaskEmbeddingGAN(AdversarialModel):
         self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the new block after the images seen."""
+        return float(self.schedule.alpha(self.images_seen))
 
     def is_stable(self, step: int) -> bool:
         return step * self.schedule.batch >= self.schedule.fade_in_images

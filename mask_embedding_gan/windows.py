@@ -15,7 +15,7 @@ from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolution, to_image
 from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.growth import without_fade_in
-from mask_embedding_gan.presets import PhaseSchedule
+from mask_embedding_gan.schedule import PhaseSchedule
 from mask_embedding_gan.train_step import CRITIC_LOSSES, critic_step
 from training.export import stock_model
 from training.model import AdversarialModel

@@ -2,7 +2,7 @@
 
 Frozen weights, which the generator and its moving average share, are written once.
 
-A file is written beside its final name, flushed to disk and renamed, so that a run killed at any moment finds either
+A file is written next to its final name, flushed to disk and renamed, so that a run killed at any moment finds either
 the old state or the new one, never half of one. The last two are kept.
 """
 
@@ -40,23 +40,22 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.h5"), reverse=True)
 
 
-def save_checkpoint(folder: Path, model: AdversarialModel, images_seen: int, state: dict) -> Path:
-    """Write the model's whole state.
+def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
+    """Write the model's whole state; the file is named after the images it has seen.
 
     Args:
         folder: where; made if absent.
         model: the model, compiled.
-        images_seen: real images seen in this phase; names the file.
         state: what else the run must remember, JSON-able.
 
     Returns:
         The file. Older ones than the last two are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"checkpoint-{images_seen:010d}.h5"
+    final = folder / f"checkpoint-{model.images_seen:010d}.h5"
     partial = final.with_suffix(".partial")
     with h5py.File(partial, "w") as file:
-        file.attrs["state"] = json.dumps({**state, "images_seen": images_seen})
+        file.attrs["state"] = json.dumps({**state, "images_seen": model.images_seen})
         for player, variables in _variables(model).items():
             group = file.create_group(player)
             for index, variable in enumerate(variables):
@@ -164,4 +163,4 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to go on from the one before") from error
+        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to use the one before") from error

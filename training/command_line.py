@@ -25,6 +25,12 @@ precision_option = click.option(
     default="auto",
     help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
 )
+length_option = click.option(
+    "--length",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    help="Multiply the real images that training sees.",
+)
 replicas_option = click.option(
     "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
 )
@@ -64,11 +70,44 @@ def seed_option(of: str) -> Callable:
     return click.option("--seed", type=click.IntRange(0), default=0, help=f"Of {of}.")
 
 
+def additions_options(*names: str) -> Callable:
+    """`--with` and `--without`, which arrive as `adding` and `without`: what a preset has and its paper has not.
+
+    Args:
+        names: of all additions; `ADDITIONS` of the system has the same.
+    """
+
+    def chosen(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+        wanted = tuple(name.strip().replace("-", "_") for name in value.split(",") if name.strip())
+        for name in wanted:
+            if name not in names:
+                raise click.BadParameter(f"there is no addition {name}; choose from {', '.join(names)}")
+        return wanted
+
+    def options(command: Callable) -> Callable:
+        for flag, argument, text in (
+            ("--without", "without", "Switch off additions to the paper (ours) that the preset has, as for --with."),
+            ("--with", "adding", f"Switch on additions to the paper (ours), with commas between: {', '.join(names)}."),
+        ):
+            command = click.option(
+                flag, argument, default="", show_default=False, metavar="NAMES", callback=chosen, help=text
+            )(command)
+        return command
+
+    return options
+
+
+def warn_of_old_flag(flag: str, instead: str) -> None:
+    """Say in one line that a flag still works, and how it is spelled now."""
+    click.echo(f"warning: {flag} is now {instead}; the old spelling still works", err=True)
+
+
 @contextmanager
 def training_command() -> Iterator[None]:
     """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
     import_tensorflow_quietly()
     from preprocessing.shards import DataError
+    from training.additions import PresetError
     from training.checkpoint import CheckpointError
     from training.cluster import together
     from training.hosts import HostsError
@@ -78,7 +117,7 @@ def training_command() -> Iterator[None]:
     try:
         with together():
             yield
-    except (DataError, RunError, CheckpointError, HostsError) as error:
+    except (DataError, PresetError, RunError, CheckpointError, HostsError) as error:
         raise click.ClickException(str(error)) from error
 
 

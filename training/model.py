@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.schedule import Duration
 from training.summation import keep_additions_apart
 
 
@@ -18,7 +19,7 @@ class AdversarialModel(keras.Model):
 
     A subclass writes `player_gradients`, the part that is its paper; this class applies the gradients, keeps the moving
     average and the trackers, and counts. Everything that varies over a run is a function of `iterations`, the number of
-    steps this phase has taken, so that a checkpoint of the variables is the whole state.
+    steps this stage has taken, so that a checkpoint of the variables is the whole state.
 
     Args:
         generator: keras.Model. Trained by `generator_optimizer`.
@@ -46,16 +47,23 @@ class AdversarialModel(keras.Model):
         # from one process to the next (`training/summation.py`)
         self.trackers = {name: keras.metrics.Mean(name, dtype="float64") for name in loss_names}
         self.data_wait = keras.metrics.Sum("data_wait_seconds")
-        self.built = True  # its parts are: it has no weights of its own
+        self.built = True  # no weights of its own; submodels are already built
 
     def compile(
         self,
         generator_optimizer: keras.optimizers.Optimizer,
         critic_optimizer: keras.optimizers.Optimizer,
-        steps_per_execution: int = 1,
+        duration: Duration,
     ) -> None:
-        """Build both optimizers at once: an optimizer built inside the first step is missed by a checkpoint."""
+        """Build both optimizers at once: an optimizer built inside the first step is missed by a checkpoint.
+
+        Args:
+            generator_optimizer, critic_optimizer: one for each player.
+            duration: of the stage; its batch is what turns steps into images seen.
+        """
+        steps_per_execution = duration.steps_per_execution
         super().compile(optimizer=None, loss=None, jit_compile=False, steps_per_execution=steps_per_execution)
+        self.duration = duration
         self.generator_optimizer, self.critic_optimizer = generator_optimizer, critic_optimizer
         generator_optimizer.build(self.generator.trainable_variables)
         critic_optimizer.build(self.critic.trainable_variables)
@@ -78,8 +86,13 @@ class AdversarialModel(keras.Model):
 
     @property
     def iterations(self):
-        """Steps taken in this phase: the only counter there is."""
+        """Steps taken in this stage: the only counter there is."""
         return self.critic_optimizer.iterations
+
+    @property
+    def images_seen(self) -> int:
+        """Real images seen in this stage, over all replicas; alpha, ticks and names of checkpoints follow from it."""
+        return int(np.asarray(self.iterations)) * self.duration.batch
 
     def is_stable(self, step: int) -> bool:
         """Whether what fades in has faded in before a step of this number; the step is then compiled without it."""
@@ -165,7 +178,14 @@ class AdversarialModel(keras.Model):
                 parts = tf.nest.flatten(strategy.experimental_local_results(batch))
                 arrived = _clock(timed, after=tf.stack([tf.reshape(part, [-1])[0] for part in parts]))
                 waited += tf.maximum((arrived - began) - (began - asked), 0.0)
-                strategy.run(self.train_step, args=(batch, stable))
+
+                def step_after_arrival(batch, arrived=arrived):
+                    """Without this order the clock may be read after the step: on one core it was, at random."""
+                    with tf.control_dependencies([arrived]):
+                        batch = tf.nest.map_structure(tf.identity, batch)
+                    return self.train_step(batch, stable)
+
+                strategy.run(step_after_arrival, args=(batch,))
             self.data_wait.update_state(tf.cast(waited * self.steps_per_execution, tf.float32))
             return self.get_metrics_result()
 

@@ -42,10 +42,10 @@ class Project:
         import numpy as np
 
         from mask_embedding_gan.blocks import resolution
+        from mask_embedding_gan.players import build_players, compiled
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import build_players, compiled
 
-        chosen = PRESETS["paper"]()
+        chosen = PRESETS["paper"]
         network, schedule = chosen.network, chosen.schedule(phase)
         if preset == "half":
             network = replace(network, **HALF_WIDTH)
@@ -68,9 +68,12 @@ class Project:
         import numpy as np
 
         from feature2mass.networks import EMBEDDING_UNITS, FEATURES, SIZE, VERDICT_UNITS
-        from feature2mass.train import PRESETS, build_model
+        from feature2mass.presets import PRESETS
+        from feature2mass.train import build_model
 
-        preset = replace(PRESETS["quick" if preset == "half" else preset](), precision=precision)
+        preset = PRESETS["quick" if preset == "half" else preset].changed(
+            adding=("plain_ends", "activation_last", "low_pass", "smooth_start", "moving_average"), precision=precision
+        )
         margins, shapes = 5, 4
         self.model = build_model(preset, margins, shapes, 0)
         self.first_step = 0

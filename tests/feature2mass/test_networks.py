@@ -31,12 +31,12 @@ def layers(model: keras.Model, kind: type) -> list:
     return [layer for layer in model.layers if type(layer) is kind]
 
 
-# --- counts of the paper, from full-size networks ------------------------------------------------
+# --- counts of the paper, from full-size networks with our additions -------------------------------
 
 
 @pytest.fixture(scope="module")
 def full() -> dict[str, keras.Model]:
-    config = NetworkConfig()
+    config = NetworkConfig(**tiny_masses.ADDITIONS)
     return {
         "encoder": build_encoder(config, MARGINS, SHAPES),
         "decoder": build_decoder(config),
@@ -81,6 +81,11 @@ def test_units_are_leaky_relu_then_convolution_then_batch_norm(full, name, kind)
         assert kinds == 2 * [LeakyReLU] + unit[1:] + 6 * unit
     else:
         assert kinds == 6 * unit + unit[:2]
+
+
+def test_discriminators_activate_last_and_do_not_normalise_first(full):
+    kinds = [type(layer) for layer in full["margin"].layers if type(layer) in (LeakyReLU, Conv2D, BatchNormalization)]
+    assert kinds == [Conv2D, LeakyReLU, *9 * [Conv2D, BatchNormalization, LeakyReLU], LeakyReLU, LeakyReLU]
 
 
 def test_width_narrows_everything_but_the_feature():

@@ -18,18 +18,13 @@ from folders import contents, quiet, records, without_times
 
 from mask_embedding_gan import train as progressive
 from mask_embedding_gan.generator import finished_generator
-from mask_embedding_gan.train import (
-    begin_with,
-    build_players,
-    compiled,
-    save_networks,
-    start_phase,
-    start_windows,
-    train,
-)
+from mask_embedding_gan.handover import begin_with, save_networks
+from mask_embedding_gan.players import build_players, compiled
+from mask_embedding_gan.train import PhaseTraining, WindowsTraining, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
+from training.trainer import resumed
 
 
 @pytest.fixture
@@ -52,12 +47,12 @@ def film_run(tmp_path_factory, tiny_dataset) -> RunDirectory:
 
 @pytest.mark.parametrize("phase", [1, 2])
 def test_each_phase_leaves_a_generator(tiny_run, phase):
-    model = keras.models.load_model(tiny_run.generator(phase), safe_mode=True)
+    model = keras.models.load_model(tiny_run.stage(f"phase-{phase}").generator, safe_mode=True)
     assert model.output_shape == (None, 4 * 2**phase, 2 * 2**phase, 1)
 
 
 def test_the_last_two_checkpoints_of_each_phase_are_kept(tiny_run):
-    assert [path.name for path in checkpoints(tiny_run.phase(2))] == [
+    assert [path.name for path in checkpoints(tiny_run.stage("phase-2").folder)] == [
         "checkpoint-0000000048.h5",
         "checkpoint-0000000032.h5",
     ]
@@ -80,14 +75,14 @@ def test_every_loss_is_logged(tiny_run):
 
 
 def test_samples_are_a_row_of_mask_real_and_four_fakes_for_each_of_four_masks(tiny_run):
-    sheet = cv2.imread(str(tiny_run.phase(2) / "samples-0000000048.png"), cv2.IMREAD_GRAYSCALE)
+    sheet = cv2.imread(str(tiny_run.stage("phase-2").folder / "samples-0000000048.png"), cv2.IMREAD_GRAYSCALE)
     assert sheet.shape == (4 * 16 + 3 * 2, 6 * 8 + 5 * 2)
     masks = np.concatenate([sheet[row * 18 : row * 18 + 16, :8] for row in range(4)])
     assert set(np.unique(masks)) == {0, 255}
 
 
 def test_the_same_masks_are_drawn_at_every_tick(tiny_run):
-    sheets = [cv2.imread(str(path)) for path in sorted(tiny_run.phase(2).glob("samples-*.png"))]
+    sheets = [cv2.imread(str(path)) for path in sorted(tiny_run.stage("phase-2").folder.glob("samples-*.png"))]
     assert len(sheets) == 3
     for sheet in sheets[1:]:
         np.testing.assert_array_equal(sheet[:, :18], sheets[0][:, :18])
@@ -100,16 +95,16 @@ def test_nothing_half_written_is_left(tiny_run):
 def test_the_generator_is_the_moving_average_at_the_last_checkpoint(tiny_run):
     """Loaded by plain Keras, in safe mode, against the network that was trained."""
     model = compiled(build_players(tiny.NETWORK, 2, 0), tiny.preset(), 2, 0)
-    restore_checkpoint(checkpoints(tiny_run.phase(2))[0], model)
+    restore_checkpoint(checkpoints(tiny_run.stage("phase-2").folder)[0], model)
     _, masks, latents = tiny.inputs(2)
     wanted = np.clip(model.ema_generator([masks, latents, np.ones(1, np.float32)]), 0, 1)
-    loaded = keras.models.load_model(tiny_run.generator(2), safe_mode=True)
+    loaded = keras.models.load_model(tiny_run.stage("phase-2").generator, safe_mode=True)
     np.testing.assert_allclose(loaded([masks, latents]), wanted, atol=1e-5)
 
 
 def test_the_moving_average_is_not_the_generator(tiny_run):
     model = compiled(build_players(tiny.NETWORK, 2, 0), tiny.preset(), 2, 0)
-    restore_checkpoint(checkpoints(tiny_run.phase(2))[0], model)
+    restore_checkpoint(checkpoints(tiny_run.stage("phase-2").folder)[0], model)
     pairs = zip(model.generator.trainable_weights, model.ema_generator.weights)
     assert any(not np.array_equal(a, b) for a, b in pairs)
 
@@ -142,14 +137,14 @@ def test_the_generator_opens_where_this_package_is_not(tmp_path, tiny_run, backe
     np.savez(tmp_path / "inputs.npz", masks=masks, latents=latents)
     script = tmp_path / "load.py"
     script.write_text(LOADER.format(backend=backend, absent='"tensorflow"' if backend == "jax" else ""))
-    paths = [tiny_run.generator(2), tmp_path / "inputs.npz", tmp_path / "images.npy"]
+    paths = [tiny_run.stage("phase-2").generator, tmp_path / "inputs.npz", tmp_path / "images.npy"]
     variables = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [python, "-I", str(script), *map(str, paths)], env=variables, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     model = compiled(build_players(tiny.NETWORK, 2, 0), tiny.preset(), 2, 0)
-    restore_checkpoint(checkpoints(tiny_run.phase(2))[0], model)
+    restore_checkpoint(checkpoints(tiny_run.stage("phase-2").folder)[0], model)
     wanted = np.clip(model.ema_generator([masks, latents, np.ones(1, np.float32)]), 0, 1)
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), wanted, atol=1e-5)
 
@@ -164,14 +159,14 @@ def test_a_finished_run_is_left_alone(tiny_run, tiny_dataset):
 
 
 def test_a_phase_starts_from_its_own_newest_checkpoint(tiny_run):
-    model, images_seen = start_phase(tiny_run, tiny.preset(), 2, seed=0)
-    assert images_seen == 48 and int(model.iterations) == 12
+    model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 2, 0))
+    assert model.images_seen == 48 and int(model.iterations) == 12
 
 
 def test_a_phase_without_a_checkpoint_grows_from_the_one_before(tiny_run):
-    model, images_seen = start_phase(tiny_run, tiny.preset(), 3, seed=0)
-    before, _ = start_phase(tiny_run, tiny.preset(), 2, seed=0)
-    assert images_seen == 0 and int(model.iterations) == 0
+    model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 3, 0))
+    before = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 2, 0))
+    assert model.images_seen == 0
     for player in ("generator", "critic", "ema_generator"):
         old, new = (getattr(m, player).get_layer(name) for m, name in zip((before, model), kept_layers(player)))
         for a, b in zip(old.get_weights(), new.get_weights(), strict=True):
@@ -183,38 +178,43 @@ def kept_layers(player: str) -> tuple[str, str]:
 
 
 def test_growing_starts_both_optimizers_anew(tiny_run):
-    model, _ = start_phase(tiny_run, tiny.preset(), 3, seed=0)
+    model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 3, 0))
     for optimizer in (model.generator_optimizer, model.critic_optimizer):
         assert not any(np.any(variable) for variable in optimizer.variables if "velocity" in variable.path)
 
 
 def test_a_complete_phase_without_its_checkpoint_says_what_to_do(copied_run, tiny_dataset):
-    for checkpoint in checkpoints(copied_run.phase(2)):
+    for checkpoint in checkpoints(copied_run.stage("phase-2").folder):
         checkpoint.unlink()
-    with pytest.raises(RunError, match=f"phase 2 is complete but its checkpoint is gone; remove {copied_run.phase(2)}"):
+    with pytest.raises(
+        RunError, match=f"phase 2 is complete but its checkpoint is gone; remove {copied_run.stage('phase-2').folder}"
+    ):
         train(tiny_dataset, copied_run, tiny.preset(), 3, echo=quiet)
 
 
 def test_a_phase_killed_before_its_generator_was_saved_only_saves_it(copied_run, tiny_run, tiny_dataset):
-    copied_run.generator(2).unlink()
-    assert train(tiny_dataset, copied_run, tiny.preset(), 2, echo=quiet) == [copied_run.generator(2)]
-    assert copied_run.generator(2).read_bytes() == tiny_run.generator(2).read_bytes()
+    copied_run.stage("phase-2").generator.unlink()
+    assert train(tiny_dataset, copied_run, tiny.preset(), 2, echo=quiet) == [copied_run.stage("phase-2").generator]
+    assert copied_run.stage("phase-2").generator.read_bytes() == tiny_run.stage("phase-2").generator.read_bytes()
 
 
 def test_a_phase_on_windows_killed_half_way_ends_bit_identical(tmp_path, film_run, tiny_dataset):
     shutil.copytree(film_run.path, tmp_path / "run")
     run = RunDirectory(tmp_path / "run", film_run.config)
-    run.generator(3).unlink()
-    checkpoints(run.phase(3))[0].unlink()
+    run.stage("phase-3").generator.unlink()
+    checkpoints(run.stage("phase-3").folder)[0].unlink()
     lines = []
     train(tiny_dataset, run, tiny.film(), 3, echo=lines.append)
     assert lines[0] == "phase 3: continues from its checkpoint at 32 images"
-    assert run.generator(3).read_bytes() == film_run.generator(3).read_bytes()
-    assert checkpoints(run.phase(3))[0].read_bytes() == checkpoints(film_run.phase(3))[0].read_bytes()
+    assert run.stage("phase-3").generator.read_bytes() == film_run.stage("phase-3").generator.read_bytes()
+    assert (
+        checkpoints(run.stage("phase-3").folder)[0].read_bytes()
+        == checkpoints(film_run.stage("phase-3").folder)[0].read_bytes()
+    )
 
 
 def test_a_phase_on_windows_learns_its_block_and_keeps_the_rest(film_run):
-    before, after = (keras.models.load_model(film_run.generator(phase)) for phase in (2, 3))
+    before, after = (keras.models.load_model(film_run.stage(f"phase-{phase}").generator) for phase in (2, 3))
     for layer in before.layers:
         for old, new in zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True):
             assert np.array_equal(old, new), layer.name
@@ -224,11 +224,11 @@ def test_a_phase_on_windows_learns_its_block_and_keeps_the_rest(film_run):
 def test_the_critic_of_the_first_phase_on_windows_is_that_of_the_last_on_whole_images(film_run, tmp_path):
     shutil.copytree(film_run.path, tmp_path / "run")
     run = RunDirectory(tmp_path / "run", film_run.config)
-    for checkpoint in checkpoints(run.phase(3)):
+    for checkpoint in checkpoints(run.stage("phase-3").folder):
         checkpoint.unlink()
-    model, images_seen = start_windows(run, tiny.film(), 3, seed=0)
-    before, _ = start_phase(run, tiny.film(), 2, seed=0)
-    assert images_seen == 0
+    model = resumed(WindowsTraining(None, run, tiny.film(), 3, 0))
+    before = resumed(PhaseTraining(None, run, tiny.film(), 2, 0))
+    assert model.images_seen == 0
     for a, b in zip(model.critic.get_weights(), before.critic.get_weights(), strict=True):
         assert np.array_equal(a, b)
 
@@ -239,17 +239,19 @@ def test_a_run_begins_with_the_networks_of_another(tmp_path, film_run, tiny_data
     shutil.copytree(film_run.path, tmp_path / "old")
     old = RunDirectory(tmp_path / "old", film_run.config)
     for later in range(phase, 4):
-        old.generator(later).unlink()
-        for checkpoint in checkpoints(old.phase(later))[: 1 if later == phase else None]:
+        old.stage(f"phase-{later}").generator.unlink()
+        for checkpoint in checkpoints(old.stage(f"phase-{later}").folder)[: 1 if later == phase else None]:
             checkpoint.unlink()
     assert save_networks(old.path, tmp_path / "networks.h5")["phase"] == phase
     run = RunDirectory(tmp_path / "new", film_run.config)
     begin_with(run, tiny.film(), tmp_path / "networks.h5")
     lines = []
-    assert train(tiny_dataset, run, tiny.film(), phase, echo=lines.append) == [run.generator(phase)]
+    assert train(tiny_dataset, run, tiny.film(), phase, echo=lines.append) == [run.stage(f"phase-{phase}").generator]
     assert lines[0] == f"phase {phase}: continues from its checkpoint at 32 images"
-    assert not run.phase(1).exists()
-    for a, b in zip(*(keras.models.load_model(one.generator(phase)).get_weights() for one in (run, film_run))):
+    assert not run.stage("phase-1").folder.exists()
+    for a, b in zip(
+        *(keras.models.load_model(one.stage(f"phase-{phase}").generator).get_weights() for one in (run, film_run))
+    ):
         np.testing.assert_allclose(a, b, atol=0.05)
 
 
@@ -265,7 +267,7 @@ def test_networks_of_a_longer_phase_are_refused(film_run, tmp_path):
     run = RunDirectory(tmp_path / "run", film_run.config)
     with pytest.raises(RunError, match="has seen 48 images of phase 3, which takes 32 here"):
         begin_with(run, tiny.film().lengthened(0.5), tmp_path / "networks.h5")
-    assert not run.phase(3).exists()
+    assert not run.stage("phase-3").folder.exists()
 
 
 def test_a_folder_without_a_checkpoint_has_no_networks_to_save(tmp_path):
@@ -274,18 +276,18 @@ def test_a_folder_without_a_checkpoint_has_no_networks_to_save(tmp_path):
 
 
 def test_a_resumed_phase_says_so(copied_run, tiny_dataset):
-    copied_run.generator(2).unlink()
+    copied_run.stage("phase-2").generator.unlink()
     lines = []
     train(tiny_dataset, copied_run, tiny.preset(), 2, echo=lines.append)
     assert lines == ["phase 2: continues from its checkpoint at 48 images"]
 
 
 def test_a_phase_killed_before_its_first_checkpoint_is_logged_once(copied_run, tiny_run, tiny_dataset):
-    for path in [copied_run.generator(2), *checkpoints(copied_run.phase(2))]:
+    for path in [copied_run.stage("phase-2").generator, *checkpoints(copied_run.stage("phase-2").folder)]:
         path.unlink()
     train(tiny_dataset, copied_run, tiny.preset(), 2, echo=quiet)
     assert without_times(copied_run.path) == without_times(tiny_run.path)
-    assert copied_run.generator(2).read_bytes() == tiny_run.generator(2).read_bytes()
+    assert copied_run.stage("phase-2").generator.read_bytes() == tiny_run.stage("phase-2").generator.read_bytes()
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path, tiny_dataset):
@@ -307,7 +309,7 @@ def test_the_baseline_trains_through_a_growth(tmp_path, tiny_dataset):
     preset = tiny.preset(network=tiny.NETWORK.without_embedding(), phases=short)
     run = RunDirectory(tmp_path, run_config(preset, tiny_dataset, 0))
     train(tiny_dataset, run, preset, 2, echo=quiet)
-    assert keras.models.load_model(run.generator(2)).input_shape[1] == (None, 6 + 4)
+    assert keras.models.load_model(run.stage("phase-2").generator).input_shape[1] == (None, 6 + 4)
 
 
 def test_bfloat16_trains_through_a_growth_and_saves_float32(tmp_path, tiny_dataset):
@@ -315,7 +317,7 @@ def test_bfloat16_trains_through_a_growth_and_saves_float32(tmp_path, tiny_datas
     preset = tiny.preset(precision="mixed_bfloat16", phases=short)
     run = RunDirectory(tmp_path, run_config(preset, tiny_dataset, 0))
     train(tiny_dataset, run, preset, 2, echo=quiet)
-    loaded = keras.models.load_model(run.generator(2))
+    loaded = keras.models.load_model(run.stage("phase-2").generator)
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
     assert {str(weight.dtype) for weight in loaded.weights} == {"float32"}
 
@@ -331,12 +333,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_good(copied_
         return reader(*arguments, **options).enumerate().map(plant)
 
     monkeypatch.setattr(progressive, "mammogram_batches", planted)
-    before = contents(copied_run.phase(2))
+    before = contents(copied_run.stage("phase-2").folder)
     with pytest.raises(NonFiniteLossError, match="phase 3: .* between steps 4 and 8"):
         train(tiny_dataset, copied_run, tiny.preset(), 3, echo=quiet)
-    assert [path.name for path in checkpoints(copied_run.phase(3))] == ["checkpoint-0000000016.h5"]
-    assert contents(copied_run.phase(2)) == before
-    assert not copied_run.generator(3).exists()
+    assert [path.name for path in checkpoints(copied_run.stage("phase-3").folder)] == ["checkpoint-0000000016.h5"]
+    assert contents(copied_run.stage("phase-2").folder) == before
+    assert not copied_run.stage("phase-3").generator.exists()
 
 
 def test_finished_generators_of_a_phase_do_not_depend_on_fading(tiny_run):
@@ -444,8 +446,9 @@ import numpy as np
 import tensorflow as tf
 import tiny
 from mask_embedding_gan import train as progressive
-from mask_embedding_gan.train import build_players, compiled, train
-from mask_embedding_gan.presets import Diversity
+from mask_embedding_gan.players import build_players, compiled
+from mask_embedding_gan.train import train
+from mask_embedding_gan.schedule import Diversity
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import open_dataset
 from training.checkpoint import checkpoints, restore_checkpoint, save_checkpoint
@@ -489,7 +492,7 @@ def difference(a, b):
 single, double = made(one), made(two)
 start = weights(single)
 losses = [fit(single, 0, 10), fit(double, 0, 10)]
-stopped = save_checkpoint(folder / "stopped", single, 80, {})
+stopped = save_checkpoint(folder / "stopped", single, {})
 fit(single, 10, 10), fit(double, 10, 10)
 result["losses"] = losses
 result["moved"] = difference(weights(single), start)
@@ -518,8 +521,8 @@ try:
     train(dataset, run, preset, 2, strategy=two)
 except NonFiniteLossError as error:
     result["stopped"] = str(error)
-result["grown"] = run.generator(1).exists()
-result["kept"] = [path.name for path in checkpoints(run.phase(2))]
+result["grown"] = run.stage("phase-1").generator.exists()
+result["kept"] = [path.name for path in checkpoints(run.stage("phase-2").folder)]
 (folder / "result.json").write_text(json.dumps(result))
 """
 

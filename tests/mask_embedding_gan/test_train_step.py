@@ -11,8 +11,8 @@ import tiny
 
 from mask_embedding_gan.blocks import NetworkConfig
 from mask_embedding_gan.critic import build_critic
-from mask_embedding_gan.presets import Diversity
-from mask_embedding_gan.train import build_players, compiled
+from mask_embedding_gan.players import build_players, compiled
+from mask_embedding_gan.schedule import Diversity
 from mask_embedding_gan.train_step import (
     DRIFT_WEIGHT,
     PENALTY_WEIGHT,

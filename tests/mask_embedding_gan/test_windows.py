@@ -46,7 +46,7 @@ def model_of(phase: int) -> WindowGAN:
     ema_block.set_weights(block.get_weights())
     schedule = replace(tiny.preset().schedule(3), phase=phase, fade_in_images=0, amplification=(2.0,))
     model = WindowGAN(block, build_critic(CONFIG, 2), ema_block, below, schedule)
-    model.compile(*schedule.optimizers())
+    model.compile(*schedule.optimizers(), schedule.duration)
     return model
 
 

@@ -9,6 +9,8 @@ from commands import command, refused
 from folders import contents
 
 from feature2mass import train as training
+from feature2mass.presets import PRESETS
+from feature2mass.settings import ADDITIONS
 from preprocessing.phantoms import mass as mass_phantoms
 
 call = command("train_feature2mass")
@@ -17,7 +19,7 @@ call = command("train_feature2mass")
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
     """Presets of this test's size; and this process keeps its TensorFlow settings."""
-    monkeypatch.setitem(training.PRESETS, "quick", tiny_masses.preset)
+    monkeypatch.setitem(PRESETS, "quick", tiny_masses.preset())
     monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
 
 
@@ -55,6 +57,15 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_mass_run,
     result = call("--data", tiny_masses_dataset.folder, "--run", tiny_mass_run.path, *flags)
     refused(result, str(tiny_mass_run.path), "made with other settings", words)
     assert contents(tiny_mass_run.path) == before
+
+
+def test_help_lists_every_addition():
+    told = " ".join(call("--help").output.split())
+    assert f"with commas between: {', '.join(ADDITIONS)}." in told
+
+
+def test_an_unknown_addition_names_the_flag():
+    refused(call("--without", "linear_start,detail"), "--without", "no addition detail", code=2)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, tiny_mass_run, tiny_masses_dataset):

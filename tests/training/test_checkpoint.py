@@ -18,6 +18,9 @@ from training.checkpoint import (
     unpack,
 )
 from training.model import AdversarialModel
+from training.schedule import Duration
+
+DURATION = Duration(batch=4, images=100, ticks=1)
 
 
 def network(units: int) -> keras.Model:
@@ -51,7 +54,7 @@ class Descent(AdversarialModel):
 def made(units: int = 3, seed: int = 0) -> Descent:
     keras.utils.set_random_seed(seed)
     model = Descent(units)
-    model.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
+    model.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1), DURATION)
     return model
 
 
@@ -81,12 +84,12 @@ def model() -> Descent:
 
 def test_every_variable_comes_back(tmp_path, model):
     other = made(seed=1)
-    restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
+    restore_checkpoint(save_checkpoint(tmp_path, model, {}), other)
     assert_same(model, other)
 
 
 def test_frozen_weights_are_written_once(tmp_path, model):
-    with h5py.File(save_checkpoint(tmp_path, model, 12, {})) as file:
+    with h5py.File(save_checkpoint(tmp_path, model, {})) as file:
         shapes = {player: [values.shape for values in file[player].values()] for player in file}
     assert shapes["generator"] == [(2, 3), (3,), (3, 7)]
     assert shapes["ema_generator"] == [(2, 3), (3,)]
@@ -94,7 +97,7 @@ def test_frozen_weights_are_written_once(tmp_path, model):
 
 def test_optimizers_come_back_with_iterations_and_slots(tmp_path, model):
     other = made(seed=1)
-    restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
+    restore_checkpoint(save_checkpoint(tmp_path, model, {}), other)
     for optimizer in (other.generator_optimizer, other.critic_optimizer):
         assert int(optimizer.iterations) == 3
         slots = [v for v in optimizer.variables if "velocity" in v.path]
@@ -103,23 +106,27 @@ def test_optimizers_come_back_with_iterations_and_slots(tmp_path, model):
 
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, model):
     other = made(seed=1)
-    restore_checkpoint(save_checkpoint(tmp_path, model, 12, {}), other)
+    restore_checkpoint(save_checkpoint(tmp_path, model, {}), other)
     assert_same(trained(2, other), trained(5))
 
 
 def test_state_comes_back_with_the_images_seen(tmp_path, model):
-    path = save_checkpoint(tmp_path, model, 12, {"phase": 4})
+    path = save_checkpoint(tmp_path, model, {"phase": 4})
     assert read_state(path) == restore_checkpoint(path, model) == {"phase": 4, "images_seen": 12}
 
 
-def test_the_last_two_are_kept_newest_first(tmp_path, model):
-    paths = [save_checkpoint(tmp_path, model, images, {}) for images in (8, 90, 1000)]
+def test_the_last_two_are_kept_newest_first(tmp_path):
+    other, paths = made(), []
+    for steps in (2, 25, 250):
+        other.critic_optimizer.iterations.assign(steps)
+        paths.append(save_checkpoint(tmp_path, other, {}))
+    assert [path.name for path in paths] == [f"checkpoint-{images:010d}.h5" for images in (8, 100, 1000)]
     assert checkpoints(tmp_path) == [paths[2], paths[1]]
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_write_that_breaks_off_leaves_the_old_one(tmp_path, model, monkeypatch):
-    path = save_checkpoint(tmp_path, model, 12, {})
+    path = save_checkpoint(tmp_path, model, {})
     before = path.read_bytes()
 
     def killed(source, target):
@@ -127,36 +134,36 @@ def test_a_write_that_breaks_off_leaves_the_old_one(tmp_path, model, monkeypatch
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(tmp_path, model, 24, {})
+        save_checkpoint(tmp_path, model, {})
     assert checkpoints(tmp_path) == [path] and path.read_bytes() == before
 
 
 def test_what_a_kill_left_is_overwritten(tmp_path, model):
     (tmp_path / "checkpoint-0000000012.partial").write_bytes(b"half")
-    path = save_checkpoint(tmp_path, model, 12, {})
+    path = save_checkpoint(tmp_path, model, {})
     assert list(tmp_path.iterdir()) == [path]
     assert read_state(path)["images_seen"] == 12
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:1000], lambda content: b"\0" * len(content)])
 def test_a_damaged_file_is_named(tmp_path, model, damage):
-    path = save_checkpoint(tmp_path, model, 12, {})
+    path = save_checkpoint(tmp_path, model, {})
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CheckpointError, match=f"{path}.*delete it"):
         restore_checkpoint(path, model)
 
 
 def test_a_network_of_another_size_is_refused(tmp_path, model):
-    path = save_checkpoint(tmp_path, model, 12, {})
+    path = save_checkpoint(tmp_path, model, {})
     with pytest.raises(CheckpointError, match=r"\(2, 3\) there and \(2, 4\) here"):
         restore_checkpoint(path, made(units=4))
 
 
 def test_a_network_of_other_layers_is_refused(tmp_path, model):
-    path, other = save_checkpoint(tmp_path, model, 12, {}), Descent()
+    path, other = save_checkpoint(tmp_path, model, {}), Descent()
     inputs = keras.Input((2,))
     other.critic = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dense(1)(inputs)))
-    other.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1))
+    other.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1), DURATION)
     with pytest.raises(CheckpointError, match="holds 2 variables of the critic, this network has 4"):
         restore_checkpoint(path, other)
 
@@ -168,7 +175,7 @@ def test_a_network_of_other_layers_is_refused(tmp_path, model):
 def light(tmp_path_factory):
     """(a trained model, the light checkpoint of it)."""
     folder, model = tmp_path_factory.mktemp("light"), trained(5)
-    lighten(save_checkpoint(folder, model, 20, {"phase": 3}), folder / "light.h5")
+    lighten(save_checkpoint(folder, model, {"phase": 3}), folder / "light.h5")
     return model, folder / "light.h5"
 
 
@@ -196,7 +203,7 @@ def test_a_light_checkpoint_lies_where_a_run_looks_for_its_own(light, tmp_path):
     model, _ = light
     generator = tmp_path / "generator.keras"
     generator.write_bytes(b"a generator")
-    checkpoint = save_checkpoint(tmp_path / "whole", model, 20, {"phase": 3})
+    checkpoint = save_checkpoint(tmp_path / "whole", model, {"phase": 3})
     lighten(checkpoint, tmp_path / "light.h5", previous=generator)
     unpack(tmp_path / "light.h5", tmp_path / "phase-3", tmp_path / "phase-2" / "generator.keras")
     assert [path.name for path in checkpoints(tmp_path / "phase-3")] == ["checkpoint-0000000020.h5"]

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from training.model import AdversarialModel
+from training.schedule import Duration
 
 BATCH = 4
 
@@ -30,7 +31,7 @@ class Constant(AdversarialModel):
 
 def compiled(optimizer=keras.optimizers.SGD, steps_per_execution: int = 1, **arguments) -> Constant:
     model = Constant(**arguments)
-    model.compile(optimizer(0.1), optimizer(0.1), steps_per_execution=steps_per_execution)
+    model.compile(optimizer(0.1), optimizer(0.1), Duration(BATCH, 1, 1, steps_per_execution))
     return model
 
 
@@ -66,13 +67,13 @@ class Fading(Constant):
 
 def test_steps_after_the_fade_in_are_compiled_without_it():
     model = Fading()
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), Duration(BATCH, 1, 1))
     assert fit(model, steps=1, epochs=4)["second"] == [0, 0, 1, 1]
 
 
 def test_a_resumed_model_knows_that_it_has_faded_in():
     model = Fading()
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), Duration(BATCH, 1, 1))
     model.critic_optimizer.iterations.assign(2)
     assert fit(model, steps=1)["second"] == [1]
 
@@ -125,7 +126,7 @@ class Layered(AdversarialModel):
 def test_the_moving_average_leaves_frozen_layers_alone():
     """And them only: halfway to the generator's 0 after a half-life, moving statistics too."""
     model = Layered()
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), Duration(BATCH, 1, 1))
     fit(model, 1)
     kernel, mean, variance, frozen = (values.item() for values in model.ema_generator.get_weights())
     assert (kernel, mean, variance) == (2.5, 2.5, 2.5)
@@ -168,6 +169,12 @@ def test_iterations_count_steps():
     model = compiled()
     fit(model, 3, epochs=2)
     assert int(model.iterations) == 6
+
+
+def test_images_seen_are_steps_times_the_batch():
+    model = compiled()
+    fit(model, 3)
+    assert model.images_seen == 3 * BATCH
 
 
 def test_several_steps_an_execution_do_what_single_steps_do():
