@@ -1,7 +1,8 @@
 """The losses of Feature2Mass (Lee et al. 2018, eq. 3–5), from logits, term by term.
 
-As printed they are to be maximised, and `1 − (m − D)` is only sensible as `1 − |m − D|`, which for a label of 0 or 1 is
-binary cross-entropy. So, minimised, as means over the batch and the classes:
+The equations are inconsistent as printed: eq. 3–4 are maximised, eq. 5 adds +λ₄·L1 and is minimised, and the bracket of
+λ₃ closes before the shape's term. `1 − (m − D)` is only sensible as `1 − |m − D|`, which for a label of 0 or 1 leads to
+binary cross-entropy. Read here as losses to minimise, means over the batch and the classes:
 
     L_D1 = bce(D₁ʳᶠ(I), 1) + bce(D₁ʳᶠ(I′), 0) + λ₁·[bce(D₁ᵐ(I), m) + bce(D₁ᵐ(I′), m)]      L_D2 likewise: s, λ₂
     L_G  = bce(D₁ʳᶠ(I′), 1) + bce(D₂ʳᶠ(I′), 1) + λ₃·[bce(D₁ᵐ(I′), m) + bce(D₂ˢ(I′), s)] + λ₄·mean|I − I′|

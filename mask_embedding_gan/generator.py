@@ -1,4 +1,4 @@
-"""The generator of Ren et al. 2019, §5: the mask shrinks to an embedding, the latent grows to an image."""
+"""The generator of Ren et al. 2019, §4: the mask shrinks to an embedding, the latent grows to an image."""
 
 import keras
 
@@ -8,7 +8,6 @@ from mask_embedding_gan.blocks import (
     fine_block,
     halve,
     latent_block,
-    leaky_relu,
     mask_block,
     mask_entrance,
     pointwise,
@@ -18,7 +17,7 @@ from mask_embedding_gan.blocks import (
 )
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
-from training.layers import EqualizedDense, FadeIn, PixelNorm
+from training.layers import EqualizedDense, FadeIn, PixelNorm, leaky_relu
 
 
 def build_generator(

@@ -10,7 +10,6 @@ from training.command_line import (
     data_option,
     hosts_options,
     length_option,
-    open_training_data,
     precision_option,
     preset_option,
     replicas_option,
@@ -85,12 +84,15 @@ def main(
         flag, instead = ("--diversity", "--with") if diversity else ("--no-diversity", "--without")
         warn_of_old_flag(flag, f"{instead} diversity")
         adding, without = (*adding, *["diversity"] * diversity), (*without, *["diversity"] * (not diversity))
-    with training_command():
+    from preprocessing.shards import DataError
+
+    with training_command(DataError):
         from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import last_phase_with_these_threads, train
+        from mask_embedding_gan.train import last_phase_with_these_threads, run_config, train
+        from preprocessing.training_data import open_training_data
         from training.cluster import current
-        from training.run import RunDirectory, choose_strategy, run_config
+        from training.run import RunDirectory, choose_strategy
 
         strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
         cluster = current()
@@ -102,7 +104,7 @@ def main(
             without=without,
             precision=device.precision,
         )
-        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms, cluster.echo))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
         if networks:
             cluster.after_chief(lambda: begin_with(run, plan, networks))

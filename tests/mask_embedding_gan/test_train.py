@@ -20,10 +20,10 @@ from mask_embedding_gan import train as progressive
 from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
 from mask_embedding_gan.players import build_players, compiled
-from mask_embedding_gan.train import PhaseTraining, WindowsTraining, train
+from mask_embedding_gan.train import PhaseTraining, WindowsTraining, run_config, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
+from training.run import NonFiniteLossError, RunDirectory, RunError
 from training.trainer import resumed
 
 
@@ -167,19 +167,19 @@ def test_a_phase_without_a_checkpoint_grows_from_the_one_before(tiny_run):
     model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 3, 0))
     before = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 2, 0))
     assert model.images_seen == 0
-    for player in ("generator", "critic", "ema_generator"):
+    for player in ("generator", "discriminator", "ema_generator"):
         old, new = (getattr(m, player).get_layer(name) for m, name in zip((before, model), kept_layers(player)))
         for a, b in zip(old.get_weights(), new.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def kept_layers(player: str) -> tuple[str, str]:
-    return ("critic_1", "critic_1") if player == "critic" else ("latent_2", "latent_2")
+    return ("critic_1", "critic_1") if player == "discriminator" else ("latent_2", "latent_2")
 
 
 def test_growing_starts_both_optimizers_anew(tiny_run):
     model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 3, 0))
-    for optimizer in (model.generator_optimizer, model.critic_optimizer):
+    for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
         assert not any(np.any(variable) for variable in optimizer.variables if "velocity" in variable.path)
 
 
@@ -229,7 +229,7 @@ def test_the_critic_of_the_first_phase_on_windows_is_that_of_the_last_on_whole_i
     model = resumed(WindowsTraining(None, run, tiny.film(), 3, 0))
     before = resumed(PhaseTraining(None, run, tiny.film(), 2, 0))
     assert model.images_seen == 0
-    for a, b in zip(model.critic.get_weights(), before.critic.get_weights(), strict=True):
+    for a, b in zip(model.discriminator.get_weights(), before.discriminator.get_weights(), strict=True):
         assert np.array_equal(a, b)
 
 
@@ -358,7 +358,7 @@ import tensorflow as tf
 import tiny
 from mask_embedding_gan import train as progressive
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow, run_config
+from training.run import RunDirectory, configure_tensorflow
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 
@@ -393,7 +393,7 @@ for folder, moment, phases in stages:
             {"write": kill_in_a_write, "read": kill_while_reading}[how](name)
         configure_tensorflow()
         dataset, plan = open_dataset(data), tiny.preset()
-        run = RunDirectory(progressive.Path(folder), run_config(plan, dataset, 0))
+        run = RunDirectory(progressive.Path(folder), progressive.run_config(plan, dataset, 0))
         progressive.train(dataset, run, plan, phases)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -447,12 +447,12 @@ import tensorflow as tf
 import tiny
 from mask_embedding_gan import train as progressive
 from mask_embedding_gan.players import build_players, compiled
-from mask_embedding_gan.train import train
+from mask_embedding_gan.train import run_config, train
 from mask_embedding_gan.schedule import Diversity
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import open_dataset
 from training.checkpoint import checkpoints, restore_checkpoint, save_checkpoint
-from training.run import NonFiniteLossError, RunDirectory, choose_strategy, configure_tensorflow, run_config
+from training.run import NonFiniteLossError, RunDirectory, choose_strategy, configure_tensorflow
 
 configure_tensorflow()
 two = choose_strategy(2)
@@ -473,10 +473,10 @@ def made(strategy):
 def fit(model, first_step, steps):
     batches = mammogram_batches(dataset, "train", 16, 8, 8, seed=0, first_image=8 * first_step)
     history = model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False).history
-    return {name: values[0] for name, values in history.items() if name != "data_wait_seconds"}
+    return {name: values[0] for name, values in history.items()}
 
 def weights(model):
-    players = {name: getattr(model, name) for name in ("generator", "critic", "ema_generator")}
+    players = {name: getattr(model, name) for name in ("generator", "discriminator", "ema_generator")}
     return {name: [np.array(weight) for weight in player.weights] for name, player in players.items()}
 
 def difference(a, b):
@@ -501,7 +501,7 @@ result["difference"] = difference(weights(single), weights(double))
 # 2) ten steps on one replica, then ten on two
 restore_checkpoint(stopped, double)
 result["resumed_iterations"] = [
-    int(np.asarray(o.iterations)) for o in (double.critic_optimizer, double.generator_optimizer)
+    int(np.asarray(o.iterations)) for o in (double.discriminator_optimizer, double.generator_optimizer)
 ]
 fit(double, 10, 10)
 result["resumed_difference"] = difference(weights(single), weights(double))
@@ -538,7 +538,7 @@ def replicas(tmp_path_factory, tiny_dataset) -> dict:
     return result
 
 
-PLAYERS = pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+PLAYERS = pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 
 
 @PLAYERS
