@@ -92,7 +92,7 @@ def best_batch(model, inputs: list[np.ndarray]) -> int:
 def measure_speed(folder: Path, images: int, rounds: int) -> None:
     """Print milliseconds per image of each way, and ratios."""
     from generation.generate import load_generator
-    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mammogram import make_phantoms
 
     make_phantoms(folder / "masks", MASKS, validation_fraction=0)
     model = load_generator(folder / "generator.keras")

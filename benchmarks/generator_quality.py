@@ -29,8 +29,7 @@ def main(generator: Path, data: Path, count: int) -> None:
     model, dataset = load_generator(generator), open_dataset(data)
     size = tuple(model.inputs[0].shape[1:3])
     indices = dataset.indices("validation")[:count]
-    real, masks = dataset.read(size, indices)
-    real, masks = real.astype(np.float32) / 65535, masks.astype(bool)
+    real, masks = dataset.images(size, indices), dataset.masks(size, indices)
     first, _ = generate(model, masks, len(masks), seed=0, images=real)
     second, _ = generate(model, masks, len(masks), seed=1, images=real)
 

@@ -56,7 +56,7 @@ def reconstructions(run: Path, dataset) -> None:
 
     networks = load_networks(run)
     indices, known = labelled_masses(dataset, "validation")
-    images = dataset.read_array("image", (64, 64), indices).astype(np.float32) / 65535
+    images = dataset.images((64, 64), indices)
     features = encode(networks.encoder, images, margins=known[:, 1], shapes=known[:, 0])
     errors = np.abs(decode(networks.decoder, features) - images).mean(axis=(1, 2))
     span = dataset.field("high")[indices] - dataset.field("low")[indices]

@@ -27,7 +27,7 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
 
     level = generator.input_shape[0][1:3]
     held_out = dataset.indices("validation")
-    images, masks = dataset.read(level, held_out)
+    images, masks = dataset.images(level, held_out), dataset.masks(level, held_out)
     latents = np.random.default_rng(seed).standard_normal((len(masks) * DRAWS, generator.input_shape[1][1]))
     repeated = np.repeat(masks, DRAWS, 0)[..., None].astype(np.float32)
     fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
@@ -38,7 +38,7 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
     }
 
     chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
-    strips = [np.hstack([masks[i], images[i] / 65535, *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
+    strips = [np.hstack([masks[i], images[i], *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
     picture = np.hstack([np.vstack(strips[: SHOWN // 2]), np.vstack(strips[SHOWN // 2 :])])
     picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     factor = max(1, LEAST_HEIGHT // level[0])

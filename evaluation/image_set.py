@@ -87,8 +87,9 @@ class _DatasetSamples(Samples):
         self.subjects = np.unique(dataset.field("subject")[indices], return_inverse=True)[1]
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        arrays = self.dataset.read(self.size, self.indices[indices])
-        return arrays[0].astype(np.float32) / 65535, arrays[1].astype(bool) if self.has_masks else None
+        chosen = self.indices[indices]
+        masks = self.dataset.masks(self.size, chosen) if self.has_masks else None
+        return self.dataset.images(self.size, chosen), masks
 
 
 class _Subset(Samples):

@@ -46,9 +46,8 @@ class Masses:
         indices = dataset.indices(split)
         if at_most is not None and len(indices) > at_most:
             indices = np.sort(np.random.default_rng(0).permutation(indices)[:at_most])
-        images = dataset.read_array("image", dataset.levels[-1], indices)
         return cls(
-            images.astype(np.float32) / 65535,
+            dataset.images(dataset.levels[-1], indices),
             {head: dataset.field(head)[indices].astype(int) for head in HEADS},
             {head: dataset.classes(head) for head in HEADS},
             dataset.field("subject")[indices],

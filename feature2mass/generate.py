@@ -15,7 +15,8 @@ from feature2mass.mixing import Mixer, load_networks, open_seeds
 from feature2mass.networks import SIZE
 from feature2mass.seeds import MIRRORS, Category, Recipe, categories, recipe
 from preprocessing.images.png import write_image
-from preprocessing.masses.convert import ROI_COLUMNS, mass_item
+from preprocessing.masses.item import mass_item
+from preprocessing.masses.rois import ROI_COLUMNS
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, DatasetWriter
 

@@ -20,7 +20,7 @@ from feature2mass.octaves import Grain, energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
 from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.batches import labelled_masses
-from preprocessing.masses.convert import normalise_contrast
+from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
 
 EXAMPLES = 256  # masses that tell what the networks lose
@@ -112,7 +112,7 @@ class Mixer:
         The former is a mesh too faint to see until it is amplified.
         """
         indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
-        images = self.dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+        images = self.dataset.images((SIZE, SIZE), indices)
         features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
         residuals = images - decode(self.networks.decoder, features)
         return residuals.mean(axis=0), Grain(features, residuals)

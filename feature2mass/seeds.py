@@ -45,7 +45,7 @@ class Category:
     @classmethod
     def of(cls, dataset: Dataset, shape: int, margin: int, seeds: np.ndarray) -> "Category":
         """The category of these masses of a dataset."""
-        images = dataset.read_array("image", (SIZE, SIZE), seeds).astype(np.float32) / 65535
+        images = dataset.images((SIZE, SIZE), seeds)
         blocks = images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL)
         return cls(shape, margin, seeds, blocks.mean(axis=(2, 4)), mirrored(images.mean(axis=0)).mean(axis=0))
 
@@ -151,7 +151,7 @@ def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
 
 def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:
     """A seed as it is encoded, float32 (64, 64) in [0, 1]; `mirror` is an index into `MIRRORS`."""
-    image = dataset.read_array("image", (SIZE, SIZE), [index])[0].astype(np.float32) / 65535
+    image = dataset.images((SIZE, SIZE), [index])[0]
     return mirrored(image)[mirror]
 
 

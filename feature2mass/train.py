@@ -139,8 +139,8 @@ class MassTraining(Training):
     def begin(self, model: Feature2Mass) -> None:
         if not self.preset.linear_start:
             return
-        images = self.dataset.read_array("image", (SIZE, SIZE), self.masses[:START_EXAMPLES])
-        start_linearly(model.encoder, model.decoder, images.astype(np.float32) / 65535)
+        images = self.dataset.images((SIZE, SIZE), self.masses[:START_EXAMPLES])
+        start_linearly(model.encoder, model.decoder, images)
         model.ema_generator.set_weights(model.generator.get_weights())
 
     def batches(self, first_image: int) -> tf.data.Dataset:
@@ -196,7 +196,7 @@ def sampler(dataset: Dataset, model: Feature2Mass, seed: int) -> Callable[[], np
 
 def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """(images (n, 64, 64), [images, one-hot margins, one-hot shapes]) of masses."""
-    images = dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+    images = dataset.images((SIZE, SIZE), indices)
     shape, margin = (
         np.eye(len(dataset.classes(name)), dtype=np.float32)[column]
         for name, column in zip(("shape", "margin"), labels.T, strict=True)

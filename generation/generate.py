@@ -17,8 +17,8 @@ import numpy as np
 from generation.background import deferred_calls, prefetch
 from generation.sources import MaskSource
 from preprocessing.images.png import write_image
-from preprocessing.mammograms.breast_mask import edge_map
-from preprocessing.mammograms.convert import mammogram_item
+from preprocessing.mammograms.item import mammogram_item
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, DatasetWriter, Item
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocessing.images.read import UnusableFilm, find_films
-from preprocessing.mammograms.convert import read_mask
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.mask import resize_mask
+from preprocessing.images.read import find_images
+from preprocessing.mammograms.given_masks import read_mask
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, open_dataset
 
@@ -45,7 +47,7 @@ class MaskSource:
             self.indices = held_out if len(held_out) else self.dataset.indices()
             self._fields = {name: self.dataset.field(name) for name in ("laterality", "view")}
         else:
-            self.files = find_films([folder]) if folder.exists() else []
+            self.files = find_images([folder]) if folder.exists() else []
         if len(self) == 0:
             raise DataError(f"--masks {folder}: holds neither a dataset nor mask images")
 
@@ -76,10 +78,8 @@ class MaskSource:
         return self._drawn(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
 
     def _from_dataset(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, dict[str, str]]:
-        mask = self.dataset.read_array("mask", self.size, index)[0].astype(bool)
-        image = None
-        if self.with_images:
-            image = self.dataset.read_array("image", self.size, index)[0].astype(np.float32) / 65535
+        mask = self.dataset.masks(self.size, index)[0]
+        image = self.dataset.images(self.size, index)[0] if self.with_images else None
         return mask, image, {name: str(self._fields[name][index[0]]) for name in ("laterality", "view")}
 
     def _drawn(self, seed: int) -> tuple[np.ndarray, np.ndarray | None, dict[str, str]]:
@@ -89,10 +89,7 @@ class MaskSource:
             image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA)
         else:
             mask, view = phantom_mask(seed)
-        return self._resized(mask), image, {"view": view}
-
-    def _resized(self, mask: np.ndarray) -> np.ndarray:
-        return cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+        return resize_mask(mask, self.size), image, {"view": view}
 
     def _from_file(self, file: Path) -> np.ndarray:
         mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
@@ -101,6 +98,6 @@ class MaskSource:
             raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
         try:
             mask = read_mask(file, mask.shape)
-        except UnusableFilm as error:
+        except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
-        return self._resized(mask)
+        return resize_mask(mask, self.size)

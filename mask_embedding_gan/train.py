@@ -193,9 +193,10 @@ def fixed_samples(
     """
     split = "validation" if len(dataset.indices("validation")) >= SAMPLE_MASKS else "train"
     indices = np.random.default_rng(seed).choice(dataset.indices(split), SAMPLE_MASKS)
-    images, masks = dataset.read(resolution(phase), indices)
+    level = resolution(phase)
+    images, masks = dataset.images(level, indices), dataset.masks(level, indices).astype(np.float32)
     latents = np.random.default_rng(seed).standard_normal((SAMPLE_LATENTS, latent_size))
-    return images.astype(np.float32) / 65535, masks.astype(np.float32), tf.constant(latents, tf.float32)
+    return images, masks, tf.constant(latents, tf.float32)
 
 
 def sample_sheet(

@@ -19,7 +19,7 @@ from pix2pix.networks import build_discriminator, build_generator, finished_gene
 from pix2pix.settings import Preset
 from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
 from preprocessing.training_data import checksums
 from training.cluster import current
@@ -120,8 +120,7 @@ class Pix2PixTraining(Training):
         random, dataset, config = np.random.default_rng(self.seed), self.dataset, self.preset.network
         split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
         indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
-        images, masks = dataset.read(config.size, indices)
-        images = images.astype(np.float32) / 65535
+        images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
         texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
         noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from preprocessing.mammograms.convert import make_phantoms
+from preprocessing.phantoms.mammogram import make_phantoms
 from preprocessing.phantoms.mass import make_mass_phantoms
 from preprocessing.shards import Dataset, open_dataset
 

@@ -60,7 +60,7 @@ def build(
     import numpy as np
 
     from evaluation.image_set import EvaluationError, Samples
-    from evaluation.reader_study.study import study as reader_study
+    from evaluation.reader_study import study as reader_study
     from preprocessing.shards import DataError, open_dataset
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
@@ -94,7 +94,7 @@ def build(
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
     """Analyse the SCORES that readers saved: one CSV file a reader."""
     from evaluation.image_set import EvaluationError
-    from evaluation.reader_study.study import study as reader_study
+    from evaluation.reader_study import study as reader_study
 
     try:
         readings = reader_study.read_scores(scores, reader_study.read_key(key), incomplete=incomplete)

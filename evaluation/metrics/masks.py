@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from preprocessing.images.read import UnusableFilm
+from preprocessing.images.image import UnusableImage
 from preprocessing.mammograms.breast_mask import breast_mask
 
 HISTOGRAM_BINS = 64
@@ -28,7 +28,7 @@ def mask_agreement(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) ->
     def agreement(image: np.ndarray, mask: np.ndarray) -> float:
         try:
             return intersection_over_union(breast_mask(image), mask.astype(bool))
-        except UnusableFilm:
+        except UnusableImage:
             return 0.0
 
     return np.array([agreement(image, mask) for image, mask in zip(images, masks, strict=True)])

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from evaluation.image_set import EvaluationError, Samples
+from preprocessing.images.mask import resize_mask
 
 PATCH = 7
 COARSEST = 16  # pixels of the shorter side at the coarsest level (Karras et al.)
@@ -52,7 +53,7 @@ def patches_of(image: np.ndarray, mask: np.ndarray, count: int, rng: np.random.G
         raise EvaluationError(f"SWD needs images of at least {PATCH}x{PATCH} pixels")
     found, edge = [], PATCH // 2
     for band in laplacian_pyramid(image):
-        inside = cv2.resize(mask.astype(np.float32), band.shape[::-1], interpolation=cv2.INTER_AREA) >= 0.5
+        inside = resize_mask(mask, band.shape)
         inside[:edge], inside[-edge:], inside[:, :edge], inside[:, -edge:] = (False,) * 4
         y, x = np.nonzero(inside)
         if not len(y):  # a mask without room: the level's middle stands for it

@@ -78,7 +78,7 @@ def build(
     stream = b"".join(_grey_bytes(images[method][row]) for method, row in entries)
     packed = base64.b64encode(gzip.compress(stream, 9, mtime=0)).decode()
     study = {"id": seal(sealed), "title": title, "count": len(entries), "height": height, "width": width}
-    template = resources.files("evaluation").joinpath("reader_page.html").read_text(encoding="utf-8")
+    template = resources.files("evaluation.reader_study").joinpath("reader_page.html").read_text(encoding="utf-8")
     described = json.dumps(study).replace("<", "\\u003c")
     text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
     _write(page, text, lambda path, content: path.write_text(content, encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Synthetic mammograms as DICOM: a picture that a workstation shows and that no one takes for a patient's.
+"""Synthetic mammograms as DICOM: images that a workstation shows and that no one takes for a patient's.
 
     write_synthetic_dicom("000007.dcm", image, number=7, series="seed 0", view="CC", generator=fingerprint)
 
@@ -13,36 +13,21 @@ import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from preprocessing.images.views import LATERALITIES, VIEWS, View
+
 BITS = 16  # stored: as many as the shards and the PNG files hold
 MAKER = "synthetic-mammography"
 
 # Type 1 in the DX Detector module (C.8.11.4), so it cannot be left out; the scale of a synthetic breast is unknown.
-# The height of the picture stands for the long side of an 18 x 24 cm film, and PixelSpacing, which would claim
+# The height of the image stands for the long side of an 18 x 24 cm film, and PixelSpacing, which would claim
 # more, is absent.
 NOMINAL_HEIGHT_MM = 240
 
 _NAMESPACE = uuid.UUID("5f1d2c54-9a0e-4c0b-8a57-2b8a1f7f6e21")  # of the names below; any fixed one would do
 
-# PS3.16 CID 4014: SNOMED CT code, meaning, and where a left breast's columns run from top to bottom when it hangs as
-# usual, lateral side or axilla up. A CC view runs from lateral to medial. The plane of an MLO is square to a beam
-# from above and medial to below and lateral: its bottom is the foot and the medial side (PS3.17 A, figure A-11);
-# SIO and ISO tilt the other way.
-_VIEWS = {
-    "CC": ("399162004", "cranio-caudal", "R"),
-    "MLO": ("399368009", "medio-lateral oblique", "FR"),
-    "ML": ("399260004", "medio-lateral", "F"),
-    "LM": ("399352003", "latero-medial", "F"),
-    "LMO": ("399099002", "latero-medial oblique", "FR"),
-    "SIO": ("399188001", "superolateral to inferomedial oblique", "FL"),
-    "ISO": ("441555000", "inferomedial to superolateral oblique", "FL"),
-    "FB": ("399196006", "caudo-cranial (from below)", "R"),
-    "XCC": ("399265009", "cranio-caudal exaggerated", "R"),
-    "XCCL": ("399192008", "cranio-caudal exaggerated laterally", "R"),
-    "XCCM": ("399101009", "cranio-caudal exaggerated medially", "R"),
-    # Type 1 without a code for "not known": CID 4014 is extended, and of the orientation one value is given, which
-    # is enough (PS3.5 7.4.1).
-    "": ("261665006", "Unknown", ""),
-}
+# ViewCodeSequence is of type 1 and has no code for "not known": CID 4014 is extended. Of the orientation one value is
+# then given, which is enough (PS3.5 7.4.1).
+_UNKNOWN_VIEW = View("261665006", "", "Unknown", "")
 _OTHER_SIDE = str.maketrans("LR", "RL")
 
 _DERIVATION = (
@@ -70,8 +55,8 @@ def write_synthetic_dicom(
     """Write one synthetic mammogram; see `synthetic_dicom`. The same arguments give the same bytes.
 
     Raises:
-        ValueError: see `synthetic_dicom`.
-        OSError: the file cannot be written.
+        ValueError: See `synthetic_dicom`.
+        OSError: The file cannot be written.
     """
     dataset = synthetic_dicom(
         image, number=number, series=series, laterality=laterality, view=view, generator=generator
@@ -88,32 +73,32 @@ def synthetic_dicom(
     view: str = "",
     generator: str,
 ) -> Dataset:
-    """A synthetic mammogram as a DICOM object (explicit little endian, uncompressed).
+    """Make a synthetic mammogram as a DICOM object (explicit little endian, uncompressed).
 
     Each image is a patient, study and series of its own. Names and UIDs are functions of (generator, series, number)
     alone, never of a clock or a machine.
 
     Args:
         image: float (height, width) in [0, 1], background 0, chest wall on the left.
-        number: of the image, 0 or more; the patient is called by it.
-        series: what sets this run of numbers apart from others of the same generator (its seed, its masks); only
-            hashed, never written.
+        number: Of the image, 0 or more; the patient's name holds it.
+        series: What sets these numbers apart from others of the same generator (its seed, its masks); only hashed,
+            never written.
         laterality: "L", "R", or "" where unknown. "R" mirrors the image: stored images have every chest wall on the
             left, and a right breast is displayed with it on the right. "" is drawn as it is and so called a left
             breast, as the standard asks for a side (ImageLaterality, type 1), and a comment says so.
-        view: "CC", "MLO", … (PS3.3 C.8.11.7.1.1), or "" where unknown.
+        view: View Position (0018,5101), a name of `VIEWS`: "CC", "MLO", …; or "" where unknown.
         generator: SHA-256 of the generator's file, in hexadecimal (at most 64 characters).
 
     Returns:
         The object with its file meta information; `apply_window` gives back the image to 1/65535.
 
     Raises:
-        ValueError: an argument is none of the above; the message names it.
+        ValueError: An argument is none of the above; the message names it.
     """
-    if laterality not in ("", "L", "R"):
+    if laterality not in ("", *LATERALITIES):
         raise ValueError(f"laterality is {laterality!r}; give 'L', 'R' or ''")
-    if view not in _VIEWS:
-        raise ValueError(f"view is {view!r}; give one of {', '.join(filter(None, _VIEWS))} or ''")
+    if view and view not in VIEWS:
+        raise ValueError(f"view is {view!r}; give one of {', '.join(VIEWS)} or ''")
     names = (generator, series, int(number))
 
     dataset = Dataset()
@@ -138,7 +123,7 @@ def _checked(image: np.ndarray) -> np.ndarray:
 
 
 def _set_identity(dataset: Dataset, names: tuple[str, str, int]) -> None:
-    """Patient (C.7.1.1), General Study (C.7.2.1), General Series (C.7.3.1): invented, without a date."""
+    """Set Patient (C.7.1.1), General Study (C.7.2.1), General Series (C.7.3.1): invented, without a date."""
     dataset.PatientName = f"SYNTHETIC^{names[-1]:06d}"
     dataset.PatientID = f"SYNTHETIC-{_uuid('patient', names).hex}"
     dataset.PatientIdentityRemoved = "YES"
@@ -155,13 +140,13 @@ def _set_identity(dataset: Dataset, names: tuple[str, str, int]) -> None:
 
 
 def _set_origin(dataset: Dataset, generator: str, laterality: str) -> None:
-    """What the object is and what made it: SOP Common (C.12.1), Equipment (C.7.5.1), Reference (C.12.4)."""
+    """Set what the object is and what made it: SOP Common (C.12.1), Equipment (C.7.5.1), Reference (C.12.4)."""
     dataset.SOPClassUID = uid.DigitalMammographyXRayImageStorageForPresentation
     dataset.SyntheticData = "YES"
     dataset.ContentQualification = "RESEARCH"
     dataset.Modality = "MG"
     dataset.PresentationIntentType = "FOR PRESENTATION"
-    dataset.ImageType = ["DERIVED", "PRIMARY", ""]  # three values, the third empty (C.8.11.3.1.1)
+    dataset.ImageType = ["DERIVED", "PRIMARY", ""]  # three values, the third empty (C.8.11.7.1.4)
     dataset.Manufacturer = dataset.ManufacturerModelName = MAKER
     dataset.SoftwareVersions = generator
     dataset.DerivationDescription = _DERIVATION.format(generator=generator)
@@ -172,16 +157,16 @@ def _set_origin(dataset: Dataset, generator: str, laterality: str) -> None:
 
 
 def _set_anatomy(dataset: Dataset, laterality: str, view: str) -> None:
-    """DX Anatomy Imaged (C.8.11.2), Mammography Image (C.8.11.7), orientation (C.7.6.1.1.1).
+    """Set DX Anatomy Imaged (C.8.11.2), Mammography Image (C.8.11.7), orientation (C.7.6.1.1.1).
 
     Rows run away from the chest wall, to anterior, in a left breast, and towards it, to posterior, in a right one.
     """
-    code, meaning, down = _VIEWS[view]
+    coded = VIEWS.get(view, _UNKNOWN_VIEW)
     dataset.AnatomicRegionSequence = [_code("76752008", "Breast")]
     dataset.BodyPartExamined = dataset.OrganExposed = "BREAST"
     dataset.ImageLaterality = laterality
-    dataset.PatientOrientation = ["A", down] if laterality == "L" else ["P", down.translate(_OTHER_SIDE)]
-    dataset.ViewCodeSequence = [_code(code, meaning)]
+    dataset.PatientOrientation = ["A", coded.down] if laterality == "L" else ["P", coded.down.translate(_OTHER_SIDE)]
+    dataset.ViewCodeSequence = [_code(coded.code, coded.meaning)]
     dataset.ViewCodeSequence[0].ViewModifierCodeSequence = []
     if view:
         dataset.ViewPosition = view
@@ -189,7 +174,7 @@ def _set_anatomy(dataset: Dataset, laterality: str, view: str) -> None:
 
 
 def _set_pixels(dataset: Dataset, image: np.ndarray) -> None:
-    """Image Pixel (C.7.6.3), DX Image (C.8.11.3), DX Detector (C.8.11.4), VOI LUT (C.11.2).
+    """Set Image Pixel (C.7.6.3), DX Image (C.8.11.3), DX Detector (C.8.11.4), VOI LUT (C.11.2).
 
     The window is the identity: LINEAR maps center - 1/2 ± (width - 1)/2 to the ends of the output (C.11.2.1.2.1).
     """
@@ -213,7 +198,7 @@ def _set_pixels(dataset: Dataset, image: np.ndarray) -> None:
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:
-    """Complete, so that pydicom adds nothing of its own version (PS3.10 7.1)."""
+    """Make the file meta information, complete, so that pydicom adds nothing of its own version (PS3.10 7.1)."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -227,7 +212,7 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
 
 
 def _code(value: str, meaning: str) -> Dataset:
-    """A SNOMED CT code (PS3.3 table 8.8-1)."""
+    """Make the item of a SNOMED CT code (PS3.3 table 8.8-1)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
     return item
@@ -238,5 +223,5 @@ def _uuid(kind: str, names: tuple) -> uuid.UUID:
 
 
 def _uid(kind: str, names: tuple) -> uid.UID:
-    """A UUID as a UID (PS3.5 B.2)."""
+    """Make a UID of a UUID (PS3.5 B.2)."""
     return uid.UID(f"2.25.{_uuid(kind, names).int}")

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 
 class SparseFile(io.RawIOBase):
-    """What h5py takes for a file: it keeps what is written and takes no room for what is not."""
+    """A file object for h5py that keeps what is written and needs no memory for the holes in between."""
 
     def __init__(self):
         self._position = self._size = 0

@@ -12,7 +12,7 @@ from feature2mass.generate import generate, write_png, write_shards
 from feature2mass.mixing import load_networks
 from feature2mass.seeds import MIRRORS
 from preprocessing.batches import mass_batches
-from preprocessing.masses.convert import read_rois
+from preprocessing.masses.rois import read_rois
 from preprocessing.shards import DataError
 
 # --- masses ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tiny_masses
+from contrast import undo_contrast
 
 from feature2mass.features import decode, encode, interpolate
 from feature2mass.generate import generate, write_shards
@@ -15,7 +16,6 @@ from feature2mass.mixing import Mixer, load_networks, open_seeds
 from feature2mass.octaves import energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, mirrored, seed_image
 from preprocessing.batches import labelled_masses
-from preprocessing.masses.convert import undo_contrast
 from preprocessing.shards import Dataset
 
 

@@ -290,7 +290,7 @@ def test_a_disk_that_fills_up_is_named(tmp_path, generator, monkeypatch, write):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "write_image", full)
-    monkeypatch.setattr("preprocessing.shards.dataset.write_shard", full)
+    monkeypatch.setattr("preprocessing.shards.writer.write_shard", full)
     with pytest.raises(DataError, match=f"{tmp_path}.*cannot be written .No space left on device"):
         write(generator, tmp_path, 20)
 

@@ -7,7 +7,7 @@ import pytest
 
 from generation.figures import figure
 from generation.generate import dropout_noise, fingerprint_of, generate, write_dicom, write_png, write_shards
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import DataError
 
 HEIGHT, WIDTH = 32, 16
