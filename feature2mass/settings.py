@@ -28,6 +28,9 @@ class Mixing:
     largest_weight: float = 1.0
 
 
+ALL_OF_MIXING = Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)  # with all additions
+
+
 @dataclass(frozen=True)
 class Preset:
     """Everything that decides what is trained and how new masses are mixed, except the data and the seed.
@@ -131,7 +134,7 @@ EARLIER = {
     "preset": {
         "epsilon": 1e-7,
         "linear_start": True,
-        "mixing": asdict(Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)),
+        "mixing": asdict(ALL_OF_MIXING),
         "network": {"plain_ends": True, "activation_last": True},
     }
 }
@@ -143,4 +146,4 @@ def mixing_of(config: Mapping) -> Mixing:
     Args:
         config: what the run's config.json holds; one written before there was a choice mixes with all additions.
     """
-    return Mixing(**{**EARLIER["preset"]["mixing"], **config["preset"].get("mixing", {})})
+    return Mixing(**{**EARLIER["preset"]["mixing"], **config.get("preset", {}).get("mixing", {})})

@@ -28,6 +28,7 @@ from feature2mass.networks import (
     build_generator,
     finished_networks,
 )
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.settings import Preset
 from feature2mass.train_step import Feature2Mass
 from preprocessing.batches import labelled_masses, mass_batches
@@ -39,7 +40,6 @@ from training.run import RunDirectory, choose_strategy
 from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
-ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
 
@@ -155,7 +155,7 @@ class MassTraining(Training):
         )
 
     def sampler(self, model: Feature2Mass) -> Callable[[], np.ndarray]:
-        return sampler(self.dataset, model, self.seed)
+        return sampler(self.dataset, model, self.seed, self.preset.mixing.largest_weight)
 
     def finished(self, model: Feature2Mass) -> dict[Path, keras.Model]:
         margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
@@ -163,7 +163,7 @@ class MassTraining(Training):
         return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
 
 
-def sampler(dataset: Dataset, model: Feature2Mass, seed: int) -> Callable[[], np.ndarray]:
+def sampler(dataset: Dataset, model: Feature2Mass, seed: int, largest_weight: float) -> Callable[[], np.ndarray]:
     """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
 
     Returns:
@@ -179,7 +179,7 @@ def sampler(dataset: Dataset, model: Feature2Mass, seed: int) -> Callable[[], np
     categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
     members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
     members = random.permutation(members)[:20]
-    mixing = category_weights(SAMPLES, len(members), random=random)
+    mixing = category_weights(SAMPLES, len(members), random=random, largest=largest_weight)
     real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
     _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
     encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))

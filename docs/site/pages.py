@@ -89,6 +89,22 @@ def python_pages() -> dict[str, str]:
     return pages
 
 
+def names_page() -> str:
+    """Return the page of the names that `synthmammo` offers, each linked to its description."""
+    import synthmammo
+
+    lines = [
+        "# Names of synthmammo",
+        "",
+        inspect.cleandoc(synthmammo.__doc__ or ""),
+        "",
+        "| name | module |",
+        "|---|---|",
+    ]
+    lines += [f"| [`{name}`][{place}.{name}] | `{place}` |" for name, place in synthmammo.PLACES.items()]
+    return "\n".join(lines) + "\n"
+
+
 # ------------------------------------------------------------------------------------------ copies
 
 
@@ -104,6 +120,7 @@ def copied_page(source: str) -> str:
 def on_config(config):
     """Add the generated pages to the navigation."""
     reference = [{"Commands": "reference/commands.md"}, {"Data in Python": "reference/index.md"}]
+    reference.append({"synthmammo": "reference/names.md"})
     reference += [{name.split("/")[1].removesuffix(".md"): name} for name in python_pages()]
     config.nav.append({"Commands and Python": reference})
     config.nav.append(
@@ -116,7 +133,7 @@ def on_files(files, config):
     """Add the generated pages to the site."""
     from mkdocs.structure.files import File
 
-    pages = {"reference/commands.md": commands_page(), **python_pages()}
+    pages = {"reference/commands.md": commands_page(), "reference/names.md": names_page(), **python_pages()}
     pages |= {page: copied_page(source) for page, source in COPIES.items()}
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))

@@ -144,9 +144,9 @@ def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[
     Raises:
         ValueError: Halving does not reach a level.
     """
-    wanted = [tuple(level) for level in levels]
+    wanted = [(height, width) for height, width in levels]
     current = np.asarray(image, np.float32)
-    found = {current.shape: current}
+    found: dict[tuple[int, ...], np.ndarray] = {current.shape: current}
     while current.shape[0] % 2 == 0 and current.shape[1] % 2 == 0 and current.size:
         pairs = current[:, 0::2] + current[:, 1::2]
         current = (pairs[0::2] + pairs[1::2]) * np.float32(0.25)

@@ -8,17 +8,18 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
+from typing import Any
 
 from preprocessing.progress import progress
 from preprocessing.shards.format import DataError, Item
 from preprocessing.shards.writer import DatasetWriter
 
-Prepare = Callable[[object], Item | str]  # an item, or the reason why there is none
+Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
 
 
 def fill(
@@ -95,7 +96,7 @@ def _results(
 
 def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int) -> Iterator[Item | str]:
     """Yield results in the order of the tasks; only a few are under way, so memory stays small."""
-    waiting = deque()
+    waiting: deque[Future[Item | str]] = deque()
     for task in tasks:
         waiting.append(executor.submit(prepare, task))
         if len(waiting) > ahead:
@@ -114,9 +115,12 @@ def _on_one_core(prepare: Prepare, task: object) -> Item | str:
 def _leave_with_parent() -> None:
     """End a worker whose parent was killed: it would wait for work for ever."""
 
+    parent = parent_process()
+
     def watch() -> None:
-        parent_process().join()
-        os._exit(1)
+        if parent is not None:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -120,7 +120,7 @@ class Origins:
         """
         used = [number for number in range(len(self.places)) if number not in rejected]
         item = {number: index for index, number in enumerate(used)}
-        rows = [(self.noun, "item", self.column)]
+        rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
         rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
         private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
         try:

@@ -197,7 +197,7 @@ class Dataset:
         shard = np.searchsorted(self._starts, indices, side="right") - 1
         position = self._offsets[array_name(pixels, level)][shard]
         position += (indices - self._starts[shard]) * size
-        rows = memoryview(out.reshape(-1)).cast("B")
+        rows = out.reshape(-1).data.cast("B")
         begins = range(0, size * len(indices), size)
         for begin, file, at in zip(begins, self._files[shard].tolist(), position.tolist()):
             if os.preadv(file, [rows[begin : begin + size]], at) != size:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 from preprocessing.shards.format import (
     DATASET_FILE,
@@ -74,7 +75,7 @@ class DatasetWriter:
         self.folder = Path(folder)
         self.kind = kind
         self.count = count
-        self.levels = [tuple(level) for level in levels]
+        self.levels: list[Level] = [(height, width) for height, width in levels]
         self.shard_size = shard_size or max(128, -(-count // 256))
         self.shards = -(-count // self.shard_size)
         self._plan = {
@@ -303,12 +304,12 @@ def write_shard(
         for place, (name, level, dtype) in places.items():
             file.seek(place)
             for item in items:
-                file.write(_pixels(name, item[name], level, dtype))
+                file.write(_pixels(name, item[name], level, dtype).data)
 
 
-def _pixels(name: str, pixels: np.ndarray, level: Level, dtype: str) -> np.ndarray:
+def _pixels(name: str, given: ArrayLike, level: Level, dtype: str) -> np.ndarray:
     """Return one item's pixels as they are stored."""
-    pixels = np.ascontiguousarray(pixels, dtype)
+    pixels = np.ascontiguousarray(given, dtype)
     if pixels.shape != tuple(level):
         raise ValueError(f"{name}: an item has pixels of shape {pixels.shape}")
     return pixels

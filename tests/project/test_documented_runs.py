@@ -74,12 +74,12 @@ def write_table(path: Path, columns: list[str], rows: list[list]) -> None:
 
 def write_scores(key: Path) -> None:
     """What two readers would have saved of a study: scores for all images."""
-    from evaluation.reader_study import study
+    from evaluation.reader_study.key import COLUMNS, read_key, seal
 
-    answers = study.read_key(key)
+    answers = read_key(key)
     for place, file in enumerate(READERS):
-        rows = [[study.seal(answers), file, one["image"], 1 + (one["image"] + place) % 5] for one in answers["answers"]]
-        write_table(Path(file), list(study.COLUMNS), rows)
+        rows = [[seal(answers), file, one["image"], 1 + (one["image"] + place) % 5] for one in answers["answers"]]
+        write_table(Path(file), list(COLUMNS), rows)
 
 
 def in_miniature(command: Shown) -> list[str]:
