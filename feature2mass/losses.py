@@ -9,6 +9,7 @@ binary cross-entropy. Read here as losses to minimise, means over the batch and 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from keras import ops
 
@@ -36,10 +37,10 @@ class LossWeights:
 class DiscriminatorTerms:
     """The four terms of L_D1 or L_D2, without their weights."""
 
-    real: object
-    fake: object
-    label_of_real: object
-    label_of_fake: object
+    real: Any
+    fake: Any
+    label_of_real: Any
+    label_of_fake: Any
 
     def total(self, label_weight: float):
         """The loss; `label_weight` is λ₁ or λ₂."""
@@ -65,8 +66,8 @@ def discriminator_terms(real, fake, label) -> DiscriminatorTerms:
 class GeneratorTerms:
     """The terms of L_G that the discriminators give, each the sum over both, without their weights."""
 
-    adversarial: object
-    labels: object
+    adversarial: Any
+    labels: Any
 
     def total(self, label_weight: float):
         """`label_weight` is λ₃. What is missing of eq. 5 is `reconstruction_term` times λ₄."""

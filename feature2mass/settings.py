@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import keras
 
@@ -82,7 +83,8 @@ class Preset:
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """Of encoder and decoder, and of the discriminators."""
         rates = (self.learning_rate, self.discriminator_learning_rate)
-        return tuple(FusedAdam(rate, beta_1=self.beta_1, beta_2=0.999, epsilon=self.epsilon) for rate in rates)
+        first, second = (FusedAdam(r, beta_1=self.beta_1, beta_2=0.999, epsilon=self.epsilon) for r in rates)
+        return first, second
 
     def lengthened(self, factor: float) -> "Preset":
         """The same with `factor` times the epochs."""
@@ -130,7 +132,7 @@ ADDITIONS = {  # to Lee et al. 2018 (ours)
 }
 
 # What runs were made with before these settings were written into their config.json
-EARLIER = {
+EARLIER: dict[str, dict[str, Any]] = {
     "preset": {
         "epsilon": 1e-7,
         "linear_start": True,

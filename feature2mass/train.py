@@ -133,8 +133,8 @@ class MassTraining(Training):
         self.stage, self.duration = run.stage(), preset.duration(len(self.masses))
 
     def build(self) -> Feature2Mass:
-        classes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
-        return build_model(self.preset, *classes, self.seed, len(self.masses))
+        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
+        return build_model(self.preset, margins, shapes, self.seed, len(self.masses))
 
     def begin(self, model: Feature2Mass) -> None:
         if not self.preset.linear_start:

@@ -177,8 +177,11 @@ def latent_noise(latent, level: int, name: str):
 
 def to_image(features, level: int, config: NetworkConfig):
     """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
-    added = {"gain": ADDED_GAIN, "kernel_initializer": "zeros"} if config.sum_of_levels and level > 1 else {}
-    return EqualizedConv2D(1, 1, **{"gain": 1.0, **added}, name=f"to_image_{level}", dtype="float32")(features)
+    name = f"to_image_{level}"
+    if config.sum_of_levels and level > 1:
+        added = EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")
+        return added(features)
+    return EqualizedConv2D(1, 1, gain=1.0, name=name, dtype="float32")(features)
 
 
 def critic_block(features, level: int, config: NetworkConfig, dtype: str):

@@ -51,15 +51,16 @@ PAPER = Preset(
     phantoms=20_000,  # where no data is given (ours)
 )
 
-HALF_THE_KERNELS = {"base_filters": 64, "latent_filters": (64, 51, 41, 33, 26, 21, 17)}  # (ours)
-ALL_ADDITIONS = {  # switches in `schedule.ADDITIONS` (ours)
-    "second_convolution": True,
-    "sum_of_levels": True,
-    "times_mask": True,
-    "noise_levels": (4, 5),
-    "critic_convolutions": 3,
-    "windows_from": 6,
-}
+WITH_ALL_ADDITIONS = NetworkConfig(
+    base_filters=64,  # half the paper's (ours)
+    latent_filters=(64, 51, 41, 33, 26, 21, 17),  # half the paper's (ours)
+    second_convolution=True,  # (ours)
+    sum_of_levels=True,  # (ours)
+    times_mask=True,  # (ours)
+    noise_levels=(4, 5),  # (ours)
+    critic_convolutions=3,  # (ours)
+    windows_from=6,  # (ours)
+)
 AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 
 # The critic learns three times as fast as the generator: with one rate for both, in a short training on real films at
@@ -68,7 +69,7 @@ AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 # average of such generators was blurred (ours).
 FILM = Preset(
     "film",
-    network=NetworkConfig(**HALF_THE_KERNELS, **ALL_ADDITIONS),
+    network=WITH_ALL_ADDITIONS,
     phases=phases(
         batch=7 * (16,),  # (ours)
         learning_rate=(0.002, 0.002, 0.0007, 0.0005, 0.0005, 0.0005, 0.0005),  # (ours)
@@ -86,7 +87,7 @@ FILM = Preset(
 
 QUICK = Preset(
     "quick",
-    network=NetworkConfig(**HALF_THE_KERNELS, **ALL_ADDITIONS),
+    network=WITH_ALL_ADDITIONS,
     phases=phases(
         batch=(16, 16, 16, 16, 8, 8, 8),  # (ours)
         learning_rate=(0.002, 0.002, 0.002, 0.002, 0.0014, 0.0014, 0.0014),  # (ours)

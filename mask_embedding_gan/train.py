@@ -105,7 +105,7 @@ class PhaseTraining(Training):
         seed: of the run.
     """
 
-    def __init__(self, dataset: Dataset | None, run: RunDirectory, preset: Preset, phase: int, seed: int):
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, phase: int, seed: int):
         self.dataset, self.run, self.preset, self.phase, self.seed = dataset, run, preset, phase, seed
         self.stage, self.duration = stage(run, phase), preset.schedule(phase).duration
         self.group_size = preset.network.group_size

@@ -166,6 +166,7 @@ class MaskEmbeddingGAN(AdversarialModel):
             mean_square = context.all_reduce(tf.distribute.ReduceOp.MEAN, mean_square)
         real_rms = tf.sqrt(mean_square + 1e-12)
         twin_square, _ = mean_square_inside(first, second, coarse(twin_masks))
+        assert self.diversity is not None
         wanted = self.diversity.share * real_rms
         gap = tf.sqrt(tf.reduce_sum(twin_masks, axis=(1, 2, 3))) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))
         return fake, tf.reduce_mean(gap)

@@ -91,7 +91,7 @@ class Pix2PixTraining(Training):
         seed: of the run.
     """
 
-    def __init__(self, dataset: Dataset | None, run: RunDirectory, preset: Preset, seed: int):
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, seed: int):
         self.dataset, self.preset, self.seed = dataset, preset, seed
         self.stage, self.duration = run.stage(), preset.duration
 

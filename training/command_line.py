@@ -115,11 +115,12 @@ def training_command(*refusals: type[Exception]) -> Iterator[None]:
     from training.hosts import HostsError
     from training.run import RunError, configure_tensorflow
 
+    known: tuple[type[Exception], ...] = (PresetError, RunError, CheckpointError, HostsError, *refusals)
     configure_tensorflow()
     try:
         with together():
             yield
-    except (PresetError, RunError, CheckpointError, HostsError, *refusals) as error:
+    except known as error:
         raise click.ClickException(str(error)) from error
 
 

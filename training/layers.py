@@ -25,6 +25,8 @@ class _EqualizedKernel:
     """Mixin: `kernel` is the stored kernel times `kernel_scale`."""
 
     stock: type[keras.layers.Layer]
+    bias: keras.Variable
+    use_bias: bool
 
     def __init__(self, *args, gain: float = LEAKY_RELU_GAIN, **kwargs):
         kwargs.setdefault("kernel_initializer", keras.initializers.RandomNormal(stddev=1.0))
@@ -66,7 +68,7 @@ class _EqualizedKernel:
         keras.layers.Layer.load_own_variables(self, store)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "gain": self.gain}
+        return {**super().get_config(), "gain": self.gain}  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -4,6 +4,8 @@ The traps it is built around (each has a test): Keras checkpoints only `model.op
 gradients; `compile()` without an optimizer installs one; raw losses returned from `train_step` log the last batch only.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -41,6 +43,7 @@ class AdversarialModel(keras.Model):
         self.generator, self.discriminator, self.ema_generator = generator, discriminator, ema_generator
         self.ema_generator.trainable = False
         self.ema_half_life_images = ema_half_life_images
+        self.train_function: Callable | None = None
         # in float32 the graph optimiser merged a loss's last addition into the tracker's, in an order that differed
         # from one process to the next (`training/summation.py`)
         self.trackers = {name: keras.metrics.Mean(name, dtype="float64") for name in loss_names}

@@ -17,6 +17,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -94,7 +95,7 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
         raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
-def run_config(preset: object, checksums: Sequence[str], seed: int) -> dict:
+def run_config(preset: Any, checksums: Sequence[str], seed: int) -> dict:
     """What decides the result of a run, as JSON.
 
     Args:

@@ -174,6 +174,7 @@ class Tick(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.began
+        assert logs is not None
         model: AdversarialModel = self.model
         losses = {name: float(logs[name]) for name in model.trackers}
         self._check(losses)

@@ -46,4 +46,5 @@ def test_its_variables_have_the_same_names_in_the_same_order():
             "critic_optimizer": model.discriminator_optimizer.variables,
         }.items():
             written = [file[group][name].attrs["path"] for name in sorted(file[group])]
-            assert [path.split("/")[-2:] for path in written] == [one.path.split("/")[-2:] for one in variables]
+            own = 1 if group.endswith("optimizer") else 2  # Keras numbers the optimizers of a process
+            assert [path.split("/")[-own:] for path in written] == [one.path.split("/")[-own:] for one in variables]
