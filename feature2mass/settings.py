@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import keras
 
@@ -26,6 +27,9 @@ class Mixing:
     octaves: bool = False
     mirrored_seeds: bool = False
     largest_weight: float = 1.0
+
+
+ALL_OF_MIXING = Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)  # with all additions
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class Preset:
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """Of encoder and decoder, and of the discriminators."""
         rates = (self.learning_rate, self.discriminator_learning_rate)
-        return tuple(FusedAdam(rate, beta_1=self.beta_1, beta_2=0.999, epsilon=self.epsilon) for rate in rates)
+        first, second = (FusedAdam(r, beta_1=self.beta_1, beta_2=0.999, epsilon=self.epsilon) for r in rates)
+        return first, second
 
     def lengthened(self, factor: float) -> "Preset":
         """The same with `factor` times the epochs."""
@@ -127,11 +132,11 @@ ADDITIONS = {  # to Lee et al. 2018 (ours)
 }
 
 # What runs were made with before these settings were written into their config.json
-EARLIER = {
+EARLIER: dict[str, dict[str, Any]] = {
     "preset": {
         "epsilon": 1e-7,
         "linear_start": True,
-        "mixing": asdict(Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)),
+        "mixing": asdict(ALL_OF_MIXING),
         "network": {"plain_ends": True, "activation_last": True},
     }
 }
@@ -143,4 +148,4 @@ def mixing_of(config: Mapping) -> Mixing:
     Args:
         config: what the run's config.json holds; one written before there was a choice mixes with all additions.
     """
-    return Mixing(**{**EARLIER["preset"]["mixing"], **config["preset"].get("mixing", {})})
+    return Mixing(**{**EARLIER["preset"]["mixing"], **config.get("preset", {}).get("mixing", {})})

@@ -185,7 +185,7 @@ class WindowGAN(AdversarialModel):
             inconsistency = inconsistency_with(inputs[1], image, mask)
 
         # 3) critic: real high, fake low, slope one between them, real near zero
-        variables = [variable.value for variable in self.critic.trainable_variables]
+        variables = [variable.value for variable in self.discriminator.trainable_variables]
         critic_gradients, fake_gradient, losses = critic_step(
             self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
         )

@@ -10,7 +10,6 @@ from training.command_line import (
     data_option,
     hosts_options,
     length_option,
-    open_training_data,
     precision_option,
     preset_option,
     replicas_option,
@@ -62,10 +61,13 @@ def main(
     Example:
         train_feature2mass.py --data data/masses --run runs/masses --length 4 --without low_pass
     """
-    with training_command():
+    from preprocessing.shards import DataError
+
+    with training_command(DataError):
         from feature2mass.presets import PRESETS
         from feature2mass.settings import EARLIER
         from feature2mass.train import DECODER, ENCODER, run_config, train
+        from preprocessing.training_data import open_training_data
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy
 
@@ -73,7 +75,7 @@ def main(
         cluster = current()
         device = announced_device(precision, run_folder)
         plan = PRESETS[preset].changed(length=length, adding=adding, without=without, precision=device.precision)
-        dataset = cluster.after_chief(lambda: open_training_data(data, "mass", plan.phantoms))
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mass", plan.phantoms, cluster.echo))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed), EARLIER))
         if cluster.is_chief and not (run.path / DECODER).exists():
             device.record(run.path)
