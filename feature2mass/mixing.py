@@ -34,6 +34,7 @@ class Networks:
         encoder, decoder: in stock Keras layers.
         margins, shapes: names of the classes, in the order of the one-hot labels.
         fingerprint: SHA-256 of both files: which network made a mass.
+        restores: whether mixtures get their octaves back; not where the decoder was trained on mixtures.
     """
 
     encoder: keras.Model
@@ -41,6 +42,7 @@ class Networks:
     margins: Sequence[str]
     shapes: Sequence[str]
     fingerprint: str
+    restores: bool = True
 
 
 def load_networks(run: str | os.PathLike) -> Networks:
@@ -51,7 +53,8 @@ def load_networks(run: str | os.PathLike) -> Networks:
     """
     run = Path(run)
     try:
-        classes = json.loads((run / "config.json").read_text())["classes"]
+        config = json.loads((run / "config.json").read_text())
+        classes, texture = config["classes"], config["preset"].get("texture")
         margins, shapes = classes["margin"], classes["shape"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MassGeneratorError(f"--run {run}: is no run of train_feature2mass.py") from error
@@ -69,7 +72,8 @@ def load_networks(run: str | os.PathLike) -> Networks:
     sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
     if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
         raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
-    return Networks(encoder, decoder, margins, shapes, digest.hexdigest())
+    restores = not (texture and texture["mixtures"])
+    return Networks(encoder, decoder, margins, shapes, digest.hexdigest(), restores)
 
 
 def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
@@ -124,13 +128,16 @@ class Mixer:
             wanted: seeds and their weights, for each mass.
 
         Returns:
-            float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave.
+            float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave, where octaves are
+            restored.
         """
         self._encode([seed for seeds, _ in wanted for seed in seeds])
         mixed = []
         for seeds, weights in wanted:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
             mixed.append(interpolate(features, weights[None])[0])
+        if not self.networks.restores:
+            return decode(self.networks.decoder, np.array(mixed))
         masses = []
         lost, grain = self.deficit
         decoded = decode(self.networks.decoder, np.array(mixed)) + lost

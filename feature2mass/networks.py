@@ -12,8 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from feature2mass.refinement import hashed, refined, repeat_border
 from training.export import stock_model
-from training.layers import PACKAGE, LowPass
+from training.layers import PACKAGE, LowPass, MinibatchStandardDeviation
 
 SIZE = 64
 FEATURES = 1024
@@ -36,6 +37,11 @@ class NetworkConfig:
         discriminator_filters: of each pair of D's convolutions, at 64×64, 32×32, 16×16, 8×8 and 4×4.
         low_pass: a fixed binomial filter after the decoder's last upsampling (ours: no mesh of pixels).
         smooth_start: whether kernels of transposed convolutions start smooth (ours: no mesh to begin with).
+        refined_units: decoder's units after which two convolutions add to the features (ours, `refinement`).
+        noise_units: those of them that get noise which the visual feature determines (ours).
+        plain_discriminators: no batch normalisation in D₁ and D₂, which hides from them how strong texture is (ours).
+        patch_unit: D's convolution whose features each give a real-or-fake logit of a patch too; 0: none (ours).
+        group_size: images per group of D's minibatch standard deviation (Karras et al. 2018, §3); 0: none (ours).
     """
 
     width: float = 1.0
@@ -44,6 +50,11 @@ class NetworkConfig:
     discriminator_filters: tuple[int, ...] = (32, 64, 128, 256, 512)
     low_pass: bool = True
     smooth_start: bool = True
+    refined_units: tuple[int, ...] = ()
+    noise_units: tuple[int, ...] = ()
+    plain_discriminators: bool = False
+    patch_unit: int = 0
+    group_size: int = 0
 
     def scaled_filters(self) -> list[int]:
         return [max(1, round(self.width * filters)) for filters in self.filters]
@@ -86,20 +97,6 @@ class SmoothUpsampling(keras.initializers.RandomNormal):
 
 
 # ----------------------------------------------------------------------------------------- pieces
-
-
-def _repeat_border(features, name: str, dtype: str):
-    """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
-    for axis, side in ((1, "rows"), (2, "columns")):
-        others = features.shape[axis] - 1
-        sides = [features]
-        for place, cropping in (("first", (0, others)), ("last", (others, 0))):
-            cropping = (cropping, (0, 0)) if axis == 1 else ((0, 0), cropping)
-            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
-            sides.append(crop(features))
-        middle, first, last = sides
-        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)([first, middle, last])
-    return features
 
 
 def _output_dtype(dtype: str) -> str:
@@ -170,7 +167,7 @@ def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dt
     )
     features = convolution(_leaky_relu(name, dtype)(features))
     if config.low_pass and number == LAST_UPSAMPLING:
-        features = _repeat_border(features, f"{name}_border", dtype)
+        features = repeat_border(features, f"{name}_border", dtype)
         features = LowPass(padding="valid", name=f"{name}_low_pass", dtype=dtype)(features)
     return _batch_norm(name, dtype, synchronized)(features)
 
@@ -220,11 +217,15 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     features = keras.layers.Reshape((1, 1, FEATURES), name="feature_map", dtype=dtype)(feature)
 
     # 1) six transposed convolutions up to 64×64
+    numbers = hashed(feature) if config.noise_units else None
     for number, filters in enumerate(reversed(config.scaled_filters()), start=1):
         features = _decoder_unit(features, filters, number, config, dtype, synchronized)
+        if number in config.refined_units:
+            with_noise = numbers if number in config.noise_units else None
+            features = refined(features, with_noise, f"decoder_{number}_refined", dtype)
 
     # 2) the seventh, of stride 1, to one channel; no sigmoid, which would bend what starts as linear (`linear_start`)
-    features = _repeat_border(_leaky_relu("decoder_7", dtype)(features), "decoder_7_border", dtype)
+    features = repeat_border(_leaky_relu("decoder_7", dtype)(features), "decoder_7_border", dtype)
     image = keras.layers.Conv2DTranspose(1, 3, padding="same", name="decoder_7", dtype=dtype)(features)
     image = keras.layers.Cropping2D(1, name="image_cropped", dtype=dtype)(image)
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype=_output_dtype(dtype))(image)
@@ -245,25 +246,33 @@ def build_discriminator(
         name: of the model; its layers are named after it.
 
     Returns:
-        Model from an image (64, 64, 1) in [0, 1] to [real-or-fake logit (1,), label logits (classes,)], float32.
+        Model from an image (64, 64, 1) in [0, 1] to [real-or-fake logit (1,), label logits (classes,)], float32; with
+        a `patch_unit`, to real-or-fake logits of patches (patches,) too.
     """
     image = keras.Input((SIZE, SIZE, 1), name="image", dtype=_output_dtype(dtype))
     features = keras.layers.Rescaling(2.0, -1.0, name=f"{name}_scaled", dtype=dtype)(image)
-    number = 0
+    number, patches = 0, []
     for filters in config.discriminator(config.discriminator_filters):
         for size, strides in ((3, 1), (4, 2)):
             number += 1
             layer = f"{name}_{number}"
-            features = _convolution(filters, size, strides, layer, dtype, use_bias=number == 1)(features)
-            if number > 1:
+            plain = number == 1 or config.plain_discriminators
+            features = _convolution(filters, size, strides, layer, dtype, use_bias=plain)(features)
+            if not plain:
                 features = _batch_norm(layer, dtype, synchronized)(features)
             features = _leaky_relu(layer, dtype)(features)
+            if number == config.patch_unit:
+                logits = keras.layers.Conv2D(1, 1, name=f"{name}_patches", dtype=_output_dtype(dtype))(features)
+                patches = [keras.layers.Flatten(name=f"{name}_patch_logits", dtype=_output_dtype(dtype))(logits)]
+    if config.group_size:
+        layer = f"{name}_deviation"
+        features = MinibatchStandardDeviation(config.group_size, name=layer, dtype=dtype)(features)
     features = keras.layers.Flatten(name=f"{name}_flat", dtype=dtype)(features)
     for index, units in enumerate(config.discriminator(VERDICT_UNITS), start=1):
         dense = keras.layers.Dense(units, kernel_initializer="he_normal", name=f"{name}_dense_{index}", dtype=dtype)
         features = _leaky_relu(f"{name}_dense_{index}", dtype)(dense(features))
     logits = keras.layers.Dense(1 + classes, name=f"{name}_dense_3", dtype=_output_dtype(dtype))(features)
-    return keras.Model(image, [logits[:, :1], logits[:, 1:]], name=name)
+    return keras.Model(image, [logits[:, :1], logits[:, 1:], *patches], name=name)
 
 
 def build_generator(encoder: keras.Model, decoder: keras.Model, name: str = "generator") -> keras.Model:

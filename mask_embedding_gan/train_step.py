@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.presets import Diversity, PhaseSchedule
+from training.amplification import amplifier
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
 

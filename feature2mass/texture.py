@@ -1,0 +1,193 @@
+"""A train step in which the discriminators teach texture (ours; the losses of Lee et al. 2018, eq. 3–5, stay).
+
+With the paper's weights L1 decides after minutes, and what it cannot predict it averages away: masses are blurred. Each
+field of `Texture` is a switch, and with all of them off this is the step of `feature2mass.train_step`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from feature2mass.losses import LossWeights, discriminator_terms, generator_terms, reconstruction_term
+from feature2mass.networks import SIZE
+from feature2mass.train_step import BiradsGAN
+from training.amplification import amplifier
+from training.losses import cross_entropy
+from training.noise import global_batch_noise, stream_seed
+
+PENALISED = 4  # every fourth real mass: a second derivative costs as much as the rest of a step
+
+
+@dataclass(frozen=True)
+class Texture:
+    """Switches of the train step; by default all are off.
+
+    Attributes:
+        amplification: factors of the octaves that the discriminators see, finest first (`training.amplification`).
+        joint_batches: the discriminators see real masses and fakes in one batch. Each by itself, batch normalisation
+            takes away by how much fakes have too little of a feature.
+        penalty: γ, weight of the squared slope of real-or-fake logits at real masses, in the amplified space (R1;
+            Mescheder et al. 2018, eq. 9).
+        mixtures: share of a batch that is decoded from mixtures within its category, as new masses are. Mixtures have
+            no L1 term; the discriminators judge them, and their labels.
+        feature_noise: deviation of Gaussian noise added to features before they are decoded.
+        coarse: side of the blocks of pixels whose means L1 compares; 0: single pixels.
+        final_reconstruction: λ₄ at the end of a long training; 0: it stays what it is.
+        reconstruction_half_life_images: images in which the difference to it halves.
+    """
+
+    amplification: tuple[float, ...] = ()
+    joint_batches: bool = False
+    penalty: float = 0.0
+    mixtures: float = 0.0
+    feature_noise: float = 0.0
+    coarse: int = 0
+    final_reconstruction: float = 0.0
+    reconstruction_half_life_images: float = 0.0
+
+    def reconstruction(self, start: float, images_seen: tf.Tensor) -> tf.Tensor:
+        """λ₄ after so many images, from `start`."""
+        if not self.final_reconstruction:
+            return tf.constant(start, tf.float32)
+        halvings = tf.cast(images_seen, tf.float32) / self.reconstruction_half_life_images
+        return self.final_reconstruction + (start - self.final_reconstruction) * 0.5**halvings
+
+
+class TexturedGAN(BiradsGAN):
+    """Encoder and decoder against discriminators that judge texture.
+
+    Args:
+        generator, critic, ema_generator, weights, ema_half_life_images: as of `BiradsGAN`.
+        texture: the switches.
+        batch: masses per step, over all replicas.
+        seed: of the run; mixtures and noise are functions of it and of the step.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        critic: keras.Model,
+        ema_generator: keras.Model,
+        weights: LossWeights,
+        ema_half_life_images: float,
+        *,
+        texture: Texture,
+        batch: int,
+        seed: int,
+    ):
+        super().__init__(generator, critic, ema_generator, weights, ema_half_life_images)
+        self.trackers["penalty"] = keras.metrics.Mean("penalty", dtype="float64")
+        self.texture, self.batch = texture, batch
+        self.discriminators = [critic.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]
+        self.as_seen = amplifier(texture.amplification, SIZE, SIZE)
+        self.mixture_seed, self.noise_seed = (stream_seed(seed, name) for name in ("mixtures", "feature noise"))
+
+    def player_gradients(self, batch, step, stable=True):
+        image, margin, shape = batch["image"], batch["margin"], batch["shape"]
+        count = image.shape[0]
+        reconstructed = count - round(self.texture.mixtures * count)  # the first of a batch, whose order is random
+
+        # 1) one pass of the generator serves both players
+        with tf.GradientTape() as generator_tape:
+            features = self.encoder([image, margin, shape], training=True)
+            fakes = self.decoder(self._varied(features, margin, shape, reconstructed, step), training=True)
+            l1 = reconstruction_term(*(self._coarse(one[:reconstructed]) for one in (image, fakes)))
+        leaf = tf.stop_gradient(fakes)
+
+        # 2) D₁ and D₂: tell real from fake, and the label of both (eq. 3, 4), with a gentle slope at real masses
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(leaf)
+            seen = self.as_seen(image)
+            real, fake = self._verdicts(seen, self.as_seen(leaf))
+            weights = self.loss_weights.margin, self.loss_weights.shape
+            losses = [
+                discriminator_terms(r[:2], f[:2], label).total(weight) + of_patches(r, f)
+                for r, f, label, weight in zip(real, fake, (margin, shape), weights, strict=True)
+            ]
+            penalty = self._penalty(seen[::PENALISED])
+            critic_loss = losses[0] + losses[1] + self.texture.penalty * penalty
+            # 3) G: be taken for real, and for the label (eq. 5)
+            terms = generator_terms(fake[0][:2], fake[1][:2], margin, shape)
+            verdict = terms.total(self.loss_weights.labels)
+            for one in fake:
+                verdict += sum(cross_entropy(patches, 1.0) for patches in one[2:])
+        critic_gradients = tape.gradient(critic_loss, self.critic.trainable_variables)
+        fake_gradient = tape.gradient(verdict, leaf)
+
+        # 4) G: what the discriminators say goes through the fakes, the difference of pixels directly
+        reconstruction = self.texture.reconstruction(self.loss_weights.reconstruction, step * self.batch)
+        seeds = [fake_gradient, tf.cast(reconstruction, l1.dtype)]
+        generator_gradients = generator_tape.gradient([fakes, l1], self.generator.trainable_variables, seeds)
+        named = {"margin_loss": losses[0], "shape_loss": losses[1], "adversarial": terms.adversarial}
+        return critic_gradients, generator_gradients, {**named, "labels": terms.labels, "l1": l1, "penalty": penalty}
+
+    def _varied(self, features, margin, shape, reconstructed: int, step):
+        """What is decoded: the first features as they are, mixtures in place of the rest, noise on all."""
+        count = features.shape[0]
+        if reconstructed < count:
+            draws = global_batch_noise(tf.random.stateless_uniform, count, (count,), self.mixture_seed, step)
+            mixtures = mixed_within_categories(features, margin, shape, draws)
+            features = tf.concat([features[:reconstructed], mixtures[reconstructed:]], 0)
+        if self.texture.feature_noise:
+            shape_of_one = (features.shape[1],)
+            noise = global_batch_noise(tf.random.stateless_normal, count, shape_of_one, self.noise_seed, step)
+            features += self.texture.feature_noise * tf.cast(noise, features.dtype)
+        return features
+
+    def _coarse(self, images):
+        side = self.texture.coarse
+        return tf.nn.avg_pool2d(images, side, side, "VALID") if side else images
+
+    def _verdicts(self, real, fake) -> tuple[list, list]:
+        """Outputs of D₁ and of D₂, on real masses and on fakes."""
+        if not self.texture.joint_batches:
+            return tuple([d(images, training=True) for d in self.discriminators] for images in (real, fake))
+        both = [d(tf.concat([real, fake], 0), training=True) for d in self.discriminators]
+        parted = [[tf.split(output, 2) for output in outputs] for outputs in both]
+        return tuple([[output[part] for output in outputs] for outputs in parted] for part in (0, 1))
+
+    def _penalty(self, seen):
+        return slope(self.discriminators, seen) if self.texture.penalty else tf.zeros((), seen.dtype)
+
+
+def mixed_within_categories(features, margin, shape, draws):
+    """Each feature replaced by a random mixture of those of a batch with both its labels, itself among them.
+
+    Args:
+        features: (n, 1024).
+        margin, shape: one-hot, (n, classes).
+        draws: uniform in [0, 1), (n, n): weights are uniform on the simplex, as those of new masses are.
+    """
+    alike = tf.matmul(margin, margin, transpose_b=True) * tf.matmul(shape, shape, transpose_b=True)
+    weights = (1e-6 - tf.math.log(draws + 1e-7)) * alike  # above 0: a mass may be the only one of its category
+    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    return tf.matmul(tf.cast(weights, features.dtype), features)
+
+
+def of_patches(real: Sequence, fake: Sequence):
+    """Real-or-fake terms of a discriminator's third output, where it has one."""
+    pairs = zip(real[2:], fake[2:], strict=True)
+    return sum((cross_entropy(r, 1.0) + cross_entropy(f, 0.0) for r, f in pairs), 0.0)
+
+
+def slope(discriminators: Sequence[Callable], seen):
+    """½·E‖∇D(x)‖² of real-or-fake logits, summed over discriminators (R1; Mescheder et al. 2018, eq. 9).
+
+    Args:
+        discriminators: images → [logits (n, 1), labels, and logits of patches where there are any].
+        seen: real masses as the discriminators see them, (n, 64, 64, 1).
+    """
+    with tf.GradientTape() as tape:
+        copies = [tf.identity(seen) for _ in discriminators]
+        tape.watch(copies)
+        outputs = [discriminator(copy, training=True) for discriminator, copy in zip(discriminators, copies)]
+        score = sum(tf.reduce_sum(one[0]) + sum(_mean_of_patches(patches) for patches in one[2:]) for one in outputs)
+    gradients = tape.gradient(score, copies)
+    return sum(0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(one), axis=(1, 2, 3))) for one in gradients)
+
+
+def _mean_of_patches(patches):
+    """Sum over images of the mean over their patches."""
+    return tf.reduce_sum(tf.reduce_mean(patches, axis=-1))
