@@ -10,8 +10,8 @@ from training.layers import PACKAGE, PixelNorm
 
 NOISE_MAPS = 8  # per resolution that has noise
 HASH_UNITS = 32
-HASH_LAYERS = 3
-HASH_GAIN = 4.0  # deviation of what enters each tanh: far above 1, so that near features part
+HASH_LAYERS = 4
+HASH_GAIN = 8.0  # deviation of what enters each tanh: far above 1, so that near features part
 NOISE_STRENGTH = 0.1  # deviation at the start, by which the maps enter
 LEAKY_SLOPE = 0.2
 
@@ -33,7 +33,7 @@ class StopGradient(keras.layers.Layer):
 def hashed(feature):
     """Random numbers (n, 32) in [−1, 1] that the visual feature determines, in float32.
 
-    Frozen tanh layers of large gain: features that differ by a tenth have hashes that differ by about as much as those
+    Frozen tanh layers of large gain: features that differ by a half have hashes that differ nearly as much as those
     of any two. The feature's length does not count, so that mixtures, which are shorter, differ as much.
     """
     numbers = StopGradient(name="hash_feature", dtype="float32")(feature)

@@ -149,7 +149,7 @@ def _film() -> Preset:
         beta_1=0.5,
         ema_half_life_images=10_000,
         steps_per_execution=5,
-        texture=Texture(amplification=(6.0, 3.0, 1.5), penalty=1.0, mixtures=0.5, coarse=2),
+        texture=Texture(amplification=(6.0, 4.0, 3.0, 2.0), penalty=1.0, mixtures=0.5, coarse=2),
     )
 
 

@@ -18,7 +18,7 @@ ALL = Texture(
     final_reconstruction=5.0, reconstruction_half_life_images=8.0,
 )  # fmt: skip
 NETWORK = replace(
-    tiny_masses.NETWORK, refined_units=(6,), noise_units=(6,), plain_discriminators=True, patch_unit=4, group_size=4
+    tiny_masses.NETWORK, refined_units=(6,), noise_units=(6,), plain_discriminators=True, patch_unit=4, group_size=2
 )
 
 
