@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from feature2mass.features import decode, encode, interpolate
+from feature2mass.features import decode, encode, interpolate, spread_weights
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import Grain, energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
@@ -35,6 +35,7 @@ class Networks:
         margins, shapes: names of the classes, in the order of the one-hot labels.
         fingerprint: SHA-256 of both files: which network made a mass.
         restores: whether mixtures get their octaves back; not where the decoder was trained on mixtures.
+        spreads: whether mixtures keep their distance from the mean (`features.spread_weights`).
     """
 
     encoder: keras.Model
@@ -43,6 +44,7 @@ class Networks:
     shapes: Sequence[str]
     fingerprint: str
     restores: bool = True
+    spreads: bool = False
 
 
 def load_networks(run: str | os.PathLike) -> Networks:
@@ -72,8 +74,11 @@ def load_networks(run: str | os.PathLike) -> Networks:
     sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
     if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
         raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
-    restores = not (texture and texture["mixtures"])
-    return Networks(encoder, decoder, margins, shapes, digest.hexdigest(), restores)
+    texture = texture or {}
+    restores = not texture.get("mixtures")
+    return Networks(
+        encoder, decoder, margins, shapes, digest.hexdigest(), restores, spreads=texture.get("spread", False)
+    )
 
 
 def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
@@ -135,7 +140,7 @@ class Mixer:
         mixed = []
         for seeds, weights in wanted:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
-            mixed.append(interpolate(features, weights[None])[0])
+            mixed.append(self._mixed(features, weights[None])[0])
         if not self.networks.restores:
             return decode(self.networks.decoder, np.array(mixed))
         masses = []
@@ -146,6 +151,12 @@ class Mixer:
             energy = weights @ [self.energies[seed.index] for seed in seeds]
             masses.append(restored(mass, mean, energy, grain(feature)))
         return np.array(masses)
+
+    def _mixed(self, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """As `interpolate`, of weights that are spread where the networks were trained so."""
+        if not self.networks.spreads:
+            return interpolate(features, weights)
+        return (spread_weights(weights) @ features).astype(np.float32)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
         """Generated masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""

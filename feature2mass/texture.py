@@ -32,6 +32,7 @@ class Texture:
             Mescheder et al. 2018, eq. 9).
         mixtures: share of a batch that is decoded from mixtures within its category, as new masses are. Mixtures have
             no L1 term; the discriminators judge them, and their labels.
+        spread: mixtures keep their distance from the mean, here and in new masses (`features.spread_weights`).
         feature_noise: deviation of Gaussian noise added to features before they are decoded.
         coarse: side of the blocks of pixels whose means L1 compares; 0: single pixels.
         final_reconstruction: λ₄ at the end of a long training; 0: it stays what it is.
@@ -42,6 +43,7 @@ class Texture:
     joint_batches: bool = False
     penalty: float = 0.0
     mixtures: float = 0.0
+    spread: bool = False
     feature_noise: float = 0.0
     coarse: int = 0
     final_reconstruction: float = 0.0
@@ -128,7 +130,7 @@ class TexturedGAN(BiradsGAN):
         count = features.shape[0]
         if reconstructed < count:
             draws = global_batch_noise(tf.random.stateless_uniform, count, (count,), self.mixture_seed, step)
-            mixtures = mixed_within_categories(features, margin, shape, draws)
+            mixtures = mixed_within_categories(features, margin, shape, draws, self.texture.spread)
             features = tf.concat([features[:reconstructed], mixtures[reconstructed:]], 0)
         if self.texture.feature_noise:
             shape_of_one = (features.shape[1],)
@@ -152,17 +154,23 @@ class TexturedGAN(BiradsGAN):
         return slope(self.discriminators, seen) if self.texture.penalty else tf.zeros((), seen.dtype)
 
 
-def mixed_within_categories(features, margin, shape, draws):
+def mixed_within_categories(features, margin, shape, draws, spread: bool = False):
     """Each feature replaced by a random mixture of those of a batch with both its labels, itself among them.
 
     Args:
         features: (n, 1024).
         margin, shape: one-hot, (n, classes).
         draws: uniform in [0, 1), (n, n): weights are uniform on the simplex, as those of new masses are.
+        spread: whether weights are spread as by `features.spread_weights`.
     """
     alike = tf.matmul(margin, margin, transpose_b=True) * tf.matmul(shape, shape, transpose_b=True)
     weights = (1e-6 - tf.math.log(draws + 1e-7)) * alike  # above 0: a mass may be the only one of its category
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    if spread:
+        equal = alike / tf.reduce_sum(alike, axis=1, keepdims=True)
+        energy = tf.reduce_sum(tf.square(weights - equal), axis=1, keepdims=True)
+        wanted = (1 - tf.reduce_max(equal, axis=1, keepdims=True)) / 2
+        weights = equal + tf.maximum(tf.sqrt(wanted / tf.maximum(energy, 1e-8)), 1) * (weights - equal)
     return tf.matmul(tf.cast(weights, features.dtype), features)
 
 
