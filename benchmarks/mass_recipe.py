@@ -132,7 +132,7 @@ def octaves(images) -> list[float]:
 
 
 def read_labels(fakes, fake_labels, images, labels, people) -> list[dict]:
-    """AUC of a linear reader of labels that has seen real masses: on generated ones, and on real ones of other patients.
+    """AUC of a linear reader of labels that saw real masses: on generated ones, and on real ones of other patients.
 
     Ridge regression of radiomic and polar features. It reads more of these small masses than the convolutional
     classifier of `evaluation.mass_classifier` does, which finds next to nothing in 809 of them.

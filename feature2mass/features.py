@@ -84,8 +84,8 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def spread_weights(weights: np.ndarray) -> np.ndarray:
     """Weights that make a mixture differ from the mean of its features as much as single features do (ours).
 
-    Of the variance of twenty unrelated features about their mean, a mixture by `category_weights` keeps a twentieth, and
-    all mixtures of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are
+    Of the variance of twenty unrelated features a mixture by `category_weights` keeps a twentieth, and all mixtures of a
+    category decode to nearly the same pale mass. Here the weights' deviations from equal ones are
     enlarged until the sum of their squares is half of what a single feature has, that is (1 − 1/n) / 2. Some become
     negative; their sum stays 1.
 

@@ -34,6 +34,8 @@ class Texture:
             no L1 term; the discriminators judge them, and their labels.
         spread: mixtures keep their distance from the mean, here and in new masses (`features.spread_weights`).
         feature_noise: deviation of Gaussian noise added to features before they are decoded.
+        amplified_reconstruction: L1 compares masses with their octaves amplified, too. As they are, what is fine is so
+            faint that it hardly counts.
         coarse: side of the blocks of pixels whose means L1 compares; 0: single pixels.
         final_reconstruction: λ₄ at the end of a long training; 0: it stays what it is.
         reconstruction_half_life_images: images in which the difference to it halves.
@@ -45,6 +47,7 @@ class Texture:
     mixtures: float = 0.0
     spread: bool = False
     feature_noise: float = 0.0
+    amplified_reconstruction: bool = False
     coarse: int = 0
     final_reconstruction: float = 0.0
     reconstruction_half_life_images: float = 0.0
@@ -95,7 +98,7 @@ class TexturedGAN(BiradsGAN):
         with tf.GradientTape() as generator_tape:
             features = self.encoder([image, margin, shape], training=True)
             fakes = self.decoder(self._varied(features, margin, shape, reconstructed, step), training=True)
-            l1 = reconstruction_term(*(self._coarse(one[:reconstructed]) for one in (image, fakes)))
+            l1 = reconstruction_term(*(self._compared(one[:reconstructed]) for one in (image, fakes)))
         leaf = tf.stop_gradient(fakes)
 
         # 2) D₁ and D₂: tell real from fake, and the label of both (eq. 3, 4), with a gentle slope at real masses
@@ -138,8 +141,10 @@ class TexturedGAN(BiradsGAN):
             features += self.texture.feature_noise * tf.cast(noise, features.dtype)
         return features
 
-    def _coarse(self, images):
+    def _compared(self, images):
+        """Images as L1 sees them."""
         side = self.texture.coarse
+        images = self.as_seen(images) if self.texture.amplified_reconstruction else images
         return tf.nn.avg_pool2d(images, side, side, "VALID") if side else images
 
     def _verdicts(self, real, fake) -> tuple[list, list]:

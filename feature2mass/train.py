@@ -46,6 +46,8 @@ from training.trainer import fit
 ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
+# about the contrast of masses over the strength of their octaves, less for the finest, which is noise in part
+AMPLIFIED = (6.0, 4.0, 3.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -132,24 +134,33 @@ def _film() -> Preset:
     """Masses with the texture of films in some hours of one CPU core (ours)."""
     network = NetworkConfig(
         width=0.5,
-        discriminator_width=0.5,
+        discriminator_width=0.25,
         refined_units=(5, 6),
         noise_units=(5, 6),
         plain_discriminators=True,
     )
+    texture = Texture(
+        amplification=AMPLIFIED,
+        penalty=1.0,
+        mixtures=0.5,
+        spread=True,
+        amplified_reconstruction=True,
+        final_reconstruction=100.0,
+        reconstruction_half_life_images=100_000,
+    )
     return Preset(
         "film",
         network,
-        batch=32,
-        epochs=600,
+        batch=16,
+        epochs=1000,
         ticks=50,
-        weights=LossWeights(reconstruction=300.0, labels=5.0),
+        weights=LossWeights(reconstruction=1000.0, labels=5.0),
         learning_rate=2e-4,
         discriminator_learning_rate=4e-4,
         beta_1=0.5,
         ema_half_life_images=10_000,
         steps_per_execution=5,
-        texture=Texture(amplification=(6.0, 4.0, 3.0, 2.0), penalty=1.0, mixtures=0.5, coarse=2),
+        texture=texture,
     )
 
 

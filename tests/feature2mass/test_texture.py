@@ -112,7 +112,15 @@ def test_the_weight_of_reconstruction_halves_its_way_to_the_end():
 def test_coarse_reconstruction_does_not_see_what_averages_out():
     model = build_model(tiny_masses.preset(texture=Texture(coarse=2)), 2, 3, 0)
     checkerboard = np.indices((64, 64)).sum(axis=0)[None, ..., None] % 2
-    np.testing.assert_allclose(model._coarse(tf.constant(checkerboard, tf.float32)), 0.5)
+    np.testing.assert_allclose(model._compared(tf.constant(checkerboard, tf.float32)), 0.5)
+
+
+def test_amplified_reconstruction_counts_fine_differences_for_more():
+    texture = Texture(amplification=(4.0,), amplified_reconstruction=True)
+    model = build_model(tiny_masses.preset(texture=texture), 2, 3, 0)
+    columns = (0.01 * (-1) ** np.arange(64, dtype="f4")).reshape(1, 1, 64, 1) * np.ones((1, 64, 1, 1), "f4")
+    middle = np.asarray(model._compared(tf.constant(columns)))[:, 8:-8, 8:-8]
+    np.testing.assert_allclose(middle, 4 * columns[:, :, 8:-8], atol=1e-6)
 
 
 # --- discriminators -------------------------------------------------------------------------------
