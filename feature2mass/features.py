@@ -82,7 +82,7 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def spread_weights(weights: np.ndarray) -> np.ndarray:
-    """Weights that make a mixture differ from the mean of its features as much as single features do (ours).
+    """Weights that make mixtures differ from the mean of their features nearly as much as those do (ours).
 
     Of the variance of twenty unrelated features a mixture by `category_weights` keeps a twentieth, and all mixtures of a
     category decode to nearly the same pale mass. Here the weights' deviations from equal ones are
