@@ -84,10 +84,10 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def spread_weights(weights: np.ndarray) -> np.ndarray:
     """Weights that make mixtures differ from the mean of their features nearly as much as those do (ours).
 
-    Of the variance of twenty unrelated features a mixture by `category_weights` keeps a twentieth, and all mixtures of a
-    category decode to nearly the same pale mass. Here the weights' deviations from equal ones are
-    enlarged until the sum of their squares is half of what a single feature has, that is (1 − 1/n) / 2. Some become
-    negative; their sum stays 1.
+    Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
+    of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are enlarged until
+    the sum of their squares is half of what a single feature has, that is (1 − 1/n) / 2. Some become negative; their
+    sum stays 1.
 
     Args:
         weights: (M, N), of sum 1 per row; weights of 0 are not of the mixture and stay 0.

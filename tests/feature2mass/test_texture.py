@@ -120,7 +120,7 @@ def test_amplified_reconstruction_counts_fine_differences_for_more():
     model = build_model(tiny_masses.preset(texture=texture), 2, 3, 0)
     columns = (0.01 * (-1) ** np.arange(64, dtype="f4")).reshape(1, 1, 64, 1) * np.ones((1, 64, 1, 1), "f4")
     middle = np.asarray(model._compared(tf.constant(columns)))[:, 8:-8, 8:-8]
-    np.testing.assert_allclose(middle, 4 * columns[:, :, 8:-8], atol=1e-6)
+    np.testing.assert_allclose(middle, 4 * columns[:, 8:-8, 8:-8], atol=1e-6)
 
 
 # --- discriminators -------------------------------------------------------------------------------
