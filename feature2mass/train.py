@@ -154,7 +154,7 @@ def _film() -> Preset:
         batch=16,
         epochs=1000,
         ticks=50,
-        weights=LossWeights(reconstruction=1000.0, labels=5.0),
+        weights=LossWeights(reconstruction=2000.0, labels=5.0),
         learning_rate=2e-4,
         discriminator_learning_rate=4e-4,
         beta_1=0.5,
