@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -56,10 +57,10 @@ def write_generator(file: Path) -> None:
 
 
 def writer(file_format: str):
-    """The function that writes a format."""
-    from generation.generate import write_dicom, write_png, write_shards
+    """Return the function that writes a format."""
+    from generation.generate import write_mammograms
 
-    return {"h5": write_shards, "png": write_png, "dicom": write_dicom}[file_format]
+    return partial(write_mammograms, file_format=file_format)
 
 
 def timed(function, *arguments, **options) -> np.ndarray:
@@ -70,12 +71,12 @@ def timed(function, *arguments, **options) -> np.ndarray:
 
 
 def prepared_inputs(model, count: int) -> list[np.ndarray]:
-    """Masks of phantoms, in turns, and latents."""
-    from generation.generate import mask_source, random_inputs
+    """Return masks of phantoms, in turns, and latents."""
+    from generation.generate import mask_source, system_of
 
     source = mask_source(model, None)
-    masks = np.array([source[number][0] for number in range(MASKS)], np.float32)[..., None]
-    return [masks[np.arange(count) % MASKS], random_inputs(model, 0, count)]
+    masks = np.array([source[number].mask for number in range(MASKS)], np.float32)[..., None]
+    return [masks[np.arange(count) % MASKS], system_of(model)(model, source).random(0, count)]
 
 
 def best_batch(model, inputs: list[np.ndarray]) -> int:
@@ -92,7 +93,7 @@ def best_batch(model, inputs: list[np.ndarray]) -> int:
 def measure_speed(folder: Path, images: int, rounds: int) -> None:
     """Print milliseconds per image of each way, and ratios."""
     from generation.generate import load_generator
-    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mammogram import make_phantoms
 
     make_phantoms(folder / "masks", MASKS, validation_fraction=0)
     model = load_generator(folder / "generator.keras")

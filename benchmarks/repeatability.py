@@ -193,7 +193,7 @@ def main(systems, processes, kills, at_once, precision, system, data, folder, ph
     if system:
         train_here(system, data, folder, precision, phase)
         return
-    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mammogram import make_phantoms
     from preprocessing.phantoms.mass import make_mass_phantoms
 
     chosen, single = systems.split(","), 0

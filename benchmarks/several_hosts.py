@@ -266,7 +266,7 @@ def main(context: click.Context, steps: int, pace: float, part: tuple[str, ...],
     if context.invoked_subcommand:
         return
     sys.path.insert(0, str(ROOT))
-    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mammogram import make_phantoms
     from preprocessing.phantoms.mass import make_mass_phantoms
 
     click.echo(f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores")

@@ -87,7 +87,7 @@ def made_by_feature2mass(folder: Path, masses, count: int, seed: int, images: in
     from evaluation.mass_classifier import Masses
     from feature2mass.generate import generate
     from feature2mass.train import chosen_preset, run_config, train
-    from preprocessing.masses.convert import normalise_contrast
+    from preprocessing.masses.window import normalise_contrast
     from training.run import RunDirectory
 
     dataset = subset_dataset(folder / "masses", masses)
@@ -104,7 +104,7 @@ def made_by_feature2mass(folder: Path, masses, count: int, seed: int, images: in
 
 def subset_dataset(folder: Path, masses):
     """These masses as a dataset, all of them to train on."""
-    from preprocessing.masses.convert import mass_item
+    from preprocessing.masses.item import mass_item
     from preprocessing.shards import DatasetWriter
 
     writer = DatasetWriter(

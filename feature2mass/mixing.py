@@ -1,6 +1,6 @@
-"""The networks of a finished run, and masses decoded from mixtures of features (Lee et al. 2018, §3.3).
+"""The networks of a finished run, and masses decoded from mixtures of features (Lee et al. 2018, §2.2–2.3, §3.4).
 
-What averaging takes, a mixture gets back (`octaves`, ours).
+The energy that averaging features removes is restored (`octaves`, ours).
 """
 
 import hashlib
@@ -17,18 +17,18 @@ import numpy as np
 from feature2mass.features import decode, encode, interpolate, spread_weights
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import Grain, energies, restored
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
-from feature2mass.train import DECODER, ENCODER, SOURCE
 from preprocessing.batches import labelled_masses
-from preprocessing.masses.convert import normalise_contrast
+from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
 
-EXAMPLES = 256  # masses that tell what the networks lose
+EXAMPLES = 256  # masses by which the loss of the networks is measured
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What a finished run left.
+    """The networks of a finished run.
 
     Attributes:
         encoder, decoder: in stock Keras layers.
@@ -59,7 +59,7 @@ def load_networks(run: str | os.PathLike) -> Networks:
         classes, texture = config["classes"], config["preset"].get("texture")
         margins, shapes = classes["margin"], classes["shape"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MassGeneratorError(f"--run {run}: is no run of train_feature2mass.py") from error
+        raise MassGeneratorError(f"--run {run}: is not a run of train_feature2mass.py") from error
     networks, digest = [], hashlib.sha256()
     for name in (ENCODER, DECODER):
         path = run / name
@@ -82,7 +82,7 @@ def load_networks(run: str | os.PathLike) -> Networks:
 
 
 def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
-    """The masses to mix: of `data`, or of what the run was trained on.
+    """Open the masses to mix: those of `data`, or those that the run was trained on.
 
     Raises:
         MassGeneratorError: the data is gone, or the networks were trained on other classes.
@@ -116,21 +116,21 @@ class Mixer:
 
     @cached_property
     def deficit(self) -> tuple[np.ndarray, Grain]:
-        """What the networks lose of masses: (mean of mass less reconstruction, float32 (64, 64); the grain they lack).
+        """Loss of the networks: (mean of mass minus reconstruction, float32 (64, 64); the grain that they lack).
 
-        The former is a mesh too faint to see until it is amplified.
+        The former is a mesh, too faint to see until it is amplified.
         """
         indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
-        images = self.dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+        images = self.dataset.images((SIZE, SIZE), indices)
         features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
         residuals = images - decode(self.networks.decoder, features)
         return residuals.mean(axis=0), Grain(features, residuals)
 
     def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
-        """What seeds make together.
+        """Decode mixtures of seeds.
 
         Args:
-            wanted: seeds and their weights, for each mass.
+            wanted: seeds and their weights, of each mass.
 
         Returns:
             float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave, where octaves are
@@ -159,11 +159,11 @@ class Mixer:
         return (spread_weights(weights) @ features).astype(np.float32)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
-        """Generated masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
+        """Generate masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
         return np.array([stored for stored, _, _ in self.mixed(recipes)])
 
     def mixed(self, recipes: Sequence[Recipe]) -> list[tuple[np.ndarray, float, float]]:
-        """Generated masses with what their contrast was before it was normalised: (as in `masses`, low, high).
+        """Generate masses with their contrast before it was normalised: (as in `masses`, low, high).
 
         Low and high are those of the seeds, mixed as the features were, and then those of the mixture.
         """
@@ -178,7 +178,7 @@ class Mixer:
         return stored, low + (high - low) * darkest, low + (high - low) * brightest
 
     def _encode(self, seeds: Sequence[Seed]) -> None:
-        """Features and energies of the seeds that have none yet."""
+        """Compute features and energies of the seeds that have none yet."""
         new = {(seed.index, seed.mirror): seed.category for seed in seeds}
         new = {key: category for key, category in new.items() if key not in self.features}
         if not new:

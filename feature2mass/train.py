@@ -30,6 +30,7 @@ from feature2mass.networks import (
     build_generator,
     finished_networks,
 )
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.texture import Texture, TexturedGAN
 from feature2mass.train_step import BiradsGAN
 from preprocessing.batches import labelled_masses, mass_batches
@@ -43,7 +44,6 @@ from training.run import RunDirectory, check_batch, choose_strategy
 from training.run import run_config as common_config
 from training.trainer import fit
 
-ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
 # about the contrast of masses over the strength of their octaves, less for the finest, which is noise in part
@@ -290,7 +290,7 @@ def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tup
         return model, restore_checkpoint(checkpoint, model)["images_seen"]
     # 2. scratch
     examples = labelled_masses(dataset, "train")[0][:START_EXAMPLES]
-    images = dataset.read_array("image", (SIZE, SIZE), examples).astype(np.float32) / 65535
+    images = dataset.images((SIZE, SIZE), examples)
     start_linearly(model.encoder, model.decoder, images)
     model.ema_generator.set_weights(model.generator.get_weights())
     return model, 0
@@ -329,7 +329,7 @@ def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.nd
 
 def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """(images (n, 64, 64), [images, one-hot margins, one-hot shapes]) of masses."""
-    images = dataset.read_array("image", (SIZE, SIZE), indices).astype(np.float32) / 65535
+    images = dataset.images((SIZE, SIZE), indices)
     shape, margin = (
         np.eye(len(dataset.classes(name)), dtype=np.float32)[column]
         for name, column in zip(("shape", "margin"), labels.T, strict=True)

@@ -271,8 +271,8 @@ def sampler(dataset: Dataset, model: MaskEmbeddingGAN, height: int, width: int, 
     """
     split = "validation" if len(dataset.indices("validation")) >= SAMPLE_MASKS else "train"
     indices = np.random.default_rng(seed).choice(dataset.indices(split), SAMPLE_MASKS)
-    images, masks = dataset.read((height, width), indices)
-    images, masks = images.astype(np.float32) / 65535, masks.astype(np.float32)
+    images = dataset.images((height, width), indices)
+    masks = dataset.masks((height, width), indices).astype(np.float32)
     latents = np.random.default_rng(seed).standard_normal((SAMPLE_LATENTS, model.latent_size))
     latents = tf.constant(latents, tf.float32)
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from pix2pix.networks import NetworkConfig, build_critic, build_generator, finished_generator
 from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
 from training.adam import FusedAdam
 from training.checkpoint import restore_checkpoint
@@ -220,8 +220,7 @@ def sampler(dataset: Dataset, model: Pix2Pix, config: NetworkConfig, seed: int) 
     random = np.random.default_rng(seed)
     split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
     indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
-    images, masks = dataset.read(config.size, indices)
-    images = images.astype(np.float32) / 65535
+    images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
     texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
     noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
 

@@ -1,11 +1,11 @@
 """From shards to `tf.data`: endless, shuffled, augmented batches of mammograms with masks, and of labelled masses.
 
-What batch comes when depends on (seed, images seen) alone: there is no iterator state to save, and
-a run that goes on at image k reads exactly what an uninterrupted run would have read.
+Which batch comes when depends on (seed, images seen) alone: there is no iterator state to save, and a run that
+continues at image k reads exactly what an uninterrupted run would have read.
 
-NumPy and OpenCV do the work inside one `numpy_function`; both release Python's lock for all but the
-smallest images. It is marked stateless, which it is: otherwise tf.data would give up parallelism and
-prefetching where op determinism is switched on.
+NumPy and OpenCV do the work inside one `numpy_function`; both release Python's lock for all but the smallest images. It
+is marked stateless, which it is: otherwise tf.data would give up parallelism and prefetching where op determinism is
+switched on.
 """
 
 import atexit
@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.mammograms.breast_mask import edge_map
-from preprocessing.shards import DataError, Dataset
+from preprocessing.mammograms.texture_map import edge_map
+from preprocessing.shards import DataError, Dataset, Level
 
 # Geometric jitter of image and mask together (ours). Uniform in these intervals.
 WIDTH_SCALE = (0.85, 1.10)  # the chest wall, at the left edge, stays where it is
 HEIGHT_SCALE = (0.90, 1.10)  # about the centre
 SHIFT = (-0.06, 0.06)  # vertical, of the height
-SHEAR = (-0.06, 0.06)  # vertical, of the height, at the right edge: tissue slides along the wall
+SHEAR = (-0.06, 0.06)  # vertical, of the height, at the right edge: tissue slides along the chest wall
 
 MASS_SIZE = 64
 # Side of the square that a crop keeps, of 64 (ours). Enlarging makes fine structure coarser, blurred or not: crops keep
@@ -32,8 +32,8 @@ MASS_SIZE = 64
 MASS_CROP = (60, 64)
 
 # Jitter resamples, and that must neither blur nor be what training waits for: energy above a quarter of the sampling
-# frequency was 0.54 of the film's with bilinear interpolation, 0.92 with this, 1.00 with Lanczos at 2.3 times the cost
-# (37 real films).
+# frequency was 0.54 of the original's with bilinear interpolation, 0.92 with this, 1.00 with Lanczos at 2.3 times the
+# cost (37 real films).
 INTERPOLATION = cv2.INTER_CUBIC
 
 # Batches read ahead: several steps run without returning to Python, and take that many at once.
@@ -56,37 +56,38 @@ def mammogram_batches(
     texture_maps: bool = False,
     share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Endless batches of one level: `{"image", "mask"}`, float32 (batch_size, height, width, 1).
+    """Read endless batches of one level.
 
-    Images are in [0, 1] and 0 outside the mask, masks are {0, 1}. Every epoch is a permutation of
-    the split; a batch may reach from one epoch into the next.
+    Every epoch is a permutation of the split; a batch may reach from one epoch into the next.
 
-    dataset: Dataset. Mammogram shards, from `open_dataset`.
-    split: str. "train", "validation", or None for all.
-    height, width: int. A level of the dataset; nothing of other levels is read.
-    batch_size: int. Images over all replicas.
-    seed: int. Of the order and of the jitter; 0 or more.
-    first_image: int. Images already seen: the batches equal the tail of those from 0 when it is a
-        multiple of `batch_size`. Defaults to 0.
-    jitter: bool. Whether to scale, shift and shear image and mask together. Defaults to True.
-    texture_maps: bool. Whether batches have a "texture_map" too, of the same shape: the edge map of each
-        image as it is in the batch (`preprocessing.mammograms.breast_mask.edge_map`). Defaults to False.
-    share: (int, int). Which of how many equal parts of every batch to read. Defaults to all of it.
+    Args:
+        dataset: Mammogram shards, from `open_dataset`.
+        split: "train", "validation", or None for all.
+        height, width: A level of the dataset; nothing of other levels is read.
+        batch_size: Images over all replicas.
+        seed: Of the order and of the jitter; 0 or more.
+        first_image: Images already seen: the batches equal the tail of those from 0 when it is a multiple of
+            `batch_size`. Defaults to 0.
+        jitter: Whether to scale, shift and shear image and mask together (ours). Defaults to True.
+        texture_maps: Whether batches have a "texture_map" too, of the same shape: the `edge_map` of each image as it is
+            in the batch. Defaults to False.
+        share: Which of how many equal parts of every batch to read. Defaults to all of it.
 
-    Raises DataError when the split is empty or the level is not there.
+    Returns:
+        Batches `{"image", "mask"}`, float32 (batch_size, height, width, 1). Images are in [0, 1] and 0 outside the
+        mask, masks are {0, 1}.
+
+    Raises:
+        DataError: The split is empty or the level is not there.
     """
-    indices = dataset.indices(split)
-    if not len(indices):
-        raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
-    dataset.read((height, width), indices[:1])  # a wrong level is an error now, not while training
-
+    indices = _images_of(dataset, split, (height, width))
     batches = max(1, _READ_PIXELS // (batch_size * height * width))  # a call
     images_a_call = batches * batch_size
     shape = (batches, batch_size // share[1], height, width, 1)
     permutation = partial(_permutation, seed, len(indices))
 
     def read(first: np.int64) -> tuple[np.ndarray, ...]:
-        counters = _counters(first, batches, batch_size, share)
+        counters = _counters(int(first), batches, batch_size, share)
         pixels, masks = dataset.read((height, width), indices[_order(permutation, len(indices), counters)])
         images = pixels.astype(np.float32)
         images *= 1 / 65535
@@ -104,6 +105,15 @@ def mammogram_batches(
     return _endless(read, fields, first_image, images_a_call)
 
 
+def _images_of(dataset: Dataset, split: str | None, level: Level) -> np.ndarray:
+    """Return the indices of a split; a wrong split or level is an error now, not during training."""
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
+    dataset.read(level, indices[:1])
+    return indices
+
+
 def mass_batches(
     dataset: Dataset,
     split: str | None,
@@ -113,22 +123,28 @@ def mass_batches(
     augment: bool = True,
     share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Endless batches of masses: `{"image" (B, 64, 64, 1) in [0, 1], "shape" (B, S), "margin" (B, M)}`, float32.
+    """Read endless batches of labelled masses.
 
-    Labels are one-hot; masses without both labels are left out. Every epoch is a permutation of the split; a batch may
-    reach from one epoch into the next.
+    Masses without both labels are left out. Every epoch is a permutation of the split; a batch may reach from one epoch
+    into the next.
 
-    dataset: Dataset. Mass shards, from `open_dataset`.
-    split: str. "train", "validation", or None for all.
-    batch_size: int. Masses over all replicas.
-    seed: int. Of the order and of the augmentation; 0 or more.
-    first_image: int. Masses already seen: the batches equal the tail of those from 0 when it is a
-        multiple of `batch_size`. Defaults to 0.
-    augment: bool. Whether to mirror masses at random, left to right and upside down, and to crop
-        them [B §4.1]. Defaults to True.
-    share: (int, int). Which of how many equal parts of every batch to read. Defaults to all of it.
+    Args:
+        dataset: Mass shards, from `open_dataset`.
+        split: "train", "validation", or None for all.
+        batch_size: Masses over all replicas.
+        seed: Of the order and of the augmentation; 0 or more.
+        first_image: Masses already seen: the batches equal the tail of those from 0 when it is a multiple of
+            `batch_size`. Defaults to 0.
+        augment: Whether to mirror masses at random, left to right and upside down, and to crop them (Lee et al. 2018,
+            section 3.2). Defaults to True.
+        share: Which of how many equal parts of every batch to read. Defaults to all of it.
 
-    Raises DataError when the split has no labelled masses.
+    Returns:
+        Batches `{"image", "shape", "margin"}`, float32: images (batch_size, 64, 64, 1) in [0, 1], one-hot labels
+        (batch_size, classes).
+
+    Raises:
+        DataError: The split has no labelled masses.
     """
     indices, labels = labelled_masses(dataset, split)
     if not len(indices):
@@ -139,8 +155,8 @@ def mass_batches(
     batches = max(1, _READ_PIXELS // (batch_size * MASS_SIZE**2))  # a call
     images_a_call = batches * batch_size
 
-    def read(first: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counters = _counters(first, batches, batch_size, share)
+    def read(first: np.int64) -> tuple[np.ndarray, ...]:
+        counters = _counters(int(first), batches, batch_size, share)
         chosen = _order(permutation, len(indices), counters)
         images = dataset.read_array("image", (MASS_SIZE, MASS_SIZE), indices[chosen]).astype(np.float32)
         images *= 1 / 65535
@@ -156,7 +172,12 @@ def mass_batches(
 
 
 def labelled_masses(dataset: Dataset, split: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(indices (n,), labels (n, 2): shape and margin) of the masses of a split of which both are known."""
+    """Find the masses of a split whose shape and margin are both known.
+
+    Returns:
+        indices: int64 (n,).
+        labels: int64 (n, 2), indices of shape and margin.
+    """
     indices = dataset.indices(split)
     labels = np.stack([dataset.field(name)[indices].astype(np.int64) for name in ("shape", "margin")], axis=1)
     known = (labels >= 0).all(axis=1)
@@ -169,11 +190,15 @@ def _endless(
     first_image: int,
     images_a_call: int,
 ) -> tf.data.Dataset:
-    """Batches from `read(image counter)`, which returns several at once; read ahead, in order.
+    """Make a `tf.data` pipeline of a function that reads several batches at once; read ahead, in order.
 
-    fields: of what `read` returns, in its order: name, type and shape, (batches, batch_size, …).
+    Args:
+        read: Function of an image counter.
+        fields: Type and shape, (batches, batch_size, …), by name, of what `read` returns, in its order.
+        first_image: First image counter.
+        images_a_call: By how much it grows from call to call.
     """
-    empty = tuple(np.zeros(shape, dtype) for dtype, shape in fields.values())
+    empty: tuple[np.ndarray, ...] = tuple(np.zeros(shape, dtype) for dtype, shape in fields.values())
     _end_readers_at_exit()
 
     def load(first: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -192,7 +217,7 @@ def _endless(
 
 @lru_cache(maxsize=1)
 def _end_readers_at_exit() -> None:
-    """Have Python end, before it shuts down, what reads ahead by `tf.data`.
+    """Have Python end, before it shuts down, everything that reads ahead by `tf.data`.
 
     A thread of TensorFlow that asks for the interpreter while it shuts down takes the process with it, in a deadlock or
     an abort, and an iterator that is still referenced then (by a global, or by the traceback of an error) reads on.
@@ -211,7 +236,7 @@ def _end_readers() -> None:
 
 
 def _counters(first: int, batches: int, batch_size: int, share: tuple[int, int]) -> np.ndarray:
-    """Image counters of a part of each of so many batches, in order."""
+    """List the image counters of one part of each of several batches, in order."""
     part, parts = share
     size = batch_size // parts
     counters = np.arange(first, first + batches * batch_size).reshape(batches, batch_size)
@@ -219,7 +244,7 @@ def _counters(first: int, batches: int, batch_size: int, share: tuple[int, int])
 
 
 def _order(permutation: Callable[[int], np.ndarray], count: int, counters: np.ndarray) -> np.ndarray:
-    """Positions in a split of `count` images that image counters stand for; `permutation` is that of an epoch."""
+    """Return the positions in a split of `count` images that image counters stand for; one permutation per epoch."""
     epochs = counters // count
     positions = np.empty(len(counters), np.int64)
     for epoch in range(epochs[0], epochs[-1] + 1):
@@ -234,7 +259,7 @@ def _permutation(seed: int, count: int, epoch: int) -> np.ndarray:
 
 
 def _draws(seed: int, counters: np.ndarray) -> np.ndarray:
-    """Four uniform numbers in [0, 1) for each of successive image counters, (n, 4)."""
+    """Draw four uniform numbers in [0, 1) for each of successive image counters, (n, 4)."""
     blocks = range(counters[0] // _BLOCK, counters[-1] // _BLOCK + 1)
     draws = np.concatenate([_block_of_draws(seed, block) for block in blocks])
     return draws[counters - blocks[0] * _BLOCK]
@@ -255,14 +280,14 @@ def _generator(seed: int, stream: int, counter: int) -> np.random.Generator:
 def _jitter(images: np.ndarray, masks: np.ndarray, draws: np.ndarray) -> None:
     """Move each image and its mask, in place; masks stay {0, 1} and images in [0, 1].
 
-    Beyond its frame an image is continued and a mask is 0, so that the mask alone says where tissue
-    ends. A mask that would become empty (a small breast at 8×4) stays as it was, with its image.
+    Beyond its frame an image is continued and a mask is 0, so that the mask alone says where tissue ends. A mask that
+    would become empty (a small breast at 8×4) stays as it was, with its image.
     """
     height, width = masks.shape[1:]
     flags, edge = cv2.WARP_INVERSE_MAP | INTERPOLATION, cv2.BORDER_REPLICATE
     for image, mask, affine in zip(images, masks, affine_maps(masks, draws), strict=True):
-        moved = cv2.warpAffine(mask * 255, affine, (width, height), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR)
-        moved = moved > 127
+        grey = cv2.warpAffine(mask * 255, affine, (width, height), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR)
+        moved = np.greater(grey, 127)
         left, _, across, _ = cv2.boundingRect(moved.view(np.uint8))
         if across:
             end = left + across  # half of the frame is background: resample up to here only
@@ -272,21 +297,27 @@ def _jitter(images: np.ndarray, masks: np.ndarray, draws: np.ndarray) -> None:
 
 
 def affine_maps(masks: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Maps from output to input pixels, (n, 2, 3) for (x, y, 1), from uniform numbers (n, 4).
+    """Draw affine maps from output to input pixels.
 
-    Tissue that reaches the top, bottom or right edge is cut there by the film's frame; it is
-    moved outwards only, for else the cut would show as a straight edge within the image.
+    Tissue that reaches the top, bottom or right edge is cut there by the image's frame; it is moved outwards only,
+    because otherwise the cut would show as a straight edge within the image.
+
+    Args:
+        masks: uint8 (n, height, width).
+        draws: Uniform numbers in [0, 1), (n, 4).
+
+    Returns:
+        float64 (n, 2, 3), for (x, y, 1).
     """
     height, width = masks.shape[1:]
     low, high = np.transpose([WIDTH_SCALE, HEIGHT_SCALE, SHIFT, SHEAR])
     across, along, shift, shear = (low + (high - low) * draws).T
-    top, bottom, right = (masks[:, 0], masks[:, -1], masks[:, :, -1])
-    top, bottom, right = (edge.any(axis=1) for edge in (top, bottom, right))
+    top, bottom, right = (np.any(edge, axis=1) for edge in (masks[:, 0], masks[:, -1], masks[:, :, -1]))
     across = np.where(right, np.maximum(across, 1), across)
     along = np.where(top & bottom, np.maximum(along, 2 - along), along)
 
-    # The centre moves by `shift` and each column by up to `slide` more; the image reaches `over`
-    # beyond the frame on both sides. Units: heights.
+    # The centre moves by `shift` and each column by up to `slide` more; the image reaches `over` beyond the frame on
+    # both sides. Units: heights.
     over = (along - 1) / 2
     shear = np.where(top & bottom, np.clip(shear, -2 * over, 2 * over), shear)
     slide = np.array([np.minimum(shear, 0), np.maximum(shear, 0)])
@@ -303,12 +334,14 @@ def affine_maps(masks: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def mirror_and_crop(images: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Random mirror images of masses, and of every other a crop, resized back without blurring.
+    """Mirror masses at random, and crop every other one, resized back without blurring.
 
-    images: float32 (n, height, width) in [0, 1], square.
-    draws: uniform numbers in [0, 1), (n, 4).
+    Args:
+        images: float32 (n, height, width) in [0, 1], square.
+        draws: Uniform numbers in [0, 1), (n, 4).
 
-    Returns a new array of the same shape and range.
+    Returns:
+        A new array of the same shape and range.
     """
     size = images.shape[1]
     low, high = (size * side / MASS_SIZE for side in MASS_CROP)

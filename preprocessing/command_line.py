@@ -1,4 +1,4 @@
-"""What the commands that make datasets have in common: options, and how they tell what became of the input."""
+"""What the commands that make datasets share: options, and the report on what became of the input."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from preprocessing.shards import Dataset
+    from preprocessing.shards import Conversion
 
-SHOWN = 20  # lines of a kind on the terminal
+SHOWN = 20  # lines of one kind on the terminal
 SOME_REJECTED = 3  # exit status
 
 output_option = click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
 
 
 def validation_option(whose: str) -> Callable:
-    """`--validation-fraction`, of the patients or the phantoms."""
+    """Make the option `--validation-fraction`, of the patients or the phantoms."""
     return click.option(
         "--validation-fraction",
         type=click.FloatRange(0, 1, max_open=True),
@@ -26,12 +26,12 @@ def validation_option(whose: str) -> Callable:
 
 
 def workers_option(do: str) -> Callable:
-    """`--workers`, processes that convert or draw."""
-    return click.option("--workers", type=click.IntRange(1), show_default="one a core", help=f"Processes that {do}.")
+    """Make the option `--workers`, processes that convert or draw."""
+    return click.option("--workers", type=click.IntRange(1), show_default="one per core", help=f"Processes that {do}.")
 
 
 def conversion_options(command: Callable) -> Callable:
-    """`--key`, `--workers` and `--scheduler`, for commands that convert patients' images."""
+    """Add `--key`, `--workers` and `--scheduler`, for commands that convert patients' images."""
     options = (
         click.option(
             "--key",
@@ -54,20 +54,28 @@ def refuse_both(workers: int | None, scheduler: str | None) -> None:
 
 
 def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
-    """Tell (place, text) of the first `SHOWN`, and how many more there are."""
+    """Print (place, text) of the first `SHOWN`, and how many more there are."""
     for place, text in lines[:SHOWN]:
         click.echo(f"{kind} {place}: {text}", err=True)
     if len(lines) > SHOWN:
         click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
 
 
-def conclude(output: Path, dataset: "Dataset", noun: str, given: int, rejected: int) -> None:
-    """The last line of a conversion, and its exit status: none of `given` was usable (1), some were rejected (3)."""
+def conclude(output: Path, done: "Conversion", noun: str) -> None:
+    """Print the last line of a conversion.
+
+    Raises:
+        click.ClickException: Nothing was usable (exit status 1).
+        SystemExit: Something was rejected (exit status 3).
+    """
+    dataset, rejected = done.dataset, len(done.rejected)
     if not dataset.count:
-        raise click.ClickException(f"none of {given} {noun} could be used; see {output}/rejected.csv for the reasons")
+        raise click.ClickException(
+            f"none of {done.given} {noun} could be used; see {output}/rejected.csv for the reasons"
+        )
     counts, subjects = dataset.meta["images"], dataset.meta["subjects"]
     click.echo(
-        f"{output}: {dataset.count} of {given} {noun}, {rejected} rejected; "
+        f"{output}: {dataset.count} of {done.given} {noun}, {rejected} rejected; "
         f"training {counts['train']} {noun} of {subjects['train']} patients, "
         f"validation {counts['validation']} of {subjects['validation']}"
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from mask_embedding_gan.blocks import NetworkConfig
 from mask_embedding_gan.presets import PhaseSchedule, Preset
-from preprocessing.mammograms.convert import mammogram_item
+from preprocessing.mammograms.item import mammogram_item
 from preprocessing.shards import Dataset, DatasetWriter
 
 ROOT = Path(__file__).parents[1]

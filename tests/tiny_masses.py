@@ -50,7 +50,7 @@ def write_dataset(
 
 
 def item(number: int, shape: int, margin: int, contrast: str = "original") -> dict:
-    from preprocessing.masses.convert import mass_item
+    from preprocessing.masses.item import mass_item
 
     rng = np.random.default_rng(number)
     image = 0.2 + 0.05 * rng.standard_normal((64, 64)).astype(np.float32)

@@ -21,10 +21,10 @@ def main(kind: str, count: int, output: Path, seed: int, validation_fraction: fl
     margin equally often.
     """
     if kind == "mammogram":
-        from preprocessing.mammograms.convert import make_phantoms as make
+        from preprocessing.phantoms.mammogram import make_phantoms as make
     else:
         from preprocessing.phantoms.mass import make_mass_phantoms as make
-    from preprocessing.masses.convert import summary_lines
+    from preprocessing.masses.item import summary_lines
     from preprocessing.shards import DataError
 
     try:

@@ -1,6 +1,7 @@
-"""Prepare mammograms for training: DICOM files or film images in, a dataset of shards out."""
+"""Prepare mammograms for training: DICOM files or other images in, a dataset of shards out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from preprocessing.command_line import (
     refuse_both,
     validation_option,
 )
+from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
 
 
 @click.command(context_settings={"show_default": True})
@@ -22,19 +24,19 @@ from preprocessing.command_line import (
     multiple=True,
     required=True,
     metavar="PATH...",
-    help="Film, or folder searched with its subfolders: DICOM, PNG, PGM, TIFF, JPEG. Repeatable.",
+    help="Image, or folder searched with its subfolders: DICOM, PNG, PGM, TIFF, JPEG. Repeatable.",
 )
 @click.argument("more", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="")
 @output_option
 @click.option(
     "--masks",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of given breast masks, named as the films and of their size.",
+    help="Folder of given breast masks, named as the images and of their size.",
 )
 @click.option(
     "--mask-method",
-    type=click.Choice(["film", "otsu"]),
-    default="film",
+    type=click.Choice(MASK_METHODS),
+    default=MASK_METHODS[0],
     help="How the breast is found where no masks are given.",
 )
 @click.option("--keep-background", is_flag=True, help="Keep what lies outside the breast.")
@@ -42,29 +44,50 @@ from preprocessing.command_line import (
 @click.option(
     "--table",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    show_default="films.csv in or beside an input folder",
-    help="CSV file with columns image, subject, laterality, view, for films without a header.",
+    show_default="films.csv in an input folder or next to it",
+    help="CSV file with columns image, subject, laterality, view, for images without a header.",
+)
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV file of lesions on the films (columns image, x, y, width, height, shape, margin, subject): lesions.json.",
 )
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
 @conversion_options
-def main(inputs: tuple[Path, ...], more: tuple[Path, ...], output: Path, **options: object) -> None:
-    """Convert films to shards, patients split into training and validation.
+def main(
+    inputs: tuple[Path, ...],
+    more: tuple[Path, ...],
+    output: Path,
+    boxes: Path | None,
+    mask_method: str,
+    keep_background: bool,
+    window: str | None,
+    **settings: Any,
+) -> None:
+    """Convert mammograms to shards, patients split into training and validation.
 
-    A run that was stopped goes on when started again with the same command. Exit status: 0 when every film could be
+    A run that was stopped continues when started again with the same command. Exit status: 0 when every image could be
     used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
     """
-    refuse_both(options["workers"], options["scheduler"])
+    refuse_both(settings["workers"], settings["scheduler"])
     from preprocessing.mammograms.convert import convert_mammograms
     from preprocessing.shards import DataError
 
     try:
-        done = convert_mammograms([*inputs, *more], output, **options)
+        options = MammogramOptions(mask_method, keep_background, window)
+        done = convert_mammograms([*inputs, *more], output, options, **settings)
+        if boxes and done.dataset.count:
+            from lesions.boxes import add_boxes
+
+            added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
+            echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
+            click.echo(f"{output}: {len(added.annotations)} lesions")
     except DataError as error:
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
     echo_some("rejected", done.rejected)
-    conclude(output, done.dataset, "films", done.films, len(done.rejected))
+    conclude(output, done, "images")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Prepare labelled masses for training: CBIS-DDSM, DDSM, or a CSV file of boxes in, a dataset of shards out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from preprocessing.command_line import (
     refuse_both,
     validation_option,
 )
+from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_POLICIES, MassOptions
 
 
 @click.command(context_settings={"show_default": True})
@@ -35,33 +37,33 @@ from preprocessing.command_line import (
 @click.option(
     "--images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the films that --cbis-csv or --rois names.",
+    help="Folder of the images that --cbis-csv or --rois names.",
 )
 @output_option
 @click.option(
     "--digitizer",
-    type=click.Choice(["DBA", "HOWTEK", "LUMISYS"], case_sensitive=False),
+    type=click.Choice(DIGITIZERS, case_sensitive=False),
     show_default="all",
     help="Only DDSM cases of this digitizer.",
 )
 @click.option(
     "--label-policy",
-    type=click.Choice(["single", "first"]),
-    default="single",
+    type=click.Choice(LABEL_POLICIES),
+    default=LABEL_POLICIES[0],
     help="Labels of several words: drop the lesion, or take the first word that is a class.",
 )
 @click.option("--keep-unlabelled", is_flag=True, help="Keep lesions without a shape or margin, as unknown.")
 @click.option(
     "--context",
     type=click.FloatRange(1),
-    default=1.5,
+    default=CONTEXT,
     help="Side of the square that is cut out, over the longest side of the lesion.",
 )
 @click.option(
     "--contrast",
-    type=click.Choice(["normalised", "original"]),
-    default="normalised",
-    help="Stretch each mass to the whole range, and keep what it was, or leave it as on the film.",
+    type=click.Choice(CONTRASTS),
+    default=CONTRASTS[0],
+    help="Stretch each mass to the whole range, and keep what it was, or leave it as in the mammogram.",
 )
 @validation_option("patients")
 @conversion_options
@@ -72,11 +74,15 @@ def main(
     images: Path | None,
     output: Path,
     digitizer: str | None,
-    **options: object,
+    label_policy: str,
+    keep_unlabelled: bool,
+    context: float,
+    contrast: str,
+    **settings: Any,
 ) -> None:
-    """Cut labelled masses out of films, 64×64 pixels each, patients split into training and validation.
+    """Cut labelled masses out of mammograms, 64×64 pixels each, patients split into training and validation.
 
-    A run that was stopped goes on when started again with the same command. Exit status: 0 when every lesion could be
+    A run that was stopped continues when started again with the same command. Exit status: 0 when every lesion could be
     used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
     """
     if bool(cbis_csv) + bool(ddsm) + bool(rois) != 1:
@@ -85,10 +91,12 @@ def main(
         raise click.UsageError("--images goes with --cbis-csv and --rois, which need it, and not with --ddsm")
     if digitizer and not ddsm:
         raise click.UsageError("--digitizer goes with --ddsm; leave it out")
-    refuse_both(options["workers"], options["scheduler"])
+    refuse_both(settings["workers"], settings["scheduler"])
     from preprocessing.masses.cbis_ddsm import read_cbis
-    from preprocessing.masses.convert import convert_masses, rarest_first, read_rois, summary_lines
+    from preprocessing.masses.convert import convert_masses
     from preprocessing.masses.ddsm import read_ddsm
+    from preprocessing.masses.item import rarest_first, summary_lines
+    from preprocessing.masses.rois import read_rois
     from preprocessing.shards import DataError
 
     try:
@@ -96,9 +104,10 @@ def main(
             lesions = read_cbis(cbis_csv, images)
         elif ddsm:
             lesions = read_ddsm(ddsm, digitizer)
-        else:
+        elif rois and images:
             lesions = read_rois(rois, images)
-        done = convert_masses(lesions, output, **options)
+        options = MassOptions(label_policy, keep_unlabelled, context, contrast)
+        done = convert_masses(lesions, output, options, **settings)
     except DataError as error:
         raise click.ClickException(str(error)) from error
     if done.already_done:
@@ -106,7 +115,7 @@ def main(
     echo_some("note", done.notes)
     echo_some("rejected", rarest_first(done.rejected))
     click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
-    conclude(output, done.dataset, "masses", done.lesions, len(done.rejected))
+    conclude(output, done, "masses")
 
 
 if __name__ == "__main__":

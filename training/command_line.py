@@ -120,7 +120,7 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Datase
     Raises:
         preprocessing.shards.DataError: the dataset cannot be opened, or phantoms cannot be written.
     """
-    from preprocessing.mammograms.convert import make_phantoms
+    from preprocessing.phantoms.mammogram import make_phantoms
     from preprocessing.phantoms.mass import make_mass_phantoms
     from preprocessing.shards import open_dataset
     from training.cluster import current

@@ -23,7 +23,7 @@ DECODER_DEPENDENCIES = dict.fromkeys(
 
 
 def register() -> None:
-    """Adds the plugin to pydicom's JPEG decoders. Calling it again changes nothing."""
+    """Add the plugin to pydicom's JPEG decoders. Calling it again changes nothing."""
     for syntax in DECODER_DEPENDENCIES:
         decoder = get_decoder(syntax)
         if PLUGIN not in decoder.available_plugins:
@@ -31,15 +31,15 @@ def register() -> None:
 
 
 def is_available(syntax: str) -> bool:
-    """Says whether `syntax` can be decoded (asked by pydicom)."""
+    """Tell whether `syntax` can be decoded (asked by pydicom)."""
     return syntax in DECODER_DEPENDENCIES
 
 
 def decode_frame(source: bytes, runner: "DecodeRunner") -> bytes:
-    """Decodes one frame (called by pydicom).
+    """Decode one frame (called by pydicom).
 
     Raises:
-        ValueError: the stream is cut short or is not one grey image of the header's size.
+        ValueError: The stream is cut short or is not one grey image of the header's size.
     """
     from imagecodecs import jpeg8_decode
 

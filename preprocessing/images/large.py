@@ -1,7 +1,7 @@
 """Large images: pixels looked up only where they are needed, and area averages that never hold them all.
 
 A scanned film has 13 million pixels. Its file stores integers of 16 bits at most; as float32 they would take twice as
-much memory, and most of the time of a film would go into writing and reading it.
+much memory, and most of the time per image would go into writing and reading it.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ _ROWS = 32  # looked up and averaged at once: they stay in the processor's cache
 class StoredImage:
     """An image as its file stores it, with the grey level that each stored value stands for.
 
-    stored: uint8 or uint16 (height, width).
-    levels: float32 (256,) or (65536,), the grey levels in [0, 1] of all values.
+    Attributes:
+        stored: uint8 or uint16 (height, width).
+        levels: float32 (256,) or (65536,), the grey levels in [0, 1] of all values.
     """
 
     stored: np.ndarray
@@ -26,9 +27,12 @@ class StoredImage:
 
     @classmethod
     def of(cls, stored: np.ndarray, levels: np.ndarray, first: int) -> "StoredImage":
-        """An image of integers of 8 or 16 bits, signed or not, in any byte order.
+        """Make an image of integers of 8 or 16 bits, signed or not, in any byte order.
 
-        levels: the grey levels of the values from `first` on; no value lies outside of them.
+        Args:
+            stored: Integers (height, width).
+            levels: Grey levels in [0, 1] of the values from `first` on; no value lies outside of them.
+            first: The value of `levels[0]`.
         """
         native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
         unsigned = native.view(np.dtype(f"u{native.itemsize}"))
@@ -42,11 +46,11 @@ class StoredImage:
         return self.stored.shape
 
     def __getitem__(self, part: tuple[slice, slice] | slice) -> "StoredImage":
-        """A part of the image, or the image mirrored; a view."""
+        """Return a part of the image, or the image mirrored; a view."""
         return StoredImage(self.stored[part], self.levels)
 
     def pixels(self) -> np.ndarray:
-        """Grey levels, float32 (height, width)."""
+        """Look up the grey levels, float32 (height, width)."""
         if self.levels.size == 256 or _opencv_looks_up_16_bits():
             return cv2.LUT(self.stored, self.levels)
         pixels = np.empty(self.shape, np.float32)
@@ -59,9 +63,9 @@ class StoredImage:
 
 @cache
 def _opencv_looks_up_16_bits() -> bool:
-    """Whether OpenCV's look-up takes 16 bits: version 5 does, in a third of NumPy's time."""
+    """Tell whether OpenCV's look-up takes 16 bits: version 5 does, in a third of NumPy's time."""
     try:
-        return cv2.LUT(np.uint16([[65535]]), np.arange(65536, dtype=np.float32)).item() == 65535
+        return cv2.LUT(np.array([[65535]], np.uint16), np.arange(65536, dtype=np.float32)).item() == 65535
     except cv2.error:
         return False
 
@@ -70,7 +74,7 @@ Image = np.ndarray | StoredImage
 
 
 def pixels_of(image: Image) -> np.ndarray:
-    """An image as an array."""
+    """Return an image as an array, float32 where it is stored otherwise."""
     return image.pixels() if isinstance(image, StoredImage) else image
 
 
@@ -81,16 +85,18 @@ def shrink(
     top: int = 0,
     columns: int | None = None,
 ) -> np.ndarray:
-    """Area averages of an image that is laid into a larger frame of zeros.
+    """Average the areas of an image that is laid into a larger frame of zeros.
 
-    image: float32 or stored (height, width).
-    size: (height, width) of the whole result.
-    frame: (height, width) of what is averaged, not smaller than the size. Defaults to the image's own.
-    top: row of the frame where the image begins; it begins at the left. Defaults to 0.
-    columns: how many columns of the result are wanted. Defaults to all.
+    Args:
+        image: float32 or stored (height, width).
+        size: (height, width) of the whole result.
+        frame: (height, width) of what is averaged, not smaller than the size. Defaults to the image's own.
+        top: Row of the frame where the image begins; it begins at the left. Defaults to 0.
+        columns: How many columns of the result are wanted. Defaults to all.
 
-    Returns float32 (size[0], columns), bit for bit what OpenCV's `INTER_AREA` gives of the frame: it averages along
-    each row first, so that only rows already averaged are put into the frame here.
+    Returns:
+        float32 (size[0], columns), bit for bit what OpenCV's `INTER_AREA` gives of the frame: it averages along each
+        row first, so that only rows already averaged are put into the frame here.
     """
     frame = frame or image.shape
     columns = columns or size[1]
@@ -110,9 +116,16 @@ def shrink(
 
 
 def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
-    """`shrink` of a whole image in half the time, and to the accuracy of float32 (some 1e-7) instead of to the bit.
+    """Shrink a whole image in half the time of `shrink`, to the accuracy of float32 (about 1e-7) instead of to the bit.
 
     Columns are averaged first here, which adds whole rows of pixels at a time.
+
+    Args:
+        image: float32 or stored (height, width).
+        size: (height, width) of the result.
+
+    Returns:
+        float32 of `size`.
     """
     height, width = image.shape
     edges = np.arange(size[0] + 1) * (height / size[0])  # of the result's rows, in rows of the image
@@ -120,7 +133,9 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
     first = np.minimum(np.int64(edges[:-1]), height - taps)
     rows = first[:, np.newaxis] + np.arange(taps)
     covered = np.minimum(edges[1:, np.newaxis], rows + 1) - np.maximum(edges[:-1, np.newaxis], rows)
-    weights = np.float32(covered.clip(0) / edges[1])  # of the rows that a row of the result covers, [rows, taps]
+    weights = (covered.clip(0) / edges[1]).astype(
+        np.float32
+    )  # of the rows that a row of the result covers, [rows, taps]
     low = np.empty((size[0], width), np.float32)
     for group in range(0, size[0], 4):
         pixels = pixels_of(image[first[group] : first[group : group + 4][-1] + taps])
@@ -130,6 +145,6 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
 
 
 def _laid(pixels: np.ndarray, height: int, width: int, top: int = 0) -> np.ndarray:
-    """An image in a frame of zeros."""
+    """Lay an image into a frame of zeros."""
     below, right = height - top - pixels.shape[0], width - pixels.shape[1]
     return cv2.copyMakeBorder(pixels, top, below, 0, right, cv2.BORDER_CONSTANT, value=0)

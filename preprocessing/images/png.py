@@ -1,4 +1,4 @@
-"""Pictures on disk: images, masks, figures."""
+"""Image files: images, masks, figures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write a PNG file: an image in [0, 1] with 16 bits, a bool mask as 0 and 255. Raises OSError."""
-    pixels = np.uint8(image) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
+    """Write a PNG file.
+
+    Args:
+        path: The file.
+        image: float (height, width) in [0, 1], written with 16 bits, or bool, written as 0 and 255.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    pixels = image.astype(np.uint8) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
@@ -22,7 +30,7 @@ def write_figure(path: Path, sheet: "Figure") -> Path:
     """Write a figure of matplotlib, in the format of the file's ending; returns the path.
 
     Raises:
-        DataError: the file cannot be written, or its ending is of no image.
+        DataError: The file cannot be written, or its ending is of no image.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,36 +21,36 @@ _HEADER = struct.Struct("<16L")  # number of segments, and where each begins
 
 
 def register() -> None:
-    """Adds the plugin to pydicom's RLE decoder. Calling it again changes nothing."""
+    """Add the plugin to pydicom's RLE decoder. Calling it again changes nothing."""
     decoder = get_decoder(uid.RLELossless)
     if PLUGIN not in decoder.available_plugins:
         decoder.add_plugin(PLUGIN, (__name__, "decode_frame"))
 
 
 def is_available(syntax: str) -> bool:
-    """Says whether `syntax` can be decoded (asked by pydicom)."""
+    """Tell whether `syntax` can be decoded (asked by pydicom)."""
     return syntax in DECODER_DEPENDENCIES
 
 
 def decode_frame(source: bytes, runner: "DecodeRunner") -> np.ndarray:
-    """Decodes one grey frame of 8 or 16 bits allocated to little-endian bytes (called by pydicom).
+    """Decode one grey frame of 8 or 16 bits allocated to little-endian bytes (called by pydicom).
 
     Raises:
-        ValueError: the header does not describe one segment for each byte of a pixel.
-        RuntimeError: a segment is cut short, or holds another number of bytes than there are pixels.
+        ValueError: The header does not describe one segment for each byte of a pixel.
+        RuntimeError: A segment is cut short, or holds another number of bytes than there are pixels.
     """
     from imagecodecs import dicomrle_decode
 
     size = runner.bits_allocated // 8
     _check_header(source, size)
     frame = np.empty(runner.rows * runner.columns * size, np.uint8)
-    if len(dicomrle_decode(source, f"<u{size}", out=frame)) != len(frame):
+    if len(dicomrle_decode(source, f"<u{size}", out=frame.data)) != len(frame):
         raise ValueError("the RLE segments hold fewer bytes than the image has pixels")
     return frame
 
 
 def _check_header(source: bytes, segments: int) -> None:
-    """Raises ValueError unless the segments lie in the frame one after the other."""
+    """Raise ValueError unless the segments lie in the frame one after the other."""
     if len(source) <= _HEADER.size:
         raise ValueError("the RLE frame is cut short")
     count, *begins = _HEADER.unpack_from(source)

@@ -1,1 +1,1 @@
-"""From the image of a film or detector to a standard mammogram with its breast mask."""
+"""From the image of a film or a detector to a standard mammogram with its breast mask."""

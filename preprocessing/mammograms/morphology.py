@@ -5,7 +5,7 @@ import numpy as np
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """The largest 4-connected component; an empty mask stays empty."""
+    """Keep the largest 4-connected component; an empty mask stays empty."""
     count, labels = cv2.connectedComponents(np.asarray(mask, np.uint8), connectivity=4)
     if count <= 2:
         return labels > 0
@@ -13,30 +13,30 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """The mask without holes: background that is not 4-connected to the outside."""
+    """Fill the holes of a mask: background that is not 4-connected to the outside."""
     framed = cv2.copyMakeBorder(np.asarray(mask, np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(framed, None, (0, 0), 2)
     return framed[1:-1, 1:-1] != 2
 
 
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Opening by a disc: what a disc covers that lies inside the mask. Outside the frame counts as inside.
+    """Open a mask by a disc: keep what a disc covers that lies inside the mask.
 
-    The result is that of OpenCV's `MORPH_OPEN` with `MORPH_ELLIPSE` and its default border, whose time grows with the
-    disc's area.
+    Outside the frame counts as inside. The result is that of OpenCV's `MORPH_OPEN` with `MORPH_ELLIPSE` and its default
+    border, whose time grows with the disc's area.
     """
     return dilated(_eroded(mask, radius), radius)
 
 
 def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation by a disc: every pixel that a disc around a pixel of the mask covers."""
+    """Dilate a mask by a disc: keep every pixel that a disc around a pixel of the mask covers."""
     return ~_eroded(~mask, radius)
 
 
 def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Pixels around which a disc lies inside the mask; outside the frame counts as inside.
+    """Keep the pixels around which a disc lies inside the mask; outside the frame counts as inside.
 
-    The whole mask is one integer, a bit per pixel, row after row: a shift moves all pixels at once.
+    The whole mask is one integer, one bit per pixel, row after row: a shift moves all pixels at once.
     """
     frame = np.pad(mask, radius, constant_values=True)
     stride = frame.shape[1]
@@ -54,9 +54,9 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
         half = int(half_widths[radius + k])
         kept &= (runs[half] >> k * stride - half) & (runs[half] << k * stride + half)
 
-    packed = (kept & bits).to_bytes((frame.size + 7) // 8, "little")
-    kept = np.unpackbits(np.frombuffer(packed, np.uint8), count=frame.size, bitorder="little").reshape(frame.shape)
-    return kept[radius:-radius, radius:-radius].astype(bool)
+    packed = np.frombuffer((kept & bits).to_bytes((frame.size + 7) // 8, "little"), np.uint8)
+    unpacked = np.unpackbits(packed, count=frame.size, bitorder="little").reshape(frame.shape)
+    return unpacked[radius:-radius, radius:-radius].astype(bool)
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A breast's mask at the full size of its film, held as what is needed of it: where each column begins and ends.
+"""A breast's mask at the full size of its image, held as what is needed of it: where each column begins and ends.
 
 A scanned film has 13 million pixels and its mask some ten thousand ends of columns, from which the height of
 every column and the mask's share of larger pixels follow exactly.
@@ -9,15 +9,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from preprocessing.images.mask import mask_of
+
 
 @dataclass(frozen=True, eq=False)
 class Outline:
     """Where the columns of a mask begin and end.
 
-    shape: (height, width) of the mask.
-    rows, columns: int arrays, the places in any order. Pixel (row, column) is the first that differs from the one
-        above; above and below the mask there is nothing.
-    steps: int8 array, 1 where the mask begins and −1 where it ends.
+    Attributes:
+        shape: (height, width) of the mask.
+        rows, columns: int arrays, the places in any order. Pixel (row, column) is the first that differs from the one
+            above; above and below the mask there is nothing.
+        steps: int8 array, 1 where the mask begins and −1 where it ends.
     """
 
     shape: tuple[int, int]
@@ -27,7 +30,7 @@ class Outline:
 
     @classmethod
     def of(cls, mask: np.ndarray) -> "Outline":
-        """The outline of a mask, bool (height, width)."""
+        """Trace the outline of a mask, bool (height, width)."""
         height, width = mask.shape
         rows, columns = np.divmod(np.flatnonzero(mask[1:] != mask[:-1]), width)
         steps = np.where(mask[rows + 1, columns], 1, -1)
@@ -41,47 +44,51 @@ class Outline:
 
     @classmethod
     def of_enlarged(cls, small: np.ndarray, shape: tuple[int, int]) -> "Outline":
-        """The outline of a mask once enlarged: interpolated linearly, as by OpenCV, and cut at 0.5.
+        """Trace the outline of a mask once enlarged: interpolated linearly, as by OpenCV, and cut at the threshold.
 
-        small: bool (rows, columns). shape: (height, width), larger in both directions.
+        Args:
+            small: bool (rows, columns).
+            shape: (height, width), larger in both directions.
         """
         height, width = shape
         size = (width, len(small))
         shares = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-        coarse = cls.of(shares >= 0.5)
+        coarse = cls.of(mask_of(shares))
         rows = np.where(coarse.rows == len(small), height, 0)
         between = np.flatnonzero((coarse.rows > 0) & (coarse.rows < len(small)))
         below, columns = coarse.rows[between], coarse.columns[between]
         first, weights = _interpolated_rows(len(small), height)
         taps = weights[below - 1]  # of the rows between two of the small mask, [N, rows]
         upper, lower = shares[below - 1, columns, np.newaxis], shares[below, columns, np.newaxis]
-        breast = (1 - taps) * upper + taps * lower >= 0.5  # NaN, no row: False
+        breast = mask_of((1 - taps) * upper + taps * lower)  # NaN, no row: False
         begins = coarse.steps[between, np.newaxis] > 0
         rows[between] = first[below - 1] + ((breast != begins) & ~np.isnan(taps)).sum(axis=1)
         return cls(shape, rows, coarse.columns, coarse.steps)
 
     def heights(self) -> np.ndarray:
-        """Pixels of the mask in each column."""
+        """Count the pixels of the mask in each column."""
         return -np.bincount(self.columns, self.steps * self.rows, self.shape[1]).astype(np.int64)
 
     def mirrored(self) -> "Outline":
-        """The outline of the mask with left and right exchanged."""
+        """Return the outline of the mask with left and right exchanged."""
         return Outline(self.shape, self.rows, self.shape[1] - 1 - self.columns, self.steps)
 
     def mask(self) -> np.ndarray:
-        """The mask itself, bool (height, width)."""
+        """Fill the outline: the mask itself, bool (height, width)."""
         changes = np.zeros((self.shape[0] + 1, self.shape[1]), np.int8)
         np.add.at(changes, (self.rows, self.columns), self.steps)
         return changes[:-1].cumsum(axis=0, dtype=np.int8).astype(bool)
 
     def shares(self, corner: tuple[int, int], size: tuple[int, int], pixel: tuple[float, float]) -> np.ndarray:
-        """The mask's share of the area of larger pixels.
+        """Compute the mask's share of the area of larger pixels.
 
-        corner: (row, column) of the mask at which the larger pixels begin; a negative row lies above the mask.
-        size: (height, width), how many larger pixels.
-        pixel: (height, width) of one, in pixels of the mask, at least 1.
+        Args:
+            corner: (row, column) of the mask at which the larger pixels begin; a negative row lies above the mask.
+            size: (height, width), how many larger pixels.
+            pixel: (height, width) of one, in pixels of the mask, at least 1.
 
-        Returns float64 of `size`, rounded to 1e-9 so that half a pixel is half a pixel.
+        Returns:
+            float64 of `size`, rounded to 1e-9 so that half a pixel is half a pixel.
         """
         steps = self.steps[:, np.newaxis, np.newaxis]
         # 1) what a column adds to the two larger ones that it may lie in
@@ -105,9 +112,10 @@ class Outline:
 
 
 def _interpolated_rows(small: int, large: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of the large image lie between two of the small one, and how far from the upper to the lower.
+    """Find which rows of the large image lie between two of the small one, and how far from the upper to the lower.
 
-    Returns the first row for each pair, and float32 [pairs, rows], NaN where a pair has fewer rows than another.
+    Returns:
+        The first row for each pair, and float32 (pairs, rows), NaN where a pair has fewer rows than another.
     """
     at = ((np.arange(large) + 0.5) * (small / large) - 0.5).astype(np.float32)
     upper = np.floor(at)

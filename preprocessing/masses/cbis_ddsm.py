@@ -15,8 +15,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pydicom
 
-from preprocessing.images.read import UnusableFilm, read_film
-from preprocessing.masses.convert import Box, Lesion, Located, box_of, read_table
+from preprocessing.csv_table import read_table
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.read import read_image
+from preprocessing.masses.lesion import Box, Lesion, Located, box_of
 from preprocessing.shards import DataError
 
 # Name here: the name of the columns in the present version, and in the first one.
@@ -32,18 +34,23 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class CbisMass:
-    """The files of one row: the full film, where it is there, and the crop and mask in any order."""
+    """The files of one row: the full film, where it is there, and the crop and mask in any order.
+
+    Its `repr` is in the fingerprints of datasets.
+    """
 
     film: Path | None
     parts: tuple[Path, ...]
 
     def files(self) -> Sequence[Path]:
+        """List the film, where it is there, and the other two."""
         return (self.film, *self.parts) if self.film else self.parts
 
     def locate(self) -> Located:
-        """The full film with the box and region of the ROI mask; without a film, the whole of the crop.
+        """Read the full film with the box and region of the ROI mask; without a film, the whole of the crop.
 
-        Raises UnusableFilm when neither part has the film's size, or only a mask is there.
+        Raises:
+            UnusableImage: Neither part has the film's size, or only a mask is there.
         """
         sizes = [_size(part) for part in self.parts]
         if self.film is None:
@@ -51,25 +58,28 @@ class CbisMass:
         full = _size(self.film)
         masks = [part for part, size in zip(self.parts, sizes, strict=True) if size == full]
         if not masks:
-            raise UnusableFilm("neither crop nor ROI mask has the size of the film")
+            raise UnusableImage("neither crop nor ROI mask has the size of the film")
         region = _read_mask(masks[0])
-        return Located(read_film(self.film), box_of(region), region)
+        return Located(read_image(self.film), box_of(region), region)
 
     def _whole_crop(self, sizes: Sequence[tuple[int, int]]) -> Located:
         part = self.parts[int(np.argmin([height * width for height, width in sizes]))]
-        crop = read_film(part)
+        crop = read_image(part)
         if len(np.unique(crop.pixels)) <= 2:
-            raise UnusableFilm("film missing: only its ROI mask is in --images")
+            raise UnusableImage("film missing: only its ROI mask is in --images")
         height, width = crop.pixels.shape
         return Located(crop, Box(0, 0, width, height))
 
 
 def read_cbis(tables: Sequence[str | os.PathLike], images: str | os.PathLike | None = None) -> list[Lesion]:
-    """Lesions of the official mass CSV files, in their order.
+    """Read the lesions of the official mass CSV files, in their order.
 
-    images: folder of the DICOM files. Defaults to None: labels only, every lesion is unusable.
+    Args:
+        tables: The CSV files.
+        images: Folder of the DICOM files. Defaults to None: labels only, every lesion is unusable.
 
-    Raises DataError when a file cannot be read or has the columns of neither version.
+    Raises:
+        DataError: A file cannot be read or has the columns of neither version.
     """
     files = _Files(Path(images)) if images is not None else None
     lesions = []
@@ -81,7 +91,7 @@ def read_cbis(tables: Sequence[str | os.PathLike], images: str | os.PathLike | N
 
 
 def _rows(table: str | os.PathLike) -> list[dict[str, str]]:
-    """Rows under the names of `COLUMNS`, whichever version the file is."""
+    """Read the rows under the names of `COLUMNS`, whichever version the file is."""
     rows = read_table(table, "--cbis-csv", ())
     versions = [{name: columns[version] for name, columns in COLUMNS.items()} for version in (0, 1)]
     lacking = [[column for column in version.values() if column not in rows[0]] for version in versions]
@@ -118,6 +128,7 @@ class _Files:
                 self._below[above].extend(paths)
 
     def of(self, written: str) -> list[Path]:
+        """Find the files of a path as it is written in the CSV file."""
         path = PurePosixPath(written.replace("\\", "/").strip())
         if not path.name:
             return []
@@ -133,18 +144,18 @@ class _Files:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Rows and columns, from the header alone."""
+    """Read rows and columns, from the header alone."""
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
         return int(header.Rows), int(header.Columns)
     except OSError:
         raise
     except Exception as error:  # pydicom raises many kinds; their texts quote the header
-        raise UnusableFilm(f"DICOM file cannot be read: {type(error).__name__}") from None
+        raise UnusableImage(f"DICOM file cannot be read: {type(error).__name__}") from None
 
 
 def _read_mask(path: Path) -> np.ndarray:
     try:
-        return read_film(path).pixels > 0.5
-    except UnusableFilm as reason:
-        raise UnusableFilm(f"ROI mask cannot be used: {reason}") from None
+        return read_image(path).pixels > 0.5
+    except UnusableImage as reason:
+        raise UnusableImage(f"ROI mask cannot be used: {reason}") from None

@@ -13,12 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocessing.images.read import Film, UnusableFilm, refuse_constant
-from preprocessing.masses.convert import Box, Lesion, Located, box_of
+from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
+from preprocessing.masses.lesion import Box, Lesion, Located, box_of
 from preprocessing.shards import DataError
 
-VIEWS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
-DIGITIZERS = ("DBA", "HOWTEK", "LUMISYS")
+FILMS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
 DARKEST = 4.0  # optical density that becomes 0; what the scanners tell apart ends a little before (ours)
 
 # Chain codes 0 = N, 1 = NE, … 7 = NW, as steps in (x, y).
@@ -30,7 +29,14 @@ STEPS = np.array([(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-
 
 @dataclass(frozen=True)
 class Case:
-    """What an `.ics` file says. `films` holds (height, width) by view, `overlays` the views that have one."""
+    """What an `.ics` file says.
+
+    Attributes:
+        name: str. Of the case.
+        digitizer: str. First word of its digitizer, one of `DIGITIZERS`.
+        films: (height, width) by name of the film.
+        overlays: Names of the films that have an overlay.
+    """
 
     name: str
     digitizer: str
@@ -44,12 +50,16 @@ class Case:
 
     @property
     def patient(self) -> str:
-        """The name less its last number, which counts the volumes of a case."""
+        """The name without its last number, which counts the volumes of a case."""
         return "_".join(re.split("[-_]", self.name)[:2])
 
 
 def read_ics(path: str | os.PathLike) -> Case:
-    """Parse an `.ics` file. Raises UnusableFilm when the name, the digitizer or the films are not there."""
+    """Parse an `.ics` file.
+
+    Raises:
+        UnusableImage: The name, the digitizer or the films are not there.
+    """
     name, digitizer, films, overlays = "", "", {}, []
     for line in _text(path).splitlines():
         words = line.split()
@@ -58,13 +68,13 @@ def read_ics(path: str | os.PathLike) -> Case:
                 name = words[1]
             case ["DIGITIZER", token]:
                 digitizer = token  # "LUMISYS LASER": the first word is the make
-            case [view, "LINES"] if view in VIEWS:
+            case [view, "LINES"] if view in FILMS:
                 films[view] = _film_size(words)
                 if words[-1].upper() == "OVERLAY":
                     overlays.append(view)
     lacking = [what for what, there in (("filename", name), ("DIGITIZER", digitizer), ("film", films)) if not there]
     if lacking:
-        raise UnusableFilm(f".ics file without {lacking[0]}")
+        raise UnusableImage(f".ics file without {lacking[0]}")
     return Case(name, digitizer, films, tuple(overlays))
 
 
@@ -73,7 +83,7 @@ def _film_size(words: Sequence[str]) -> tuple[int, int]:
     try:
         return int(values["LINES"]), int(values["PIXELS_PER_LINE"])
     except (KeyError, ValueError):
-        raise UnusableFilm(".ics file with a film without LINES and PIXELS_PER_LINE") from None
+        raise UnusableImage(".ics file with a film without LINES and PIXELS_PER_LINE") from None
 
 
 # --------------------------------------------------------------------------------------- .OVERLAY
@@ -83,9 +93,12 @@ def _film_size(words: Sequence[str]) -> tuple[int, int]:
 class Abnormality:
     """One abnormality of an overlay.
 
-    kind: "MASS", "CALCIFICATION", ... of each `LESION_TYPE` line, joined by "-".
-    shape, margin: words of its MASS lines, joined by "-", as written; "" for none.
-    boundary: int (n, 2), pixels (x, y) from 0 along the outline, the first one again last; or None.
+    Attributes:
+        number: int. In the overlay.
+        kind: str. "MASS", "CALCIFICATION", ... of each `LESION_TYPE` line, joined by "-".
+        shape, margin: str. Words of its MASS lines, joined by "-", as written; "" for none.
+        boundary: int (n, 2), pixels (x, y) from 0 along the outline, the first one again last; or None.
+        problem: str. Why its outline cannot be read.
     """
 
     number: int
@@ -99,7 +112,7 @@ class Abnormality:
 def read_overlay(path: str | os.PathLike) -> list[Abnormality]:
     """Parse an `.OVERLAY` file: each abnormality with its labels and its (first) boundary.
 
-    An outline that cannot be read is told in the abnormality's `problem`; the others are not lost.
+    An outline that cannot be read is stated in the abnormality's `problem`; the others are not lost.
     """
     parts = re.split(r"^\s*ABNORMALITY\s+(\d+)", _text(path), flags=re.MULTILINE | re.IGNORECASE)
     numbers, texts = parts[1::2], parts[2::2]
@@ -120,29 +133,33 @@ def _abnormality(number: int, text: str) -> Abnormality:
     else:
         try:
             boundary = follow_chain(chain[1].split())
-        except UnusableFilm as reason:
+        except UnusableImage as reason:
             problem = str(reason)
     kind = "-".join(dict.fromkeys(kind.upper() for kind, _ in types))
     return Abnormality(number, kind, words["SHAPE"], words["MARGINS"], boundary, problem)
 
 
 def follow_chain(words: Sequence[str]) -> np.ndarray:
-    """Outline int (steps + 1, 2), pixels (x, y) from 0, of "column row code code ..." (from 1).
+    """Follow the chain of an outline, "column row code code ...", counted from 1.
 
-    Raises UnusableFilm when a word is no chain code.
+    Returns:
+        int (steps + 1, 2), pixels (x, y) from 0.
+
+    Raises:
+        UnusableImage: A word is no chain code.
     """
     try:
         start, codes = np.array(words[:2], int), np.array(words[2:], int)
     except ValueError:
-        raise UnusableFilm("overlay with a broken outline: a word in it is no number") from None
+        raise UnusableImage("overlay with a broken outline: a word in it is no number") from None
     if len(start) < 2 or not codes.size or codes.min() < 0 or codes.max() > 7:
-        raise UnusableFilm("overlay with a broken outline: its chain codes must be 0 to 7")
+        raise UnusableImage("overlay with a broken outline: its chain codes must be 0 to 7")
     # 1-based: seen by laying the outline over a lesion mask that the archive's own tools made.
     return np.concatenate([start[None], start + np.cumsum(STEPS[codes], axis=0)]) - 1
 
 
 def fill_outline(boundary: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The outline and what it encloses, clipped to the film: bool (height, width)."""
+    """Fill an outline, clipped to the film: bool (height, width), the outline itself included."""
     mask = np.zeros(shape, np.uint8)
     cv2.fillPoly(mask, [boundary.astype(np.int32)], 1)
     return mask.astype(bool)
@@ -152,31 +169,41 @@ def fill_outline(boundary: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def read_ljpeg(path: str | os.PathLike, height: int, width: int) -> np.ndarray:
-    """Grey levels uint16 (height, width) of a lossless JPEG film whose size is known from the `.ics`.
+    """Read the stored values, uint16 (height, width), of a lossless JPEG film whose size is known from the `.ics`.
 
-    Raises UnusableFilm when it cannot be decoded or has another number of pixels.
+    Raises:
+        UnusableImage: It cannot be decoded or has another number of pixels.
     """
     source = Path(path).read_bytes()
     marker = source.find(b"\xff\xc3")  # SOF3: length, precision, height, width (ITU-T T.81 B.2.2)
     if marker < 0:
-        raise UnusableFilm("LJPEG film is not lossless JPEG")
+        raise UnusableImage("LJPEG film is not lossless JPEG")
     header = tuple(int.from_bytes(source[marker + at : marker + at + 2]) for at in (5, 7))
     if header == (height, width):
         return _decode(source).reshape(height, width)
     if header != (width, height):
-        raise UnusableFilm("LJPEG film is not of the size in its .ics file")
+        raise UnusableImage("LJPEG film is not of the size in its .ics file")
     # Exchanged in the header only, or by the encoder, which then predicted along other lines: in the wrong reading
     # of the two, neighbours have nothing in common.
     size = height.to_bytes(2) + width.to_bytes(2)
     readings = [source[: marker + 5] + size + source[marker + 9 :], source]
-    pixels = [_decode(reading, strict=False) for reading in readings]
-    pixels = [p.reshape(height, width) for p in pixels if p is not None and p.size == height * width]
-    if not pixels:
-        raise UnusableFilm("LJPEG film cannot be decoded")
-    return min(pixels, key=_roughness)
+    decoded = [_try_decode(reading) for reading in readings]
+    films = [
+        pixels.reshape(height, width) for pixels in decoded if pixels is not None and pixels.size == height * width
+    ]
+    if not films:
+        raise UnusableImage("LJPEG film cannot be decoded")
+    return min(films, key=_roughness)
 
 
-def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
+def _decode(source: bytes) -> np.ndarray:
+    pixels = _try_decode(source)
+    if pixels is None:
+        raise UnusableImage("LJPEG film cannot be decoded")
+    return pixels
+
+
+def _try_decode(source: bytes) -> np.ndarray | None:
     from imagecodecs import jpeg8_decode
 
     try:
@@ -184,11 +211,7 @@ def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
         pixels = jpeg8_decode(source) if b"\xff\xd9" in source[-64:] else None
     except Exception:  # imagecodecs raises its own kinds
         pixels = None
-    if pixels is None or pixels.ndim != 2:
-        if strict:
-            raise UnusableFilm("LJPEG film cannot be decoded")
-        return None
-    return pixels.astype(np.uint16)
+    return None if pixels is None or pixels.ndim != 2 else pixels.astype(np.uint16)
 
 
 def _roughness(pixels: np.ndarray) -> float:
@@ -198,9 +221,10 @@ def _roughness(pixels: np.ndarray) -> float:
 
 
 def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:
-    """Optical density float32 of grey levels, by the calibration of each digitizer (DDSM's own pages).
+    """Compute the optical density, float32, of stored values by the calibration of each digitizer (DDSM's own pages).
 
-    Raises UnusableFilm when there is none for this digitizer and site.
+    Raises:
+        UnusableImage: There is none for this digitizer and site.
     """
     grey = grey.astype(np.float32)
     match digitizer.upper(), site.upper():
@@ -212,7 +236,7 @@ def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:
             return 3.789 - 0.00094568 * grey
         case "HOWTEK", "D":
             return 3.96604096 - 0.00099055807612 * grey
-    raise UnusableFilm(f"no optical density is known: digitizer {digitizer[:16]!r} at site {site!r}")
+    raise UnusableImage(f"no optical density is known: digitizer {digitizer[:16]!r} at site {site!r}")
 
 
 # ------------------------------------------------------------------------------------------ cases
@@ -220,7 +244,15 @@ def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DdsmMass:
-    """The outline of one mass on one film; `boundary` as in `Abnormality`, `box` that of its part on the film."""
+    """The outline of one mass on one film; its `repr` is in the fingerprints of datasets.
+
+    Attributes:
+        path, overlay: Path. Files of the film and of the outline.
+        size: (height, width) of the film.
+        digitizer, site: str. See `Case`.
+        box: Box. Of the part of the outline that is on the film.
+        boundary: int (n, 2). See `Abnormality`.
+    """
 
     path: Path
     overlay: Path
@@ -231,24 +263,28 @@ class DdsmMass:
     boundary: np.ndarray = field(repr=False, compare=False)
 
     def files(self) -> Sequence[Path]:
+        """List film and overlay."""
         return (self.path, self.overlay)
 
     def locate(self) -> Located:
-        """The film as 1 − optical density / `DARKEST` in [0, 1], so that tissue is bright, and the filled outline."""
+        """Read the film as 1 − optical density / `DARKEST` in [0, 1] (tissue is bright), and fill the outline."""
         grey = read_ljpeg(self.path, *self.size)
         refuse_constant(grey)
         density = optical_density(grey, self.digitizer, self.site)
         pixels = np.clip(1 - density / np.float32(DARKEST), 0, 1)
-        film = Film(pixels, patient="", laterality=None, view=None)
+        film = MammogramImage(pixels, patient="", laterality=None, view=None)
         return Located(film, self.box, fill_outline(self.boundary, self.size))
 
 
 def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[Lesion]:
-    """Lesions of all cases in a folder and its subfolders; calcifications are left out.
+    """Read the lesions of all cases in a folder and its subfolders; calcifications are left out.
 
-    digitizer: one of `DIGITIZERS`, compared with the first word in the `.ics`. Defaults to None: all.
+    Args:
+        folder: The folder.
+        digitizer: One of `DIGITIZERS`, compared with the first word in the `.ics`. Defaults to None: all.
 
-    Raises DataError when there is no case, or none of this digitizer.
+    Raises:
+        DataError: There is no case, or none of this digitizer.
     """
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() == ".ics")
     if not paths:
@@ -257,7 +293,7 @@ def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[L
     for path in paths:
         try:
             case = read_ics(path)
-        except UnusableFilm as reason:
+        except UnusableImage as reason:
             lesions.append(Lesion("", "", "", str(path), None, unusable=str(reason)))
             continue
         digitizers.add(case.digitizer.upper())
@@ -291,34 +327,35 @@ def _lesion(found: Abnormality, case: Case, view: str, film: Path | None, overla
     unusable, note, source = found.problem, "", None
     if film is None:
         unusable = unusable or "film missing: no .LJPEG file beside the overlay"
-    if not unusable:
+    elif not unusable and found.boundary is not None:
         try:
             box, outside = clip_outline(found.boundary, case.films[view])
             source = DdsmMass(film, overlay, case.films[view], case.digitizer, case.site, box, found.boundary)
             note = f"outline leaves the film for {outside} of {len(found.boundary) - 1} steps; clipped" * bool(outside)
-        except UnusableFilm as reason:
+        except UnusableImage as reason:
             unusable = str(reason)
     place = f"{overlay} abnormality {found.number}"
     return Lesion(found.shape, found.margin, case.patient, place, source, unusable, note)
 
 
 def clip_outline(boundary: np.ndarray, size: tuple[int, int]) -> tuple[Box, int]:
-    """Box of the part of an outline's inside that is on the film, and how many steps of it are off.
+    """Find the box of the part of an outline's inside that is on the film, and how many steps of it are off.
 
-    Raises UnusableFilm when nothing of it is on the film.
+    Raises:
+        UnusableImage: Nothing of it is on the film.
     """
-    off = ((boundary < 0) | (boundary >= (size[1], size[0]))).any(axis=1)[1:]
+    off = np.any((boundary < 0) | (boundary >= (size[1], size[0])), axis=1)[1:]
     if not off.any():
         (x, y), (right, bottom) = boundary.min(axis=0).tolist(), boundary.max(axis=0).tolist()
         return Box(x, y, right - x + 1, bottom - y + 1), 0
     mask = fill_outline(boundary, size)
     if not mask.any():
-        raise UnusableFilm("overlay off the film: nothing of the outline is on it")
+        raise UnusableImage("overlay off the film: nothing of the outline is on it")
     return box_of(mask), int(off.sum())
 
 
 def _case_files(ics: Path) -> dict[str, Path]:
-    """Files of a case by "<view>.<kind>"; the case's own name may use "-" or "_"."""
+    """Find the files of a case by "<film>.<kind>"; the case's own name may use "-" or "_"."""
     stem = ics.stem.replace("-", "_").upper()
     files = {}
     for path in sorted(ics.parent.iterdir()):

@@ -1,6 +1,6 @@
 """Mass phantoms: drawn breast masses whose BI-RADS shape and margin are true by construction.
 
-The shape is an outline drawn by lot among those of its word; the margin is how that outline meets the tissue around
+The shape is a random outline among those of its word; the margin is how that outline meets the tissue around
 it (BI-RADS atlas, 5th edition, in the words of DDSM, which still tells lobulated from oval):
 
 - circumscribed: a sharp edge all around;
@@ -20,27 +20,31 @@ from itertools import product
 
 import cv2
 import numpy as np
-import scipy.fft
 from scipy.ndimage import gaussian_filter1d
 
-from preprocessing.masses.convert import CLASSES, CONTEXT, SIZE, mass_item, summarise
-from preprocessing.phantoms.mammogram import PhantomTask, phantom_tasks
-from preprocessing.shards import Dataset, DatasetWriter
-from preprocessing.shards.fill import fill
+from preprocessing.images.mask import resize_mask
+from preprocessing.masses.item import mass_item, summarise
+from preprocessing.masses.labels import CLASSES
+from preprocessing.masses.options import CONTEXT
+from preprocessing.masses.window import SIZE
+from preprocessing.phantoms.task import PhantomTask, phantom_tasks
+from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
+from preprocessing.shards import Dataset, build_dataset
 
 SIDE = 128  # pixels of the drawing; lengths below are in these pixels
 LONGEST = SIDE / CONTEXT  # longest side of a mass that a radiologist boxed exactly
 ANGLES = np.linspace(0, 2 * np.pi, 720, endpoint=False)
 RAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 EXPONENT = 3.1  # of the power spectrum of the tissue
+LONGEST_WAVE = 90  # pixels; the spectrum is flat from there on
+SHARPNESS = 6  # of fibres
 SHARP = (0.5, 0.9), (0.0, 0.0)  # pixels: how far an edge fades, and how far tissue makes it wander
 EDGES = {"ill-defined": ((4.5, 7.0), (1.5, 3.5)), "spiculated": ((1.5, 3.5), (1.0, 3.0))}
-FREQUENCIES = scipy.fft.fftfreq(SIDE).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Mass:
-    """What was drawn by lot for one mass and the tissue around it; brightness in units of the film's range."""
+    """The random properties of one mass and the tissue around it; brightness in units of the image's range."""
 
     outline: np.ndarray  # (720, 2) x, y in pixels of the drawing
     centre: np.ndarray  # (2,)
@@ -58,6 +62,69 @@ class Mass:
     grain: float  # brightness of film grain, of the contrast
 
 
+@dataclass(frozen=True)
+class MassPhantomTask(PhantomTask):
+    """One mass to draw; labels are indices into `CLASSES`."""
+
+    shape: int
+    margin: int
+
+
+def make_mass_phantoms(
+    output: str | os.PathLike,
+    count: int,
+    *,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    workers: int | None = None,
+) -> Dataset:
+    """Write a dataset of mass phantoms, contrast normalised; it depends on count and seed alone.
+
+    Every pair of shape and margin comes equally often (once more or less where `count` is no multiple of 20), in random
+    order. What a killed call left is continued, and a finished dataset is only opened.
+
+    Args:
+        output: Folder of the dataset.
+        count: How many.
+        seed: Of everything random.
+        validation_fraction: Share of the phantoms that are for validation, in [0, 1).
+        workers: Number of processes. Defaults to the number of usable cores.
+
+    Raises:
+        DataError: The output was made with other settings or cannot be written.
+    """
+    return build_dataset(
+        output,
+        mass_phantom_tasks(count, seed),
+        prepare_mass_phantom,
+        {"by": "make_phantoms", "seed": seed},
+        kind="mass",
+        title="Phantoms",
+        validation_fraction=validation_fraction,
+        levels=[(SIZE, SIZE)],
+        classes=CLASSES,
+        synthetic=True,
+        summarise=summarise,
+        workers=workers,
+    ).dataset
+
+
+def mass_phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
+    """List what to draw for a dataset."""
+    pairs = list(product(range(len(CLASSES["shape"])), range(len(CLASSES["margin"]))))
+    order = np.random.default_rng(seed).permutation(count) % len(pairs)
+    return [
+        MassPhantomTask(one.seed, one.subject, *pairs[pair])
+        for one, pair in zip(phantom_tasks(count, seed, "mass phantoms"), order.tolist(), strict=True)
+    ]
+
+
+def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int | float]:
+    """Draw one mass as a dataset item."""
+    image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
+    return mass_item(image, lesion, subject=task.subject, shape=task.shape, margin=task.margin, contrast="normalised")
+
+
 def mass_phantom(seed: int, shape: str, margin: str, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
     """Draw one mass, a pure function of its arguments.
 
@@ -70,7 +137,8 @@ def mass_phantom(seed: int, shape: str, margin: str, size: int = SIZE) -> tuple[
         image: float32 (size, size) in [0, 1].
         lesion: bool (size, size), the body of the mass without its spicules, half-way down a faded edge.
 
-    Raises ValueError when a word is no class.
+    Raises:
+        ValueError: A word is no class.
     """
     for word, field in ((shape, "shape"), (margin, "margin")):
         if word not in CLASSES[field]:
@@ -81,15 +149,11 @@ def mass_phantom(seed: int, shape: str, margin: str, size: int = SIZE) -> tuple[
     image = render(mass, margin, inside, rng)
     how = cv2.INTER_AREA if size <= SIDE else cv2.INTER_LINEAR
     image = cv2.resize(image, (size, size), interpolation=how)
-    share = cv2.resize(inside.astype(np.float32), (size, size), interpolation=how)
-    return np.clip(image, 0, 1), share >= 0.5
-
-
-# ---------------------------------------------------------------------------------- what is drawn
+    return np.clip(image, 0, 1), resize_mask(inside, (size, size))
 
 
 def draw_mass(shape: str, margin: str, rng: np.random.Generator) -> Mass:
-    """Draw outline, edge and brightness of one mass by lot."""
+    """Draw outline, edge and brightness of one mass at random."""
     radius = OUTLINES[shape](rng)
     if margin == "microlobulated":
         radius = radius * undulations(rng)
@@ -114,7 +178,7 @@ def draw_mass(shape: str, margin: str, rng: np.random.Generator) -> Mass:
 
 
 def placed(radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The outline turned by lot, as large as a radiologist's box, and not quite in its middle."""
+    """Turn an outline at random, make it as large as a radiologist's box, and move it slightly off the centre."""
     turned = np.roll(radius, rng.integers(len(radius)))
     outline = (turned[:, None] * RAYS).astype(np.float32)
     low, high = outline.min(axis=0), outline.max(axis=0)
@@ -124,17 +188,17 @@ def placed(radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def round_outline(rng: np.random.Generator) -> np.ndarray:
-    """Radius at `ANGLES` of nearly a circle."""
+    """Draw the radius at `ANGLES` of nearly a circle."""
     return ellipse(rng.uniform(1, 1.08)) * waves((2, 5), 0.012, rng)
 
 
 def oval_outline(rng: np.random.Generator) -> np.ndarray:
-    """Radius at `ANGLES` of an ellipse, now and then an egg."""
+    """Draw the radius at `ANGLES` of an ellipse, sometimes an egg."""
     return ellipse(rng.uniform(1.4, 1.9)) * waves((2, 4), 0.02, rng)
 
 
 def lobulated_outline(rng: np.random.Generator) -> np.ndarray:
-    """Radius at `ANGLES` of a few round lobes grown together: the reach of several discs along each ray."""
+    """Draw the radius at `ANGLES` of a few round lobes grown together: the reach of several discs along each ray."""
     lobes = int(rng.integers(3, 5))
     turns = 2 * np.pi * (np.arange(lobes) + rng.uniform(-0.18, 0.18, lobes)) / lobes
     away, wide = rng.uniform(0.4, 0.75, lobes), rng.uniform(0.75, 1.1, lobes) * (1.5 / lobes + 0.12)
@@ -146,7 +210,7 @@ def lobulated_outline(rng: np.random.Generator) -> np.ndarray:
 
 
 def irregular_outline(rng: np.random.Generator) -> np.ndarray:
-    """Radius at `ANGLES` of a polygon: a corner far out, or two side by side, then one or two far in."""
+    """Draw the radius at `ANGLES` of a polygon: a corner far out, or two in a row, then one or two far in."""
     points = int(rng.integers(4, 7))
     runs = np.stack([1 + (rng.random(points) < 0.25), rng.integers(1, 3, points)], axis=1).ravel()
     far_in = np.repeat(np.arange(len(runs)) % 2, runs)
@@ -167,19 +231,19 @@ OUTLINES = {
 
 
 def ellipse(aspect: float) -> np.ndarray:
-    """Radius at `ANGLES` of an ellipse of half axes 1 and 1 / aspect."""
+    """Compute the radius at `ANGLES` of an ellipse of half axes 1 and 1 / aspect."""
     return 1 / np.hypot(RAYS[:, 0], aspect * RAYS[:, 1])
 
 
 def waves(orders: tuple[int, int], strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Slow random undulations around 1: nothing that grows is a perfect curve."""
+    """Draw slow random undulations around 1: nothing that grows is a perfect curve."""
     order = np.arange(*orders)
     amplitude, phase = rng.normal(0, strength, len(order)), rng.uniform(0, 2 * np.pi, len(order))
     return 1 + np.cos(ANGLES[:, None] * order + phase) @ amplitude
 
 
 def undulations(rng: np.random.Generator) -> np.ndarray:
-    """Many small round bumps of uneven width and height with notches between them, around 1."""
+    """Draw many small round bumps of uneven width and height with notches between them, around 1."""
     bumps = int(rng.integers(11, 16))
     widths = np.cumsum([0, *rng.uniform(0.6, 1.4, bumps)])
     notches = 2 * np.pi * widths / widths[-1]
@@ -189,14 +253,14 @@ def undulations(rng: np.random.Generator) -> np.ndarray:
 
 
 def filled(outline: np.ndarray) -> np.ndarray:
-    """1 inside a closed line (points, 2), uint8 (128, 128)."""
+    """Fill a closed line (points, 2): uint8 (128, 128), 1 inside."""
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     cv2.fillPoly(canvas, [fixed_point(outline)], 1, shift=4)
     return canvas
 
 
 def fixed_point(points: np.ndarray) -> np.ndarray:
-    """Points as OpenCV draws them with shift 4; here a pixel's middle is at 0.5, there at 0."""
+    """Convert points for OpenCV's shift 4; here a pixel's middle is at 0.5, there at 0."""
     return np.rint(points * 16 - 8).astype(np.int32)
 
 
@@ -204,13 +268,14 @@ def fixed_point(points: np.ndarray) -> np.ndarray:
 
 
 def render(mass: Mass, margin: str, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness of the window, float32 (128, 128); `inside` is the body of the mass."""
+    """Compute the brightness of the window, float32 (128, 128); `inside` is the body of the mass."""
     # 1) tissue, in units of the contrast: clouds, fibres, and breast that is thicker on one side
-    clouds, threads = power_law_pair(mass.stretch, mass.turn, rng)
-    texture, fibres = power_law_pair(mass.stretch, mass.turn, rng)
+    grain = {"stretch": mass.stretch, "turn": mass.turn}
+    clouds, threads = power_law_pair((SIDE, SIDE), EXPONENT, LONGEST_WAVE, rng, **grain)
+    texture, fibres = power_law_pair((SIDE, SIDE), EXPONENT, LONGEST_WAVE, rng, **grain)
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) / SIDE - np.float32(0.5)
     tissue = mass.density * clouds + mass.slope[0] * x + mass.slope[1] * y
-    tissue += mass.strands * (ridges(threads) + 0.7 * ridges(fibres) - 0.3)
+    tissue += mass.strands * (ridges(threads, SHARPNESS) + 0.7 * ridges(fibres, SHARPNESS) - 0.3)
 
     # 2) the mass: how thick it is, how its edge fades
     deep = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
@@ -225,43 +290,21 @@ def render(mass: Mass, margin: str, inside: np.ndarray, rng: np.random.Generator
     if margin == "obscured":
         body = np.maximum(body, overlying(mass, texture, clouds, rng))
 
-    # 4) the film: tissue shows through the mass a little, film is soft and has grain
+    # 4) the image: tissue shows through the mass a little, film is soft and has grain
     image = mass.level + calcifications(rng) + mass.contrast * (body + tissue * (1 - 0.6 * np.clip(body, 0, 1)))
     image *= skin_line(rng)
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), mass.blur)
-    grain = rng.standard_normal((SIDE, SIDE), dtype=np.float32)
-    return image + np.float32(mass.contrast * mass.grain) * grain
-
-
-def power_law_pair(stretch: float, turn: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two independent random fields, spectrum 1/f^EXPONENT, unit variance, float32 (128, 128).
-
-    Args:
-        stretch: how much longer than wide their grain is.
-        turn: radians, direction of the grain.
-    """
-    along = FREQUENCIES[None, :] * np.float32(np.cos(turn)) + FREQUENCIES[:, None] * np.float32(np.sin(turn))
-    across = FREQUENCIES[:, None] * np.float32(np.cos(turn)) - FREQUENCIES[None, :] * np.float32(np.sin(turn))
-    squared = np.float32(stretch) * along**2 + np.float32(1 / stretch) * across**2
-    amplitude = np.maximum(squared, np.float32(1 / 90**2)) ** np.float32(-EXPONENT / 4)
-    amplitude[0, 0] = 0
-    white = rng.standard_normal((SIDE, SIDE, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    field = scipy.fft.ifft2(white * amplitude, overwrite_x=True)
-    return tuple(part / part.std() for part in (field.real, field.imag))
-
-
-def ridges(field: np.ndarray) -> np.ndarray:
-    """Thin bright curves along the zero level of a field, in [0, 1]: ligaments, fibres."""
-    return 1 / (1 + (6 * field) ** 2)
+    noise = rng.standard_normal((SIDE, SIDE), dtype=np.float32)
+    return image + np.float32(mass.contrast * mass.grain) * noise
 
 
 def logistic(values: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(−values)), without overflow."""
+    """Compute 1 / (1 + exp(−values)), without overflow."""
     return 0.5 + 0.5 * np.tanh(0.5 * values)
 
 
 def spicules(mass: Mass, rng: np.random.Generator) -> np.ndarray:
-    """Lines that radiate from the mass, broad where they leave it, thin and faint where they end; in [0, 1]."""
+    """Draw lines that radiate from the mass, in [0, 1]: broad where they leave it, thin and faint where they end."""
     canvas, ray = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
     count = int(rng.integers(16, 30))
     starts = (np.arange(count) + rng.uniform(-0.7, 0.7, count)) / count * len(ANGLES)
@@ -282,7 +325,7 @@ def spicules(mass: Mass, rng: np.random.Generator) -> np.ndarray:
 
 
 def overlying(mass: Mass, texture: np.ndarray, clouds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tissue as bright as the mass that lies over a third or so of its edge and reaches out of the window."""
+    """Draw tissue as bright as the mass that lies over about a third of its edge and reaches out of the window."""
     turn = rng.uniform(0, 2 * np.pi)
     outward = np.array([np.cos(turn), np.sin(turn)])
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
@@ -294,17 +337,16 @@ def overlying(mass: Mass, texture: np.ndarray, clouds: np.ndarray, rng: np.rando
 
 
 def calcifications(rng: np.random.Generator) -> np.ndarray | float:
-    """In one of ten windows, a few bright specks; added brightness."""
+    """Draw a few bright specks in one of ten windows, as added brightness."""
     if rng.random() > 0.1:
         return 0.0
-    canvas = np.zeros((SIDE, SIDE), np.uint8)
-    for x, y in rng.integers(0, SIDE * 8, (int(rng.integers(1, 4)), 2)):
-        cv2.circle(canvas, (int(x), int(y)), int(rng.integers(6, 20)), int(rng.integers(25, 80)), -1, cv2.LINE_AA, 3)
-    return canvas.astype(np.float32) / 255
+    places = rng.integers(0, SIDE * 8, (int(rng.integers(1, 4)), 2))
+    circles = [(int(x), int(y), int(rng.integers(6, 20)), int(rng.integers(25, 80))) for x, y in places]
+    return specks((SIDE, SIDE), circles).astype(np.float32) / 255
 
 
 def skin_line(rng: np.random.Generator) -> np.ndarray | float:
-    """In one of sixteen windows, the breast ends in a corner: relative thickness, 0 outside the breast."""
+    """Draw the relative thickness: in one of sixteen windows the breast ends in a corner, and is 0 outside."""
     if rng.random() > 1 / 16:
         return 1.0
     turn = rng.uniform(0, 2 * np.pi)
@@ -312,54 +354,3 @@ def skin_line(rng: np.random.Generator) -> np.ndarray | float:
     away = np.hypot(x + 110 * np.float32(np.cos(turn)), y + 110 * np.float32(np.sin(turn)))
     depth = np.clip(110 + rng.uniform(46, 70) - away, 0, None)
     return 1 - np.exp(-depth / 9)
-
-
-# --------------------------------------------------------------------------------------- a dataset
-
-
-@dataclass(frozen=True)
-class MassPhantomTask(PhantomTask):
-    """One mass to draw. Labels are indices into `CLASSES`."""
-
-    shape: int
-    margin: int
-
-
-def make_mass_phantoms(
-    output: str | os.PathLike,
-    count: int,
-    *,
-    seed: int = 0,
-    validation_fraction: float = 0.1,
-    workers: int | None = None,
-) -> Dataset:
-    """Write a dataset of mass phantoms, contrast normalised; it depends on count and seed alone.
-
-    Every pair of shape and margin comes equally often (once more or less where `count` is no multiple of 20), in an
-    order drawn by lot. What a killed call left is continued, and a finished dataset is only opened.
-
-    Raises DataError when the output was made with other settings or cannot be written.
-    """
-    made = {"by": "make_phantoms", "seed": seed, "validation_fraction": validation_fraction}
-    writer = DatasetWriter(
-        output, "mass", count=count, made=made, levels=[(SIZE, SIZE)], classes=CLASSES, synthetic=True
-    )
-    if not writer.complete:
-        fill(writer, mass_phantom_tasks(count, seed), prepare_mass_phantom, title="Phantoms", workers=workers)
-    return writer.finish(validation_fraction, summarise)
-
-
-def mass_phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:
-    """What to draw for a dataset."""
-    pairs = list(product(range(len(CLASSES["shape"])), range(len(CLASSES["margin"]))))
-    order = np.random.default_rng(seed).permutation(count) % len(pairs)
-    return [
-        MassPhantomTask(one.seed, one.subject, *pairs[pair])
-        for one, pair in zip(phantom_tasks(count, seed, "mass phantoms"), order.tolist(), strict=True)
-    ]
-
-
-def prepare_mass_phantom(task: MassPhantomTask) -> dict[str, np.ndarray | str | int | float]:
-    """Draw one mass as a dataset item."""
-    image, lesion = mass_phantom(task.seed, CLASSES["shape"][task.shape], CLASSES["margin"][task.margin])
-    return mass_item(image, lesion, subject=task.subject, shape=task.shape, margin=task.margin, contrast="normalised")

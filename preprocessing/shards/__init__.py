@@ -1,22 +1,23 @@
 """The dataset format: HDF5 shards with a description, their writer and their reader."""
 
-from preprocessing.shards.dataset import (
+from preprocessing.shards.convert import Conversion, build_dataset
+from preprocessing.shards.fill import usable_cores
+from preprocessing.shards.format import (
     DATASET_FILE,
     FORMAT,
     KINDS,
     LEVELS,
     SPLITS,
     DataError,
-    Dataset,
-    DatasetWriter,
     Item,
     Kind,
     Level,
     array_name,
-    open_dataset,
-    split_subjects,
-    write_shard,
+    as_stored,
 )
+from preprocessing.shards.pseudonyms import Key, Origins, keyed_hash, open_output, write_private
+from preprocessing.shards.reader import Dataset, open_dataset
+from preprocessing.shards.writer import DatasetWriter, split_subjects, write_shard
 
 __all__ = [
     "DATASET_FILE",
@@ -24,14 +25,23 @@ __all__ = [
     "KINDS",
     "LEVELS",
     "SPLITS",
+    "Conversion",
     "DataError",
     "Dataset",
     "DatasetWriter",
     "Item",
+    "Key",
     "Kind",
     "Level",
+    "Origins",
     "array_name",
+    "as_stored",
+    "build_dataset",
+    "keyed_hash",
     "open_dataset",
+    "open_output",
     "split_subjects",
+    "usable_cores",
+    "write_private",
     "write_shard",
 ]

@@ -1,23 +1,25 @@
-"""A work list through many processes into shards, with a progress bar and no order lost.
+"""Prepare a work list in many processes and write it as shards, in its order, with a progress bar.
 
-Each piece of work is prepared by a function of its own; the results come back in the order of the
-list and are written a shard at a time, so that a killed run loses at most the shards in progress.
+Results come back in the order of the list and are written one shard at a time, so that a killed run loses at most the
+shards in progress.
 """
 
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
+from typing import Any
 
 from preprocessing.progress import progress
-from preprocessing.shards.dataset import DataError, DatasetWriter, Item
+from preprocessing.shards.format import DataError, Item
+from preprocessing.shards.writer import DatasetWriter
 
-Prepare = Callable[[object], Item | str]  # an item, or the reason why there is none
+Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
 
 
 def fill(
@@ -31,12 +33,16 @@ def fill(
 ) -> None:
     """Prepare and write every shard that the writer still misses.
 
-    work: sequence. The work list, `writer.count` long; entries and `prepare` must be picklable.
-    prepare: function of one entry; returns the item, or as a string why it is rejected.
-    workers: int. Processes; 1 works in this one. Defaults to the number of usable cores.
-    scheduler: str. Address of a dask scheduler, to use its workers instead.
+    Args:
+        writer: Of the dataset.
+        work: The work list, `writer.count` long; entries and `prepare` must be picklable.
+        prepare: Function of one entry; returns the item, or as a string why the entry is rejected.
+        title: Of the progress bar.
+        workers: Number of processes; 1 works in this one. Defaults to the number of usable cores.
+        scheduler: Address of a dask scheduler, to use its workers instead.
 
-    Raises DataError when a worker dies, the scheduler is not there, or the disk is full.
+    Raises:
+        DataError: A worker died, the scheduler does not answer, or the disk is full.
     """
     missing = writer.missing()
     if not missing:
@@ -56,7 +62,7 @@ def fill(
 
 
 def usable_cores() -> int:
-    """Cores this process may use."""
+    """Count the cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
@@ -67,7 +73,7 @@ def usable_cores() -> int:
 def _results(
     prepare: Prepare, tasks: Sequence, workers: int | None, scheduler: str | None
 ) -> Iterator[Iterator[Item | str]]:
-    """Results of the tasks, in order, from this process, other processes or a cluster."""
+    """Yield the results of the tasks, in order, from this process, other processes or a cluster."""
     if scheduler is not None:
         with _cluster(scheduler) as (executor, workers):
             yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
@@ -89,8 +95,8 @@ def _results(
 
 
 def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int) -> Iterator[Item | str]:
-    """Results in the order of the tasks; only a few are under way, so memory stays small."""
-    waiting = deque()
+    """Yield results in the order of the tasks; only a few are under way, so memory stays small."""
+    waiting: deque[Future[Item | str]] = deque()
     for task in tasks:
         waiting.append(executor.submit(prepare, task))
         if len(waiting) > ahead:
@@ -102,23 +108,26 @@ def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int)
 def _on_one_core(prepare: Prepare, task: object) -> Item | str:
     import cv2
 
-    cv2.setNumThreads(1)  # there is a process a core already
+    cv2.setNumThreads(1)  # there is one process per core already
     return prepare(task)
 
 
 def _leave_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """End a worker whose parent was killed: it would wait for work for ever."""
+
+    parent = parent_process()
 
     def watch() -> None:
-        parent_process().join()
-        os._exit(1)
+        if parent is not None:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
 def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
-    """Executor of a dask cluster, and how many tasks it runs at once."""
+    """Yield the executor of a dask cluster, and how many tasks it runs at once."""
     try:
         from distributed import Client
     except ImportError:

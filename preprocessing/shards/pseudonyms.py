@@ -1,6 +1,6 @@
 """What keeps patients out of a dataset: the key of their hashes, and files only their owner may read.
 
-The key and the lists that undo the anonymity lie beside a dataset, never in it.
+The key and the lists that undo the pseudonyms lie next to a dataset, never in it.
 """
 
 import csv
@@ -11,24 +11,55 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.shards.dataset import DATASET_FILE, DataError
+from preprocessing.shards.format import DATASET_FILE, DataError
 
 REJECTED_FILE = "rejected.csv"
 
 
-def open_output(output: Path, key: str | os.PathLike | None) -> tuple[Path, bytes]:
+@dataclass(frozen=True)
+class Key:
+    """The key of the hashes that stand for patients.
+
+    Attributes:
+        file: Path. The file that holds it.
+        secret: bytes. Left out of `repr`.
+    """
+
+    file: Path
+    secret: bytes = field(repr=False)
+
+    def pseudonym(self, identity: str) -> str:
+        """Return sixteen hexadecimal digits that stand for a patient."""
+        return keyed_hash(self.secret, identity)
+
+    def fingerprint(self, work: Sequence) -> str:
+        """Hash a work list, which may name patients, so that a rerun can compare it."""
+        return hmac.new(self.secret, json.dumps(work).encode(), hashlib.sha256).hexdigest()
+
+
+def keyed_hash(secret: bytes, text: str) -> str:
+    """Return the first sixteen hexadecimal digits of an HMAC-SHA-256."""
+    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def open_output(output: Path, key: str | os.PathLike | None) -> Key:
     """Create the folder of a dataset and read the key of its subjects' hashes.
 
-    output: absolute.
-    key: file with the key; made when absent. None: `<output>.key`.
+    Args:
+        output: Absolute path of the folder.
+        key: File with the key; made when absent. None: `<output>.key`.
 
-    Returns the file of the key, and the key. Raises DataError when one of them cannot be used.
+    Raises:
+        DataError: The folder cannot be written, or the key neither read nor made.
     """
     _make_writable(output)
-    path = _outside(Path(key).resolve() if key else output.with_name(output.name + ".key"), output)
-    return path, _read_key(path, output)
+    path = Path(key).resolve() if key else output.with_name(output.name + ".key")
+    if output == path or output in path.parents:
+        raise DataError(f"--key {path}: must lie outside --output, it undoes the anonymity")
+    return Key(path, _read_secret(path, output))
 
 
 def _make_writable(output: Path) -> None:
@@ -40,14 +71,8 @@ def _make_writable(output: Path) -> None:
         raise DataError(f"--output {output}: cannot be written ({error.strerror}); choose another folder") from error
 
 
-def _outside(key_file: Path, output: Path) -> Path:
-    if output == key_file or output in key_file.parents:
-        raise DataError(f"--key {key_file}: must lie outside --output, it undoes the anonymity")
-    return key_file
-
-
-def _read_key(path: Path, output: Path) -> bytes:
-    """The key; made, readable by its owner only, when it is not there."""
+def _read_secret(path: Path, output: Path) -> bytes:
+    """Read the key; a new one, readable by its owner only, is made when it is not there."""
     try:
         if not path.exists():
             if (output / DATASET_FILE).exists():
@@ -67,44 +92,49 @@ def _read_key(path: Path, output: Path) -> bytes:
     return secret
 
 
+@dataclass(frozen=True)
+class Origins:
+    """Where the entries of a work list come from.
+
+    Attributes:
+        key: Key. The private list of origins is written next to its file, as `<output>.<noun>s.csv`.
+        noun: str. What an entry is: "film", "lesion".
+        column: str. Name of the list's column that says where an entry comes from: "file", "place".
+        places: sequence. Where each entry comes from, in the order of the work list.
+    """
+
+    key: Key
+    noun: str
+    column: str
+    places: Sequence
+
+    def write_lists(self, output: Path, rejected: Mapping[int, str]) -> None:
+        """Write `rejected.csv`, by number, into the dataset, and which number is which, privately, next to the key.
+
+        Args:
+            output: Folder of the dataset.
+            rejected: Reasons by number in the work list.
+
+        Raises:
+            DataError: A list cannot be written.
+        """
+        used = [number for number in range(len(self.places)) if number not in rejected]
+        item = {number: index for index, number in enumerate(used)}
+        rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
+        rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
+        private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
+        try:
+            _write_csv(output / REJECTED_FILE, [(self.noun, "reason"), *sorted(rejected.items())])
+            write_private(private, "")
+            _write_csv(private, rows)
+        except OSError as error:
+            raise DataError(f"{output}: its lists of {self.noun}s cannot be written ({error.strerror})") from error
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
-
-
-def keyed_hash(key: bytes, text: str) -> str:
-    """Sixteen hexadecimal digits that stand for a patient."""
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
-
-
-def keyed_fingerprint(key: bytes, work: Sequence) -> str:
-    """What a rerun compares: the work list, which may name patients, hashed with the key."""
-    return hmac.new(key, json.dumps(work).encode(), hashlib.sha256).hexdigest()
-
-
-def write_lists(
-    output: Path, beside: Path, kind: str, column: str, places: Sequence, rejected: Mapping[int, str]
-) -> None:
-    """`rejected.csv` by number in the work list, in the dataset; which number is which, privately, beside the key.
-
-    beside: the file of the key; the private list is `<output>.<kind>s.csv` in its folder.
-    kind: what the work list is of: "film", "lesion".
-    column, places: name of the private list's column that tells which is which, and its values.
-    rejected: reason by number.
-
-    Raises DataError when they cannot be written.
-    """
-    used = [number for number in range(len(places)) if number not in rejected]
-    item = {number: index for index, number in enumerate(used)}
-    rows = [(kind, "item", column), *((n, item.get(n, ""), place) for n, place in enumerate(places))]
-    private = beside.with_name(f"{output.name}.{kind}s.csv")
-    try:
-        _write_csv(output / REJECTED_FILE, [(kind, "reason"), *sorted(rejected.items())])
-        write_private(private, "")
-        _write_csv(private, rows)
-    except OSError as error:
-        raise DataError(f"{output}: its lists of {kind}s cannot be written ({error.strerror})") from error
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:

@@ -15,7 +15,7 @@ from evaluation.mass_classifier import (
     standardised,
     train_classifier,
 )
-from preprocessing.masses.convert import mass_item
+from preprocessing.masses.item import mass_item
 from preprocessing.shards import DatasetWriter, open_dataset
 
 TRAINING = masses(96, 0)

@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import pytest
 import tiny_masses
+from contrast import undo_contrast
 
 from feature2mass.features import decode, encode, interpolate
-from feature2mass.generate import generate, write_shards
+from feature2mass.generate import generate
 from feature2mass.mixing import Mixer, load_networks, open_seeds
 from feature2mass.octaves import energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, mirrored, seed_image
+from generation.masses import write_masses
 from preprocessing.batches import labelled_masses
-from preprocessing.masses.convert import undo_contrast
-from preprocessing.shards import Dataset
+from preprocessing.shards import Dataset, open_dataset
 
 
 def restored_mixture(one: Recipe, run: Path, dataset: Dataset) -> np.ndarray:
@@ -52,7 +53,7 @@ def test_what_networks_lose_of_any_mass_is_the_mean_of_mass_less_reconstruction(
 def test_masses_get_the_contrast_that_their_dataset_has(tmp_path, tiny_mass_run):
     """Stored from black to white, with fields that give back what was decoded, on the scale of its seeds' films."""
     seeds = tiny_masses.write_dataset(tmp_path / "seeds", contrast="normalised")
-    dataset = write_shards(tiny_mass_run.path, tmp_path / "new", 6, data=seeds.folder)
+    dataset = open_dataset(write_masses(tiny_mass_run.path, tmp_path / "new", 6, data=seeds.folder))
     stored = dataset.read_array("image", (64, 64), range(6)) / 65535
     assert (stored.min(axis=(1, 2)) == 0).all() and (stored.max(axis=(1, 2)) == 1).all()
     again = undo_contrast(stored, dataset.field("low"), dataset.field("high"))

@@ -14,7 +14,7 @@ import tiny_pix2pix
 from pix2pix.networks import NetworkConfig
 from pix2pix.train import PRESETS, build_model, chosen_preset, start, train
 from pix2pix.train_step import LOSS_NAMES
-from preprocessing.mammograms.breast_mask import edge_map
+from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError, run_config

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from preprocessing.batches import affine_maps, labelled_masses, mammogram_batches, mass_batches, mirror_and_crop
-from preprocessing.mammograms.breast_mask import edge_map
-from preprocessing.mammograms.convert import mammogram_item
-from preprocessing.masses.convert import mass_item
+from preprocessing.mammograms.item import mammogram_item
+from preprocessing.mammograms.texture_map import edge_map
+from preprocessing.masses.item import mass_item
 from preprocessing.shards import DataError, DatasetWriter
 
 HEIGHT, WIDTH, COUNT = 64, 32, 12

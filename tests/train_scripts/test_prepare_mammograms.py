@@ -27,7 +27,7 @@ def test_films_go_in_and_the_last_line_counts_them(films, tmp_path):
     (films / "notes.dcm").write_text("not a film")
     done = run("--input", films, "--output", tmp_path / "data", "--workers", 1)
     assert done.exit_code == 3, done.output
-    assert "3 of 4 films, 1 rejected; training 2 films of 2 patients, validation 1 of 1" in done.stdout
+    assert "3 of 4 images, 1 rejected; training 2 images of 2 patients, validation 1 of 1" in done.stdout
     assert "notes.dcm: " in done.stderr
     assert open_dataset(tmp_path / "data").count == 3
 
@@ -42,20 +42,20 @@ def test_second_run_says_that_there_is_nothing_to_do(films, tmp_path):
 def test_several_inputs_may_follow_one_flag(films, tmp_path):
     paths = sorted(films.iterdir())
     done = run("--input", *paths, "--output", tmp_path / "data", "--workers", 1)
-    assert done.exit_code == 0 and "3 of 3 films" in done.stdout
+    assert done.exit_code == 0 and "3 of 3 images" in done.stdout
 
 
 def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "notes.dcm").write_text("not a film")
     done = run("--input", tmp_path / "notes.dcm", "--output", tmp_path / "data")
     assert done.exit_code == 1
-    assert "Error: none of 1 films could be used" in done.stderr
+    assert "Error: none of 1 images could be used" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--input", "{empty}", "--output", "{new}"], 1, "no films here"),
+        (["--input", "{empty}", "--output", "{new}"], 1, "no images here"),
         (["--input", "{films}", "--output", "{file}"], 1, "cannot be written"),
         (["--input", "{films}", "--output", "{new}", "--scheduler", "tcp://x:1", "--workers", 2], 2, "exclude"),
         (["--input", "{films}", "--output", "{new}", "--mask-method", "magic"], 2, "--mask-method"),

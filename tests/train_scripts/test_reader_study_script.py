@@ -8,7 +8,7 @@ import tiny
 from click.testing import Result
 from commands import command, refused
 
-from evaluation.reader_study.study import read_key, seal
+from evaluation.reader_study.key import read_key, seal
 
 call = command("reader_study")
 

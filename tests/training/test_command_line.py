@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from preprocessing.mammograms import convert
+from preprocessing.phantoms import mammogram as mammogram_phantoms
 from preprocessing.phantoms import mass as mass_phantoms
 from preprocessing.shards import DataError
 from training.command_line import open_training_data, preset_option, training_command
@@ -31,7 +31,7 @@ def test_what_we_got_wrong_is_not_hidden():
 @pytest.mark.parametrize(
     "kind, module, maker, folder",
     [
-        ("mammogram", convert, "make_phantoms", "data/phantoms/40"),
+        ("mammogram", mammogram_phantoms, "make_phantoms", "data/phantoms/40"),
         ("mass", mass_phantoms, "make_mass_phantoms", "data/mass-phantoms/40"),
     ],
 )

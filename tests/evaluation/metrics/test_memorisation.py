@@ -17,8 +17,9 @@ from evaluation.metrics.memorisation import (
     kind_of_copy,
     textures,
 )
-from preprocessing.images.read import read_film
-from preprocessing.mammograms.breast_mask import breast_mask, orient, standardise
+from preprocessing.images.read import read_image
+from preprocessing.mammograms.breast_mask import breast_mask
+from preprocessing.mammograms.standardise import orient, standardise
 
 HEIGHT, WIDTH = 128, 64
 Pair = tuple[np.ndarray, np.ndarray]
@@ -181,7 +182,7 @@ def test_a_real_set_of_films(shared_data):
     sets: list[list[Pair]] = [[], [], []]
     for row in rows:
         if row["subject"] in parts:
-            pixels = read_film(folder / "images" / row["image"]).pixels
+            pixels = read_image(folder / "images" / row["image"]).pixels
             small = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             sets[parts[row["subject"]]].append(standardise(*orient(small, breast_mask(small))[:2], HEIGHT, WIDTH))
     training, held_out, others = (Samples(*map(np.array, zip(*pairs))) for pairs in sets)

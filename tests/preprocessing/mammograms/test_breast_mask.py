@@ -1,38 +1,16 @@
-"""Breast masks, orientation, standard size: on drawn films, and on real ones where at hand."""
+"""Breast masks: on drawn images, and on real ones where at hand."""
 
 import cv2
 import numpy as np
 import pytest
+from drawn_breast import components, drawn_film, iou
 
-from preprocessing.images.read import UnusableFilm, read_film
-from preprocessing.mammograms.breast_mask import (
-    breast_mask,
-    edge_map,
-    find_breast,
-    orient,
-    otsu_threshold,
-    pyramid,
-    standardise,
-)
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.read import read_image
+from preprocessing.mammograms.breast_mask import breast_mask, find_breast, otsu_threshold
 from preprocessing.mammograms.outline import Outline
+from preprocessing.mammograms.standardise import orient, standardise
 from preprocessing.phantoms.mammogram import mammogram_phantom
-
-
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / (a | b).sum())
-
-
-def components(mask: np.ndarray) -> int:
-    return cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[0] - 1
-
-
-def drawn_film(height: int = 640, width: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Half an ellipse of noisy tissue at the left edge, on a dark noisy background."""
-    rng = np.random.default_rng(3)
-    y, x = np.mgrid[:height, :width]
-    breast = ((y - height / 2) / (0.35 * height)) ** 2 + (x / (0.6 * width)) ** 2 < 1
-    pixels = np.where(breast, 0.5, 0.03) + rng.normal(0, 0.01, breast.shape)
-    return np.clip(pixels, 0, 1).astype(np.float32), breast
 
 
 def marker(text: str, position: tuple[int, int]) -> np.ndarray:
@@ -171,175 +149,24 @@ def test_a_large_films_breast_is_found_as_an_outline_of_its_mask():
     ("grey", "reason"), [(0, "all black"), (1, "all white"), (0.4, "one grey"), (np.nan, "finite")]
 )
 def test_an_image_without_contrast_is_unusable(method, grey, reason):
-    with pytest.raises(UnusableFilm, match=reason):
+    with pytest.raises(UnusableImage, match=reason):
         breast_mask(np.full((64, 32), grey, np.float32), method)
 
 
 def test_an_image_of_noise_is_unusable():
-    with pytest.raises(UnusableFilm, match="no dark background"):
+    with pytest.raises(UnusableImage, match="no dark background"):
         breast_mask(np.random.default_rng(0).random((320, 160), np.float32))
 
 
 def test_a_film_with_a_marker_alone_is_unusable():
     pixels = marker("RCC", (100, 90)).astype(np.float32)
-    with pytest.raises(UnusableFilm, match="no breast"):
+    with pytest.raises(UnusableImage, match="no breast"):
         breast_mask(pixels)
 
 
 def test_an_unknown_method_is_named():
     with pytest.raises(ValueError, match="'triangle'"):
         breast_mask(np.eye(8, dtype=np.float32), "triangle")
-
-
-# ---------------------------------------------------------------------- orientation, standard size
-
-
-def test_orient_leaves_a_chest_wall_on_the_left_alone():
-    pixels, breast = drawn_film()
-    turned, mask, flipped = orient(pixels, breast)
-    assert not flipped
-    np.testing.assert_array_equal(turned, pixels)
-    np.testing.assert_array_equal(mask, breast)
-
-
-def test_orient_mirrors_a_chest_wall_on_the_right():
-    pixels, breast = drawn_film()
-    turned, mask, flipped = orient(pixels[:, ::-1], breast[:, ::-1])
-    assert flipped
-    np.testing.assert_array_equal(turned, pixels)
-    np.testing.assert_array_equal(mask, breast)
-
-
-def test_orient_needs_no_mask_that_touches_the_edge():
-    pixels, breast = drawn_film()
-    shifted = np.roll(breast, 30, axis=1)
-    assert not orient(pixels, shifted)[2]
-    assert orient(pixels, shifted[:, ::-1])[2]
-
-
-def test_orient_and_standardise_reject_an_empty_mask():
-    pixels, breast = drawn_film()
-    for function in (orient, standardise):
-        with pytest.raises(UnusableFilm, match="mask is empty"):
-            function(pixels, np.zeros_like(breast))
-
-
-def test_standardise_pads_a_wide_film_above_and_below_alike():
-    _, mask = standardise(np.ones((100, 100), np.float32), np.ones((100, 100), bool), 8, 4)
-    np.testing.assert_array_equal(mask.all(axis=1), [0, 0, 1, 1, 1, 1, 0, 0])
-
-
-def test_standardise_pads_a_narrow_film_on_the_right():
-    _, mask = standardise(np.ones((400, 100), np.float32), np.ones((400, 100), bool), 8, 4)
-    np.testing.assert_array_equal(mask.all(axis=0), [1, 1, 0, 0])
-
-
-def test_standardise_cuts_the_border_at_the_chest_wall_off():
-    pixels, breast = np.full((200, 110), 0.5, np.float32), np.ones((200, 110), bool)
-    pixels[:, :10], breast[:, :10] = 1, False
-    image, mask = standardise(pixels, breast, 8, 4, keep_background=True)
-    assert mask.all() and (image == 0.5).all()
-
-
-def test_standardise_averages_areas():
-    pixels = np.arange(8 * 4, dtype=np.float32).reshape(8, 4) / 31
-    image, _ = standardise(pixels, np.ones((8, 4), bool), 4, 2)
-    np.testing.assert_allclose(image, pixels.reshape(4, 2, 2, 2).mean(axis=(1, 3)), atol=1e-6)
-
-
-def test_standardise_clears_the_background_unless_it_is_to_be_kept():
-    pixels, breast = drawn_film()
-    cleared, mask = standardise(pixels, breast)
-    kept, _ = standardise(pixels, breast, keep_background=True)
-    assert (cleared[~mask] == 0).all() and kept[~mask].any()
-    np.testing.assert_array_equal(cleared[mask], kept[mask])
-
-
-def test_standardise_keeps_the_aspect_ratio():
-    y, x = np.mgrid[:700, :500]
-    disc = (y - 350) ** 2 + (x - 150) ** 2 < 150**2
-    _, mask = standardise(disc.astype(np.float32), disc)
-    rows, columns = mask.any(axis=1).sum(), mask.any(axis=0).sum()
-    assert rows == pytest.approx(columns, rel=0.05)  # a little is cut at the chest wall
-
-
-def test_standardise_gives_one_component_that_touches_the_left_edge():
-    pixels, breast = drawn_film()
-    breast[:40, 300:340] = True
-    image, mask = standardise(pixels, breast)
-    assert image.shape == mask.shape == (512, 256)
-    assert image.dtype == np.float32 and mask.dtype == bool
-    assert components(mask) == 1 and mask[:, 0].any()
-
-
-@pytest.mark.parametrize("keep_background", [False, True])
-@pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize(
-    ("height", "width"),
-    [(640, 400), (1024, 400), (1537, 512), (640, 384), (1101, 1003), (600, 130)],
-    ids=["padded rows", "factor 2", "padded columns", "factor 1.5", "wide", "narrow"],
-)
-def test_an_outline_gives_the_bits_that_its_mask_gives(height, width, mirrored, keep_background):
-    pixels, breast = drawn_film(height, width)
-    if mirrored:
-        pixels, breast = pixels[:, ::-1], breast[:, ::-1]
-    turned, mask, _ = orient(pixels, breast)
-    image, small = standardise(turned, mask, keep_background=keep_background)
-    turned, outline, flipped = orient(pixels, Outline.of(breast))
-    same, alike = standardise(turned, outline, keep_background=keep_background)
-    assert flipped == mirrored
-    np.testing.assert_array_equal(same, image)
-    np.testing.assert_array_equal(alike, small)
-
-
-def test_a_breast_up_to_the_right_edge_of_a_narrow_film_is_averaged_whole():
-    pixels, breast = np.full((1500, 301), 0.5, np.float32), np.ones((1500, 301), bool)
-    np.testing.assert_array_equal(standardise(pixels, Outline.of(breast))[0], standardise(pixels, breast)[0])
-
-
-# --------------------------------------------------------------------------------- pyramid, edges
-
-
-def test_pyramid_averages_two_by_two():
-    image = np.array([[0, 4, 1, 1], [0, 0, 1, 5]], np.float32) / 8
-    levels = pyramid(image, [(1, 2), (2, 4)])
-    np.testing.assert_array_equal(levels[1, 2], [[1 / 8, 2 / 8]])
-    np.testing.assert_array_equal(levels[2, 4], image)
-
-
-def test_pyramid_of_a_mask_is_the_share_of_the_area():
-    mask = np.zeros((4, 4), bool)
-    mask[0, :3] = True
-    levels = pyramid(mask, [(1, 1), (2, 2)])
-    np.testing.assert_array_equal(levels[2, 2], [[0.5, 0.25], [0, 0]])
-    assert levels[1, 1].item() == 3 / 16
-
-
-def test_pyramid_names_a_level_out_of_reach():
-    with pytest.raises(ValueError, match=r"\(3, 3\)"):
-        pyramid(np.zeros((8, 8)), [(4, 4), (3, 3)])
-
-
-def test_edge_map_of_a_step_inside_the_breast():
-    image = np.zeros((5, 6), np.float32)
-    image[:, 3:] = 0.25  # Sobel: 4 · 0.25 = 1 on both sides of the step, and √(1 / 4) = 0.5
-    edges = edge_map(image, np.ones((5, 6), bool))
-    assert edges.shape == (5, 6, 1) and edges.dtype == np.float32
-    np.testing.assert_allclose(edges[2, :, 0], [0.5, 0.5, 0.75, 0.75, 0.5, 0.5])
-
-
-def test_edge_map_sees_both_directions_alike():
-    image = np.random.default_rng(0).random((9, 9), np.float32)
-    mask = np.ones((9, 9), bool)
-    turned = edge_map(image.T, mask)[..., 0].T
-    np.testing.assert_allclose(turned, edge_map(image, mask)[..., 0], atol=1e-6)
-
-
-def test_edge_map_shows_no_skin_line_and_nothing_outside():
-    mask = np.zeros((9, 9), bool)
-    mask[2:7, :5] = True
-    edges = edge_map(mask * np.float32(0.8), mask)[..., 0]
-    np.testing.assert_array_equal(edges, mask * np.float32(0.5))
 
 
 # ------------------------------------------------------------------------------------- real films
@@ -358,7 +185,7 @@ def test_masks_agree_with_the_hand_labels_of_66_films(shared_data):
 
 @pytest.mark.parametrize("number", range(8))
 def test_a_scanned_film_becomes_one_component_at_the_chest_wall(mammograms_dicoms, number):
-    pixels = read_film(mammograms_dicoms[number]).pixels
+    pixels = read_image(mammograms_dicoms[number]).pixels
     pixels, mask, _ = orient(pixels, breast_mask(pixels))
     image, small = standardise(pixels, mask)
     assert components(mask) == components(small) == 1

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import signal
 import stat
 import subprocess
@@ -15,10 +14,11 @@ import numpy as np
 import pytest
 
 from preprocessing.mammograms import convert
-from preprocessing.mammograms.convert import convert_mammograms, make_phantoms, mammogram_item
+from preprocessing.mammograms.convert import convert_mammograms
+from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.phantoms.mammogram import mammogram_phantom
-from preprocessing.shards import LEVELS, DataError, open_dataset
-from preprocessing.shards import dataset as shards
+from preprocessing.shards import LEVELS, DataError
+from preprocessing.shards import writer as shards
 
 PATIENTS = ["DOE_JANE", "POE_ANNA", "ROE_MARY"]
 TOP = (512, 256)
@@ -61,25 +61,12 @@ def rejected_in(folder: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-# ------------------------------------------------------------------------------------- one item
-
-
-def test_an_item_has_every_level_rounded_once():
-    image, mask, _ = mammogram_phantom(3)
-    item = mammogram_item(image, mask, subject="a")
-    for height, width in LEVELS:
-        areas = image.reshape(height, 512 // height, width, 256 // width).mean((1, 3), dtype=np.float64)
-        share = mask.reshape(height, 512 // height, width, 256 // width).mean((1, 3))
-        assert np.abs(item[f"image/{height}x{width}"] - areas * 65535).max() < 0.51
-        np.testing.assert_array_equal(item[f"mask/{height}x{width}"], share >= 0.5)
-
-
 # ---------------------------------------------------------------------------------- good films
 
 
 def test_films_become_a_dataset(done, films):
     dataset = done.dataset
-    assert dataset.count == done.films == 6 and not done.rejected and not done.already_done
+    assert dataset.count == done.given == 6 and not done.rejected and not done.already_done
     assert dataset.field("laterality").tolist() == list("LRLRLR")
     assert dataset.field("view").tolist() == [mammogram_phantom(n)[2] for n in range(6)]
     images, masks = dataset.read(TOP, range(6))
@@ -161,7 +148,9 @@ def test_background_is_kept_when_asked(films, tmp_path):
     film[100:104, -4:] = 90  # a speck far from the breast
     cv2.imwrite(str(folder / "speck.png"), film)
     for keep in (False, True):
-        data = convert_mammograms([folder], tmp_path / f"data{keep}", keep_background=keep, workers=1).dataset
+        data = convert_mammograms(
+            [folder], tmp_path / f"data{keep}", MammogramOptions(keep_background=keep), workers=1
+        ).dataset
         images, masks = data.read(TOP, [0])
         assert images[masks == 0].any() == keep
 
@@ -220,7 +209,7 @@ def test_an_unforeseen_error_rejects_one_film_without_its_text(films, tmp_path, 
     def fail(path, window):
         raise KeyError("DOE^JANE")
 
-    monkeypatch.setattr(convert, "read_film", fail)
+    monkeypatch.setattr(convert, "read_image", fail)
     done = convert_mammograms([films], tmp_path / "data", workers=1)
     assert {reason for _, reason in done.rejected} == {"cannot be decoded (KeyError)"}
 
@@ -238,7 +227,7 @@ def test_given_masks_are_used_and_must_fit(films, tmp_path):
         cv2.imwrite(str(given / f"{name}.pgm"), mask[:, ::-1] if number == 1 else mask)
     done = convert_mammograms([films], tmp_path / "data", masks=given, workers=1)
     reasons = [reason for _, reason in done.rejected]
-    assert reasons[0] == "its mask is 128x128 but the film is 256x128 (height x width)"
+    assert reasons[0] == "its mask is 128x128 but the image is 256x128 (height x width)"
     assert reasons[1:] == ["no mask of its name in the folder of masks"] * 3
     _, masks = done.dataset.read(TOP, [0, 1])
     drawn = np.zeros(TOP, bool)
@@ -252,13 +241,13 @@ def test_film_without_a_row_in_the_table_is_rejected(films, tmp_path):
     table.write_text("\n".join(rows[:3]) + "\n")
     done = convert_mammograms([films], tmp_path / "data", table=table, workers=1)
     assert done.dataset.count == 2
-    assert {reason for _, reason in done.rejected} == {"has no row in the table of films"}
+    assert {reason for _, reason in done.rejected} == {"has no row in the table of images"}
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name,who\na,b\n", "needs the columns image, subject"),
+        ("name,who\na,b\n", "has no column image, subject; it needs image, subject"),
         ("image,subject\na.png,\n", "lacks its image or its subject"),
         ("image,subject\nx/a.png,1\ny/a.png,2\n", "two rows for a.png differ"),
     ],
@@ -274,7 +263,7 @@ def test_wrong_table_is_refused(films, tmp_path, text, said):
 
 def test_other_settings_are_refused_by_name(done, films):
     with pytest.raises(DataError, match="made with mask_method film, not otsu; choose another output"):
-        convert_mammograms([films], done.dataset.folder, mask_method="otsu", shard_size=4)
+        convert_mammograms([films], done.dataset.folder, MammogramOptions("otsu"), shard_size=4)
     with pytest.raises(DataError, match="validation_fraction 0.1, not 0.2"):
         convert_mammograms([films], done.dataset.folder, validation_fraction=0.2, shard_size=4)
 
@@ -296,7 +285,7 @@ def test_lost_and_misplaced_keys_are_refused(films, tmp_path):
 
 def test_empty_folder_and_unwritable_output_are_refused(films, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: no films here"):
+    with pytest.raises(DataError, match="empty: no images here"):
         convert_mammograms([tmp_path / "empty"], tmp_path / "data")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="--output .*file/data: cannot be written"):
@@ -343,33 +332,3 @@ def test_a_killed_run_goes_on(films, tmp_path):
     done.dataset.verify()
     assert all(path.stat().st_ino == inode for path, inode in kept.items())
     assert not list(output.glob("*.part"))
-
-
-# ---------------------------------------------------------------------------------------- phantoms
-
-
-def test_phantoms_depend_on_count_and_seed_alone(tmp_path):
-    a, b = (make_phantoms(tmp_path / name, 5, seed=2, workers=workers) for name, workers in (("a", 1), ("b", 2)))
-    for level in LEVELS:
-        for x, y in zip(a.read(level, range(5)), b.read(level, range(5))):
-            np.testing.assert_array_equal(x, y)
-    assert a.field("subject").tolist() == b.field("subject").tolist()
-    assert len(set(a.field("subject"))) == 5 and a.meta["synthetic"]
-
-
-def test_phantoms_of_two_seeds_share_none(tmp_path):
-    a, b = (make_phantoms(tmp_path / str(seed), 4, seed=seed, workers=1) for seed in (0, 1))
-    images = np.concatenate([a.read((64, 32), range(4))[0], b.read((64, 32), range(4))[0]])
-    assert len(np.unique(images.reshape(8, -1), axis=0)) == 8
-
-
-def test_phantoms_are_made_once(tmp_path):
-    make_phantoms(tmp_path / "data", 3, workers=1)
-    description = tmp_path / "data" / "dataset.json"
-    before = description.stat().st_mtime_ns
-    make_phantoms(tmp_path / "data", 3, workers=1)
-    assert description.stat().st_mtime_ns == before
-    assert json.loads(description.read_text())["made"]["seed"] == 0
-    with pytest.raises(DataError, match="with seed 0, not 1"):
-        make_phantoms(tmp_path / "data", 3, seed=1)
-    assert open_dataset(tmp_path / "data", verify=True).count == 3

@@ -48,3 +48,9 @@ def test_the_largest_component_is_four_connected():
 
 def test_the_largest_component_of_nothing_is_nothing():
     assert not largest_component(np.zeros((3, 4), bool)).any()
+
+
+def test_the_largest_component_is_kept_without_what_touches_it_at_a_corner():
+    mask = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 1, 0, 0], [1, 1, 0, 1]], np.uint8)  # corners do not connect
+    wanted = np.array([[0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]], bool)
+    np.testing.assert_array_equal(largest_component(mask), wanted)

@@ -8,8 +8,14 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from preprocessing.images.image import UnusableImage
 from preprocessing.masses.cbis_ddsm import COLUMNS, read_cbis
-from preprocessing.masses.convert import CLASSES, box_of, convert_masses, count_labels, cut_window
+from preprocessing.masses.convert import convert_masses
+from preprocessing.masses.item import summarise
+from preprocessing.masses.labels import CLASSES, read_label
+from preprocessing.masses.lesion import box_of
+from preprocessing.masses.options import MassOptions
+from preprocessing.masses.window import cut_window
 from preprocessing.shards import DataError
 
 HEIGHT, WIDTH = 120, 90
@@ -27,6 +33,24 @@ OFFICIAL = {
 def official(shared_data) -> list[Path]:
     folder = shared_data / "cbis-ddsm"
     return [folder / f"mass_case_description_{part}_set.csv" for part in ("train", "test")]
+
+
+def count_labels(lesions, policy: str = "single") -> dict:
+    """The summary that labels alone give: films are not needed."""
+    found, rejected = {field: [] for field in CLASSES}, []
+    for number, lesion in enumerate(lesions):
+        try:
+            labels = {field: read_label(getattr(lesion, field), field, policy) for field in CLASSES}
+        except UnusableImage as reason:
+            rejected.append((number, str(reason)))
+            continue
+        blank = next((field for field in CLASSES if labels[field] is None), None)
+        if blank:
+            rejected.append((number, f"no {blank}"))
+            continue
+        for field, label in labels.items():
+            found[field].append(label)
+    return summarise({field: np.array(values, np.int8) for field, values in found.items()}, rejected)
 
 
 def test_official_tables_give_the_official_counts(shared_data):
@@ -128,7 +152,7 @@ def write_files(folder: Path, pixels, layout=WRITTEN, leave=()) -> Path:
 
 
 def converted(table: Path, images: Path, tmp_path: Path):
-    done = convert_masses(read_cbis([table], images), tmp_path / "out", contrast="original", workers=1)
+    done = convert_masses(read_cbis([table], images), tmp_path / "out", MassOptions(contrast="original"), workers=1)
     return done, done.dataset.read((64, 64), np.arange(done.dataset.count))[0] / 65535
 
 

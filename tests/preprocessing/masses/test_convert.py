@@ -1,4 +1,4 @@
-"""Labels, windows, boxes of a CSV file, and what becomes of lesions that cannot be used."""
+"""Boxes of a CSV file to a dataset of masses, and what becomes of lesions that cannot be used."""
 
 import csv
 import os
@@ -7,209 +7,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from contrast import undo_contrast
 
-from preprocessing.images.read import UnusableFilm, read_film
-from preprocessing.masses.convert import (
-    CLASSES,
-    ROI_COLUMNS,
-    Box,
-    box_of,
-    convert_masses,
-    count_labels,
-    cut_window,
-    normalise_contrast,
-    read_label,
-    read_rois,
-    summary_lines,
-    undo_contrast,
-)
-from preprocessing.shards import DataError, open_dataset
+from preprocessing.images.read import read_image
+from preprocessing.masses.convert import convert_masses
+from preprocessing.masses.item import summary_lines
+from preprocessing.masses.options import MassOptions
+from preprocessing.masses.rois import ROI_COLUMNS, read_rois
+from preprocessing.shards import Conversion, DataError, open_dataset
 
 DRAWN = Path(__file__).with_name("mammograms_rois.csv")
 
 
-def convert(lesions, output, **options):
-    return convert_masses(lesions, output, workers=1, **options)
-
-
-# ----------------------------------------------------------------------------------------- labels
-
-
-@pytest.mark.parametrize(
-    ("text", "field", "name"),
-    [
-        ("IRREGULAR", "shape", "irregular"),
-        ("ILL_DEFINED", "margin", "ill-defined"),
-        ("ill-defined", "margin", "ill-defined"),
-        ("Ill defined", "margin", "ill-defined"),
-        (" Round\n", "shape", "round"),
-    ],
-)
-def test_one_word_is_a_class(text, field, name):
-    assert CLASSES[field][read_label(text, field)] == name
-
-
-@pytest.mark.parametrize("text", ["", " ", "N/A", "nan"])
-def test_blank_label_is_none(text):
-    assert read_label(text, "shape") is None
-
-
-@pytest.mark.parametrize("text", ["OBSCURED-ILL_DEFINED", "ILL_DEFINED-OBSCURED"])
-def test_single_refuses_several_words_in_either_order(text):
-    with pytest.raises(UnusableFilm, match="several margin words"):
-        read_label(text, "margin")
-
-
-@pytest.mark.parametrize(
-    ("text", "field", "name"),
-    [
-        ("ILL-DEFINED-SPICULATED", "margin", "ill-defined"),
-        ("OBSCURED-CIRCUMSCRIBED", "margin", "obscured"),
-        ("ARCHITECTURAL_DISTORTION-IRREGULAR", "shape", "irregular"),
-    ],
-)
-def test_first_takes_the_first_word_that_is_a_class(text, field, name):
-    assert CLASSES[field][read_label(text, field, "first")] == name
-
-
-@pytest.mark.parametrize("policy", ["single", "first"])
-def test_shape_that_is_none_of_a_mass_is_refused(policy):
-    with pytest.raises(UnusableFilm, match="shape of no class: lymph node"):
-        read_label("LYMPH_NODE", "shape", policy)
-
-
-@pytest.mark.parametrize("policy", ["single", "first"])
-def test_unknown_word_is_named_with_the_known_ones(policy):
-    with pytest.raises(UnusableFilm, match="unknown shape word: 'triangular' is none of round, oval"):
-        read_label("OVAL-TRIANGULAR", "shape", policy)
-
-
-# ---------------------------------------------------------------------------------------- windows
-
-
-def ramp(height: int, width: int) -> np.ndarray:
-    """Every pixel tells its place: columns in steps of 1/1000, rows of 1/100."""
-    y, x = np.mgrid[:height, :width]
-    return (x / 1000 + y / 100).astype(np.float32)
-
-
-def test_window_is_the_box_with_context():
-    window = cut_window(ramp(50, 50), Box(20, 22, 8, 4), context=1.5, size=12)
-    np.testing.assert_allclose(window, ramp(50, 50)[18:30, 18:30], atol=1e-6)
-
-
-def test_window_at_the_edge_is_moved_inside_the_film():
-    window = cut_window(ramp(50, 50), Box(0, 44, 6, 6), context=2, size=12)
-    np.testing.assert_allclose(window, ramp(50, 50)[38:, :12], atol=1e-6)
-
-
-def test_box_that_is_the_whole_image_gives_the_image_whatever_the_context():
-    image = np.random.default_rng(0).random((64, 64), np.float32)
-    np.testing.assert_array_equal(cut_window(image, Box(0, 0, 64, 64), context=3), image)
-
-
-def test_box_longer_than_the_film_is_filled_with_its_mirror_image():
-    image = ramp(4, 8)
-    window = cut_window(image, Box(0, 0, 8, 4), size=8)
-    expected = np.vstack([image[1::-1], image, image[:1:-1]])
-    np.testing.assert_allclose(window, expected, atol=1e-6)
-
-
-def test_large_window_is_averaged_by_area():
-    image = np.random.default_rng(0).random((128, 128), np.float32)
-    expected = image.reshape(64, 2, 64, 2).mean((1, 3))
-    np.testing.assert_allclose(cut_window(image, Box(0, 0, 128, 128)), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("box", [Box(-1, 0, 5, 5), Box(46, 0, 5, 5), Box(0, 46, 5, 5), Box(90, 90, 5, 5)])
-def test_box_outside_the_image_is_refused(box):
-    with pytest.raises(UnusableFilm, match="box outside the image: .*but the image is 50 x 50"):
-        cut_window(ramp(50, 50), box)
-
-
-@pytest.mark.parametrize("box", [Box(5, 5, 0, 5), Box(5, 5, 5, -2)])
-def test_empty_box_is_refused(box):
-    with pytest.raises(UnusableFilm, match="empty box"):
-        cut_window(ramp(50, 50), box)
-
-
-def test_box_of_a_mask():
-    mask = np.zeros((20, 30), bool)
-    mask[3:7, 10:21] = True
-    assert box_of(mask) == Box(10, 3, 11, 4)
-
-
-# --------------------------------------------------------------------------------------- contrast
-
-
-def faint(seed: int = 0) -> np.ndarray:
-    """A window of low contrast with one bright and one dark speck."""
-    window = np.float32(0.5) + np.float32(0.1) * np.random.default_rng(seed).random((64, 64), np.float32)
-    window[3, 4], window[5, 6] = 1, 0
-    return window
-
-
-def test_normalised_window_uses_the_whole_range():
-    window = np.linspace(0.3, 0.4, 64 * 64, dtype=np.float32).reshape(64, 64)
-    stored, low, high = normalise_contrast(window)
-    # Of an even ramp from 0.3 to 0.4, 0.4 percent lie below 0.3004.
-    assert (low, high) == (pytest.approx(0.3004, abs=1e-5), pytest.approx(0.3996, abs=1e-5))
-    assert stored[32, 0] == pytest.approx(0.5, abs=1e-3)
-
-
-def test_specks_neither_set_the_range_nor_leave_it():
-    stored, low, high = normalise_contrast(faint())
-    assert 0.5 <= low < 0.501 and 0.599 < high <= 0.6
-    assert stored[3, 4] == 1 and stored[5, 6] == 0
-
-
-def test_window_of_one_value_but_for_a_speck_is_stretched_over_the_speck():
-    window = np.full((64, 64), 0.5, np.float32)
-    window[0, 0] = 0.75
-    stored, low, high = normalise_contrast(window)
-    assert (low, high) == (0.5, 0.75) and stored[0, 0] == 1 and stored[1:].max() == 0
-
-
-def test_normalising_does_not_see_brightness_and_contrast_of_the_film():
-    window = faint()
-    np.testing.assert_allclose(normalise_contrast(0.3 + window / 4)[0], normalise_contrast(window)[0], atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (2, 64, 64), (2, 64, 64, 1)])
-def test_contrast_is_undone(shape):
-    stored = np.full(shape, 0.5, np.float32)
-    low, high = (0.25, 0.5) if len(shape) == 2 else (np.float32([0.25, 0]), np.float32([0.5, 1]))
-    expected = np.full(shape, 0.375) if len(shape) == 2 else np.stack([np.full(shape[1:], v) for v in (0.375, 0.5)])
-    np.testing.assert_array_equal(undo_contrast(stored, low, high), expected)
-
-
-def test_stored_mass_comes_back_as_it_was_on_the_film(films, tmp_path):
-    ramp_film = np.linspace(20000, 30000, 100 * 80).reshape(100, 80).astype(np.uint16)
-    cv2.imwrite(str(films / "a.png"), ramp_film)
-    table = write_rois(tmp_path / "t.csv", [good()])
-    data = convert(read_rois(table, films), tmp_path / "out", context=1).dataset
-    stored = data.read_array("image", (64, 64), [0]) / 65535
-    film = undo_contrast(stored, data.field("low"), data.field("high")) * 65535
-    inside = (stored > 0) & (stored < 1)
-    assert inside.mean() > 0.99 and np.ptp(stored) == 1
-    np.testing.assert_allclose(film[inside], ramp_film[20:84, 10:74][inside[0]], atol=0.6)
-
-
-def test_contrast_is_a_setting_of_the_dataset(films, tmp_path):
-    lesions = read_rois(write_rois(tmp_path / "t.csv", [good()]), films)
-    assert convert(lesions, tmp_path / "out").dataset.meta["made"]["contrast"] == "normalised"
-    with pytest.raises(DataError, match="made with contrast normalised, not original"):
-        convert(lesions, tmp_path / "out", contrast="original")
-
-
-def test_normalising_real_masses_clips_less_than_a_hundredth(shared_data):
-    for path in sorted((shared_data / "cbis-masses" / "images").glob("*.png"))[::10]:
-        window = np.float32(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) / 255)
-        clipped = np.abs(undo_contrast(*normalise_contrast(window)) - window) > 1e-5
-        assert clipped.mean() < 0.01
-
-
-# ------------------------------------------------------------------------------------- boxes in CSV
+def convert(lesions, output, validation_fraction: float = 0.1, **options) -> Conversion:
+    return convert_masses(lesions, output, MassOptions(**options), validation_fraction=validation_fraction, workers=1)
 
 
 def write_rois(path: Path, rows, columns=ROI_COLUMNS) -> Path:
@@ -230,6 +41,25 @@ def films(tmp_path) -> Path:
 
 def good(image="a.png", shape="ROUND", margin="SPICULATED", subject="p1", box=(10, 20, 64, 64)):
     return (image, *box, shape, margin, subject)
+
+
+def test_stored_mass_comes_back_as_it_was_on_the_film(films, tmp_path):
+    ramp_film = np.linspace(20000, 30000, 100 * 80).reshape(100, 80).astype(np.uint16)
+    cv2.imwrite(str(films / "a.png"), ramp_film)
+    table = write_rois(tmp_path / "t.csv", [good()])
+    data = convert(read_rois(table, films), tmp_path / "out", context=1).dataset
+    stored = data.read_array("image", (64, 64), [0]) / 65535
+    film = undo_contrast(stored, data.field("low"), data.field("high")) * 65535
+    inside = (stored > 0) & (stored < 1)
+    assert inside.mean() > 0.99 and np.ptp(stored) == 1
+    np.testing.assert_allclose(film[inside], ramp_film[20:84, 10:74][inside[0]], atol=0.6)
+
+
+def test_contrast_is_a_setting_of_the_dataset(films, tmp_path):
+    lesions = read_rois(write_rois(tmp_path / "t.csv", [good()]), films)
+    assert convert(lesions, tmp_path / "out").dataset.meta["made"]["contrast"] == "normalised"
+    with pytest.raises(DataError, match="made with contrast normalised, not original"):
+        convert(lesions, tmp_path / "out", contrast="original")
 
 
 def test_pixels_and_labels_arrive(films, tmp_path):
@@ -360,7 +190,7 @@ def test_real_dicoms_go_through_with_their_labels(drawn):
 
 def test_real_crop_hangs_as_its_film(drawn):
     folder, done = drawn
-    film = read_film(folder / "sfm-benign-0" / "1-130.dcm").pixels
+    film = read_image(folder / "sfm-benign-0" / "1-130.dcm").pixels
     # The box (1000, 2300) 220 x 200 with context 1.5: a square of 330 around (1110, 2400).
     cut = cv2.resize(film[2235:2565, 945:1275], (64, 64), interpolation=cv2.INTER_AREA)
     stored = done.dataset.read((64, 64), [0])[0][0] / 65535
@@ -386,7 +216,7 @@ def test_real_round_mass_is_brighter_than_what_surrounds_it(drawn):
 def test_real_masses_of_a_csv_file(shared_data, tmp_path):
     folder = shared_data / "cbis-masses"
     done = convert(read_rois(folder / "train.csv", folder / "images"), tmp_path / "out")
-    assert (done.lesions, done.dataset.count) == (1156, 901)
+    assert (done.given, done.dataset.count) == (1156, 901)
     assert done.dataset.meta["summary"]["rejected"] == {
         "no shape": 2,
         "several margin words": 66,
@@ -395,5 +225,3 @@ def test_real_masses_of_a_csv_file(shared_data, tmp_path):
     }
     stored = done.dataset.read_array("image", (64, 64), np.arange(901))
     assert (np.ptp(stored, axis=(1, 2)) == 65535).all()
-    lesions = read_rois(folder / "train.csv", folder / "images")
-    assert count_labels(lesions) == done.dataset.meta["summary"]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.images.read import UnusableFilm
-from preprocessing.masses.convert import Box, convert_masses, cut_window
+from preprocessing.images.image import UnusableImage
+from preprocessing.masses.convert import convert_masses
 from preprocessing.masses.ddsm import (
     clip_outline,
     fill_outline,
@@ -18,6 +18,9 @@ from preprocessing.masses.ddsm import (
     read_ljpeg,
     read_overlay,
 )
+from preprocessing.masses.lesion import Box
+from preprocessing.masses.options import MassOptions
+from preprocessing.masses.window import cut_window
 from preprocessing.shards import DataError
 
 # ------------------------------------------------------------------------------ the archive's files
@@ -78,7 +81,7 @@ def test_eight_codes_go_round_clockwise_from_north():
 
 @pytest.mark.parametrize("words", [["5", "5"], ["5"], ["5", "5", "8"], ["5", "5", "-1"], ["5", "x", "1"]])
 def test_broken_chain_is_refused(words):
-    with pytest.raises(UnusableFilm, match="broken outline"):
+    with pytest.raises(UnusableImage, match="broken outline"):
         follow_chain(words)
 
 
@@ -89,7 +92,7 @@ def test_outline_that_leaves_the_film_is_clipped():
 
 
 def test_outline_off_the_film_is_refused():
-    with pytest.raises(UnusableFilm, match="off the film"):
+    with pytest.raises(UnusableImage, match="off the film"):
         clip_outline(np.array([(30, 30), (40, 30), (40, 40), (30, 30)]), (20, 20))
 
 
@@ -149,13 +152,13 @@ def test_sizes_exchanged_by_the_encoder(tmp_path):
 )
 def test_broken_film_is_refused(tmp_path, content, said):
     (tmp_path / "f").write_bytes(content)
-    with pytest.raises(UnusableFilm, match=said):
+    with pytest.raises(UnusableImage, match=said):
         read_ljpeg(tmp_path / "f", 70, 50)
 
 
 def test_film_of_another_size_is_refused(tmp_path):
     write_ljpeg(tmp_path / "f", smooth(70, 50))
-    with pytest.raises(UnusableFilm, match="not of the size in its .ics file"):
+    with pytest.raises(UnusableImage, match="not of the size in its .ics file"):
         read_ljpeg(tmp_path / "f", 71, 50)
 
 
@@ -173,7 +176,7 @@ def test_optical_density_by_hand(digitizer, site, grey, density):
 
 
 def test_unknown_calibration_is_refused():
-    with pytest.raises(UnusableFilm, match="no optical density is known: digitizer 'HOWTEK' at site 'B'"):
+    with pytest.raises(UnusableImage, match="no optical density is known: digitizer 'HOWTEK' at site 'B'"):
         optical_density(np.zeros(1, np.uint16), "HOWTEK", "B")
 
 
@@ -237,7 +240,7 @@ def crop(view: str, box: Box, digitizer: str = "HOWTEK", site: str = "A") -> np.
 
 
 def test_whole_cases_give_the_right_crops_and_labels(cases, tmp_path):
-    done = convert_masses(read_ddsm(cases), tmp_path / "out", contrast="original", workers=1)
+    done = convert_masses(read_ddsm(cases), tmp_path / "out", MassOptions(contrast="original"), workers=1)
     assert done.rejected == [] and done.dataset.count == 3
     stored, lesions = done.dataset.read((64, 64), [0, 1, 2])
     left, right = Box(30, 40, 21, 21), Box(70, 90, 20, 20)
@@ -273,7 +276,7 @@ def replace_overlay(cases: Path, text: str) -> None:
 
 def test_outline_that_leaves_the_film_is_used_with_a_note(cases, tmp_path):
     replace_overlay(cases, abnormality(1, square_chain(90, 40, 21)))
-    done = convert_masses(read_ddsm(cases), tmp_path / "out", contrast="original", workers=1)
+    done = convert_masses(read_ddsm(cases), tmp_path / "out", MassOptions(contrast="original"), workers=1)
     assert done.dataset.count == 3
     ((place, note),) = done.notes
     assert place.endswith("LEFT_CC.OVERLAY abnormality 1")

@@ -1,12 +1,14 @@
 """Phantoms: reproducible, stored as mammograms are, and with the statistics of breast tissue."""
 
+import json
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
 
-from preprocessing.phantoms.mammogram import largest_part, mammogram_phantom, phantom_mask
+from preprocessing.phantoms.mammogram import make_phantoms, mammogram_phantom, phantom_mask
+from preprocessing.shards import LEVELS, DataError, open_dataset
 
 PATCH = 96  # pixels
 
@@ -99,12 +101,6 @@ def test_a_mask_alone_is_that_of_the_phantom(phantoms):
         assert alone.dtype == bool and same_view == view
 
 
-def test_the_largest_part_of_a_mask_is_kept():
-    mask = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 1, 0, 0], [1, 1, 0, 1]], np.uint8)  # corners do not connect
-    wanted = np.array([[0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]], bool)
-    np.testing.assert_array_equal(largest_part(mask), wanted)
-
-
 def test_both_views_occur(phantoms):
     views = [view for _, _, view in phantoms]
     assert set(views) == {"CC", "MLO"}
@@ -156,3 +152,33 @@ def test_other_sizes_show_the_same_breast(height):
     assert same_view == view
     assert mask.mean() == pytest.approx(full_mask.mean(), abs=0.1)
     assert not image[~mask].any()
+
+
+# --------------------------------------------------------------------------------------- a dataset
+
+
+def test_phantoms_depend_on_count_and_seed_alone(tmp_path):
+    a, b = (make_phantoms(tmp_path / name, 5, seed=2, workers=workers) for name, workers in (("a", 1), ("b", 2)))
+    for level in LEVELS:
+        for x, y in zip(a.read(level, range(5)), b.read(level, range(5))):
+            np.testing.assert_array_equal(x, y)
+    assert a.field("subject").tolist() == b.field("subject").tolist()
+    assert len(set(a.field("subject"))) == 5 and a.meta["synthetic"]
+
+
+def test_phantoms_of_two_seeds_share_none(tmp_path):
+    a, b = (make_phantoms(tmp_path / str(seed), 4, seed=seed, workers=1) for seed in (0, 1))
+    images = np.concatenate([a.read((64, 32), range(4))[0], b.read((64, 32), range(4))[0]])
+    assert len(np.unique(images.reshape(8, -1), axis=0)) == 8
+
+
+def test_phantoms_are_made_once(tmp_path):
+    make_phantoms(tmp_path / "data", 3, workers=1)
+    description = tmp_path / "data" / "dataset.json"
+    before = description.stat().st_mtime_ns
+    make_phantoms(tmp_path / "data", 3, workers=1)
+    assert description.stat().st_mtime_ns == before
+    assert json.loads(description.read_text())["made"]["seed"] == 0
+    with pytest.raises(DataError, match="with seed 0, not 1"):
+        make_phantoms(tmp_path / "data", 3, seed=1)
+    assert open_dataset(tmp_path / "data", verify=True).count == 3

@@ -6,10 +6,12 @@ from itertools import pairwise, product
 import cv2
 import numpy as np
 import pytest
+from contrast import undo_contrast
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
-from preprocessing.mammograms.convert import make_phantoms
-from preprocessing.masses.convert import CLASSES, SIZE, undo_contrast
+from preprocessing.masses.labels import CLASSES
+from preprocessing.masses.window import SIZE
+from preprocessing.phantoms.mammogram import make_phantoms
 from preprocessing.phantoms.mass import make_mass_phantoms, mass_phantom, mass_phantom_tasks
 
 SEEDS = range(24)

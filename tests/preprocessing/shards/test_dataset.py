@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from preprocessing.shards import DataError, DatasetWriter, array_name, open_dataset, split_subjects
-from preprocessing.shards import dataset as shards
+from preprocessing.shards import FORMAT, DataError, DatasetWriter, array_name, open_dataset, split_subjects, write_shard
+from preprocessing.shards import writer as shards
 
 LEVELS = [(8, 4), (16, 8)]
 COUNT = 10  # in shards of 4, 4 and 2
@@ -57,6 +57,15 @@ def test_pixels_come_back_in_the_order_asked_for(dataset, level):
         np.testing.assert_array_equal(masks[row], item(number)[array_name("mask", level)])
 
 
+def test_images_are_floats_and_masks_booleans(dataset):
+    images, masks = dataset.images((16, 8), [3, 1]), dataset.masks((16, 8), [3, 1])
+    assert images.dtype == np.float32 and masks.dtype == bool
+    np.testing.assert_array_equal(images[0], item(3)["image/16x8"].astype(np.float32) / 65535)
+    np.testing.assert_array_equal(masks[1], item(1)["mask/16x8"] == 1)
+    with pytest.raises(DataError, match="holds mammogram data, which has no array 'lesion'"):
+        dataset.lesions((16, 8), [0])
+
+
 def test_fields_come_back(dataset):
     assert dataset.kind == "mammogram" and dataset.count == COUNT and dataset.levels == LEVELS
     assert dataset.field("laterality").tolist() == list("LRLRLRLRLR")
@@ -80,10 +89,10 @@ def test_a_shard_is_what_h5py_writes_of_whole_arrays(tmp_path):
     """Every byte: the pixels of a shard go around h5py."""
     items = [item(number) for number in range(3)]
     classes = {"split": ["train", "validation"]}
-    shards.write_shard(tmp_path / "shard.h5", "mammogram", LEVELS, items, classes=classes, work="work")
+    write_shard(tmp_path / "shard.h5", "mammogram", LEVELS, items, classes=classes, work="work")
     by_h5py = io.BytesIO()
     with h5py.File(by_h5py, "w") as file:
-        file.attrs.update({"format": shards.FORMAT, "kind": "mammogram", "work": "work"})
+        file.attrs.update({"format": FORMAT, "kind": "mammogram", "work": "work"})
         for name in [array_name(pixels, level) for pixels in ("image", "mask") for level in LEVELS]:
             file.create_dataset(name, data=np.array([one[name] for one in items]))
         for name, dtype in {"subject": "S16", "laterality": "S1", "view": "S4"}.items():
@@ -243,6 +252,7 @@ def test_masses_have_their_own_fields_and_classes(tmp_path):
     images, lesions = dataset.read((64, 64), [2, 1])
     assert images[:, 0, 0].tolist() == [2, 1]
     assert lesions.dtype == np.uint8 and lesions[:, 0, 0].tolist() == [1, 0]
+    assert dataset.lesions((64, 64), [2, 1])[:, 0, 0].tolist() == [True, False]
 
 
 def test_wrong_kind_level_split_and_index_are_refused(dataset):

@@ -1,0 +1,65 @@
+"""Whose breast a DICOM mammogram shows, which side of it and in which view."""
+
+import re
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from preprocessing.images.views import LATERALITIES, read_view, view_of_code
+
+ELEMENTS = (
+    "PatientID",
+    "StudyInstanceUID",
+    "ImageLaterality",
+    "Laterality",
+    "ViewPosition",
+    "ViewCodeSequence",
+    "PatientOrientation",
+)
+
+# CBIS-DDSM gives every film a PatientID and a study of its own: "Mass-Training_P_00001_LEFT_CC".
+_CBIS_PATIENT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d+)")
+# "..._LEFT_CC", "B_3013_1.RIGHT_MLO", "L-MLO", "LCC"
+_SIDE_AND_VIEW = re.compile(r"(?:^|[\W_])(L|R|LEFT|RIGHT)[\W_]?(CC|MLO)(?=$|[\W_])", re.IGNORECASE)
+
+
+def patient_of(dataset: Dataset, path: Path) -> str:
+    """Return CBIS-DDSM's P_00001, else PatientID, else the study, else the file's stem."""
+    identity = _text(dataset, "PatientID")
+    cbis = _CBIS_PATIENT.search(identity) or (not identity and _CBIS_PATIENT.search(path.stem))
+    if cbis:
+        return cbis.group(1)
+    return identity or _text(dataset, "StudyInstanceUID") or path.stem
+
+
+def laterality_of(dataset: Dataset, path: Path) -> str | None:
+    """Return "L" or "R" of the header, else of the PatientID or the file's name; None where none tells."""
+    for keyword in ("ImageLaterality", "Laterality"):
+        side = _text(dataset, keyword).upper()
+        if side in LATERALITIES:
+            return side
+    return _side_and_view(dataset, path)[0] or None
+
+
+def view_of(dataset: Dataset, path: Path) -> str | None:
+    """Return the view of the header, else of the PatientID or the file's name; None where none tells."""
+    view = read_view(_text(dataset, "ViewPosition"))
+    if view:
+        return view
+    for item in dataset.get("ViewCodeSequence") or ():
+        if view := view_of_code(_text(item, "CodeValue")):
+            return view
+    # CBIS-DDSM writes the view where the orientation belongs.
+    return read_view(_text(dataset, "PatientOrientation")) or _side_and_view(dataset, path)[1] or None
+
+
+def _side_and_view(dataset: Dataset, path: Path) -> tuple[str, str]:
+    for text in (_text(dataset, "PatientID"), path.name):
+        found = _SIDE_AND_VIEW.search(text)
+        if found:
+            return found.group(1)[0].upper(), found.group(2).upper()
+    return "", ""
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    return str(dataset.get(keyword) or "").strip(" \0")

@@ -1,0 +1,58 @@
+"""One decoded mammogram, and why a file gives none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from preprocessing.images.large import Image, pixels_of
+
+
+class UnusableImage(ValueError):
+    """An image that cannot be used; its text is a short reason, free of patient data and paths."""
+
+
+@contextmanager
+def unusable(reason: str) -> Iterator[None]:
+    """Turn whatever a library raises over a bad file into an `UnusableImage`: its own words may quote the file."""
+    try:
+        yield
+    except (UnusableImage, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001, a damaged file makes libraries raise anything
+        raise UnusableImage(reason) from None
+
+
+@dataclass(frozen=True, eq=False)
+class MammogramImage:
+    """One decoded mammogram.
+
+    Attributes:
+        grey_levels: (height, width) in [0, 1], background dark (MONOCHROME1 is inverted), as float32 or as stored
+            values that are looked up where they are needed.
+        patient: str. Raw identity, only ever to enter a keyed hash; left out of `repr`.
+        laterality: "L", "R" or None where unknown.
+        view: A name of `preprocessing.images.views.VIEWS`, or None where unknown.
+    """
+
+    grey_levels: Image = field(repr=False)
+    patient: str = field(repr=False)
+    laterality: str | None
+    view: str | None
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The grey levels as float32 (height, width)."""
+        return pixels_of(self.grey_levels)
+
+
+def refuse_constant(pixels: np.ndarray) -> None:
+    """Refuse an image whose pixels are all the same: black, white, or lost by its window.
+
+    Raises:
+        UnusableImage: They are.
+    """
+    if pixels.min() == pixels.max():
+        raise UnusableImage("every pixel has the same value")

@@ -1,0 +1,94 @@
+"""Grey images of 8 or 16 bits from PNG, PGM, TIFF and JPEG files, by OpenCV."""
+
+import re
+import struct
+
+import numpy as np
+
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import StoredImage
+
+MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"P5": "PGM",
+    b"P2": "PGM",
+}
+
+
+def decode_raster(content: bytes, kind: str) -> StoredImage:
+    """Decode one grey image; white is the greatest value that its type, or the header of a PGM, allows.
+
+    Args:
+        content: The file.
+        kind: A value of `MAGIC`.
+
+    Raises:
+        UnusableImage: It is damaged, in colour, of other values than 8 or 16 bits, of several pages or constant.
+    """
+    white, inverted = None, False
+    if kind == "TIFF":
+        inverted = _tiff_min_is_white(content)
+    elif kind == "PGM":
+        white = _pgm_white(content)
+
+    image = _grey(_decode(content, kind))
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UnusableImage(f"{kind} of {image.dtype} values; only 8 and 16 bits can be read")
+    # OpenCV inverts an 8-bit MinIsWhite TIFF itself, and leaves a 16-bit one as it is.
+    inverted = inverted and image.dtype == np.uint16
+
+    last = np.iinfo(image.dtype).max
+    levels = np.clip(np.arange(last + 1, dtype=np.float32) / np.float32(white or last), 0, 1)
+    if levels[image.min()] == levels[image.max()]:
+        raise UnusableImage("every pixel has the same value")
+    return StoredImage(image, 1 - levels if inverted else levels)
+
+
+def _decode(content: bytes, kind: str) -> np.ndarray:
+    import cv2
+
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if image is None:
+        raise UnusableImage(f"{kind} cannot be decoded: damaged or cut short")
+    return image
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    """Return the one channel of a grey image, which may be stored as RGB or RGBA with equal channels."""
+    if image.ndim == 2:
+        return image
+    red, green, blue = (image[..., channel] for channel in range(3))
+    if not (np.array_equal(red, green) and np.array_equal(green, blue)):
+        raise UnusableImage("a colour image; only grey ones can be used")
+    return np.ascontiguousarray(red)
+
+
+def _pgm_white(content: bytes) -> int | None:
+    # OpenCV returns the stored values and forgets the greatest one, which a 12-bit scan needs.
+    header = re.match(rb"P[25](?:\s+(?:#[^\n]*\n\s*)*(\d+))(?:\s+(?:#[^\n]*\n\s*)*(\d+)){2}", content)
+    return int(header.group(2)) if header else None
+
+
+def _tiff_min_is_white(content: bytes) -> bool:
+    """Read PhotometricInterpretation (tag 262) of the only page (TIFF 6.0 section 2)."""
+    order = "<" if content.startswith(b"II") else ">"
+    try:
+        (start,) = struct.unpack_from(order + "I", content, 4)
+        (count,) = struct.unpack_from(order + "H", content, start)
+        entries = [struct.unpack_from(order + "HHIH", content, start + 2 + 12 * i) for i in range(count)]
+        (next_page,) = struct.unpack_from(order + "I", content, start + 2 + 12 * count)
+    except struct.error:
+        raise UnusableImage("TIFF cannot be decoded: damaged or cut short") from None
+    if next_page:
+        raise UnusableImage("a TIFF of several pages; only single images can be used")
+    return any(tag == 262 and value == 0 for tag, _, _, value in entries)

@@ -1,0 +1,80 @@
+"""A lesion: its labels as written, its patient, and where it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from preprocessing.images.image import MammogramImage, UnusableImage
+
+
+@dataclass(frozen=True)
+class Box:
+    """A lesion's box in pixels; x and y are its top left corner, counted from 0."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def box_of(mask: np.ndarray) -> Box:
+    """Find the box of what is not 0 in an array (height, width).
+
+    Raises:
+        UnusableImage: All of it is 0.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        raise UnusableImage("empty lesion mask")
+    y, x = int(rows[0]), int(columns[0])
+    return Box(x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A lesion in its mammogram.
+
+    Attributes:
+        image: MammogramImage. The mammogram.
+        box: Box. Around the lesion.
+        region: bool (height, width), which pixels are lesion. Defaults to None, unknown.
+    """
+
+    image: MammogramImage
+    box: Box
+    region: np.ndarray | None = None
+
+
+class Source(Protocol):
+    """Where a lesion's pixels are. Must be picklable; its `repr` tells it from other sources."""
+
+    def locate(self) -> Located:
+        """Read the mammogram and find the lesion; raises `UnusableImage` with a reason."""
+
+    def files(self) -> Sequence[Path]:
+        """List the files that `locate` reads."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion.
+
+    Attributes:
+        shape, margin: str. As written, read by `read_label`.
+        subject: str. Identity of the patient, only ever hashed; "": that of the image.
+        place: str. How messages name it: a file and a row.
+        source: Source. Where its pixels are; None where they are not.
+        unusable: str. Why it cannot be used, when that is known before its image is read.
+        note: str. What the user should know about it though it is used.
+    """
+
+    shape: str
+    margin: str
+    subject: str
+    place: str
+    source: Source | None
+    unusable: str = ""
+    note: str = ""

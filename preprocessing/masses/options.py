@@ -1,0 +1,25 @@
+"""How masses are cut out; light, so that `--help` can name the choices at once."""
+
+from dataclasses import dataclass
+
+LABEL_POLICIES = ("single", "first")
+CONTRASTS = ("normalised", "original")
+DIGITIZERS = ("DBA", "HOWTEK", "LUMISYS")
+CONTEXT = 1.5  # window over the lesion's longest side (ours; Lee et al. 2018 do not say)
+
+
+@dataclass(frozen=True)
+class MassOptions:
+    """How masses are cut out.
+
+    Attributes:
+        label_policy: One of `LABEL_POLICIES`, see `read_label`.
+        keep_unlabelled: Whether to keep lesions without shape or margin, as unknown (−1).
+        context: Side of the window over the lesion's longest side.
+        contrast: "normalised" (see `normalise_contrast`), or "original", as in the mammogram.
+    """
+
+    label_policy: str = "single"
+    keep_unlabelled: bool = False
+    context: float = CONTEXT
+    contrast: str = "normalised"
