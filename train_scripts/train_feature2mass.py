@@ -21,7 +21,11 @@ from training.command_line import (
 @click.command(context_settings={"show_default": True})
 @data_option
 @run_option("runs/masses")
-@preset_option(quick="minutes on two cores, narrower.", paper="Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.")
+@preset_option(
+    quick="minutes on two cores, narrower.",
+    film="masses with the texture of films, in about 4 hours of one core.",
+    paper="Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.",
+)
 @click.option("--length", type=click.FloatRange(0, min_open=True), default=1.0, help="Multiply the preset's epochs.")
 @precision_option
 @seed_option("weights, order and augmentation")
