@@ -19,7 +19,14 @@ import click
 from machine import cpu_name
 from recipe import changed
 
-METRICS = ["swd", "fid", "precision", "recall", "fine", "beta"]
+METRICS = [
+    "swd_7x7",
+    "fid_radiomic_z",
+    "precision_k3_radiomic_z",
+    "recall_k3_radiomic_z",
+    "fine_energy_64px",
+    "beta_64px",
+]
 COLUMNS = 12  # masses per row of the picture
 ROWS = 3  # of generated masses in it
 PAIRS = 2000  # of two masses of a category
@@ -85,7 +92,7 @@ def measured(dataset, networks, shared: Path, seed: int, detect: bool) -> tuple[
     from preprocessing.batches import labelled_masses
 
     indices, labels = labelled_masses(dataset)
-    images = dataset.read_array("image", (64, 64), indices).astype(np.float32) / 65535
+    images = dataset.images((64, 64), indices)
     fakes, leaders, fake_labels = generated(dataset, networks, seed)
     people = dataset.field("subject")[indices]
     number = {subject: n for n, subject in enumerate(np.unique([*people, *leaders]))}
@@ -205,7 +212,7 @@ def copies(dataset, fakes) -> list[float]:
     from preprocessing.batches import labelled_masses
 
     training, held_out = (
-        dataset.read_array("image", (64, 64), labelled_masses(dataset, split)[0]).astype(np.float64) / 65535
+        dataset.images((64, 64), labelled_masses(dataset, split)[0]).astype(np.float64)
         for split in ("train", "validation")
     )
     others = mirrored(training).reshape(-1, 64 * 64) / 64
@@ -220,7 +227,7 @@ def reconstructed(dataset, networks) -> tuple:
     from preprocessing.batches import labelled_masses
 
     indices, labels = labelled_masses(dataset, "validation")
-    images = dataset.read_array("image", (64, 64), indices).astype(np.float32) / 65535
+    images = dataset.images((64, 64), indices)
     made = decode(networks.decoder, encode(networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0]))
     return np.stack([images, made]), [float(np.abs(made - images).mean()), None]
 
