@@ -75,7 +75,7 @@ def copied(tmp_path, tiny_mass_run) -> Path:
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text("{")])
 def test_a_folder_that_is_no_run_is_named(copied, damage):
     damage(copied / "config.json")
-    with pytest.raises(MassGeneratorError, match=f"--run {copied}: is no run"):
+    with pytest.raises(MassGeneratorError, match=f"--run {copied}: is not a run"):
         load_networks(copied)
 
 
