@@ -56,9 +56,10 @@ def load_networks(run: str | os.PathLike) -> Networks:
     run = Path(run)
     try:
         config = json.loads((run / "config.json").read_text())
-        classes, texture = config["classes"], config["preset"].get("texture")
+        classes, preset = config["classes"], config["preset"]
+        restores, spreads = not (preset.get("texture") or {}).get("mixtures"), preset.get("spread", False)
         margins, shapes = classes["margin"], classes["shape"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MassGeneratorError(f"--run {run}: is not a run of train_feature2mass.py") from error
     networks, digest = [], hashlib.sha256()
     for name in (ENCODER, DECODER):
@@ -74,11 +75,7 @@ def load_networks(run: str | os.PathLike) -> Networks:
     sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
     if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
         raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
-    texture = texture or {}
-    restores = not texture.get("mixtures")
-    return Networks(
-        encoder, decoder, margins, shapes, digest.hexdigest(), restores, spreads=texture.get("spread", False)
-    )
+    return Networks(encoder, decoder, margins, shapes, digest.hexdigest(), restores, spreads)
 
 
 def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:

@@ -32,7 +32,6 @@ class Texture:
             Mescheder et al. 2018, eq. 9).
         mixtures: share of a batch that is decoded from mixtures within its category, as new masses are. Mixtures have
             no L1 term; the discriminators judge them, and their labels.
-        spread: mixtures keep their distance from the mean, here and in new masses (`features.spread_weights`).
         feature_noise: deviation of Gaussian noise added to features before they are decoded.
         amplified_reconstruction: L1 compares masses with their octaves amplified, too. As they are, what is fine is so
             faint that it hardly counts.
@@ -45,7 +44,6 @@ class Texture:
     joint_batches: bool = False
     penalty: float = 0.0
     mixtures: float = 0.0
-    spread: bool = False
     feature_noise: float = 0.0
     amplified_reconstruction: bool = False
     coarse: int = 0
@@ -66,6 +64,7 @@ class TexturedGAN(BiradsGAN):
     Args:
         generator, critic, ema_generator, weights, ema_half_life_images: as of `BiradsGAN`.
         texture: the switches.
+        spread: whether weights of mixtures are spread (`features.spread_weights`).
         batch: masses per step, over all replicas.
         seed: of the run; mixtures and noise are functions of it and of the step.
     """
@@ -79,12 +78,13 @@ class TexturedGAN(BiradsGAN):
         ema_half_life_images: float,
         *,
         texture: Texture,
+        spread: bool,
         batch: int,
         seed: int,
     ):
         super().__init__(generator, critic, ema_generator, weights, ema_half_life_images)
         self.trackers["penalty"] = keras.metrics.Mean("penalty", dtype="float64")
-        self.texture, self.batch = texture, batch
+        self.texture, self.spread, self.batch = texture, spread, batch
         self.discriminators = [critic.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]
         self.as_seen = amplifier(texture.amplification, SIZE, SIZE)
         self.mixture_seed, self.noise_seed = (stream_seed(seed, name) for name in ("mixtures", "feature noise"))
@@ -133,7 +133,7 @@ class TexturedGAN(BiradsGAN):
         count = features.shape[0]
         if reconstructed < count:
             draws = global_batch_noise(tf.random.stateless_uniform, count, (count,), self.mixture_seed, step)
-            mixtures = mixed_within_categories(features, margin, shape, draws, self.texture.spread)
+            mixtures = mixed_within_categories(features, margin, shape, draws, self.spread)
             features = tf.concat([features[:reconstructed], mixtures[reconstructed:]], 0)
         if self.texture.feature_noise:
             shape_of_one = (features.shape[1],)

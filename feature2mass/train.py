@@ -69,6 +69,7 @@ class Preset:
         augment: random mirror images and crops.
         phantoms: masses that are drawn where no data is given.
         texture: additions to the train step; None: the paper's.
+        spread: whether mixtures keep their distance from the mean (ours, `features.spread_weights`).
     """
 
     name: str
@@ -86,6 +87,7 @@ class Preset:
     augment: bool = True
     phantoms: int = 2000
     texture: Texture | None = None
+    spread: bool = False
 
     def steps_per_tick(self, masses: int) -> int:
         """Whole executions that cover `epochs` of so many masses in `ticks` ticks; at least one."""
@@ -127,6 +129,7 @@ def _quick() -> Preset:
         beta_1=0.5,
         ema_half_life_images=3_000,
         steps_per_execution=5,
+        spread=True,
     )
 
 
@@ -147,7 +150,6 @@ def _film() -> Preset:
         amplification=AMPLIFIED,
         penalty=1.0,
         mixtures=0.5,
-        spread=True,
         amplified_reconstruction=True,
         final_reconstruction=100.0,
         reconstruction_half_life_images=100_000,
@@ -165,6 +167,7 @@ def _film() -> Preset:
         ema_half_life_images=10_000,
         steps_per_execution=5,
         texture=texture,
+        spread=True,
     )
 
 
@@ -246,7 +249,7 @@ def train(
         steps_per_tick=preset.steps_per_tick(masses),
         ticks=preset.ticks,
         images_seen=images_seen,
-        samples=sampler(dataset, model, seed, spread=bool(preset.texture and preset.texture.spread)),
+        samples=sampler(dataset, model, seed, spread=preset.spread),
         echo=echo,
     )
     encoder, decoder = finished_networks(model.ema_generator, preset.network, *_classes(dataset))
@@ -276,7 +279,7 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsG
     if preset.texture is None:
         model = BiradsGAN(*players)
     else:
-        model = TexturedGAN(*players, texture=preset.texture, batch=preset.batch, seed=seed)
+        model = TexturedGAN(*players, texture=preset.texture, spread=preset.spread, batch=preset.batch, seed=seed)
     model.compile(*preset.optimizers(), steps_per_execution=preset.steps_per_execution)
     return model
 
