@@ -63,7 +63,7 @@ def test_the_average_of_unlike_textures_gets_their_energy_back(blur):
     found = energies(restored(average, MEAN, wanted, NO_GRAIN) - MEAN)
     lacking = np.flatnonzero(wanted > 1e-4)[1:]  # the finest octave only gets grain
     before = energies(average - MEAN)[lacking]
-    assert (before < 0.25 * wanted[lacking]).all()
+    assert (before < 0.3 * wanted[lacking]).all()
     assert (0.55 * wanted[lacking] < found[lacking]).all() and (found[lacking] < 1.25 * wanted[lacking]).all()
 
 
