@@ -48,11 +48,11 @@ def cpu_name() -> str:
 def write_generator(file: Path) -> None:
     """The generator of the last phase of `quick`, untrained."""
     from mask_embedding_gan.generator import finished_generator
-    from mask_embedding_gan.presets import chosen_preset
-    from mask_embedding_gan.train import build_players
+    from mask_embedding_gan.players import build_players
+    from mask_embedding_gan.presets import PRESETS
     from training.export import save_model
 
-    preset = chosen_preset("quick")
+    preset = PRESETS["quick"]
     save_model(finished_generator(build_players(preset.network, 7, seed=0).generator, preset.network, 7), file)
 
 

@@ -61,7 +61,7 @@ def budgeted(preset, seconds: float, masses: int):
     per_image = seconds_per_image(preset)
     images = seconds / per_image
     settings = {"epochs": images / masses, "ticks": 2, "ema_half_life_images": 0.06 * images}
-    if preset.texture and preset.texture.final_reconstruction:  # decays five times by half
+    if preset.texture.final_reconstruction:  # its distance halves five times
         settings["texture"] = replace(preset.texture, reconstruction_half_life_images=images / 5)
     return replace(preset, **settings), per_image * preset.batch
 
@@ -286,14 +286,15 @@ def main(data, preset, changes, budget, core, seed, restore, spread, detect, out
     import cv2
 
     from feature2mass.mixing import load_networks
-    from feature2mass.train import chosen_preset, run_config, train
+    from feature2mass.presets import PRESETS
+    from feature2mass.train import run_config, train
     from preprocessing.batches import labelled_masses
     from preprocessing.shards import open_dataset
     from training.run import RunDirectory, configure_tensorflow
 
     configure_tensorflow()
     dataset = open_dataset(data, kind="mass")
-    plan = chosen_preset(preset)
+    plan = PRESETS[preset]
     for change in changes:
         path, _, value = change.partition("=")
         plan = changed(plan, path, json.loads(value))
@@ -307,10 +308,9 @@ def main(data, preset, changes, budget, core, seed, restore, spread, detect, out
         spent = {"step_ms": 1000 * per_step, "cpu_seconds": time.process_time() - began, "epochs": plan.epochs}
         file.write_text(json.dumps(result | spent, indent=1) + "\n")
     networks = load_networks(output / "run")
-    switches = {name: on for name, on in (("restores", restore), ("spreads", spread)) if on is not None}
-    networks = replace(networks, **switches)
-    rows, shown = measured(dataset, networks, output.parent, seed, detect)
-    suffix = "".join(f"-{name if on else 'un' + name}" for name, on in switches.items())
+    switches = {name: on for name, on in (("octaves", restore), ("spread", spread)) if on is not None}
+    networks = replace(networks, mixing=replace(networks.mixing, **switches))
+    suffix = "".join(f"-{'' if on else 'no-'}{name}" for name, on in switches.items())
     trained = json.loads(file.read_text())
     (output / f"result{suffix}.json").write_text(json.dumps(trained | {"metrics": rows}, indent=1) + "\n")
     cv2.imwrite(str(output / f"picture{suffix}.png"), shown)

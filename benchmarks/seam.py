@@ -50,7 +50,12 @@ def window_at(image: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
     return padded[y : y + WINDOW, x : x + WINDOW]
 
 
-def genuine(dataset, source, folds: np.ndarray) -> tuple[Windows, list]:
+def shown(image: np.ndarray, annotation) -> np.ndarray:
+    """What the classifier sees of a lesion."""
+    return window_at(image, annotation.centre)
+
+
+def genuine(dataset, source, folds: np.ndarray, show=shown) -> tuple[Windows, list]:
     """Windows of all lesions that can be cut out whole, and these as patches, None for those that cannot."""
     patches = [source.patch(number) for number in range(len(source))]
     whole = [number for number, patch in enumerate(patches) if patch is not None]
@@ -58,13 +63,15 @@ def genuine(dataset, source, folds: np.ndarray) -> tuple[Windows, list]:
     for number in whole:
         one = source.annotations[source.numbers[number]]
         image = dataset.images(dataset.levels[-1], [one.item])[0]
-        images.append(window_at(image, one.centre))
+        images.append(show(image, one))
         items.append(one.item)
     subjects = dataset.field("subject")
     return Windows(np.array(images), subjects[items], folds[items]), [patches[number] for number in whole]
 
 
-def inserted(dataset, annotations, patches: list, patch_folds: np.ndarray, folds: np.ndarray, seed: int, **options):
+def inserted(
+    dataset, annotations, patches: list, patch_folds: np.ndarray, folds: np.ndarray, seed: int, show=shown, **options
+):
     """Windows of masses, each inserted into a mammogram of another patient of the same fold.
 
     Returns:
@@ -87,7 +94,7 @@ def inserted(dataset, annotations, patches: list, patch_folds: np.ndarray, folds
             host = Host(image, Breast(mask), str(views[item]), boxes)
             result = insert_mass(host, patch, placement, rng, **options)
             if result is not None:
-                images.append(window_at(result.image, result.annotation.centre))
+                images.append(show(result.image, result.annotation))
                 people.append(subjects[item])
                 parts.append(fold)
                 used.append(number)

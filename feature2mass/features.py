@@ -121,19 +121,22 @@ def barycentric_weights() -> np.ndarray:
     return np.array([step for step in steps if max(step) < 4]) / 4
 
 
-def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Generator) -> np.ndarray:
+def category_weights(
+    count: int, seeds: int = SEEDS, *, random: np.random.Generator, largest: float = LARGEST
+) -> np.ndarray:
     """Draw random weights in units of 0.05.
 
     The paper's are "randomly initialized in the unit of 0.05" (§3.4). Here twenty units are thrown at the seeds with
-    probabilities uniform on a simplex, and none of several seeds has more than 0.6 (both ours).
+    probabilities uniform on a simplex, and none of several seeds has more than `largest` (both ours).
 
     Args:
         count: rows.
         seeds: columns.
+        random: source of the draws.
+        largest: weight that one seed may have where there are two or more, so that no mass is the copy of one; 1: any.
 
     Returns:
-        float64 (count, seeds), each row of sum 1; none is above 0.6 where there are two seeds or more, so that no mass
-        is the copy of one.
+        float64 (count, seeds), each row of sum 1.
     """
     units = round(1 / UNIT)
     weights = np.ones((count, seeds))
@@ -141,5 +144,5 @@ def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Genera
     while again.any():
         probabilities = random.dirichlet(np.ones(seeds), size=again.sum())
         weights[again] = [random.multinomial(units, row) / units for row in probabilities]
-        again = weights.max(axis=1) > LARGEST + UNIT / 2 if seeds > 1 else again
+        again = weights.max(axis=1) > largest + UNIT / 2 if seeds > 1 else again
     return weights

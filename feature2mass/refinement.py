@@ -6,14 +6,13 @@ Both are switches of `NetworkConfig` and change nothing at first: the last convo
 import keras
 from keras import ops
 
-from training.layers import PACKAGE, PixelNorm
+from training.layers import PACKAGE, PixelNorm, leaky_relu
 
 NOISE_MAPS = 8  # per resolution that has noise
 HASH_UNITS = 32
 HASH_LAYERS = 4
 HASH_GAIN = 8.0  # deviation of what enters each tanh: far above 1, so that near features part
 NOISE_STRENGTH = 0.1  # deviation at the start, by which the maps enter
-LEAKY_SLOPE = 0.2
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -103,6 +102,6 @@ def refined(features, numbers, name: str, dtype: str):
     for pixel in (1, 2):
         inner = repeat_border(inner, f"{name}_border_{pixel}", dtype)
     for number, start in ((1, "he_normal"), (2, "zeros")):
-        inner = keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_{number}_activation", dtype=dtype)(inner)
+        inner = leaky_relu(f"{name}_{number}_activation", dtype)(inner)
         inner = keras.layers.Conv2D(filters, 3, kernel_initializer=start, name=f"{name}_{number}", dtype=dtype)(inner)
     return keras.layers.Add(name=name, dtype=dtype)([features, inner])

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from feature2mass.losses import LossWeights, discriminator_terms, generator_terms, reconstruction_term
 from feature2mass.networks import SIZE
-from feature2mass.train_step import BiradsGAN
+from feature2mass.train_step import Feature2Mass
 from training.amplification import amplifier
-from training.losses import cross_entropy
 from training.noise import global_batch_noise, stream_seed
 
+# about the contrast of masses over the strength of their octaves, less for the finest, which is noise in part
+AMPLIFIED = (6.0, 4.0, 3.0, 2.0)
 PENALISED = 4  # every fourth real mass: a second derivative costs as much as the rest of a step
 
 
@@ -26,29 +27,22 @@ class Texture:
 
     Attributes:
         amplification: factors of the octaves that the discriminators see, finest first (`training.amplification`).
-        joint_batches: the discriminators see real masses and fakes in one batch. Each by itself, batch normalisation
-            takes away by how much fakes have too little of a feature.
         penalty: γ, weight of the squared slope of real-or-fake logits at real masses, in the amplified space (R1;
             Mescheder et al. 2018, eq. 9).
         mixtures: share of a batch that is decoded from mixtures within its category, as new masses are. Mixtures have
             no L1 term; the discriminators judge them, and their labels.
-        feature_noise: deviation of Gaussian noise added to features before they are decoded.
         amplified_reconstruction: L1 compares masses with their octaves amplified, too. As they are, what is fine is so
             faint that it hardly counts.
-        coarse: side of the blocks of pixels whose means L1 compares; 0: single pixels.
         final_reconstruction: λ₄ at the end of a long training; 0: it stays what it is.
         reconstruction_half_life_images: images in which the difference to it halves.
     """
 
     amplification: tuple[float, ...] = ()
-    joint_batches: bool = False
     penalty: float = 0.0
     mixtures: float = 0.0
-    feature_noise: float = 0.0
     amplified_reconstruction: bool = False
-    coarse: int = 0
     final_reconstruction: float = 0.0
-    reconstruction_half_life_images: float = 0.0
+    reconstruction_half_life_images: float = 100_000.0
 
     def reconstruction(self, start: float, images_seen: tf.Tensor) -> tf.Tensor:
         """λ₄ after so many images, from `start`."""
@@ -58,36 +52,34 @@ class Texture:
         return self.final_reconstruction + (start - self.final_reconstruction) * 0.5**halvings
 
 
-class TexturedGAN(BiradsGAN):
+class TexturedFeature2Mass(Feature2Mass):
     """Encoder and decoder against discriminators that judge texture.
 
     Args:
-        generator, critic, ema_generator, weights, ema_half_life_images: as of `BiradsGAN`.
+        generator, discriminator, ema_generator, weights, ema_half_life_images: as of `Feature2Mass`.
         texture: the switches.
         spread: whether weights of mixtures are spread (`features.spread_weights`).
-        batch: masses per step, over all replicas.
         seed: of the run; mixtures and noise are functions of it and of the step.
     """
 
     def __init__(
         self,
         generator: keras.Model,
-        critic: keras.Model,
+        discriminator: keras.Model,
         ema_generator: keras.Model,
         weights: LossWeights,
         ema_half_life_images: float,
         *,
         texture: Texture,
         spread: bool,
-        batch: int,
         seed: int,
     ):
-        super().__init__(generator, critic, ema_generator, weights, ema_half_life_images)
+        super().__init__(generator, discriminator, ema_generator, weights, ema_half_life_images)
         self.trackers["penalty"] = keras.metrics.Mean("penalty", dtype="float64")
-        self.texture, self.spread, self.batch = texture, spread, batch
-        self.discriminators = [critic.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]
+        self.texture, self.spread = texture, spread
+        self.discriminators = [discriminator.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]
         self.as_seen = amplifier(texture.amplification, SIZE, SIZE)
-        self.mixture_seed, self.noise_seed = (stream_seed(seed, name) for name in ("mixtures", "feature noise"))
+        self.mixture_seed = stream_seed(seed, "mixtures")
 
     def player_gradients(self, batch, step, stable=True):
         image, margin, shape = batch["image"], batch["margin"], batch["shape"]
@@ -97,7 +89,7 @@ class TexturedGAN(BiradsGAN):
         # 1) one pass of the generator serves both players
         with tf.GradientTape() as generator_tape:
             features = self.encoder([image, margin, shape], training=True)
-            fakes = self.decoder(self._varied(features, margin, shape, reconstructed, step), training=True)
+            fakes = self.decoder(self._decoded(features, margin, shape, reconstructed, step), training=True)
             l1 = reconstruction_term(*(self._compared(one[:reconstructed]) for one in (image, fakes)))
         leaf = tf.stop_gradient(fakes)
 
@@ -105,55 +97,42 @@ class TexturedGAN(BiradsGAN):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaf)
             seen = self.as_seen(image)
-            real, fake = self._verdicts(seen, self.as_seen(leaf))
+            real, fake = (
+                [discriminator(images, training=True) for discriminator in self.discriminators]
+                for images in (seen, self.as_seen(leaf))
+            )
             weights = self.loss_weights.margin, self.loss_weights.shape
             losses = [
-                discriminator_terms(r[:2], f[:2], label).total(weight) + of_patches(r, f)
+                discriminator_terms(r, f, label).total(weight)
                 for r, f, label, weight in zip(real, fake, (margin, shape), weights, strict=True)
             ]
             penalty = self._penalty(seen[::PENALISED])
-            critic_loss = losses[0] + losses[1] + self.texture.penalty * penalty
+            discriminator_loss = losses[0] + losses[1] + self.texture.penalty * penalty
             # 3) G: be taken for real, and for the label (eq. 5)
-            terms = generator_terms(fake[0][:2], fake[1][:2], margin, shape)
+            terms = generator_terms(*fake, margin, shape)
             verdict = terms.total(self.loss_weights.labels)
-            for one in fake:
-                verdict += sum(cross_entropy(patches, 1.0) for patches in one[2:])
-        critic_gradients = tape.gradient(critic_loss, self.critic.trainable_variables)
+        discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator.trainable_variables)
         fake_gradient = tape.gradient(verdict, leaf)
 
         # 4) G: what the discriminators say goes through the fakes, the difference of pixels directly
-        reconstruction = self.texture.reconstruction(self.loss_weights.reconstruction, step * self.batch)
+        reconstruction = self.texture.reconstruction(self.loss_weights.reconstruction, step * self.duration.batch)
         seeds = [fake_gradient, tf.cast(reconstruction, l1.dtype)]
         generator_gradients = generator_tape.gradient([fakes, l1], self.generator.trainable_variables, seeds)
-        named = {"margin_loss": losses[0], "shape_loss": losses[1], "adversarial": terms.adversarial}
-        return critic_gradients, generator_gradients, {**named, "labels": terms.labels, "l1": l1, "penalty": penalty}
+        values = (*losses, terms.adversarial, terms.labels, l1, penalty)
+        return discriminator_gradients, generator_gradients, dict(zip(self.trackers, values, strict=True))
 
-    def _varied(self, features, margin, shape, reconstructed: int, step):
-        """What is decoded: the first features as they are, mixtures in place of the rest, noise on all."""
+    def _decoded(self, features, margin, shape, reconstructed: int, step):
+        """What is decoded: the first features as they are, mixtures in place of the rest."""
         count = features.shape[0]
-        if reconstructed < count:
-            draws = global_batch_noise(tf.random.stateless_uniform, count, (count,), self.mixture_seed, step)
-            mixtures = mixed_within_categories(features, margin, shape, draws, self.spread)
-            features = tf.concat([features[:reconstructed], mixtures[reconstructed:]], 0)
-        if self.texture.feature_noise:
-            shape_of_one = (features.shape[1],)
-            noise = global_batch_noise(tf.random.stateless_normal, count, shape_of_one, self.noise_seed, step)
-            features += self.texture.feature_noise * tf.cast(noise, features.dtype)
-        return features
+        if reconstructed == count:
+            return features
+        draws = global_batch_noise(tf.random.stateless_uniform, count, (count,), self.mixture_seed, step)
+        mixtures = mixed_within_categories(features, margin, shape, draws, self.spread)
+        return tf.concat([features[:reconstructed], mixtures[reconstructed:]], 0)
 
     def _compared(self, images):
         """Images as L1 sees them."""
-        side = self.texture.coarse
-        images = self.as_seen(images) if self.texture.amplified_reconstruction else images
-        return tf.nn.avg_pool2d(images, side, side, "VALID") if side else images
-
-    def _verdicts(self, real, fake) -> tuple[list, list]:
-        """Outputs of D₁ and of D₂, on real masses and on fakes."""
-        if not self.texture.joint_batches:
-            return tuple([d(images, training=True) for d in self.discriminators] for images in (real, fake))
-        both = [d(tf.concat([real, fake], 0), training=True) for d in self.discriminators]
-        parted = [[tf.split(output, 2) for output in outputs] for outputs in both]
-        return tuple([[output[part] for output in outputs] for outputs in parted] for part in (0, 1))
+        return self.as_seen(images) if self.texture.amplified_reconstruction else images
 
     def _penalty(self, seen):
         return slope(self.discriminators, seen) if self.texture.penalty else tf.zeros((), seen.dtype)
@@ -179,28 +158,17 @@ def mixed_within_categories(features, margin, shape, draws, spread: bool = False
     return tf.matmul(tf.cast(weights, features.dtype), features)
 
 
-def of_patches(real: Sequence, fake: Sequence):
-    """Real-or-fake terms of a discriminator's third output, where it has one."""
-    pairs = zip(real[2:], fake[2:], strict=True)
-    return sum((cross_entropy(r, 1.0) + cross_entropy(f, 0.0) for r, f in pairs), 0.0)
-
-
 def slope(discriminators: Sequence[Callable], seen):
     """½·E‖∇D(x)‖² of real-or-fake logits, summed over discriminators (R1; Mescheder et al. 2018, eq. 9).
 
     Args:
-        discriminators: images → [logits (n, 1), labels, and logits of patches where there are any].
+        discriminators: images → [logits (n, 1), labels].
         seen: real masses as the discriminators see them, (n, 64, 64, 1).
     """
     with tf.GradientTape() as tape:
         copies = [tf.identity(seen) for _ in discriminators]
         tape.watch(copies)
         outputs = [discriminator(copy, training=True) for discriminator, copy in zip(discriminators, copies)]
-        score = sum(tf.reduce_sum(one[0]) + sum(_mean_of_patches(patches) for patches in one[2:]) for one in outputs)
+        score = sum(tf.reduce_sum(verdict) for verdict, _ in outputs)
     gradients = tape.gradient(score, copies)
     return sum(0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(one), axis=(1, 2, 3))) for one in gradients)
-
-
-def _mean_of_patches(patches):
-    """Sum over images of the mean over their patches."""
-    return tf.reduce_sum(tf.reduce_mean(patches, axis=-1))

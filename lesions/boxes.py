@@ -17,7 +17,7 @@ from preprocessing.csv_table import read_table
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import find_images, read_image
 from preprocessing.mammograms.breast_mask import find_breast
-from preprocessing.mammograms.standardise import _chest_wall_column, _frame, _heights, orient
+from preprocessing.mammograms.standardise import framing, orient
 from preprocessing.masses.labels import CLASSES, read_label
 from preprocessing.masses.rois import ROI_COLUMNS
 from preprocessing.progress import progress
@@ -57,8 +57,7 @@ def frame_of(film: np.ndarray, level: Level, mask_method: str = "film") -> Frame
     """
     pixels, mask, mirrored = orient(film, find_breast(film, mask_method))
     height, width = pixels.shape
-    left = _chest_wall_column(_heights(mask))
-    frame = _frame(height, width - left, level[0] / level[1])
+    left, frame = framing(mask, level[0] / level[1])
     scale = level[0] / frame[0], level[1] / frame[1]
     return Frame(mirrored, width, left, (frame[0] - height) // 2, scale)
 

@@ -51,7 +51,9 @@ def figure(
             if found.outline:
                 points = [(px - 0.5, py - 0.5) for px, py in found.outline]
                 after.add_patch(Polygon(points, fill=False, edgecolor="yellow", linewidth=0.4))
-        words = {f"{found.shape} {found.margin}".strip() for found in one.annotations if found.synthetic}
-        after.set_title("; ".join(sorted(words)) or "no lesion", fontsize=6)
+        words = {
+            f"{found.shape} {found.margin}".strip() or "unlabelled" for found in one.annotations if found.synthetic
+        }
+        after.set_title("; ".join(sorted(words)), fontsize=6)
         before.set_title(f"mammogram {one.item}", fontsize=6)
     return write_figure(Path(output), sheet)

@@ -17,6 +17,7 @@ COMMANDS = {
     "save-networks": "save_networks",
     "generate-mammograms": "generate_mammograms",
     "generate-masses": "generate_masses",
+    "insert-lesions": "insert_lesions",
     "evaluate": "evaluate",
     "reader-study": "reader_study",
 }

@@ -8,25 +8,30 @@ import tensorflow as tf
 import tiny_masses
 from folders import quiet
 
+from feature2mass.features import spread_weights
+from feature2mass.generate import generate
 from feature2mass.mixing import load_networks
-from feature2mass.texture import Texture, mixed_within_categories, of_patches, slope
+from feature2mass.settings import Mixing
+from feature2mass.texture import Texture, mixed_within_categories, slope
 from feature2mass.train import build_model, run_config, train
 from training.run import RunDirectory
 
 ALL = Texture(
-    amplification=(4.0, 2.0), joint_batches=True, penalty=1.0, mixtures=0.5, feature_noise=0.1, coarse=2,
-    final_reconstruction=5.0, reconstruction_half_life_images=8.0,
-)  # fmt: skip
-NETWORK = replace(
-    tiny_masses.NETWORK, refined_units=(6,), noise_units=(6,), plain_discriminators=True, patch_unit=4, group_size=2
+    amplification=(4.0, 2.0),
+    penalty=1.0,
+    mixtures=0.5,
+    amplified_reconstruction=True,
+    final_reconstruction=5.0,
+    reconstruction_half_life_images=8.0,
 )
+NETWORK = replace(tiny_masses.NETWORK, refined_units=(6,), noise_units=(6,), plain_discriminators=True)
 
 
 def batch_of(count: int = 8) -> dict[str, tf.Tensor]:
     return {name: tf.constant(value) for name, value in tiny_masses.batch(count).items()}
 
 
-def gradients(texture: Texture | None, batch: dict | None = None, step: int = 3, **changes) -> tuple[list, list, dict]:
+def gradients(texture: Texture, batch: dict | None = None, step: int = 3, **changes) -> tuple[list, list, dict]:
     model = build_model(tiny_masses.preset(texture=texture, **changes), 2, 3, 0)
     critic, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64))
     return [np.array(g) for g in critic], [np.array(g) for g in generator], losses
@@ -38,7 +43,8 @@ def difference(ours: list, theirs: list) -> float:
 
 
 def test_with_all_switches_off_the_step_is_the_paper_s():
-    ours, theirs = gradients(Texture()), gradients(None)
+    theirs = gradients(Texture())  # `train_step`
+    ours = gradients(Texture(amplification=(1.0,)))
     assert difference(ours[0], theirs[0]) < 1e-5 and difference(ours[1], theirs[1]) < 1e-5
 
 
@@ -46,10 +52,8 @@ def test_with_all_switches_off_the_step_is_the_paper_s():
     "switch",
     [
         {"amplification": (4.0, 2.0)},
-        {"joint_batches": True},
         {"penalty": 1.0},
         {"mixtures": 0.5},
-        {"feature_noise": 0.5},
     ],
     ids=lambda switch: next(iter(switch)),
 )
@@ -85,19 +89,30 @@ def test_mixtures_have_no_reconstruction_term():
     model = build_model(tiny_masses.preset(texture=Texture(mixtures=0.5)), 2, 3, 0)
     batch = batch_of()
     features = model.encoder([batch["image"], batch["margin"], batch["shape"]], training=True)
-    varied = model._varied(features, batch["margin"], batch["shape"], 4, tf.constant(3, tf.int64))
+    varied = model._decoded(features, batch["margin"], batch["shape"], 4, tf.constant(3, tf.int64))
     made = model.decoder(varied, training=True)
     wanted = np.abs(np.asarray(made)[:4] - batch["image"].numpy()[:4]).mean()
     assert float(losses["l1"]) == pytest.approx(wanted, rel=1e-4)
     np.testing.assert_array_equal(varied[:4], features[:4])
 
 
-def test_a_run_that_learned_mixtures_leaves_them_as_decoded(tmp_path, tiny_masses_dataset, tiny_mass_run):
-    preset = tiny_masses.preset(texture=ALL, network=NETWORK, ticks=1, epochs=0.4)
+def test_spread_weights_in_training_are_those_of_new_masses():
+    random = np.random.default_rng(0)
+    alike, draws = one_hot([0] * 5, 1), random.random((5, 5)).astype("f4")
+    plain, spread = (
+        np.asarray(mixed_within_categories(np.eye(5, dtype="f4"), alike, alike, draws, on)) for on in (False, True)
+    )
+    np.testing.assert_allclose(spread, spread_weights(plain), atol=1e-4)
+
+
+def test_a_run_with_texture_can_be_mixed(tmp_path, tiny_masses_dataset):
+    mixing = Mixing(mirrored_seeds=True, spread=True)
+    preset = tiny_masses.preset(texture=ALL, network=NETWORK, ticks=1, epochs=0.4, mixing=mixing)
     run = RunDirectory(tmp_path / "run", run_config(preset, tiny_masses_dataset, 0))
     assert train(tiny_masses_dataset, run, preset, echo=quiet)
-    assert not load_networks(run.path).restores
-    assert load_networks(tiny_mass_run.path).restores
+    assert load_networks(run.path).mixing == mixing
+    masses, _ = generate(run.path, 3, shape="irregular")
+    assert np.isfinite(masses).all()
 
 
 # --- reconstruction -------------------------------------------------------------------------------
@@ -107,12 +122,6 @@ def test_the_weight_of_reconstruction_halves_its_way_to_the_end():
     texture = Texture(final_reconstruction=20.0, reconstruction_half_life_images=100.0)
     found = [float(texture.reconstruction(300.0, tf.constant(images))) for images in (0, 100, 200)]
     assert found == pytest.approx([300, 160, 90])
-
-
-def test_coarse_reconstruction_does_not_see_what_averages_out():
-    model = build_model(tiny_masses.preset(texture=Texture(coarse=2)), 2, 3, 0)
-    checkerboard = np.indices((64, 64)).sum(axis=0)[None, ..., None] % 2
-    np.testing.assert_allclose(model._compared(tf.constant(checkerboard, tf.float32)), 0.5)
 
 
 def test_amplified_reconstruction_counts_fine_differences_for_more():
@@ -135,29 +144,11 @@ def test_slope_of_linear_discriminators_is_half_their_squared_norms():
     assert float(slope(linear, seen)) == pytest.approx(0.5 * 4096 * (0.1**2 + 0.2**2), rel=1e-5)
 
 
-def test_patches_are_told_apart_like_whole_masses():
-    logits = tf.zeros((2, 1)), tf.zeros((2, 3))
-    real, fake = [*logits, tf.fill((2, 4), 1.0)], [*logits, tf.fill((2, 4), 0.0)]
-    assert float(of_patches(real, fake)) == pytest.approx(np.log1p(np.exp(-1)) + np.log(2), rel=1e-6)
-    assert of_patches(logits, logits) == 0
-
-
-def test_in_joint_batches_fakes_are_normalised_with_real_masses():
-    separate, joint = (
-        build_model(tiny_masses.preset(texture=Texture(joint_batches=on)), 2, 3, 0) for on in (False, True)
-    )
-    images = batch_of()["image"]
-    flat = tf.fill((8, 64, 64, 1), 0.5)
-    alone, together = (np.asarray(model._verdicts(images, flat)[0][0][0]) for model in (separate, joint))
-    assert np.abs(alone - together).max() > 1e-3
-
-
-def test_plain_discriminators_with_patches():
+def test_plain_discriminators_have_no_batch_norm():
     model = build_model(tiny_masses.preset(network=NETWORK, texture=ALL), 2, 3, 0)
     margin, shape = model.discriminators
     assert not [layer for layer in margin.layers if "normalization" in layer.name]
-    verdict, labels, patches = shape(batch_of()["image"])
-    assert (verdict.shape, labels.shape, patches.shape) == ((8, 1), (8, 3), (8, 256))
+    assert not [layer for layer in shape.layers if "normalization" in layer.name]
 
 
 def test_every_switch_together_gives_finite_gradients():

@@ -40,7 +40,7 @@ def write_shards(*arguments, **options):
 @pytest.fixture(scope="module")
 def generator(tiny_run):
     """The file of a finished phase 2."""
-    return tiny_run.generator(2)
+    return tiny_run.stage("phase-2").generator
 
 
 @pytest.fixture(scope="module")
