@@ -310,6 +310,7 @@ def main(data, preset, changes, budget, core, seed, restore, spread, detect, out
     networks = load_networks(output / "run")
     switches = {name: on for name, on in (("octaves", restore), ("spread", spread)) if on is not None}
     networks = replace(networks, mixing=replace(networks.mixing, **switches))
+    rows, shown = measured(dataset, networks, output.parent, seed, detect)
     suffix = "".join(f"-{'' if on else 'no-'}{name}" for name, on in switches.items())
     trained = json.loads(file.read_text())
     (output / f"result{suffix}.json").write_text(json.dumps(trained | {"metrics": rows}, indent=1) + "\n")
