@@ -96,7 +96,7 @@ FILM = Preset(
     # λ₄ begins so high that the discriminators, which know nothing yet, cannot spoil the linear start, and falls to
     # where their verdict counts: 150 CPU seconds at 300 left a mesh of pixels, and reconstructions twice as far off
     # and with labels at ten times the weight of real or fake, discriminators hardly looked at texture
-    weights=LossWeights(margin=2.0, shape=2.0, labels=2.0, reconstruction=2000.0),  # (ours)
+    weights=LossWeights(margin=1.0, shape=1.0, labels=1.0, reconstruction=2000.0),  # (ours)
     learning_rate=2e-4,  # [Lee 2018 §3.2]
     discriminator_learning_rate=4e-4,  # (ours)
     beta_1=0.5,  # (ours)
