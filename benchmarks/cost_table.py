@@ -97,7 +97,7 @@ def measure(name: str, steps: int) -> dict:
             limit_threads(threads)
     model, arrays, total = model_and_batch(system, preset, phase)
     batch = {key: tf.constant(value) for key, value in arrays.items()}
-    model.critic_optimizer.iterations.assign(10**9 // 4)
+    model.discriminator_optimizer.iterations.assign(10**9 // 4)
     model.make_train_function()
     iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
     inner, seconds = model.steps_per_execution, []

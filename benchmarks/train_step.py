@@ -31,17 +31,17 @@ def textbook_gradients(model, batch, step):
     fake = model.generator([mask, latent, alpha], training=True)
     with tf.GradientTape() as tape:
         real_seen, fake_seen = model.as_critic_sees(real), model.as_critic_sees(fake)
-        real_score = model.critic([real_seen, mask, alpha], training=True)
-        fake_score = model.critic([fake_seen, mask, alpha], training=True)
-        penalty = gradient_penalty(model.critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
+        real_score = model.discriminator([real_seen, mask, alpha], training=True)
+        fake_score = model.discriminator([fake_seen, mask, alpha], training=True)
+        penalty = gradient_penalty(model.discriminator, real_seen + u * (fake_seen - real_seen), mask, alpha)
         wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
         drift = tf.reduce_mean(tf.square(real_score))
         critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
-    critic_gradients = tape.gradient(critic_loss, model.critic.trainable_variables)
+    critic_gradients = tape.gradient(critic_loss, model.discriminator.trainable_variables)
 
     with tf.GradientTape() as tape:
         fake = model.generator([mask, latent, alpha], training=True)
-        generator_loss = -tf.reduce_mean(model.critic([model.as_critic_sees(fake), mask, alpha], training=True))
+        generator_loss = -tf.reduce_mean(model.discriminator([model.as_critic_sees(fake), mask, alpha], training=True))
     generator_gradients = tape.gradient(generator_loss, model.generator.trainable_variables)
     losses = {
         "critic_real": tf.reduce_mean(real_score),

@@ -124,11 +124,10 @@ def compare_sets(
         real, fake: indices of the images; those of fake continue those of real.
         subjects: whose each image is, real and fake; None: each is its own.
         needs: fewest images that the statistic can do with.
-        seed: of halves and half-samples.
         at_most: images of each set that are used; more cost time and hardly sharpen the result.
         bounds: values that the statistic can have; the intervals end there.
         name: of the statistic, for error texts.
-        replicates: half-samples.
+        seed, replicates: of the random half-samples, and how many there are.
 
     Raises:
         EvaluationError: fewer than 2·`needs` real or `needs` fake images; it says how many are needed.

@@ -81,6 +81,30 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return mixed.astype(np.float32)
 
 
+def spread_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights that make mixtures differ from the mean of their features nearly as much as those do (ours).
+
+    Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
+    of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are enlarged until
+    the sum of their squares is half of what a single feature has, that is (1 − 1/n) / 2. Some become negative; their
+    sum stays 1.
+
+    Args:
+        weights: (M, N), of sum 1 per row; weights of 0 are not of the mixture and stay 0.
+
+    Returns:
+        float64 (M, N).
+    """
+    weights = np.asarray(weights, np.float64)
+    used = weights > 0
+    counts = used.sum(axis=1, keepdims=True)
+    deviations = np.where(used, weights - 1 / counts, 0)
+    energies = np.square(deviations).sum(axis=1, keepdims=True)
+    wanted = (1 - 1 / counts) / 2
+    factors = np.sqrt(np.divide(wanted, energies, out=np.ones_like(wanted), where=energies > 0))
+    return np.where(used, 1 / counts + np.maximum(factors, 1) * deviations, 0)
+
+
 def line_weights(points: int = 10) -> np.ndarray:
     """Return weights (points, 2) from the first feature to the second at equal distances (Fig. 3: eight between)."""
     second = np.linspace(0, 1, points)
@@ -97,19 +121,22 @@ def barycentric_weights() -> np.ndarray:
     return np.array([step for step in steps if max(step) < 4]) / 4
 
 
-def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Generator) -> np.ndarray:
+def category_weights(
+    count: int, seeds: int = SEEDS, *, random: np.random.Generator, largest: float = LARGEST
+) -> np.ndarray:
     """Draw random weights in units of 0.05.
 
     The paper's are "randomly initialized in the unit of 0.05" (§3.4). Here twenty units are thrown at the seeds with
-    probabilities uniform on a simplex, and none of several seeds has more than 0.6 (both ours).
+    probabilities uniform on a simplex, and none of several seeds has more than `largest` (both ours).
 
     Args:
         count: rows.
         seeds: columns.
+        random: source of the draws.
+        largest: weight that one seed may have where there are two or more, so that no mass is the copy of one; 1: any.
 
     Returns:
-        float64 (count, seeds), each row of sum 1; none is above 0.6 where there are two seeds or more, so that no mass
-        is the copy of one.
+        float64 (count, seeds), each row of sum 1.
     """
     units = round(1 / UNIT)
     weights = np.ones((count, seeds))
@@ -117,5 +144,5 @@ def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Genera
     while again.any():
         probabilities = random.dirichlet(np.ones(seeds), size=again.sum())
         weights[again] = [random.multinomial(units, row) / units for row in probabilities]
-        again = weights.max(axis=1) > LARGEST + UNIT / 2 if seeds > 1 else again
+        again = weights.max(axis=1) > largest + UNIT / 2 if seeds > 1 else again
     return weights

@@ -101,7 +101,7 @@ def within_category(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 2, 
     sheet = Figure(figsize=(1.3 * 4 * rows, 1.45 * len(wanted) + 0.2), layout="constrained")
     table = sheet.subplots(len(wanted), 4 * rows, squeeze=False)
     for axes, category in zip(table, wanted, strict=True):
-        recipes = [recipe(number, [category], seed) for number in range(rows)]
+        recipes = [recipe(number, [category], seed, mixer.networks.mixing) for number in range(rows)]
         for place, (one, mass) in enumerate(zip(recipes, mixer.masses(recipes), strict=True)):
             cells = axes[4 * place : 4 * place + 4]
             for cell in cells:

@@ -56,14 +56,14 @@ class MassGenerator:
     ):
         networks = load_networks(run)
         self.dataset = open_seeds(run, data, networks)
-        self.mixer, self.seed = Mixer(networks, self.dataset), seed
+        self.mixer, self.seed, self.mixing = Mixer(networks, self.dataset), seed, networks.mixing
         self.shape, self.margin = shape, margin
         self.categories = categories(self.dataset, shape, margin)
         self.fingerprint = networks.fingerprint
 
     def recipe(self, number: int) -> Recipe:
         """Return what the mass of a number is mixed from, a function of (seed, number) and the data alone."""
-        return recipe(number, self.categories, self.seed)
+        return recipe(number, self.categories, self.seed, self.mixing)
 
     def draw(self, numbers: range) -> list[SyntheticMass]:
         """Draw the masses of some numbers, all in memory at once."""

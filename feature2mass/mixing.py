@@ -14,11 +14,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from feature2mass.features import decode, encode, interpolate
+from feature2mass.features import decode, encode, interpolate, spread_weights
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import Grain, energies, restored
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
+from feature2mass.settings import ALL_OF_MIXING, Mixing, mixing_of
 from preprocessing.batches import labelled_masses
 from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
@@ -34,6 +35,7 @@ class Networks:
         encoder, decoder: in stock Keras layers.
         margins, shapes: names of the classes, in the order of the one-hot labels.
         fingerprint: SHA-256 of both files: which network made a mass.
+        mixing: how the run mixes masses.
     """
 
     encoder: keras.Model
@@ -41,6 +43,7 @@ class Networks:
     margins: Sequence[str]
     shapes: Sequence[str]
     fingerprint: str
+    mixing: Mixing = ALL_OF_MIXING
 
 
 def load_networks(run: str | os.PathLike) -> Networks:
@@ -51,8 +54,9 @@ def load_networks(run: str | os.PathLike) -> Networks:
     """
     run = Path(run)
     try:
-        classes = json.loads((run / "config.json").read_text())["classes"]
-        margins, shapes = classes["margin"], classes["shape"]
+        config = json.loads((run / "config.json").read_text())
+        margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
+        mixing = mixing_of(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MassGeneratorError(f"--run {run}: is not a run of train_feature2mass.py") from error
     networks, digest = [], hashlib.sha256()
@@ -69,7 +73,7 @@ def load_networks(run: str | os.PathLike) -> Networks:
     sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
     if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
         raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
-    return Networks(encoder, decoder, margins, shapes, digest.hexdigest())
+    return Networks(encoder, decoder, margins, shapes, digest.hexdigest(), mixing)
 
 
 def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
@@ -124,13 +128,16 @@ class Mixer:
             wanted: seeds and their weights, of each mass.
 
         Returns:
-            float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave.
+            float32 (n, 64, 64), about in [0, 1]; with the energy of their seeds in every octave where the run restores
+            octaves.
         """
         self._encode([seed for seeds, _ in wanted for seed in seeds])
         mixed = []
         for seeds, weights in wanted:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
-            mixed.append(interpolate(features, weights[None])[0])
+            mixed.append(self._mixed(features, weights[None])[0])
+        if not self.networks.mixing.octaves:
+            return decode(self.networks.decoder, np.array(mixed))
         masses = []
         lost, grain = self.deficit
         decoded = decode(self.networks.decoder, np.array(mixed)) + lost
@@ -139,6 +146,12 @@ class Mixer:
             energy = weights @ [self.energies[seed.index] for seed in seeds]
             masses.append(restored(mass, mean, energy, grain(feature)))
         return np.array(masses)
+
+    def _mixed(self, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Mix as `interpolate` does, by weights that are spread where the run spreads them."""
+        if not self.networks.mixing.spread:
+            return interpolate(features, weights)
+        return (spread_weights(weights) @ features).astype(np.float32)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
         """Generate masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from feature2mass.features import SEEDS, category_weights
 from feature2mass.networks import SIZE
+from feature2mass.settings import ALL_OF_MIXING, Mixing
 from preprocessing.batches import labelled_masses
 from preprocessing.shards import Dataset
 
@@ -122,14 +123,19 @@ class Recipe:
         return np.argsort(-self.weights, kind="stable")[:count]
 
 
-def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
+def recipe(number: int, wanted: Sequence[Category], seed: int = 0, mixing: Mixing = ALL_OF_MIXING) -> Recipe:
     """Choose what the mass of a number is mixed from, a function of (seed, number) and the masses alone.
 
-    The categories take turns. Seeds are sorted by their likeness to the first, weights by size, largest first.
+    The categories take turns. With mirrored seeds, these are sorted by their likeness to the first, weights by size,
+    largest first; without, both are as drawn.
     """
     category = wanted[number % len(wanted)]
     random = np.random.default_rng([seed, number])
     available = len(category.seeds)
+    if not mixing.mirrored_seeds:
+        chosen = random.permutation(available)[:SEEDS]
+        (weights,) = category_weights(1, len(chosen), random=random, largest=mixing.largest_weight)
+        return Recipe(number, category, category.seeds[chosen], np.zeros(len(chosen), int), weights)
     if available >= SEEDS:
         chosen = random.permutation(available)[:SEEDS]
         leader = random.integers(len(MIRRORS))
@@ -145,7 +151,7 @@ def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
         looks = mirrored(category.thumbnails[chosen])
     seen = looks[mirrors, np.arange(len(chosen))]
     likeness = np.argsort(_differences(seen, seen[0]), kind="stable")  # the first resembles itself most
-    (weights,) = category_weights(1, len(chosen), random=random)
+    (weights,) = category_weights(1, len(chosen), random=random, largest=mixing.largest_weight)
     return Recipe(number, category, category.seeds[chosen[likeness]], mirrors[likeness], np.sort(weights)[::-1])
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import keras
 
 from feature2mass.losses import LossWeights
 from feature2mass.networks import NetworkConfig
+from feature2mass.texture import AMPLIFIED, Texture
 from training.adam import FusedAdam
 from training.additions import setting, switched
 from training.schedule import Duration, lengthened_memory, lengthened_ticks
@@ -21,11 +23,16 @@ class Mixing:
         mirrored_seeds: whether masses are mirrored to resemble the first, and categories with fewer than twenty masses
             lend mirrored copies (ours).
         largest_weight: share that one seed may have; 1: no cap.
+        spread: whether mixtures keep their distance from the mean of their seeds (ours, `features.spread_weights`).
     """
 
     octaves: bool = False
     mirrored_seeds: bool = False
     largest_weight: float = 1.0
+    spread: bool = False
+
+
+ALL_OF_MIXING = Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)  # with all additions
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Preset:
         epsilon: Adam's.
         linear_start: whether the networks start as a linear transform and its inverse (ours).
         mixing: how new masses are mixed.
+        texture: additions to the train step (ours); by default none.
     """
 
     name: str
@@ -71,6 +79,7 @@ class Preset:
     epsilon: float = 1e-8
     linear_start: bool = False
     mixing: Mixing = field(default_factory=Mixing)
+    texture: Texture = field(default_factory=Texture)
 
     def duration(self, masses: int) -> Duration:
         """The length of a run on so many training masses."""
@@ -79,7 +88,8 @@ class Preset:
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """Of encoder and decoder, and of the discriminators."""
         rates = (self.learning_rate, self.discriminator_learning_rate)
-        return tuple(FusedAdam(rate, beta_1=self.beta_1, beta_2=0.999, epsilon=self.epsilon) for rate in rates)
+        first, second = (FusedAdam(r, beta_1=self.beta_1, beta_2=0.999, epsilon=self.epsilon) for r in rates)
+        return first, second
 
     def lengthened(self, factor: float) -> "Preset":
         """The same with `factor` times the epochs."""
@@ -124,14 +134,24 @@ ADDITIONS = {  # to Lee et al. 2018 (ours)
     "octaves": setting("mixing.octaves", True, False),
     "mirrored_seeds": setting("mixing.mirrored_seeds", True, False),
     "weight_cap": setting("mixing.largest_weight", 0.6, 1.0),
+    "spread": setting("mixing.spread", True, False),
+    "refinement": setting("network.refined_units", (5, 6), ()),
+    "noise": setting("network.noise_units", (5, 6), (), needs=("refinement",)),
+    "plain_discriminators": setting("network.plain_discriminators", True, False),
+    "amplification": setting("texture.amplification", AMPLIFIED, ()),
+    "amplified_reconstruction": setting("texture.amplified_reconstruction", True, False, needs=("amplification",)),
+    "falling_reconstruction": setting("texture.final_reconstruction", 100.0, 0.0),
+    "slope_penalty": setting("texture.penalty", 1.0, 0.0),
+    "judged_mixtures": setting("texture.mixtures", 0.5, 0.0),
 }
 
 # What runs were made with before these settings were written into their config.json
-EARLIER = {
+EARLIER: dict[str, dict[str, Any]] = {
     "preset": {
         "epsilon": 1e-7,
         "linear_start": True,
-        "mixing": asdict(Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)),
+        "mixing": asdict(ALL_OF_MIXING),
+        "texture": asdict(Texture()),
         "network": {"plain_ends": True, "activation_last": True},
     }
 }
@@ -143,4 +163,4 @@ def mixing_of(config: Mapping) -> Mixing:
     Args:
         config: what the run's config.json holds; one written before there was a choice mixes with all additions.
     """
-    return Mixing(**{**EARLIER["preset"]["mixing"], **config["preset"].get("mixing", {})})
+    return Mixing(**{**EARLIER["preset"]["mixing"], **config.get("preset", {}).get("mixing", {})})

@@ -17,22 +17,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feature2mass.features import category_weights, line_weights
+from feature2mass.features import category_weights, line_weights, spread_weights
 from feature2mass.linear_start import start_linearly
 from feature2mass.networks import (
     SIZE,
-    build_critic,
     build_decoder,
     build_discriminator,
+    build_discriminators,
     build_encoder,
     build_generator,
     finished_networks,
 )
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
-from feature2mass.settings import Preset
-from feature2mass.train_step import BiradsGAN
+from feature2mass.settings import Mixing, Preset
+from feature2mass.texture import Texture, TexturedFeature2Mass
+from feature2mass.train_step import Feature2Mass
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
+from preprocessing.training_data import checksums
 from training.cluster import current
 from training.noise import stream_seed
 from training.run import RunDirectory, choose_strategy
@@ -46,7 +48,7 @@ SAMPLES = 10  # columns of the sample grid
 def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
     """What decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
     classes = {name: dataset.classes(name) for name in ("margin", "shape")}
-    return common_config(preset, dataset, seed) | {"classes": classes}
+    return common_config(preset, checksums(dataset), seed) | {"classes": classes}
 
 
 def train(
@@ -83,7 +85,7 @@ def train(
     return True
 
 
-def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: int = 0) -> BiradsGAN:
+def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: int = 0) -> Feature2Mass:
     """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed.
 
     Args:
@@ -102,11 +104,15 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: in
 
     trained, average = generator("generator"), generator("ema_generator")
     average.set_weights(trained.get_weights())
-    critic = build_critic(
+    discriminator = build_discriminators(
         build_discriminator(config, margins, "margin_discriminator", dtype=dtype),
         build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
     )
-    model = BiradsGAN(trained, critic, average, preset.weights, preset.ema_half_life_images)
+    players = trained, discriminator, average, preset.weights, preset.ema_half_life_images
+    if preset.texture == Texture():
+        model = Feature2Mass(*players)
+    else:
+        model = TexturedFeature2Mass(*players, texture=preset.texture, spread=preset.mixing.spread, seed=seed)
     model.compile(*preset.optimizers(), preset.duration(masses))
     return model
 
@@ -131,14 +137,15 @@ class MassTraining(Training):
             raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
         self.stage, self.duration = run.stage(), preset.duration(len(self.masses))
 
-    def build(self) -> BiradsGAN:
-        classes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
-        return build_model(self.preset, *classes, self.seed, len(self.masses))
+    def build(self) -> Feature2Mass:
+        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
+        return build_model(self.preset, margins, shapes, self.seed, len(self.masses))
 
-    def begin(self, model: BiradsGAN) -> None:
+    def begin(self, model: Feature2Mass) -> None:
         if not self.preset.linear_start:
             return
-        start_linearly(model.encoder, model.decoder, self.dataset.images((SIZE, SIZE), self.masses[:START_EXAMPLES]))
+        images = self.dataset.images((SIZE, SIZE), self.masses[:START_EXAMPLES])
+        start_linearly(model.encoder, model.decoder, images)
         model.ema_generator.set_weights(model.generator.get_weights())
 
     def batches(self, first_image: int) -> tf.data.Dataset:
@@ -152,16 +159,16 @@ class MassTraining(Training):
             share=current().share,
         )
 
-    def sampler(self, model: BiradsGAN) -> Callable[[], np.ndarray]:
-        return sampler(self.dataset, model, self.seed)
+    def sampler(self, model: Feature2Mass) -> Callable[[], np.ndarray]:
+        return sampler(self.dataset, model, self.seed, self.preset.mixing)
 
-    def finished(self, model: BiradsGAN) -> dict[Path, keras.Model]:
+    def finished(self, model: Feature2Mass) -> dict[Path, keras.Model]:
         margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
         encoder, decoder = finished_networks(model.ema_generator, self.preset.network, margins, shapes)
         return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
 
 
-def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.ndarray]:
+def sampler(dataset: Dataset, model: Feature2Mass, seed: int, how: Mixing) -> Callable[[], np.ndarray]:
     """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
 
     Returns:
@@ -177,7 +184,9 @@ def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.nd
     categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
     members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
     members = random.permutation(members)[:20]
-    mixing = category_weights(SAMPLES, len(members), random=random)
+    mixing = category_weights(SAMPLES, len(members), random=random, largest=how.largest_weight)
+    if how.spread:
+        mixing = spread_weights(mixing)
     real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
     _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
     encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))

@@ -22,6 +22,7 @@ from lesions.smooth import bands, blurred_within, distance_to, membrane, spread
 
 DARKEST = 1e-3  # brightness, below which a ratio means nothing
 FIT = 0.12  # standard deviation of what is fitted to the surroundings, of the mass's longest side
+WHITE = 0.95  # brightness that hardly a pixel of a mass exceeds
 LARGEST_FACTOR = 2.0  # of brightness, and of an octave's strength
 
 
@@ -99,6 +100,8 @@ def octaves(pair: Pair, *, begin: float = 0.08, end: float = 0.3, grain: float =
         ours_weight = np.sqrt(np.maximum(0, 1 - (share * np.sin(angle)) ** 2))
         total += np.sin(angle) * gain * (grain if octave == 0 else 1.0) * one + ours_weight * other
     total += weight * theirs[-1] + (1 - weight) * ours[-1]
+    level = float(np.median(pair.window[around]))
+    total += weight * (below_white(total, level, pair.outline) - total)
     return np.where(weight > 0, total, pair.window).astype(np.float32)
 
 
@@ -109,7 +112,25 @@ def fitted(pair: Pair, around: np.ndarray) -> np.ndarray:
     ratio = np.log(np.maximum(here, DARKEST) / np.maximum(there, DARKEST))
     limit = np.log(LARGEST_FACTOR)
     field = membrane(np.clip(ratio, -limit, limit), around)
-    return pair.mass * np.exp(cv2.GaussianBlur(field, (0, 0), sigma / 2))
+    mass = pair.mass * np.exp(cv2.GaussianBlur(field, (0, 0), sigma / 2))
+    return below_white(mass, float(np.median(pair.window[around])), pair.outline)
+
+
+def below_white(mass: np.ndarray, level: float, outline: np.ndarray) -> np.ndarray:
+    """Lower the contrast of what is brighter than its surroundings, so that the mass does not turn white.
+
+    A film saturates: a mass that is twice as bright as dark fat is not twice as bright as dense tissue.
+
+    Args:
+        mass: float32 (height, width).
+        level: brightness of the surroundings.
+        outline: bool, the mass.
+    """
+    peak = float(np.percentile(mass[outline], 98))
+    if peak <= WHITE or not DARKEST < level < WHITE:
+        return mass
+    power = np.log(WHITE / level) / np.log(peak / level)
+    return np.where(mass > level, level * (np.maximum(mass, level) / level) ** power, mass).astype(np.float32)
 
 
 def multiply(pair: Pair, *, begin: float = 0.08, end: float = 0.3) -> np.ndarray:
@@ -118,6 +139,8 @@ def multiply(pair: Pair, *, begin: float = 0.08, end: float = 0.3) -> np.ndarray
     around = ring(pair)
     background = membrane(blurred_within(pair.mass, around, max(2.0, FIT * pair.side)), around)
     ratio = np.maximum(pair.mass, DARKEST) / np.maximum(background, DARKEST)
+    multiplied = below_white(pair.window * ratio, float(np.median(pair.window[around])), pair.outline)
+    ratio = multiplied / np.maximum(pair.window, DARKEST)
     return np.where(weight > 0, pair.window * ratio**weight, pair.window).astype(np.float32)
 
 

@@ -7,7 +7,7 @@ paper   Reproduces the network, the loss and the fade-in of Ren et al. 2019, and
         python train_scripts/train_mask_embed.py --phase 7 --preset paper --data DATA --run RUN
 
 film    Trains half the paper's kernels with all additions, towards images like film mammograms (ours).
-        Costs about 19 hours of one core of an AMD EPYC (Zen 4) for all seven phases (`docs/long-run.md`).
+        Costs 19 core-hours on an AMD EPYC (Zen 4) for all seven phases, about a day of one core (`docs/long-run.md`).
         Expect a sliced Wasserstein distance at 32×16 of 24·10⁻³ after phase 3, where two halves of the real films are
         28·10⁻³ apart (`docs/long-run.md`).
         python train_scripts/train_mask_embed.py --phase 7 --preset film --data DATA --run RUN
@@ -51,15 +51,16 @@ PAPER = Preset(
     phantoms=20_000,  # where no data is given (ours)
 )
 
-HALF_THE_KERNELS = {"base_filters": 64, "latent_filters": (64, 51, 41, 33, 26, 21, 17)}  # (ours)
-ALL_ADDITIONS = {  # switches in `schedule.ADDITIONS` (ours)
-    "second_convolution": True,
-    "sum_of_levels": True,
-    "times_mask": True,
-    "noise_levels": (4, 5),
-    "critic_convolutions": 3,
-    "windows_from": 6,
-}
+WITH_ALL_ADDITIONS = NetworkConfig(
+    base_filters=64,  # half the paper's (ours)
+    latent_filters=(64, 51, 41, 33, 26, 21, 17),  # half the paper's (ours)
+    second_convolution=True,  # (ours)
+    sum_of_levels=True,  # (ours)
+    times_mask=True,  # (ours)
+    noise_levels=(4, 5),  # (ours)
+    critic_convolutions=3,  # (ours)
+    windows_from=6,  # (ours)
+)
 AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 
 # The critic learns three times as fast as the generator: with one rate for both, in a short training on real films at
@@ -68,7 +69,7 @@ AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 # average of such generators was blurred (ours).
 FILM = Preset(
     "film",
-    network=NetworkConfig(**HALF_THE_KERNELS, **ALL_ADDITIONS),
+    network=WITH_ALL_ADDITIONS,
     phases=phases(
         batch=7 * (16,),  # (ours)
         learning_rate=(0.002, 0.002, 0.0007, 0.0005, 0.0005, 0.0005, 0.0005),  # (ours)
@@ -86,7 +87,7 @@ FILM = Preset(
 
 QUICK = Preset(
     "quick",
-    network=NetworkConfig(**HALF_THE_KERNELS, **ALL_ADDITIONS),
+    network=WITH_ALL_ADDITIONS,
     phases=phases(
         batch=(16, 16, 16, 16, 8, 8, 8),  # (ours)
         learning_rate=(0.002, 0.002, 0.002, 0.002, 0.0014, 0.0014, 0.0014),  # (ours)

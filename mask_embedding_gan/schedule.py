@@ -78,7 +78,8 @@ class PhaseSchedule:
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """The generator's and the critic's Adam: β₁ 0, β₂ 0.99, ε 1e−8 (ours)."""
         rates = self.learning_rate, self.critic_learning_rate
-        return tuple(FusedAdam(rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8) for rate in rates)
+        generator, critic = (FusedAdam(rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8) for rate in rates)
+        return generator, critic
 
     def lengthened(self, factor: float) -> "PhaseSchedule":
         """The same with `factor` times the images."""

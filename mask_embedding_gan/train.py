@@ -21,14 +21,21 @@ from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import restore_checkpoint, restore_critic
+from preprocessing.training_data import checksums
+from training.checkpoint import restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import limit_threads
 from training.noise import stream_seed
 from training.run import RunDirectory, RunError, choose_strategy
+from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
+
+
+def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the preset, the data's checksums, the seed."""
+    return common_config(preset, checksums(dataset), seed)
 
 
 def train(
@@ -45,7 +52,7 @@ def train(
 
     Args:
         dataset: mammogram shards.
-        run: the run directory, made with `training.run.run_config`.
+        run: the run directory, made with `run_config`.
         preset: networks and schedule.
         last_phase: 1…7.
         seed: of weights, order of images, jitter and noise.
@@ -98,7 +105,7 @@ class PhaseTraining(Training):
         seed: of the run.
     """
 
-    def __init__(self, dataset: Dataset | None, run: RunDirectory, preset: Preset, phase: int, seed: int):
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, phase: int, seed: int):
         self.dataset, self.run, self.preset, self.phase, self.seed = dataset, run, preset, phase, seed
         self.stage, self.duration = stage(run, phase), preset.schedule(phase).duration
         self.group_size = preset.network.group_size
@@ -115,7 +122,7 @@ class PhaseTraining(Training):
             return
         before = self._built(self.phase - 1)
         restore_checkpoint(final_checkpoint(self.run, self.phase - 1), before)
-        grow(*(Players(one.generator, one.critic, one.ema_generator) for one in (before, model)))
+        grow(*(Players(one.generator, one.discriminator, one.ema_generator) for one in (before, model)))
 
     def batches(self, first_image: int) -> tf.data.Dataset:
         return mammogram_batches(
@@ -148,7 +155,7 @@ class WindowsTraining(PhaseTraining):
         return windows_model(previous, self.preset, self.phase, self.seed)
 
     def begin(self, model: WindowGAN) -> None:
-        restore_critic(final_checkpoint(self.run, self.phase - 1), model.critic)
+        restore_discriminator(final_checkpoint(self.run, self.phase - 1), model.discriminator)
 
     def sampler(self, model: WindowGAN) -> Callable[[], np.ndarray]:
         images, masks, latents = fixed_samples(self.dataset, self.phase, model.latent_size, self.seed)
@@ -186,9 +193,10 @@ def fixed_samples(
     """
     split = "validation" if len(dataset.indices("validation")) >= SAMPLE_MASKS else "train"
     indices = np.random.default_rng(seed).choice(dataset.indices(split), SAMPLE_MASKS)
-    images, masks = dataset.images(resolution(phase), indices), dataset.masks(resolution(phase), indices)
+    level = resolution(phase)
+    images, masks = dataset.images(level, indices), dataset.masks(level, indices).astype(np.float32)
     latents = np.random.default_rng(seed).standard_normal((SAMPLE_LATENTS, latent_size))
-    return images, masks.astype(np.float32), tf.constant(latents, tf.float32)
+    return images, masks, tf.constant(latents, tf.float32)
 
 
 def sample_sheet(

@@ -51,7 +51,8 @@ class Preset:
 
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
         """The generator's and the discriminator's Adam (Isola et al. 2017, §3.3)."""
-        return tuple(FusedAdam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999) for _ in range(2))
+        first, second = (FusedAdam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999) for _ in range(2))
+        return first, second
 
     def lengthened(self, factor: float) -> "Preset":
         """The same with `factor` times the images."""

@@ -15,18 +15,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix.networks import build_critic, build_generator, finished_generator
+from pix2pix.networks import build_discriminator, build_generator, finished_generator
 from pix2pix.settings import Preset
 from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
+from preprocessing.training_data import checksums
 from training.cluster import current
 from training.noise import stream_seed
 from training.run import RunDirectory, choose_strategy
+from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
+
+
+def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the preset, the data's checksums, the seed."""
+    return common_config(preset, checksums(dataset), seed)
 
 
 def train(
@@ -42,7 +49,7 @@ def train(
 
     Args:
         dataset: mammogram shards that hold the preset's resolution.
-        run: the run directory, made with `training.run.run_config`.
+        run: the run directory, made with `run_config`.
         preset: networks, losses and length.
         seed: of weights, order of images, jitter and dropout.
         strategy: defaults to all visible GPUs.
@@ -68,8 +75,8 @@ def build_model(preset: Preset, seed: int) -> Pix2Pix:
     generator = build_generator(config, dtype=dtype)
     average = build_generator(config, dtype=dtype, name="ema_generator")
     average.set_weights(generator.get_weights())
-    critic = build_critic(config, dtype=dtype)
-    model = Pix2Pix(generator, critic, average, preset.l1_weight, preset.ema_half_life_images, seed)
+    discriminator = build_discriminator(config, dtype=dtype)
+    model = Pix2Pix(generator, discriminator, average, preset.l1_weight, preset.ema_half_life_images, seed)
     model.compile(*preset.optimizers(), preset.duration)
     return model
 
@@ -84,7 +91,7 @@ class Pix2PixTraining(Training):
         seed: of the run.
     """
 
-    def __init__(self, dataset: Dataset | None, run: RunDirectory, preset: Preset, seed: int):
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, seed: int):
         self.dataset, self.preset, self.seed = dataset, preset, seed
         self.stage, self.duration = run.stage(), preset.duration
 

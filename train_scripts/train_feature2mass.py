@@ -10,7 +10,6 @@ from training.command_line import (
     data_option,
     hosts_options,
     length_option,
-    open_training_data,
     precision_option,
     preset_option,
     replicas_option,
@@ -23,7 +22,11 @@ from training.command_line import (
 @click.command(context_settings={"show_default": True})
 @data_option
 @run_option("runs/masses")
-@preset_option(quick="minutes on two cores, narrower.", paper="Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.")
+@preset_option(
+    quick="minutes on two cores, narrower.",
+    film="masses with the texture of films, in about 4 hours of one core.",
+    paper="Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.",
+)
 @length_option
 @additions_options(
     "linear_start",
@@ -35,6 +38,15 @@ from training.command_line import (
     "octaves",
     "mirrored_seeds",
     "weight_cap",
+    "spread",
+    "refinement",
+    "noise",
+    "plain_discriminators",
+    "amplification",
+    "amplified_reconstruction",
+    "falling_reconstruction",
+    "slope_penalty",
+    "judged_mixtures",
 )
 @precision_option
 @seed_option("weights, order and augmentation")
@@ -62,10 +74,13 @@ def main(
     Example:
         train_feature2mass.py --data data/masses --run runs/masses --length 4 --without low_pass
     """
-    with training_command():
+    from preprocessing.shards import DataError
+
+    with training_command(DataError):
         from feature2mass.presets import PRESETS
         from feature2mass.settings import EARLIER
         from feature2mass.train import DECODER, ENCODER, run_config, train
+        from preprocessing.training_data import open_training_data
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy
 
@@ -73,7 +88,7 @@ def main(
         cluster = current()
         device = announced_device(precision, run_folder)
         plan = PRESETS[preset].changed(length=length, adding=adding, without=without, precision=device.precision)
-        dataset = cluster.after_chief(lambda: open_training_data(data, "mass", plan.phantoms))
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mass", plan.phantoms, cluster.echo))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed), EARLIER))
         if cluster.is_chief and not (run.path / DECODER).exists():
             device.record(run.path)

@@ -10,7 +10,6 @@ from training.command_line import (
     data_option,
     hosts_options,
     length_option,
-    open_training_data,
     precision_option,
     preset_option,
     replicas_option,
@@ -28,7 +27,7 @@ from training.command_line import (
 @run_option("runs/demo")
 @preset_option(
     quick="all phases in minutes on two cores, half the kernels.",
-    film="like film mammograms, in about 19 hours of one core.",
+    film="like film mammograms, in about a day of one core.",
     paper="Ren et al. 2019; days of a GPU.",
 )
 @length_option
@@ -81,16 +80,17 @@ def main(
     Example:
         train_mask_embed.py --phase 7 --data data/mine --run runs/mine --preset film --without noise_levels,jitter
     """
-    if diversity is not None:
-        flag, instead = ("--diversity", "--with") if diversity else ("--no-diversity", "--without")
-        warn_of_old_flag(flag, f"{instead} diversity")
-        adding, without = (*adding, *["diversity"] * diversity), (*without, *["diversity"] * (not diversity))
-    with training_command():
+    from preprocessing.shards import DataError
+
+    adding, without = with_old_flag(diversity, adding, without)
+
+    with training_command(DataError):
         from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import last_phase_with_these_threads, train
+        from mask_embedding_gan.train import last_phase_with_these_threads, run_config, train
+        from preprocessing.training_data import open_training_data
         from training.cluster import current
-        from training.run import RunDirectory, choose_strategy, run_config
+        from training.run import RunDirectory, choose_strategy
 
         strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
         cluster = current()
@@ -102,7 +102,7 @@ def main(
             without=without,
             precision=device.precision,
         )
-        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms, cluster.echo))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
         if networks:
             cluster.after_chief(lambda: begin_with(run, plan, networks))
@@ -115,6 +115,14 @@ def main(
     if not trained:
         cluster.echo(f"{run_folder}: phases 1 to {phase} are complete already")
     cluster.echo(f"generator: {run.stage(f'phase-{phase}').generator}")
+
+
+def with_old_flag(diversity: bool | None, adding: tuple[str, ...], without: tuple[str, ...]) -> tuple:
+    """(adding, without) with what `--diversity` or `--no-diversity`, the former spellings, say."""
+    if diversity is None:
+        return adding, without
+    warn_of_old_flag(*(("--diversity", "--with diversity") if diversity else ("--no-diversity", "--without diversity")))
+    return ((*adding, "diversity"), without) if diversity else (adding, (*without, "diversity"))
 
 
 if __name__ == "__main__":

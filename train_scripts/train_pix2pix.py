@@ -10,7 +10,6 @@ from training.command_line import (
     data_option,
     hosts_options,
     length_option,
-    open_training_data,
     precision_option,
     preset_option,
     replicas_option,
@@ -59,11 +58,14 @@ def main(
     Example:
         train_pix2pix.py --data data/mine --run runs/pix2pix --size 256 --length 10
     """
-    with training_command():
+    from preprocessing.shards import DataError
+
+    with training_command(DataError):
         from pix2pix.presets import PRESETS
-        from pix2pix.train import train
+        from pix2pix.train import run_config, train
+        from preprocessing.training_data import open_training_data
         from training.cluster import current
-        from training.run import RunDirectory, choose_strategy, run_config
+        from training.run import RunDirectory, choose_strategy
 
         strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
         cluster = current()
@@ -74,7 +76,7 @@ def main(
         plan = PRESETS[preset].changed(
             length=length, height=int(size), adding=adding, without=without, precision=device.precision
         )
-        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms))
+        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms, cluster.echo))
         run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
         if cluster.is_chief and not run.stage().generator.exists():
             device.record(run.path)

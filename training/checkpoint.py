@@ -18,6 +18,7 @@ import numpy as np
 from training.model import AdversarialModel
 
 KEPT = 2
+DISCRIMINATOR = "critic"  # what checkpoints of every system call it
 PREVIOUS = "previous_generator"  # in a light checkpoint
 
 
@@ -28,10 +29,10 @@ class CheckpointError(ValueError):
 def _variables(model: AdversarialModel) -> dict[str, list]:
     return {
         "generator": model.generator.weights,
-        "critic": model.critic.weights,
+        DISCRIMINATOR: model.discriminator.weights,
         "ema_generator": [average for average, _ in model.weight_pairs(frozen=False)],
         "generator_optimizer": model.generator_optimizer.variables,
-        "critic_optimizer": model.critic_optimizer.variables,
+        f"{DISCRIMINATOR}_optimizer": model.discriminator_optimizer.variables,
     }
 
 
@@ -108,7 +109,7 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
                 value = dataset[()]
                 if player.endswith("optimizer") and value.ndim:
                     value = value.mean(dtype=np.float64).astype(value.dtype)
-                elif player in ("generator", "critic"):
+                elif player in ("generator", DISCRIMINATOR):
                     value = value.astype(np.float16)
                 options = {"compression": 9, "shuffle": True} if value.size > 1 else {}
                 kept = light.create_dataset(f"{player}/{index}", data=value, **options)
@@ -135,16 +136,22 @@ def unpack(light: Path, folder: Path, previous: Path) -> None:
             previous.write_bytes(file[PREVIOUS][()].tobytes())
 
 
-def restore_critic(path: Path, critic: keras.Model) -> None:
-    """Set the weights of a critic alone from a checkpoint of a model with one like it; errors as above."""
+def restore_discriminator(path: Path, discriminator: keras.Model) -> None:
+    """Set the weights of a discriminator alone from a checkpoint of a model with one like it.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds another network's variables.
+    """
     with _open(path) as file:
-        _assign(critic.weights, file["critic"], path, "critic")
+        _assign(discriminator.weights, file[DISCRIMINATOR], path, DISCRIMINATOR)
 
 
 def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None:
+    """Set variables from a group of a checkpoint."""
     if len(group) != len(variables):
+        whose = player.replace(DISCRIMINATOR, "discriminator").replace("_", " ")
         raise CheckpointError(
-            f"{path}: holds {len(group)} variables of the {player}, this network has {len(variables)}; "
+            f"{path}: holds {len(group)} variables of the {whose}, this network has {len(variables)}; "
             "it was written with other settings: use another --run"
         )
     for index, variable in enumerate(variables):

@@ -114,8 +114,8 @@ class Cluster:
         """
         if self.count == 1:
             return
-        optimizers = (model.generator_optimizer, model.critic_optimizer)
-        networks = (model.generator, model.critic, model.ema_generator)
+        optimizers = (model.generator_optimizer, model.discriminator_optimizer)
+        networks = (model.generator, model.discriminator, model.ema_generator)
         for variable in [
             *(weight for network in networks for weight in network.weights),
             *(variable for optimizer in optimizers for variable in optimizer.variables),

@@ -14,18 +14,19 @@ A run without phases keeps its checkpoints and samples in the folder itself, and
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.shards import Dataset
 from training.cluster import current, join
 from training.summation import sum_gradients_in_order
 
 
 class RunError(ValueError):
-    """A run cannot start or go on; the message is for the user: what was wrong and what to do."""
+    """A run cannot start or continue; the message is for the user: what was wrong and what to do."""
 
 
 class NonFiniteLossError(RunError):
@@ -94,10 +95,15 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
         raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
-def run_config(preset: object, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the preset (a dataclass), the data's checksums, the seed."""
-    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
-    return {"preset": asdict(preset), "seed": seed, "data": checksums}
+def run_config(preset: Any, checksums: Sequence[str], seed: int) -> dict:
+    """What decides the result of a run, as JSON.
+
+    Args:
+        preset: a dataclass.
+        checksums: of the data.
+        seed: of the run.
+    """
+    return {"preset": asdict(preset), "seed": seed, "data": list(checksums)}
 
 
 class RunDirectory:

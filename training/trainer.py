@@ -174,6 +174,7 @@ class Tick(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.began
+        assert logs is not None
         model: AdversarialModel = self.model
         losses = {name: float(logs[name]) for name in model.trackers}
         self._check(losses)
@@ -186,7 +187,6 @@ class Tick(keras.callbacks.Callback):
             **described,
             **losses,
             "images_per_second": model.duration.images_per_tick / seconds,
-            "data_wait_percent": 100 * float(logs["data_wait_seconds"]) / seconds,
             "seconds": seconds,
         }
         self.echo(self._line(record, [*described, *losses]))
@@ -201,7 +201,7 @@ class Tick(keras.callbacks.Callback):
     def _check(self, losses: dict[str, float]) -> None:
         """Raise where a loss or a weight is not finite."""
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        weights = (*self.model.generator.weights, *self.model.critic.weights)
+        weights = (*self.model.generator.weights, *self.model.discriminator.weights)
         if not bad and not all(np.isfinite(np.asarray(weight)).all() for weight in weights):
             bad = ["a weight"]
         if bad:
@@ -221,7 +221,6 @@ class Tick(keras.callbacks.Callback):
             f"{record['images_seen'] / 1000:.1f} of {total / 1000:.1f} kimg",
             *(f"{name} {record[name]:.3g}" for name in shown),
             f"{record['images_per_second']:,.0f} images/s",
-            f"data wait {record['data_wait_percent']:.1f} %",
             f"{next(iter(self.stage.fields), 'run')} ends in {minutes} min {seconds} s",
         ]
         return " · ".join(fields)

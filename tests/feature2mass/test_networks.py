@@ -15,9 +15,9 @@ from keras.layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, Lea
 from feature2mass.networks import (
     NetworkConfig,
     SmoothUpsampling,
-    build_critic,
     build_decoder,
     build_discriminator,
+    build_discriminators,
     build_encoder,
     build_generator,
     finished_networks,
@@ -122,13 +122,13 @@ def test_the_feature_depends_on_each_label(generator, label):
     assert np.abs(np.asarray(encoder(inputs())) - np.asarray(encoder(changed))).max() > 1e-3
 
 
-def test_the_critic_gives_both_verdicts_on_one_image():
+def test_the_discriminator_gives_both_verdicts_on_one_image():
     discriminators = [
         build_discriminator(tiny_masses.NETWORK, classes, name)
         for classes, name in ((2, "margin_discriminator"), (3, "shape_discriminator"))
     ]
     images = tiny_masses.batch()["image"]
-    outputs = build_critic(*discriminators)(images)
+    outputs = build_discriminators(*discriminators)(images)
     for ours, theirs in zip(outputs, [*discriminators[0](images), *discriminators[1](images)], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

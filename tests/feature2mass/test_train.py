@@ -219,11 +219,10 @@ def trained(strategy):
     start = weights(model)
     batches = mass_batches(dataset, "train", 16, seed=0)
     history = model.fit(batches, steps_per_epoch=20, verbose=0, shuffle=False).history
-    history.pop("data_wait_seconds")
     return start, weights(model), {name: values[0] for name, values in history.items()}
 
 def weights(model):
-    players = {name: getattr(model, name) for name in ("generator", "critic", "ema_generator")}
+    players = {name: getattr(model, name) for name in ("generator", "discriminator", "ema_generator")}
     return {name: [np.array(weight) for weight in player.weights] for name, player in players.items()}
 
 def difference(a, b, names):
@@ -253,7 +252,7 @@ def replicas(tmp_path_factory, tiny_masses_dataset) -> dict:
     return result
 
 
-@pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+@pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 def test_two_replicas_train_the_same_weights_as_one(replicas, player):
     """After twenty steps; moving statistics of batch normalisation included.
 

@@ -20,7 +20,7 @@ from preprocessing.version import __version__, commit, libraries
 
 @pytest.fixture(scope="module")
 def generator(tiny_run):
-    return tiny_run.generator(2)
+    return tiny_run.stage("phase-2").generator
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_a_folder_never_mixes_two_makings(tmp_path, tiny_run, generator, file_fo
     with pytest.raises(DataError, match=f"--output {tmp_path / 'out'}: holds images made with"):
         arguments = {"generator": generator, **change}
         if arguments["generator"] == 1:
-            arguments["generator"] = tiny_run.generator(1)
+            arguments["generator"] = tiny_run.stage("phase-1").generator
         write_mammograms(output=tmp_path / "out", count=2, file_format=file_format, **arguments)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tiny_lesions
 
-from lesions.blend import METHODS, Pair, multiply, octaves, paste, poisson, ring, soft_region
+from lesions.blend import METHODS, Pair, below_white, multiply, octaves, paste, poisson, ring, soft_region
 from lesions.smooth import bands, spread
 
 SIZE = 64
@@ -104,3 +104,17 @@ def test_weights_fall_from_one_in_the_mass_to_zero():
     weight, distance = soft_region(one, 0.1, 0.4), one.distance()
     assert (weight[distance <= 2.4] == 1).all() and (weight[distance >= 9.6] == 0).all()
     assert np.diff(weight[SIZE // 2, SIZE // 2 :]).max() <= 1e-6
+
+
+@pytest.mark.parametrize("method", ["octaves", "multiply"])
+def test_a_mass_does_not_turn_white_in_bright_tissue(method):
+    dark = np.where(disc(), 0.6, 0.2) + 0.01 * tiny_lesions.tissue(2, (SIZE, SIZE))
+    one = pair(window=0.5 + 0.5 * tiny_lesions.tissue(1, (SIZE, SIZE)), mass=dark)
+    result = METHODS[method](one)
+    assert np.mean(result[one.outline] > 0.99) < 0.02
+    assert result[one.outline].mean() > one.window[ring(one)].mean() + 0.1
+
+
+def test_what_is_not_white_keeps_its_contrast():
+    mass = pair().mass
+    assert (below_white(mass, 0.4, disc()) == mass).all()

@@ -1,12 +1,10 @@
 """Training from phase to phase: what a run leaves, how it goes on after a kill, and on several replicas."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import keras
@@ -20,10 +18,10 @@ from mask_embedding_gan import train as progressive
 from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
 from mask_embedding_gan.players import build_players, compiled
-from mask_embedding_gan.train import PhaseTraining, WindowsTraining, train
+from mask_embedding_gan.train import PhaseTraining, WindowsTraining, run_config, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
+from training.run import NonFiniteLossError, RunDirectory, RunError
 from training.trainer import resumed
 
 
@@ -167,19 +165,19 @@ def test_a_phase_without_a_checkpoint_grows_from_the_one_before(tiny_run):
     model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 3, 0))
     before = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 2, 0))
     assert model.images_seen == 0
-    for player in ("generator", "critic", "ema_generator"):
+    for player in ("generator", "discriminator", "ema_generator"):
         old, new = (getattr(m, player).get_layer(name) for m, name in zip((before, model), kept_layers(player)))
         for a, b in zip(old.get_weights(), new.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def kept_layers(player: str) -> tuple[str, str]:
-    return ("critic_1", "critic_1") if player == "critic" else ("latent_2", "latent_2")
+    return ("critic_1", "critic_1") if player == "discriminator" else ("latent_2", "latent_2")
 
 
 def test_growing_starts_both_optimizers_anew(tiny_run):
     model = resumed(PhaseTraining(None, tiny_run, tiny.preset(), 3, 0))
-    for optimizer in (model.generator_optimizer, model.critic_optimizer):
+    for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
         assert not any(np.any(variable) for variable in optimizer.variables if "velocity" in variable.path)
 
 
@@ -229,7 +227,7 @@ def test_the_critic_of_the_first_phase_on_windows_is_that_of_the_last_on_whole_i
     model = resumed(WindowsTraining(None, run, tiny.film(), 3, 0))
     before = resumed(PhaseTraining(None, run, tiny.film(), 2, 0))
     assert model.images_seen == 0
-    for a, b in zip(model.critic.get_weights(), before.critic.get_weights(), strict=True):
+    for a, b in zip(model.discriminator.get_weights(), before.discriminator.get_weights(), strict=True):
         assert np.array_equal(a, b)
 
 
@@ -348,222 +346,3 @@ def test_finished_generators_of_a_phase_do_not_depend_on_fading(tiny_run):
     wanted = model.ema_generator([masks, latents, np.ones(1, np.float32)])
     finished = finished_generator(model.ema_generator, tiny.NETWORK, 2)
     np.testing.assert_allclose(finished([masks, latents]), np.clip(wanted, 0, 1), atol=1e-5)
-
-
-# --- exact resume -------------------------------------------------------------------------------
-
-RESUME = """
-import json, os, signal, sys
-import tensorflow as tf
-import tiny
-from mask_embedding_gan import train as progressive
-from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow, run_config
-
-data, stages = sys.argv[1], json.loads(sys.argv[2])
-
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def kill_in_a_write(name):
-    replace = os.replace
-    def until(source, target):
-        kill() if str(target).endswith(name) else replace(source, target)
-    os.replace = until
-
-def kill_while_reading(name):
-    height, number = map(int, name.split("/"))
-    reader = progressive.mammogram_batches
-    def until(dataset, split, rows, *arguments, **options):
-        def look(count):
-            if rows == height and count >= number:
-                kill()
-            return count
-        def seen(count, batch):
-            with tf.control_dependencies([tf.numpy_function(look, [count], tf.int64)]):
-                return {name: tf.identity(value) for name, value in batch.items()}
-        return reader(dataset, split, rows, *arguments, **options).enumerate().map(seen)
-    progressive.mammogram_batches = until
-
-for folder, moment, phases in stages:
-    child = os.fork()  # TensorFlow is imported, not yet started
-    if child == 0:
-        if moment:
-            how, name = moment.split(":")
-            {"write": kill_in_a_write, "read": kill_while_reading}[how](name)
-        configure_tensorflow()
-        dataset, plan = open_dataset(data), tiny.preset()
-        run = RunDirectory(progressive.Path(folder), run_config(plan, dataset, 0))
-        progressive.train(dataset, run, plan, phases)
-        os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code == (-signal.SIGKILL if moment else 0), (folder, moment, code)
-"""
-
-
-def trained_with_kills(folder: Path, dataset, moments: list[str], phases: int) -> tuple[Path, Path]:
-    """(an uninterrupted run, one killed at each moment in turn and started again with the same command)."""
-    plain, killed = folder / "plain", folder / "killed"
-    stages = [(str(plain), None, phases), *((str(killed), moment, phases) for moment in moments)]
-    done = tiny.run_driver(RESUME, folder, str(dataset.folder), json.dumps([*stages, (str(killed), None, phases)]))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return plain, killed
-
-
-def assert_equal_runs(plain: Path, killed: Path, phases: int) -> None:
-    for phase in range(1, phases + 1):
-        file = f"phase-{phase}/generator.keras"
-        assert (plain / file).read_bytes() == (killed / file).read_bytes(), file
-    assert without_times(plain) == without_times(killed)
-
-
-def test_a_run_killed_in_a_fade_in_while_it_wrote_a_checkpoint_ends_bit_identical(tmp_path, tiny_dataset):
-    plain, killed = trained_with_kills(tmp_path, tiny_dataset, ["write:phase-2/checkpoint-0000000032.h5"], 2)
-    assert_equal_runs(plain, killed, 2)
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_six_moments_ends_bit_identical(tmp_path, tiny_dataset):
-    moments = [
-        "read:8/3",  # in phase 1, within its first tick or second
-        "write:phase-1/generator.keras",
-        "write:phase-2/checkpoint-0000000016.h5",  # the first of a phase, in its fade-in
-        "read:16/5",  # in the fade-in of phase 2
-        "write:phase-3/checkpoint-0000000048.h5",
-        "write:phase-3/generator.keras",
-    ]
-    plain, killed = trained_with_kills(tmp_path, tiny_dataset, moments, 3)
-    assert_equal_runs(plain, killed, 3)
-
-
-# --- replicas -----------------------------------------------------------------------------------
-
-REPLICAS = """
-import json, sys
-from dataclasses import replace
-from pathlib import Path
-import numpy as np
-import tensorflow as tf
-import tiny
-from mask_embedding_gan import train as progressive
-from mask_embedding_gan.players import build_players, compiled
-from mask_embedding_gan.train import train
-from mask_embedding_gan.schedule import Diversity
-from preprocessing.batches import mammogram_batches
-from preprocessing.shards import open_dataset
-from training.checkpoint import checkpoints, restore_checkpoint, save_checkpoint
-from training.run import NonFiniteLossError, RunDirectory, choose_strategy, configure_tensorflow, run_config
-
-configure_tensorflow()
-two = choose_strategy(2)
-one = tf.distribute.get_strategy()
-dataset = open_dataset(sys.argv[1])
-folder = Path(sys.argv[2])
-schedule = replace(
-    tiny.preset().schedule(2), batch=8, fade_in_images=80, stable_images=80, ticks=2, ema_half_life_images=40.0
-)
-result = {"replicas": two.num_replicas_in_sync}
-
-preset = tiny.preset(phases=(replace(schedule, phase=1), schedule), diversity=Diversity(weight=1.0, share=3.0))
-
-def made(strategy):
-    with strategy.scope():
-        return compiled(build_players(tiny.NETWORK, 2, 0), preset, 2, 0)
-
-def fit(model, first_step, steps):
-    batches = mammogram_batches(dataset, "train", 16, 8, 8, seed=0, first_image=8 * first_step)
-    history = model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False).history
-    return {name: values[0] for name, values in history.items() if name != "data_wait_seconds"}
-
-def weights(model):
-    players = {name: getattr(model, name) for name in ("generator", "critic", "ema_generator")}
-    return {name: [np.array(weight) for weight in player.weights] for name, player in players.items()}
-
-def difference(a, b):
-    # largest of all tensors' ‖a − b‖ / ‖a‖, by player
-    return {
-        player: max(
-            float(np.linalg.norm(x - y) / max(np.linalg.norm(x), 1e-30)) for x, y in zip(a[player], b[player])
-        )
-        for player in a
-    }
-
-# 1) twenty steps, ten of them fading in
-single, double = made(one), made(two)
-start = weights(single)
-losses = [fit(single, 0, 10), fit(double, 0, 10)]
-stopped = save_checkpoint(folder / "stopped", single, {})
-fit(single, 10, 10), fit(double, 10, 10)
-result["losses"] = losses
-result["moved"] = difference(weights(single), start)
-result["difference"] = difference(weights(single), weights(double))
-
-# 2) ten steps on one replica, then ten on two
-restore_checkpoint(stopped, double)
-result["resumed_iterations"] = [
-    int(np.asarray(o.iterations)) for o in (double.critic_optimizer, double.generator_optimizer)
-]
-fit(double, 10, 10)
-result["resumed_difference"] = difference(weights(single), weights(double))
-
-# 3) growth, and then a NaN that only the second replica sees, in the fourteenth batch of phase 2
-def planted(data, split, height, *arguments, **options):
-    def plant(number, batch):
-        bad = tf.reshape(tf.repeat([1.0, np.nan], 4), (8, 1, 1, 1))
-        return {**batch, "image": tf.where(height == 16 and number == 13, bad, 1.0) * batch["image"]}
-    return mammogram_batches(data, split, height, *arguments, **options).enumerate().map(plant)
-
-progressive.mammogram_batches = planted
-first = replace(schedule, phase=1, fade_in_images=0, ticks=1)
-preset = tiny.preset(phases=(first, schedule))
-run = RunDirectory(folder / "planted", run_config(preset, dataset, 0))
-try:
-    train(dataset, run, preset, 2, strategy=two)
-except NonFiniteLossError as error:
-    result["stopped"] = str(error)
-result["grown"] = run.stage("phase-1").generator.exists()
-result["kept"] = [path.name for path in checkpoints(run.stage("phase-2").folder)]
-(folder / "result.json").write_text(json.dumps(result))
-"""
-
-
-@pytest.fixture(scope="module")
-def replicas(tmp_path_factory, tiny_dataset) -> dict:
-    """What one and two replicas made of the same global batches, from one process of its own."""
-    folder = tmp_path_factory.mktemp("replicas")
-    done = tiny.run_driver(REPLICAS, folder, str(tiny_dataset.folder), str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((folder / "result.json").read_text())
-    assert result["replicas"] == 2
-    return result
-
-
-PLAYERS = pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
-
-
-@PLAYERS
-def test_two_replicas_train_the_same_weights_as_one(replicas, player):
-    """Twenty steps, the first ten fading in, with every term of the losses."""
-    assert replicas["moved"][player] > 1e-3
-    assert replicas["difference"][player] < 1e-5
-
-
-def test_two_replicas_report_the_losses_of_one(replicas):
-    one, two = replicas["losses"]
-    assert one.keys() == two.keys() == set(LOSS_NAMES)
-    for name in one:
-        assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
-
-
-@PLAYERS
-def test_a_run_stopped_on_one_replica_goes_on_with_two(replicas, player):
-    assert replicas["resumed_iterations"] == [10, 10]
-    assert replicas["resumed_difference"][player] < 1e-5
-
-
-def test_a_nan_on_the_second_replica_stops_the_run(replicas):
-    assert "phase 2: " in replicas["stopped"] and "between steps 10 and 20" in replicas["stopped"]
-
-
-def test_a_nan_on_the_second_replica_keeps_the_checkpoint_before_it(replicas):
-    assert replicas["grown"] and replicas["kept"] == ["checkpoint-0000000080.h5"]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from pix2pix.networks import DROPPED_BLOCKS, KEEP, LEAKY_SLOPE, NetworkConfig, build_critic, build_generator
+from pix2pix.networks import DROPPED_BLOCKS, KEEP, NetworkConfig, build_discriminator, build_generator
 from pix2pix.presets import PRESETS
 from pix2pix.settings import ADDITIONS
+from training.layers import LEAKY_SLOPE
 
 
 def adam(preset, name: str) -> list:
@@ -17,14 +18,14 @@ def encoder_filters(preset) -> list[int]:
 
 def deviations(preset) -> set[float]:
     """Standard deviations that kernels are drawn with."""
-    networks = build_generator(preset.network), build_critic(preset.network)
+    networks = build_generator(preset.network), build_discriminator(preset.network)
     layers = [layer for network in networks for layer in network.layers if hasattr(layer, "kernel_initializer")]
     return {layer.kernel_initializer.stddev for layer in layers}
 
 
 PAPER = [  # (setting, the paper's value, where it is printed, our preset's value)
     ("filters of the encoder", [64, 128, 256, *5 * [512]], "§6.1.1", encoder_filters),
-    ("convolutions of stride 2 of 70×70 patches", 3, "§6.1.2", lambda p: p.network.critic_depth),
+    ("convolutions of stride 2 of 70×70 patches", 3, "§6.1.2", lambda p: p.network.discriminator_depth),
     ("slope of LeakyReLU", 0.2, "§6.1", lambda p: LEAKY_SLOPE),
     ("share that dropout keeps", 0.5, "§6.1", lambda p: KEEP),
     ("blocks of the decoder with dropout", 3, "§6.1.1", lambda p: DROPPED_BLOCKS),

@@ -12,12 +12,12 @@ import tiny
 import tiny_pix2pix
 
 from pix2pix.networks import NetworkConfig
-from pix2pix.train import Pix2PixTraining, build_model, train
+from pix2pix.train import Pix2PixTraining, build_model, run_config, train
 from pix2pix.train_step import LOSS_NAMES
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import RunDirectory, RunError, run_config
+from training.run import RunDirectory, RunError
 from training.trainer import resumed
 
 
@@ -30,7 +30,7 @@ def records(run: Path) -> list[dict]:
 
 
 def without_times(run: Path) -> list[dict]:
-    timed = ("seconds", "images_per_second", "data_wait_percent")
+    timed = ("seconds", "images_per_second")
     return [{name: value for name, value in r.items() if name not in timed} for r in records(run)]
 
 
@@ -138,9 +138,9 @@ import json, os, signal, sys
 from pathlib import Path
 import tensorflow as tf
 import tiny_pix2pix
-from pix2pix.train import train
+from pix2pix.train import run_config, train
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow, run_config
+from training.run import RunDirectory, configure_tensorflow
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 
@@ -209,11 +209,10 @@ def trained(strategy):
     start = weights(model)
     batches = mammogram_batches(dataset, "train", 32, 16, 4, seed=0, texture_maps=True)
     history = model.fit(batches, steps_per_epoch=20, verbose=0, shuffle=False).history
-    history.pop("data_wait_seconds")
     return start, weights(model), {name: values[0] for name, values in history.items()}
 
 def weights(model):
-    players = {name: getattr(model, name) for name in ("generator", "critic", "ema_generator")}
+    players = {name: getattr(model, name) for name in ("generator", "discriminator", "ema_generator")}
     return {name: np.concatenate([np.ravel(w) for w in player.weights]) for name, player in players.items()}
 
 def difference(a, b):
@@ -242,7 +241,7 @@ def replicas(tmp_path_factory, tiny_dataset) -> dict:
     return result
 
 
-@pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+@pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 def test_two_replicas_train_the_same_weights_as_one(replicas, player):
     assert replicas["difference"][player] < 0.01 * replicas["moved"][player]
 

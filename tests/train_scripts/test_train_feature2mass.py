@@ -11,7 +11,7 @@ from folders import contents
 from feature2mass import train as training
 from feature2mass.presets import PRESETS
 from feature2mass.settings import ADDITIONS
-from preprocessing.phantoms import mass as mass_phantoms
+from preprocessing import training_data
 
 call = command("train_feature2mass")
 
@@ -92,7 +92,7 @@ def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(training, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or True)
-    monkeypatch.setattr(mass_phantoms, "make_mass_phantoms", lambda output, count: tiny_masses.write_dataset(output))
+    monkeypatch.setattr(training_data, "make_mass_phantoms", lambda output, count: tiny_masses.write_dataset(output))
     result = call()
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[1] == ("no --data: training on 40 mass phantoms, kept in data/mass-phantoms/40")

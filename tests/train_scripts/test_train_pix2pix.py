@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from pix2pix import train as training
 from pix2pix.presets import PRESETS
 from pix2pix.settings import ADDITIONS
-from preprocessing.phantoms import mammogram as phantoms
+from preprocessing import training_data
 
 spec = importlib.util.spec_from_file_location("train_pix2pix", tiny.ROOT / "train_scripts" / "train_pix2pix.py")
 script = importlib.util.module_from_spec(spec)
@@ -145,7 +145,7 @@ def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(training, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or True)
-    monkeypatch.setattr(phantoms, "make_phantoms", lambda output, count: tiny.write_dataset(output))
+    monkeypatch.setattr(training_data, "make_phantoms", lambda output, count: tiny.write_dataset(output))
     result = call()
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[1] == "no --data: training on 4 phantoms, kept in data/phantoms/4"

@@ -44,11 +44,11 @@ class Descent(AdversarialModel):
         super().__init__(generator, network(1), average, 10.0, ("loss",))
 
     def player_gradients(self, batch, step, stable):
-        critic, generator = (
+        discriminator, generator = (
             [tf.sin(variable + 1 + tf.cast(step, tf.float32)) for variable in player.trainable_variables]
-            for player in (self.critic, self.generator)
+            for player in (self.discriminator, self.generator)
         )
-        return critic, generator, {"loss": tf.zeros(())}
+        return discriminator, generator, {"loss": tf.zeros(())}
 
 
 def made(units: int = 3, seed: int = 0) -> Descent:
@@ -66,9 +66,9 @@ def trained(steps: int, model: Descent | None = None) -> Descent:
 
 
 def state(model: Descent) -> dict[str, np.ndarray]:
-    players = [model.generator, model.critic, model.ema_generator]
+    players = [model.generator, model.discriminator, model.ema_generator]
     variables = [v for player in players for v in player.weights]
-    variables += [*model.generator_optimizer.variables, *model.critic_optimizer.variables]
+    variables += [*model.generator_optimizer.variables, *model.discriminator_optimizer.variables]
     return {f"{number} {v.path}": np.array(v) for number, v in enumerate(variables)}
 
 
@@ -98,7 +98,7 @@ def test_frozen_weights_are_written_once(tmp_path, model):
 def test_optimizers_come_back_with_iterations_and_slots(tmp_path, model):
     other = made(seed=1)
     restore_checkpoint(save_checkpoint(tmp_path, model, {}), other)
-    for optimizer in (other.generator_optimizer, other.critic_optimizer):
+    for optimizer in (other.generator_optimizer, other.discriminator_optimizer):
         assert int(optimizer.iterations) == 3
         slots = [v for v in optimizer.variables if "velocity" in v.path]
         assert len(slots) == 2 and all(np.any(slot) for slot in slots)
@@ -118,7 +118,7 @@ def test_state_comes_back_with_the_images_seen(tmp_path, model):
 def test_the_last_two_are_kept_newest_first(tmp_path):
     other, paths = made(), []
     for steps in (2, 25, 250):
-        other.critic_optimizer.iterations.assign(steps)
+        other.discriminator_optimizer.iterations.assign(steps)
         paths.append(save_checkpoint(tmp_path, other, {}))
     assert [path.name for path in paths] == [f"checkpoint-{images:010d}.h5" for images in (8, 100, 1000)]
     assert checkpoints(tmp_path) == [paths[2], paths[1]]
@@ -162,9 +162,9 @@ def test_a_network_of_another_size_is_refused(tmp_path, model):
 def test_a_network_of_other_layers_is_refused(tmp_path, model):
     path, other = save_checkpoint(tmp_path, model, {}), Descent()
     inputs = keras.Input((2,))
-    other.critic = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dense(1)(inputs)))
+    other.discriminator = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Dense(1)(inputs)))
     other.compile(keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1), DURATION)
-    with pytest.raises(CheckpointError, match="holds 2 variables of the critic, this network has 4"):
+    with pytest.raises(CheckpointError, match="holds 2 variables of the discriminator, this network has 4"):
         restore_checkpoint(path, other)
 
 
@@ -183,7 +183,7 @@ def test_a_light_checkpoint_keeps_networks_in_half_precision_and_the_average_as_
     model, file = light
     other = made(seed=1)
     assert restore_checkpoint(file, other) == {"phase": 3, "images_seen": 20}
-    for mine, theirs in ((other.generator, model.generator), (other.critic, model.critic)):
+    for mine, theirs in ((other.generator, model.generator), (other.discriminator, model.discriminator)):
         for a, b in zip(mine.get_weights(), theirs.get_weights(), strict=True):
             assert np.array_equal(a, b.astype(np.float16).astype(np.float32))
     for (a, _), (b, _) in zip(other.weight_pairs(frozen=False), model.weight_pairs(frozen=False), strict=True):
@@ -195,7 +195,7 @@ def test_a_light_checkpoint_keeps_of_an_optimizer_its_steps_and_means(light):
     other = made(seed=1)
     restore_checkpoint(file, other)
     assert int(other.iterations) == 5
-    for a, b in zip(other.critic_optimizer.variables, model.critic_optimizer.variables, strict=True):
+    for a, b in zip(other.discriminator_optimizer.variables, model.discriminator_optimizer.variables, strict=True):
         np.testing.assert_allclose(a, np.full(b.shape, np.mean(b)), rtol=1e-6)
 
 
