@@ -22,6 +22,7 @@ class Conversion:
         rejected: (place, reason) of each entry that could not be used; places are those of `Origins`, or numbers.
         already_done: bool. Whether the dataset was there already.
         notes: (place, note) of what was used, but with a remark.
+        doubtful: (place, reason) of what was used, but is worth a look.
     """
 
     dataset: Dataset
@@ -29,6 +30,7 @@ class Conversion:
     rejected: Sequence[tuple[object, str]]
     already_done: bool
     notes: Sequence[tuple[object, str]] = ()
+    doubtful: Sequence[tuple[object, str]] = ()
 
 
 def build_dataset(
@@ -86,7 +88,14 @@ def build_dataset(
         fill(writer, tasks, prepare, title=title, workers=workers, scheduler=scheduler)
     dataset = writer.finish(validation_fraction, summarise)
     rejected = dict(sorted(writer.rejected()))
+    doubtful = sorted(writer.doubtful())
     if origins is not None and not already_done:
-        origins.write_lists(Path(output), rejected)
+        origins.write_lists(Path(output), rejected, doubtful)
     places = range(len(tasks)) if origins is None else origins.places
-    return Conversion(dataset, len(tasks), [(places[n], reason) for n, reason in rejected.items()], already_done)
+    return Conversion(
+        dataset,
+        len(tasks),
+        [(places[n], reason) for n, reason in rejected.items()],
+        already_done,
+        doubtful=[(places[n], reason) for n, reason in doubtful],
+    )

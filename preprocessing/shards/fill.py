@@ -49,15 +49,16 @@ def fill(
     tasks = [work[number] for _, numbers in missing for number in numbers]
     with _results(prepare, tasks, workers, scheduler) as results, progress(title, len(tasks)) as tick:
         for shard, numbers in missing:
-            items, rejected = [], []
+            items, rejected, doubtful = [], [], []
             for number in numbers:
                 result = next(results)
                 if isinstance(result, str):
                     rejected.append((number, result))
                 else:
                     items.append(result)
+                    doubtful += [(number, doubt) for doubt in result.get("doubtful", ())]
                 tick()
-            writer.write(shard, items, rejected)
+            writer.write(shard, items, rejected, doubtful)
 
 
 def usable_cores() -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from preprocessing.shards.format import DATASET_FILE, DataError
 
 REJECTED_FILE = "rejected.csv"
+DOUBTFUL_FILE = "doubtful.csv"
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,15 @@ class Origins:
     column: str
     places: Sequence
 
-    def write_lists(self, output: Path, rejected: Mapping[int, str]) -> None:
-        """Write `rejected.csv`, by number, into the dataset, and which number is which, privately, next to the key.
+    def write_lists(self, output: Path, rejected: Mapping[int, str], doubtful: Sequence[tuple[int, str]] = ()) -> None:
+        """Write `rejected.csv` and, where something is doubtful, `doubtful.csv`, by number, into the dataset.
+
+        Which number is which is written privately, next to the key.
 
         Args:
             output: Folder of the dataset.
             rejected: Reasons by number in the work list.
+            doubtful: (number in the work list, reason) of what was used.
 
         Raises:
             DataError: A list cannot be written.
@@ -125,6 +129,10 @@ class Origins:
         private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
         try:
             _write_csv(output / REJECTED_FILE, [(self.noun, "reason"), *sorted(rejected.items())])
+            if doubtful:
+                _write_csv(output / DOUBTFUL_FILE, [(self.noun, "reason"), *doubtful])
+            else:
+                (output / DOUBTFUL_FILE).unlink(missing_ok=True)
             write_private(private, "")
             _write_csv(private, rows)
         except OSError as error:

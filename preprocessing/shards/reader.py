@@ -34,12 +34,18 @@ class Shard:
         fields: The small fields by name, one value per item.
         rejected: (number in the work list, reason) of what could not be used.
         work: Fingerprint of the work list that the shard was made from.
+        doubtful: (number in the work list, reason) of what was used, but is worth a look.
     """
 
     offsets: Mapping[str, int]
     fields: Mapping[str, np.ndarray]
     rejected: Sequence[tuple[int, str]]
     work: str
+    doubtful: Sequence[tuple[int, str]] = ()
+
+
+def _pairs(file: h5py.File, name: str) -> list[tuple[int, str]]:
+    return [tuple(pair) for pair in json.loads(file[name][()].tobytes())]
 
 
 def open_shard(path: Path, kind: str, levels: Sequence[Level]) -> Shard:
@@ -55,8 +61,9 @@ def open_shard(path: Path, kind: str, levels: Sequence[Level]) -> Shard:
             return Shard(
                 offsets={name: file[name].id.get_offset() or 0 for name in names},
                 fields={name: file[name][()] for name in KINDS[kind].fields},
-                rejected=[tuple(pair) for pair in json.loads(file["rejected"][()].tobytes())],
+                rejected=_pairs(file, "rejected"),
                 work=str(file.attrs["work"]),
+                doubtful=_pairs(file, "doubtful") if "doubtful" in file else (),
             )
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: not a whole shard; {REMAKE}") from error

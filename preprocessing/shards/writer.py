@@ -106,7 +106,13 @@ class DatasetWriter:
         """List the shards still to be written, each with its numbers in the work list."""
         return [(s, self.numbers(s)) for s in range(self.shards) if not self.path(s).exists()]
 
-    def write(self, shard: int, items: Sequence[Item], rejected: Sequence[tuple[int, str]] = ()) -> None:
+    def write(
+        self,
+        shard: int,
+        items: Sequence[Item],
+        rejected: Sequence[tuple[int, str]] = (),
+        doubtful: Sequence[tuple[int, str]] = (),
+    ) -> None:
         """Write one shard: the items of its numbers in order, without the rejected ones.
 
         Raises:
@@ -121,6 +127,7 @@ class DatasetWriter:
                 classes=self._plan["classes"],
                 work=self._plan["work"]["fingerprint"],
                 rejected=rejected,
+                doubtful=doubtful,
             )
         except OSError as error:
             raise _unwritable(self.folder, error) from error
@@ -129,6 +136,11 @@ class DatasetWriter:
         """List (number in the work list, reason) of everything rejected in the shards written so far."""
         whole = [self.path(s) for s in range(self.shards) if self.path(s).exists()]
         return [pair for path in whole for pair in self._shard(path).rejected]
+
+    def doubtful(self) -> list[tuple[int, str]]:
+        """List (number in the work list, reason) of everything doubtful in the shards written so far."""
+        whole = [self.path(s) for s in range(self.shards) if self.path(s).exists()]
+        return [pair for path in whole for pair in self._shard(path).doubtful]
 
     def finish(self, validation_fraction: float = 0.0, summarise: Summarise | None = None) -> Dataset:
         """Split the subjects, seal the shards with checksums, complete `dataset.json`, open the dataset.
@@ -263,6 +275,7 @@ def write_shard(
     classes: Mapping[str, Sequence[str]],
     work: str = "",
     rejected: Sequence[tuple[int, str]] = (),
+    doubtful: Sequence[tuple[int, str]] = (),
 ) -> None:
     """Write one shard next to its final name and rename it when it is whole and on disk.
 
@@ -274,6 +287,7 @@ def write_shard(
         classes: Names of the classes of fields that are indices.
         work: Fingerprint of the work list, compared before a rerun skips the shard.
         rejected: (number in the work list, reason) of what could not be used.
+        doubtful: (number in the work list, reason) of what was used, but is worth a look.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; nothing half-written stays.
@@ -296,8 +310,10 @@ def write_shard(
             field = file.create_dataset(name, data=_field(name, values, dtype))
             if name in classes:
                 field.attrs["classes"] = list(classes[name])
-        text = json.dumps([[int(n), reason] for n, reason in rejected]).encode()
-        file.create_dataset("rejected", data=np.frombuffer(text, np.uint8))
+        for name, pairs in (("rejected", rejected), ("doubtful", doubtful)):
+            if pairs or name == "rejected":
+                text = json.dumps([[int(n), reason] for n, reason in pairs]).encode()
+                file.create_dataset(name, data=np.frombuffer(text, np.uint8))
     with _whole_file(path) as file:
         layout.copy_to(file)
         for place, (name, level, dtype) in places.items():
