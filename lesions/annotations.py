@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.shards import DataError, Dataset
+from preprocessing.shards.format import LESIONS_FILE
 
-LESIONS_FILE = "lesions.json"
 FORMAT = 1
 
 Box = tuple[float, float, float, float]  # x, y, width, height

@@ -41,12 +41,14 @@ class Shard:
         fields: The small fields by name, one value per item.
         rejected: (number in the work list, reason) of what could not be used.
         work: Fingerprint of the work list that the shard was made from.
+        doubtful: (number in the work list, reason) of what was used, but is worth a look.
     """
 
     offsets: Mapping[str, int]
     fields: Mapping[str, np.ndarray]
     rejected: Sequence[tuple[int, str]]
     work: str
+    doubtful: Sequence[tuple[int, str]] = ()
 
 
 def open_shard(
@@ -90,6 +92,7 @@ def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Ma
             fields={name: file[name][()] for name in KINDS[kind].fields},
             rejected=rejected_of(file["rejected"][()].tobytes()),
             work=str(file.attrs["work"]),
+            doubtful=rejected_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
         )
     check_fields(shard.fields, classes)
     return shard

@@ -156,9 +156,11 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
         counts.add(array.shape[0])
     if len(counts) != 1:
         raise NotAShard("its arrays differ in length")
-    rejected = _plain_array(file, "rejected", size)
-    if rejected.dtype != np.uint8 or rejected.ndim != 1:
-        raise NotAShard("its list of rejected entries has another type")
+    for name in ("rejected", "doubtful"):
+        if name == "rejected" or name in file:
+            listed = _plain_array(file, name, size)
+            if listed.dtype != np.uint8 or listed.ndim != 1:
+                raise NotAShard(f"its list of {name} entries has another type")
 
 
 def _plain_array(file: h5py.File, name: str, size: int) -> h5py.Dataset:
