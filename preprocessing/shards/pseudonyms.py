@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
-from preprocessing.shards.format import DATASET_FILE, DataError
-from preprocessing.shards.writer import REJECTED_FILE
+from preprocessing.shards.format import DATASET_FILE, REJECTED_FILE, DataError
 
 
 @dataclass(frozen=True)
