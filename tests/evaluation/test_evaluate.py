@@ -7,6 +7,7 @@ import tiny
 from evaluation import image_set as samples
 from evaluation.evaluate import evaluate
 from evaluation.image_set import EvaluationError, Samples, same_size
+from evaluation.intervals import Estimate
 from evaluation.metrics.catalogue import catalogue, present_names, suitable
 
 OF_MASKS = {"variation_per_mask", "mask_iou_film", "leakage"}
@@ -183,12 +184,25 @@ def test_what_evaluations_share_changes_nothing(real):
     assert together == [evaluate(some, fake, metrics).rows for fake in fakes]
 
 
-def test_realism_finds_smoother_images(monkeypatch):
+def test_realism_compares_generated_with_real_and_halves_of_real_with_each_other(real, monkeypatch):
+    """Generated images are of nobody among the real ones, so that no fold knows them."""
     from evaluation.metrics import realism
 
-    monkeypatch.setattr(realism.real_or_generated, "__kwdefaults__", {"seed": 0, "folds": 2, "steps": 25})
-    rng = np.random.default_rng(0)
-    noise = rng.random((100, 16, 17))
-    sets = [Samples(images) for images in (noise[:60, :, 1:], (noise[60:, :, 1:] + noise[60:, :, :-1]) / 2)]
-    (row,) = evaluate(*sets, ["realism_auc_cnn"]).rows
-    assert row.generated.value > 0.8 and row.real.low < 0.5 < row.real.high
+    asked = []
+
+    def judged(first: Samples, second: Samples, *, seed: int) -> Estimate:
+        asked.append((len(first), len(second), not set(first.subjects) & set(second.subjects)))
+        return Estimate(0.9, 0.8, 1.0, len(first) + len(second))
+
+    monkeypatch.setattr(realism, "real_or_generated", judged)
+    (row,) = evaluate(real, Samples(textures(30, 1)), ["realism_auc_cnn"]).rows
+    assert asked == [(128, 30, True), (64, 64, True)]
+    assert row.generated.count == 158 and row.wanted == "low"
+
+
+def test_a_value_that_is_not_finite_is_a_problem_of_its_row(real, monkeypatch):
+    from evaluation.metrics import realism
+
+    monkeypatch.setattr(realism, "real_or_generated", lambda *sets, seed: Estimate(float("nan"), 0.0, 1.0, 9))
+    (row,) = evaluate(real, real, ["realism_auc_cnn"]).rows
+    assert row.generated is None and "is not finite" in row.problem
