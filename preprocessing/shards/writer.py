@@ -114,7 +114,13 @@ class DatasetWriter:
         path = self.path(shard)
         return path.is_file() and not path.is_symlink()
 
-    def write(self, shard: int, items: Sequence[Item], rejected: Sequence[tuple[int, str]] = ()) -> None:
+    def write(
+        self,
+        shard: int,
+        items: Sequence[Item],
+        rejected: Sequence[tuple[int, str]] = (),
+        doubtful: Sequence[tuple[int, str]] = (),
+    ) -> None:
         """Write one shard: the items of its numbers in order, without the rejected ones.
 
         Raises:
@@ -130,6 +136,7 @@ class DatasetWriter:
                 classes=self._plan["classes"],
                 work=self._plan["work"]["fingerprint"],
                 rejected=rejected,
+                doubtful=doubtful,
             )
         except LockError as error:
             raise DataError(str(error)) from error
@@ -151,6 +158,11 @@ class DatasetWriter:
         """List (number in the work list, reason) of everything rejected in the shards written so far."""
         whole = [self.path(s) for s in range(self.shards) if self._has(s)]
         return [pair for path in whole for pair in self._shard(path).rejected]
+
+    def doubtful(self) -> list[tuple[int, str]]:
+        """List (number in the work list, reason) of everything doubtful in the shards written so far."""
+        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
+        return [pair for path in whole for pair in self._shard(path).doubtful]
 
     def finish(
         self,
