@@ -26,6 +26,7 @@ ELEMENTS = (
     "ImageLaterality",
     "ViewPosition",
     "ViewCodeSequence",
+    "PatientOrientation",
     "PaddleDescription",
     "EstimatedRadiographicMagnificationFactor",
     "BreastImplantPresent",
@@ -124,6 +125,7 @@ def check_header(dataset: Dataset, rules: Rules) -> list[str]:
     _refuse_other_objects(dataset)
     doubts = _check_tomosynthesis(dataset)
     _refuse_what_is_described(dataset)
+    _refuse_mirrored(dataset)
     _check_intent(dataset, rules)
     special = special_kind(dataset)
     if special and special not in rules.accept:
@@ -151,6 +153,13 @@ def _refuse_other_objects(dataset: Dataset) -> None:
         raise UnusableImage(f"BodyPartExamined is {part}: not a mammogram")
     if modality == "MG" and _word(dataset, "ImageLaterality") == "B":
         raise UnusableImage("shows both breasts (ImageLaterality is B)")
+
+
+def _refuse_mirrored(dataset: Dataset) -> None:
+    """Refuse a cranio-caudal view whose Patient Orientation says that it is seen from below and turned, too."""
+    orientation = tuple(str(value).strip().upper() for value in _values(dataset, "PatientOrientation"))
+    if orientation in (("R", "A"), ("L", "P")):
+        raise UnusableImage("Patient Orientation says that it is both turned and mirrored: turn it, or correct that")
 
 
 def _check_tomosynthesis(dataset: Dataset) -> list[str]:

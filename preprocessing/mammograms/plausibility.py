@@ -19,14 +19,20 @@ SMALLEST_LABEL = 0.01  # share of the rarer of the two
 
 DOUBT, REFUSE = 0, 1
 SMALLEST_SHARE = (0.06, 0.03)  # of the image's area (.07, .42, .74)
-LARGEST_SHARE = (0.8, 0.92)
-SMALLEST_CHEST = (0.55, 0.45)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
-LOWEST_SOLIDITY = (0.7, 0.6)  # of its convex hull (.72, .97, 1)
+LARGEST_SHARE = (0.8, 0.9)
+SMALLEST_CHEST = (0.55, 0.35)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
+LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
 FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
 ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
 LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
 SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
 OUT_OF_RANGE = (0.02, 0.005)  # brightness of the breast's brightest percent (.3, .8, 1)
+# What is found in an inverted image is its air: white all over, where a breast is so in a few places (0, 0, .14), and
+# of a shape that a breast hardly has: in the corners away from the chest wall (0, 0, 1), hollow, or nearly everywhere.
+MOST_WHITE = 0.25  # share of the breast within `WHITE_RANGE` of the image's brightest
+WHITE_RANGE = 0.06
+AIR_IN_CORNER, AIR_SOLIDITY, AIR_SHARE = 0.1, 0.85, 0.75
+
 _A_MASK = "has few grey levels: a mask or label map, not a mammogram"
 NARROW_TOP = 0.15  # width of a mediolateral view's upper sixth to that of its lower sixth (.19, .9, 5.6)
 
@@ -73,6 +79,7 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
     if not breast.any():
         raise UnusableImage("no breast: its mask is empty")
     measured = _measure(grey, breast)
+    _refuse_air(measured)
     doubts = []
     for name, limits, sign, reason in (
         ("far edge", FAR_EDGE, 1, "covers both sides of the image: inverted, or no mammogram"),
@@ -95,6 +102,14 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
     return doubts
 
 
+def _refuse_air(measured: dict[str, float]) -> None:
+    like_air = (
+        measured["corner"] > AIR_IN_CORNER or measured["solidity"] < AIR_SOLIDITY or measured["share"] > AIR_SHARE
+    )
+    if like_air and measured["white"] > MOST_WHITE:
+        raise UnusableImage("its background is brighter than the breast: inverted, or no mammogram")
+
+
 def _small(image: Image, mask: np.ndarray | Outline) -> tuple[np.ndarray, np.ndarray]:
     """Take single pixels of an image, and its mask there."""
     step = max(1, image.shape[0] // CHECKED_HEIGHT)
@@ -114,6 +129,7 @@ def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
     chest = heights[left : left + max(1, round(0.04 * (right - left)))].mean()
     contours, _ = cv2.findContours(breast.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
+    corner = max(1, height // 25)
     sixth = max(1, (bottom - top) // 6)
     inside, outside = grey[breast], grey[~breast]
     return {
@@ -123,6 +139,8 @@ def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
         "far edge": float(breast[:, -max(2, width // 50) :].any(axis=1).mean()),
         "solidity": max(map(cv2.contourArea, contours)) / max(hull, 1.0),
         "aspect": (right - left) / (bottom - top),
+        "corner": max(breast[:corner, -corner:].mean(), breast[-corner:, -corner:].mean()),
+        "white": float((inside > (1 - WHITE_RANGE) * grey.max()).mean()),
         "contrast": float(np.median(inside) - np.median(outside)) if outside.size else 0.0,
         "brightness": float(np.quantile(inside, 0.99)),
         "top": float(widths[top : top + sixth].mean() / max(1, widths[bottom - sixth : bottom].mean())),
