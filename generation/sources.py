@@ -172,7 +172,7 @@ class MaskSource:
         if width == 0 or height * self.size[1] != width * self.size[0]:
             raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
         try:
-            mask = read_mask(file, mask.shape)
+            mask, _ = read_mask(file, mask.shape)
             _, mask, turned = orient(mask, mask)
         except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
