@@ -55,6 +55,7 @@ def main(
     import_tensorflow_quietly()
     from generation.figures import figure
     from generation.generate import PRETRAINED, GeneratorError, write_mammograms
+    from generation.sources import MaskSource
     from preprocessing.shards import DataError
 
     if generator is None:
@@ -62,6 +63,8 @@ def main(
         click.echo("generator: the one that comes with the package, trained on films of CBIS-DDSM (docs/model-card.md)")
     try:
         options = {"masks": masks, "latents_per_mask": latents_per_mask, "study_of_four": study_of_four, "seed": seed}
+        if masks is not None and (remark := MaskSource(1, 1, masks, with_images=False).remark):
+            click.echo(remark, err=True)
         write_mammograms(generator, output, count, file_format=file_format, **options)
         click.echo(f"{output}: {count} synthetic mammograms")
         if figure_file:

@@ -9,8 +9,10 @@ from preprocessing.command_line import (
     Command,
     conclude,
     conversion_options,
+    echo_remarks,
     echo_some,
     output_option,
+    overwrite_option,
     refuse_both,
     validation_option,
 )
@@ -67,6 +69,7 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     help="Stretch each mass to the whole range, and keep what it was, or leave it as in the mammogram.",
 )
 @validation_option("patients")
+@overwrite_option
 @conversion_options
 def main(
     cbis_csv: tuple[Path, ...],
@@ -113,6 +116,7 @@ def main(
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
+    echo_remarks(done.remarks)
     echo_some("note", done.notes)
     echo_some("rejected", rarest_first(done.rejected))
     click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
