@@ -237,7 +237,7 @@ def label_map(one: Composite) -> np.ndarray:
     for number, found in enumerate(one.annotations, start=1):
         x, y, width, height = found.box
         box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        labels[mask_of(found.outline or box, labels.shape)] = number
+        labels[mask_of(found.outline or box, one.image.shape)] = number
     return labels
 
 
@@ -271,7 +271,8 @@ def _area(points: Sequence[Sequence[float]]) -> float:
 
 def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> None:
     """One category; shape, margin and whether a lesion is synthetic are further keys of its annotation."""
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for one in records:
         name = Path(_places("coco")(one.number, "")).name
         size = {"height": one.height, "width": one.width}
@@ -324,8 +325,8 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
         table.writerow(MANIFEST_COLUMNS)
         for one in records:
             image = place(one.number)
-            common = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
-            common += (*one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
+            host = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
+            common = (*host, *one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
             if not one.annotations:
                 table.writerow((image, *[""] * 11, *common))
             for row, mass in zip(one.annotations, one.masses):
