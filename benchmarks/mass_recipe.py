@@ -276,9 +276,10 @@ def picture(images, reconstructions, fakes):
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--restore/--no-restore", default=None, help="Give mixtures their octaves back.", show_default="preset's")
 @click.option("--spread/--no-spread", default=None, help="Spread the weights of mixtures.", show_default="preset's")
+@click.option("--grain/--no-grain", default=None, help="Give the finest octave grain alone.", show_default="preset's")
 @click.option("--detect/--no-detect", default=True, help="Have a classifier tell generated from real masses.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the run and its results.")
-def main(data, preset, changes, budget, core, seed, restore, spread, detect, output) -> None:
+def main(data, preset, changes, budget, core, seed, restore, spread, grain, detect, output) -> None:
     os.sched_setaffinity(0, {core})
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
@@ -308,7 +309,7 @@ def main(data, preset, changes, budget, core, seed, restore, spread, detect, out
         spent = {"step_ms": 1000 * per_step, "cpu_seconds": time.process_time() - began, "epochs": plan.epochs}
         file.write_text(json.dumps(result | spent, indent=1) + "\n")
     networks = load_networks(output / "run")
-    switches = {name: on for name, on in (("octaves", restore), ("spread", spread)) if on is not None}
+    switches = {name: on for name, on in (("octaves", restore), ("spread", spread), ("grain", grain)) if on is not None}
     networks = replace(networks, mixing=replace(networks.mixing, **switches))
     rows, shown = measured(dataset, networks, output.parent, seed, detect)
     suffix = "".join(f"-{'' if on else 'no-'}{name}" for name, on in switches.items())

@@ -144,7 +144,7 @@ class Mixer:
         for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
             energy = weights @ [self.energies[seed.index] for seed in seeds]
-            masses.append(restored(mass, mean, energy, grain(feature)))
+            masses.append(restored(mass, mean, energy, grain(feature), amplify_finest=not self.networks.mixing.grain))
         return np.array(masses)
 
     def _mixed(self, features: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 OCTAVES = 5  # of 64×64, down to 4×4; what is left is 2×2
 KEPT = 0.95  # of an octave's pixels, in its energy
-LARGEST_GAIN = 4.0  # of all octaves except the finest, which gets grain
+LARGEST_GAIN = 4.0
 GRAIN_MAPS = 64
 
 
@@ -57,16 +57,19 @@ def _energy(part: np.ndarray) -> float:
     return float(np.mean(squares[: int(np.ceil(KEPT * squares.size))]))
 
 
-def restored(mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.ndarray) -> np.ndarray:
+def restored(
+    mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.ndarray, *, amplify_finest: bool = True
+) -> np.ndarray:
     """Give the octaves of a mass the energy that they should have.
 
     Args:
         mass: float32 (64, 64).
         mean: float32 (64, 64), of the masses that it should look like.
         wanted: energies of its deviation from the mean, (6,). Octaves that have more are left alone, and none is
-            amplified more than fourfold; the finest is not amplified at all: a decoder has hardly more in it than the
-            coarse end of that octave, which would become blobs.
+            amplified more than fourfold.
         grain: float32 (64, 64), a texture that adds what the finest octave still lacks.
+        amplify_finest: False to let grain alone bring what the finest octave lacks. A blurred mass has little more in
+            it than its coarse end, which becomes blobs when it is amplified.
 
     Returns:
         float32 (64, 64), not limited to [0, 1].
@@ -74,10 +77,11 @@ def restored(mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.n
     parts = split(mass - mean)
     found = np.array([_energy(part) for part in parts])
     gains = np.sqrt(wanted / np.maximum(found, 1e-12)).clip(1, LARGEST_GAIN).astype(np.float32)
-    gains[0] = 1
+    if not amplify_finest:
+        gains[0] = 1
     parts = [gain * part for gain, part in zip(gains, parts, strict=True)]
     texture = split(grain)[0]
-    missing = max(0.0, wanted[0] - found[0]) / max(_energy(texture), 1e-12)
+    missing = max(0.0, wanted[0] - gains[0] ** 2 * found[0]) / max(_energy(texture), 1e-12)
     parts[0] = parts[0] + np.float32(np.sqrt(missing)) * texture
     return mean + join(parts)
 

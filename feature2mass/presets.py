@@ -74,7 +74,7 @@ QUICK = Preset(
     ema_half_life_images=3_000,  # (ours)
     steps_per_execution=5,  # no influence on the result
     linear_start=True,  # (ours)
-    mixing=Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6, spread=True),  # (ours)
+    mixing=Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6),  # (ours)
 )
 
 FILM = Preset(

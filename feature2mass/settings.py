@@ -24,12 +24,14 @@ class Mixing:
             lend mirrored copies (ours).
         largest_weight: share that one seed may have; 1: no cap.
         spread: whether mixtures keep their distance from the mean of their seeds (ours, `features.spread_weights`).
+        grain: whether the finest octave gets back what it lacks as grain alone (ours, `octaves.restored`).
     """
 
     octaves: bool = False
     mirrored_seeds: bool = False
     largest_weight: float = 1.0
     spread: bool = False
+    grain: bool = False
 
 
 ALL_OF_MIXING = Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)  # with all additions
@@ -135,6 +137,7 @@ ADDITIONS = {  # to Lee et al. 2018 (ours)
     "mirrored_seeds": setting("mixing.mirrored_seeds", True, False),
     "weight_cap": setting("mixing.largest_weight", 0.6, 1.0),
     "spread": setting("mixing.spread", True, False),
+    "grain": setting("mixing.grain", True, False, needs=("octaves",)),
     "refinement": setting("network.refined_units", (5, 6), ()),
     "noise": setting("network.noise_units", (5, 6), (), needs=("refinement",)),
     "plain_discriminators": setting("network.plain_discriminators", True, False),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from feature2mass.features import LARGEST_SPREAD, SPREAD
 from feature2mass.losses import LossWeights, discriminator_terms, generator_terms, reconstruction_term
 from feature2mass.networks import SIZE
 from feature2mass.train_step import Feature2Mass
@@ -152,9 +153,14 @@ def mixed_within_categories(features, margin, shape, draws, spread: bool = False
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     if spread:
         equal = alike / tf.reduce_sum(alike, axis=1, keepdims=True)
-        energy = tf.reduce_sum(tf.square(weights - equal), axis=1, keepdims=True)
-        wanted = (1 - tf.reduce_max(equal, axis=1, keepdims=True)) / 2
-        weights = equal + tf.maximum(tf.sqrt(wanted / tf.maximum(energy, 1e-8)), 1) * (weights - equal)
+        share = tf.reduce_max(equal, axis=1, keepdims=True)
+        deviations = weights - equal
+        energies = tf.reduce_sum(tf.square(deviations), axis=1, keepdims=True)
+        factors = tf.minimum(
+            tf.sqrt(SPREAD * (1 - share) / tf.maximum(energies, 1e-8)),
+            (LARGEST_SPREAD - share) / tf.maximum(tf.reduce_max(deviations, axis=1, keepdims=True), 1e-4),
+        )
+        weights = equal + tf.maximum(factors, 1) * deviations
     return tf.matmul(tf.cast(weights, features.dtype), features)
 
 

@@ -13,6 +13,7 @@ from preprocessing.command_line import (
     refuse_both,
     validation_option,
 )
+from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
 from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
 
 
@@ -53,6 +54,18 @@ from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
     help="CSV file of lesions on the films (columns image, x, y, width, height, shape, margin, subject): lesions.json.",
 )
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
+@click.option(
+    "--intent",
+    type=click.Choice(INTENTS),
+    default=INTENTS[0],
+    help="Which image of a digital exposure: FOR PRESENTATION, FOR PROCESSING (raw), or any, but one of an exposure.",
+)
+@click.option(
+    "--accept",
+    type=click.Choice(list(SPECIAL_KINDS)),
+    multiple=True,
+    help="Take this kind of image too, which is rejected otherwise. Repeatable.",
+)
 @conversion_options
 def main(
     inputs: tuple[Path, ...],
@@ -62,6 +75,8 @@ def main(
     mask_method: str,
     keep_background: bool,
     window: str | None,
+    intent: str,
+    accept: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
@@ -74,7 +89,7 @@ def main(
     from preprocessing.shards import DataError
 
     try:
-        options = MammogramOptions(mask_method, keep_background, window)
+        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept))
         done = convert_mammograms([*inputs, *more], output, options, **settings)
         if boxes and done.dataset.count:
             from lesions.boxes import add_boxes
@@ -87,6 +102,7 @@ def main(
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
     echo_some("rejected", done.rejected)
+    echo_some("look at", done.doubtful)
     conclude(output, done, "images")
 
 

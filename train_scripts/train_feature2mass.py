@@ -39,6 +39,7 @@ from training.command_line import (
     "mirrored_seeds",
     "weight_cap",
     "spread",
+    "grain",
     "refinement",
     "noise",
     "plain_discriminators",

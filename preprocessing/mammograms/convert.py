@@ -9,20 +9,23 @@ image by its number in that list (from 0, sorted by path); the command also prin
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from preprocessing.csv_table import read_table
-from preprocessing.images.image import UnusableImage
+from preprocessing.images.image import MammogramImage, UnusableImage
+from preprocessing.images.large import Image
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
-from preprocessing.mammograms.standardise import orient, standardise
+from preprocessing.mammograms.outline import Outline
+from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
+from preprocessing.mammograms.standardise import orient, standardise, turned
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
 
 TABLE_FILE = "films.csv"
@@ -95,8 +98,10 @@ def convert_mammograms(
     names = [_relative(image, places) for image in images]
     given = None if masks is None else GivenMasks(Path(masks))
     tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
+    if options.rules.intent == "any":
+        tasks = _one_of_each_exposure(tasks)
     method = {} if given is None else {"mask_method": "given"}
-    settings = {"by": "prepare_mammograms", **asdict(options), **method, "table": rows is not None}
+    settings = {"by": "prepare_mammograms", **options.settings(), **method, "table": rows is not None}
     return build_dataset(
         output,
         tasks,
@@ -105,6 +110,7 @@ def convert_mammograms(
         kind="mammogram",
         title="Mammograms",
         validation_fraction=validation_fraction,
+        synthetic="synthetic" in options.rules.accept,
         work=secret.fingerprint([[name, image.stat().st_size] for name, image in zip(names, images, strict=True)]),
         origins=Origins(secret, "film", "file", images),
         shard_size=shard_size or _shard_size(output, len(images)),
@@ -118,12 +124,9 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
     if task.unusable:
         return task.unusable
     try:
-        found = read_image(task.path, window=task.options.window)
-        if task.mask is None:
-            mask = find_breast(found.grey_levels, task.options.mask_method)
-        else:
-            mask = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(found.grey_levels, mask)
+        found = read_image(task.path, window=task.options.window, rules=task.options.rules)
+        check_grey_levels(found.grey_levels)
+        pixels, mask, doubts = _breast(found, task)
         image, mask = standardise(pixels, mask, keep_background=task.options.keep_background)
     except UnusableImage as reason:
         return str(reason)
@@ -133,7 +136,28 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
         return f"cannot be decoded ({type(error).__name__})"
     patient, laterality, view = task.row or (found.patient, found.laterality, found.view)
     subject = task.key.pseudonym(patient)
-    return mammogram_item(image, mask, subject=subject, laterality=read_laterality(laterality), view=read_view(view))
+    item = mammogram_item(image, mask, subject=subject, laterality=read_laterality(laterality), view=read_view(view))
+    return {**item, "doubtful": doubts}
+
+
+def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
+    """Return an image as it hangs, chest wall on the left, its breast, and what is doubtful about them.
+
+    Raises:
+        UnusableImage: It shows no breast.
+    """
+    view = read_view(task.row[2]) if task.row else found.view
+    doubts = list(found.doubts)
+    if task.mask is not None:
+        given, said = read_mask(task.mask, found.grey_levels.shape)
+        pixels, mask, _ = orient(*(turned(part, found.turn) for part in (found.grey_levels, given)))
+        try:
+            return pixels, mask, doubts + said + check_breast(pixels, mask, view)
+        except UnusableImage as reason:  # the user's own mask: trusted, but worth a look
+            return pixels, mask, [*doubts, *said, str(reason)]
+    upright = turned(found.grey_levels, found.turn)
+    pixels, mask, _ = orient(upright, find_breast(upright, task.options.mask_method))
+    return pixels, mask, doubts + check_breast(pixels, mask, view)
 
 
 def _find(inputs: Sequence[Path]) -> list[Path]:
@@ -166,6 +190,15 @@ def _task(
     elif rows is not None and row is None:
         unusable = "has no row in the table of images"
     return MammogramTask(image, key, options, mask, row, unusable)
+
+
+def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]:
+    """Set aside the raw images whose processed ones are in the list too."""
+    from preprocessing.images.twins import raw_with_processed  # pydicom only where it is needed
+
+    twins = raw_with_processed([task.path for task in tasks])
+    reason = "a raw image, FOR PROCESSING, of which the processed one is here too"
+    return [replace(task, unusable=task.unusable or reason) if task.path in twins else task for task in tasks]
 
 
 def _shard_size(output: Path, images: int) -> int:

@@ -28,6 +28,11 @@ FORMAT = 1
 LEVELS = [(8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 128), (512, 256)]  # height, width
 SPLITS = ("train", "validation")
 DATASET_FILE = "dataset.json"
+REJECTED_FILE = "rejected.csv"
+DOUBTFUL_FILE = "doubtful.csv"
+WORK_FILE = "work.jsonl"
+PREVIOUS = ".previous"  # what an update has set aside
+BELONGING = (REJECTED_FILE, DOUBTFUL_FILE, WORK_FILE)
 WHITE = 65535  # the stored value that stands for 1
 
 Level = tuple[int, int]

@@ -10,11 +10,14 @@ import numpy as np
 from preprocessing.atomic import is_left_over, remove_left_over, write_whole
 from preprocessing.lock import LOCK_FILE, FolderLock, LockError
 from preprocessing.shards.format import (
+    BELONGING,
     DATASET_FILE,
     FORMAT,
     KINDS,
     LEVELS,
+    PREVIOUS,
     SPLITS,
+    WORK_FILE,
     DataError,
     Item,
     Level,
@@ -23,11 +26,8 @@ from preprocessing.shards.format import (
 from preprocessing.shards.reader import Dataset, Shard, open_dataset, open_shard
 from preprocessing.shards.schema import REMAKE, SHARD_NAME, read_description, shard_name
 from preprocessing.shards.shard_file import set_split, write_shard
+from preprocessing.shards.sources import Made, append_to_log
 
-REJECTED_FILE = "rejected.csv"
-WORK_FILE = "work.jsonl"
-PREVIOUS = ".previous"  # what an update has set aside
-BELONGING = (REJECTED_FILE, WORK_FILE)
 Summarise = Callable[[Mapping[str, np.ndarray], Sequence[tuple[int, str]]], Mapping]
 
 
@@ -79,7 +79,7 @@ class DatasetWriter:
         self.kind = kind
         self.count = count
         self.levels: list[Level] = [(height, width) for height, width in levels]
-        self.shard_size = shard_size or max(128, -(-count // 256))
+        self.shard_size = shard_size or default_shard_size(count)
         self.shards = -(-count // self.shard_size)
         self._plan = {
             "format": FORMAT,
@@ -114,7 +114,13 @@ class DatasetWriter:
         path = self.path(shard)
         return path.is_file() and not path.is_symlink()
 
-    def write(self, shard: int, items: Sequence[Item], rejected: Sequence[tuple[int, str]] = ()) -> None:
+    def write(
+        self,
+        shard: int,
+        items: Sequence[Item],
+        rejected: Sequence[tuple[int, str]] = (),
+        doubtful: Sequence[tuple[int, str]] = (),
+    ) -> None:
         """Write one shard: the items of its numbers in order, without the rejected ones.
 
         Raises:
@@ -130,9 +136,21 @@ class DatasetWriter:
                 classes=self._plan["classes"],
                 work=self._plan["work"]["fingerprint"],
                 rejected=rejected,
+                doubtful=doubtful,
             )
         except LockError as error:
             raise DataError(str(error)) from error
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+    def note(self, first: int, made: Sequence[Made]) -> None:
+        """Note what the entries of a shard were made from, from a number of the work list on, before it is written.
+
+        Raises:
+            DataError: It cannot be written.
+        """
+        try:
+            append_to_log(self.folder, first, made)
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
@@ -140,6 +158,11 @@ class DatasetWriter:
         """List (number in the work list, reason) of everything rejected in the shards written so far."""
         whole = [self.path(s) for s in range(self.shards) if self._has(s)]
         return [pair for path in whole for pair in self._shard(path).rejected]
+
+    def doubtful(self) -> list[tuple[int, str]]:
+        """List (number in the work list, reason) of everything doubtful in the shards written so far."""
+        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
+        return [pair for path in whole for pair in self._shard(path).doubtful]
 
     def finish(
         self,
@@ -277,6 +300,11 @@ def _counts(subjects: Sequence[str], splits: Mapping[str, str]) -> dict:
 # ------------------------------------------------------------------------------------------ files
 
 
+def default_shard_size(count: int) -> int:
+    """Return how many items a shard holds: 128, or more where that would give over 256 shards."""
+    return max(128, -(-count // 256))
+
+
 def discard(folder: Path) -> None:
     """Remove what a dataset consists of, by exact names, and nothing else; its description stays until another comes.
 
@@ -292,8 +320,8 @@ def discard(folder: Path) -> None:
 
 def is_empty(folder: Path, there: Mapping) -> bool:
     """Tell whether a dataset holds nothing that is worth keeping: no image, or not one whole shard."""
-    if there["complete"]:
-        return there["count"] == 0
+    if there["complete"] and there["count"] == 0:
+        return True
     return not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir())
 
 

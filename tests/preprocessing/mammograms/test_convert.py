@@ -206,7 +206,7 @@ def test_no_usable_film_leaves_an_empty_dataset_with_reasons(tmp_path):
 
 
 def test_an_unforeseen_error_rejects_one_film_without_its_text(films, tmp_path, monkeypatch):
-    def fail(path, window):
+    def fail(path, **options):
         raise KeyError("DOE^JANE")
 
     monkeypatch.setattr(convert, "read_image", fail)
