@@ -179,7 +179,7 @@ class MaskSource:
         if grey is None or grey.shape[0] * self.size[1] != grey.shape[1] * self.size[0]:
             raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
         try:
-            mask = read_mask(file, grey.shape)
+            mask, _ = read_mask(file, grey.shape)
             _, _, turned = orient(mask, mask)
         except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error

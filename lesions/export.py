@@ -73,10 +73,10 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
     folder = Path(output)
     made = _made(inserter)
     try:
-        (folder / PARTS).mkdir(parents=True, exist_ok=True)
         if file_format == "h5":
             records = _write_dataset(inserter, folder, count, made)
         else:
+            (folder / PARTS).mkdir(parents=True, exist_ok=True)
             records = _write_files(inserter, folder, count, made, file_format)
         for part in (folder / PARTS).iterdir():
             part.unlink()
@@ -130,6 +130,7 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
         generator=inserter.mammograms.meta["generator"],
         shard_size=max(CHUNK, -(-count // 256)),
     )
+    (folder / PARTS).mkdir(exist_ok=True)  # after the writer, which begins in an empty folder
     if writer.complete and (folder / MANIFEST).exists():
         return _counted(folder)
     missing = writer.missing()
