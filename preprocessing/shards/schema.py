@@ -145,8 +145,9 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     Raises:
         NotAShard: Something is not as it must be.
     """
-    arrays = {array_name(pixels, level): (level, KINDS[kind].pixels[pixels]) for pixels in KINDS[kind].pixels
-              for level in levels}  # fmt: skip
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {
+        array_name(pixels, level): (level, dtype) for pixels, dtype in KINDS[kind].pixels.items() for level in levels
+    }
     arrays |= {name: ((), dtype) for name, dtype in KINDS[kind].fields.items()}
     counts = set()
     for name, (shape, dtype) in arrays.items():
