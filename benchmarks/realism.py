@@ -14,31 +14,42 @@ import click
 DRAWS = 4
 SHOWN = 8  # masks in the picture
 LEAST_HEIGHT = 256  # of an image in it
-METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "fine", "beta"]
+METRICS = [
+    "swd_7x7",
+    "fid_radiomic_z",
+    "precision_k3_radiomic_z",
+    "recall_k3_radiomic_z",
+    "variation_per_mask",
+    "mask_iou_film",
+    "leakage",
+    "fine_energy_64px",
+    "beta_64px",
+]
 
 
 def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
-    """({metric: (estimate of the generated images, of real ones)}, a picture, uint8)."""
+    """Return ({metric: (estimate of the generated images, of real ones)}, a picture, uint8)."""
     import cv2
     import numpy as np
 
     from evaluation.evaluate import evaluate
     from evaluation.image_set import Samples
+    from evaluation.metrics.realism import REALISM
 
     level = generator.input_shape[0][1:3]
     held_out = dataset.indices("validation")
-    images, masks = dataset.read(level, held_out)
+    images, masks = dataset.images(level, held_out), dataset.masks(level, held_out)
     latents = np.random.default_rng(seed).standard_normal((len(masks) * DRAWS, generator.input_shape[1][1]))
     repeated = np.repeat(masks, DRAWS, 0)[..., None].astype(np.float32)
     fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
     fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
     evaluation = evaluate(Samples.of_dataset(dataset, level), fake, METRICS)
     rows = {row.name: (row.generated, row.real) for row in evaluation.rows} | {
-        "auc": detected(dataset, generator, seed)
+        REALISM.name: detected(dataset, generator, seed)
     }
 
     chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
-    strips = [np.hstack([masks[i], images[i] / 65535, *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
+    strips = [np.hstack([masks[i], images[i], *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
     picture = np.hstack([np.vstack(strips[: SHOWN // 2]), np.vstack(strips[SHOWN // 2 :])])
     picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     factor = max(1, LEAST_HEIGHT // level[0])
@@ -46,7 +57,7 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
 
 
 def detected(dataset, generator, seed: int) -> tuple:
-    """(AUC of a classifier of generated against real images, that of one half of the real ones against the other)."""
+    """Return (AUC of a classifier of generated against real images, that of two halves of the real ones)."""
     import numpy as np
 
     from evaluation.image_set import Samples

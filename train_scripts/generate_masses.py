@@ -1,4 +1,4 @@
-"""Draw new labelled masses from a trained run, by mixing features of masses of one category."""
+"""Draw new labelled masses with a trained run, by mixing features of masses of one category."""
 
 from pathlib import Path
 
@@ -44,17 +44,22 @@ def main(
     figure_file: Path | None,
     seed: int,
 ) -> None:
-    """COUNT new masses of a wanted shape and margin; manifest.csv says which masses each was mixed from."""
+    """Draw COUNT new masses of a wanted shape and margin; manifest.csv says which masses each was mixed from.
+
+    \b
+    Example: 500 irregular, spiculated masses
+      python train_scripts/generate_masses.py --run runs/masses --shape irregular --margin spiculated \\
+          --count 500 --output data/synthetic-masses
+    """
     import_tensorflow_quietly()
     from feature2mass.figures import figures
-    from feature2mass.generate import write_png, write_shards
     from feature2mass.seeds import MassGeneratorError
+    from generation.masses import write_masses
     from preprocessing.shards import DataError
 
-    write = {"h5": write_shards, "png": write_png}[file_format]
     wanted = {"data": data, "shape": shape, "margin": margin, "seed": seed}
     try:
-        write(run, output, count, **wanted)
+        write_masses(run, output, count, file_format=file_format, **wanted)
         click.echo(f"{output}: {count} synthetic masses")
         for path in figures(run, figure_file, **wanted) if figure_file else ():
             click.echo(f"figure: {path}")

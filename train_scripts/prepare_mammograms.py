@@ -1,6 +1,7 @@
 """Prepare mammograms for training: DICOM files or other images in, a dataset of shards out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,6 +48,11 @@ from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
     show_default="films.csv in an input folder or next to it",
     help="CSV file with columns image, subject, laterality, view, for images without a header.",
 )
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV file of lesions on the films (columns image, x, y, width, height, shape, margin, subject): lesions.json.",
+)
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
 @click.option(
     "--intent",
@@ -65,12 +71,13 @@ def main(
     inputs: tuple[Path, ...],
     more: tuple[Path, ...],
     output: Path,
+    boxes: Path | None,
     mask_method: str,
     keep_background: bool,
     window: str | None,
     intent: str,
     accept: tuple[str, ...],
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
 
@@ -84,6 +91,12 @@ def main(
     try:
         options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept))
         done = convert_mammograms([*inputs, *more], output, options, **settings)
+        if boxes and done.dataset.count:
+            from lesions.boxes import add_boxes
+
+            added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
+            echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
+            click.echo(f"{output}: {len(added.annotations)} lesions")
     except DataError as error:
         raise click.ClickException(str(error)) from error
     if done.already_done:

@@ -1,6 +1,7 @@
 """Prepare labelled masses for training: CBIS-DDSM, DDSM, or a CSV file of boxes in, a dataset of shards out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -77,7 +78,7 @@ def main(
     keep_unlabelled: bool,
     context: float,
     contrast: str,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Cut labelled masses out of mammograms, 64×64 pixels each, patients split into training and validation.
 
@@ -103,7 +104,7 @@ def main(
             lesions = read_cbis(cbis_csv, images)
         elif ddsm:
             lesions = read_ddsm(ddsm, digitizer)
-        else:
+        elif rois and images:
             lesions = read_rois(rois, images)
         options = MassOptions(label_policy, keep_unlabelled, context, contrast)
         done = convert_masses(lesions, output, options, **settings)

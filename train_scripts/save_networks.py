@@ -16,7 +16,7 @@ def main(run: Path, output: Path) -> None:
     train_mask_embed --networks OUTPUT continues from it, on this machine or another, though not bit by bit.
     """
     with training_command():
-        from mask_embedding_gan.train import save_networks
+        from mask_embedding_gan.handover import save_networks
         from training.run import RunError
 
         try:

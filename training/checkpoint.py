@@ -2,7 +2,7 @@
 
 Frozen weights, which the generator and its moving average share, are written once.
 
-A file is written beside its final name, flushed to disk and renamed, so that a run killed at any moment finds either
+A file is written next to its final name, flushed to disk and renamed, so that a run killed at any moment finds either
 the old state or the new one, never half of one. The last two are kept.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from training.model import AdversarialModel
 
 KEPT = 2
+DISCRIMINATOR = "critic"  # what checkpoints of every system call it
 PREVIOUS = "previous_generator"  # in a light checkpoint
 
 
@@ -28,10 +29,10 @@ class CheckpointError(ValueError):
 def _variables(model: AdversarialModel) -> dict[str, list]:
     return {
         "generator": model.generator.weights,
-        "critic": model.critic.weights,
+        DISCRIMINATOR: model.discriminator.weights,
         "ema_generator": [average for average, _ in model.weight_pairs(frozen=False)],
         "generator_optimizer": model.generator_optimizer.variables,
-        "critic_optimizer": model.critic_optimizer.variables,
+        f"{DISCRIMINATOR}_optimizer": model.discriminator_optimizer.variables,
     }
 
 
@@ -40,23 +41,22 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.h5"), reverse=True)
 
 
-def save_checkpoint(folder: Path, model: AdversarialModel, images_seen: int, state: dict) -> Path:
-    """Write the model's whole state.
+def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
+    """Write the model's whole state; the file is named after the images it has seen.
 
     Args:
         folder: where; made if absent.
         model: the model, compiled.
-        images_seen: real images seen in this phase; names the file.
         state: what else the run must remember, JSON-able.
 
     Returns:
         The file. Older ones than the last two are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"checkpoint-{images_seen:010d}.h5"
+    final = folder / f"checkpoint-{model.images_seen:010d}.h5"
     partial = final.with_suffix(".partial")
     with h5py.File(partial, "w") as file:
-        file.attrs["state"] = json.dumps({**state, "images_seen": images_seen})
+        file.attrs["state"] = json.dumps({**state, "images_seen": model.images_seen})
         for player, variables in _variables(model).items():
             group = file.create_group(player)
             for index, variable in enumerate(variables):
@@ -109,7 +109,7 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
                 value = dataset[()]
                 if player.endswith("optimizer") and value.ndim:
                     value = value.mean(dtype=np.float64).astype(value.dtype)
-                elif player in ("generator", "critic"):
+                elif player in ("generator", DISCRIMINATOR):
                     value = value.astype(np.float16)
                 options = {"compression": 9, "shuffle": True} if value.size > 1 else {}
                 kept = light.create_dataset(f"{player}/{index}", data=value, **options)
@@ -136,16 +136,22 @@ def unpack(light: Path, folder: Path, previous: Path) -> None:
             previous.write_bytes(file[PREVIOUS][()].tobytes())
 
 
-def restore_critic(path: Path, critic: keras.Model) -> None:
-    """Set the weights of a critic alone from a checkpoint of a model with one like it; errors as above."""
+def restore_discriminator(path: Path, discriminator: keras.Model) -> None:
+    """Set the weights of a discriminator alone from a checkpoint of a model with one like it.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds another network's variables.
+    """
     with _open(path) as file:
-        _assign(critic.weights, file["critic"], path, "critic")
+        _assign(discriminator.weights, file[DISCRIMINATOR], path, DISCRIMINATOR)
 
 
 def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None:
+    """Set variables from a group of a checkpoint."""
     if len(group) != len(variables):
+        whose = player.replace(DISCRIMINATOR, "discriminator").replace("_", " ")
         raise CheckpointError(
-            f"{path}: holds {len(group)} variables of the {player}, this network has {len(variables)}; "
+            f"{path}: holds {len(group)} variables of the {whose}, this network has {len(variables)}; "
             "it was written with other settings: use another --run"
         )
     for index, variable in enumerate(variables):
@@ -164,4 +170,4 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to go on from the one before") from error
+        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to use the one before") from error

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -187,7 +188,7 @@ def decode(dataset: Dataset) -> np.ndarray:
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableImage(f"no decoder is installed for {name}; reinstall this package")
         shift = _unused_low_bits(dataset)
-        options = {
+        options: dict[str, Any] = {
             "raw": True,
             "decoding_plugin": _DECODERS.get(syntax, ""),
             # A lossy value may pass the bits stored, and must not be wrapped from white to black.

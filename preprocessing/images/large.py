@@ -82,7 +82,7 @@ def bits_held(greatest: int, bits: int) -> int:
 def _opencv_looks_up_16_bits() -> bool:
     """Tell whether OpenCV's look-up takes 16 bits: version 5 does, in a third of NumPy's time."""
     try:
-        return cv2.LUT(np.uint16([[65535]]), np.arange(65536, dtype=np.float32)).item() == 65535
+        return cv2.LUT(np.array([[65535]], np.uint16), np.arange(65536, dtype=np.float32)).item() == 65535
     except cv2.error:
         return False
 
@@ -150,7 +150,9 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
     first = np.minimum(np.int64(edges[:-1]), height - taps)
     rows = first[:, np.newaxis] + np.arange(taps)
     covered = np.minimum(edges[1:, np.newaxis], rows + 1) - np.maximum(edges[:-1, np.newaxis], rows)
-    weights = np.float32(covered.clip(0) / edges[1])  # of the rows that a row of the result covers, [rows, taps]
+    weights = (covered.clip(0) / edges[1]).astype(
+        np.float32
+    )  # of the rows that a row of the result covers, [rows, taps]
     low = np.empty((size[0], width), np.float32)
     for group in range(0, size[0], 4):
         pixels = pixels_of(image[first[group] : first[group : group + 4][-1] + taps])

@@ -91,11 +91,11 @@ def convert_mammograms(
     """
     options = options or MammogramOptions()
     output = Path(output).resolve()
-    inputs = [Path(path) for path in inputs]
-    images = _find(inputs)
-    rows = _read_rows(table, inputs)
+    places = [Path(path) for path in inputs]
+    images = _find(places)
+    rows = _read_rows(table, places)
     secret = open_output(output, key)
-    names = [_relative(image, inputs) for image in images]
+    names = [_relative(image, places) for image in images]
     given = None if masks is None else GivenMasks(Path(masks))
     tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
     if options.rules.intent == "any":
@@ -218,7 +218,7 @@ def _read_rows(table: str | os.PathLike | None, inputs: Sequence[Path]) -> Rows 
         table = next((place for place in places if place.is_file()), None)
         if table is None:
             return None
-    found = {}
+    found: dict[str, tuple[str, str, str]] = {}
     for row in read_table(table, "--table", ("image", "subject")):
         if not row["image"] or not row["subject"]:
             raise DataError(f"--table {table}: a row lacks its image or its subject; fill it in")

@@ -24,7 +24,7 @@ def mammogram_item(
     levels = [level for level in LEVELS if level <= image.shape]
     images = pyramid(np.asarray(image, np.float32), levels)
     masks = pyramid(np.asarray(mask, np.float32), levels)
-    item = {"subject": subject, "laterality": laterality, "view": view}
+    item: dict[str, np.ndarray | str] = {"subject": subject, "laterality": laterality, "view": view}
     for level in levels:
         item[array_name("image", level)] = as_stored(images[level])
         item[array_name("mask", level)] = mask_of(masks[level]).astype(np.uint8)

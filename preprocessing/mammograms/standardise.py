@@ -77,9 +77,7 @@ def standardise(
         UnusableImage: Nothing of the mask is left.
     """
     _check_same_shape(pixels, mask)
-    heights = _heights(mask)
-    chest_wall = _chest_wall_column(heights)
-    frame = _frame(pixels.shape[0], pixels.shape[1] - chest_wall, height / width)
+    chest_wall, frame = framing(mask, height / width)
     if isinstance(mask, Outline) and frame[0] >= height and frame[1] >= width:
         image, breast = _shrink(pixels, mask, chest_wall, frame, (height, width), keep_background)
     else:
@@ -93,6 +91,20 @@ def standardise(
     if not keep_background:
         image = image * breast
     return np.clip(image, 0, 1).astype(np.float32), breast
+
+
+def framing(mask: np.ndarray | Outline, aspect: float) -> tuple[int, tuple[int, int]]:
+    """Find the part of an oriented image that `standardise` keeps, and the frame that it is laid into.
+
+    Args:
+        mask: bool (height, width), the breast, or its outline.
+        aspect: Height over width of the frame.
+
+    Returns:
+        The first column that is kept, and the frame's (height, width); rows are added above and below alike.
+    """
+    chest_wall = _chest_wall_column(_heights(mask))
+    return chest_wall, _frame(mask.shape[0], mask.shape[1] - chest_wall, aspect)
 
 
 def _chest_wall_column(heights: np.ndarray) -> int:
@@ -152,9 +164,9 @@ def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[
     Raises:
         ValueError: Halving does not reach a level.
     """
-    wanted = [tuple(level) for level in levels]
+    wanted = [(height, width) for height, width in levels]
     current = np.asarray(image, np.float32)
-    found = {current.shape: current}
+    found: dict[tuple[int, ...], np.ndarray] = {current.shape: current}
     while current.shape[0] % 2 == 0 and current.shape[1] % 2 == 0 and current.size:
         pairs = current[:, 0::2] + current[:, 1::2]
         current = (pairs[0::2] + pairs[1::2]) * np.float32(0.25)

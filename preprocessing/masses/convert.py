@@ -101,8 +101,8 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
         if lesion.unusable and not lesion.shape and not lesion.margin:
             return lesion.unusable
         labels = {field: _label(getattr(lesion, field), field, options) for field in CLASSES}
-        if lesion.unusable:
-            return lesion.unusable
+        if lesion.unusable or lesion.source is None:
+            return lesion.unusable or "image missing"
         found = lesion.source.locate()
         window = cut_window(found.image.pixels, found.box, options.context)
         refuse_constant(window)

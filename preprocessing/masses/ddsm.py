@@ -187,14 +187,23 @@ def read_ljpeg(path: str | os.PathLike, height: int, width: int) -> np.ndarray:
     # of the two, neighbours have nothing in common.
     size = height.to_bytes(2) + width.to_bytes(2)
     readings = [source[: marker + 5] + size + source[marker + 9 :], source]
-    pixels = [_decode(reading, strict=False) for reading in readings]
-    pixels = [p.reshape(height, width) for p in pixels if p is not None and p.size == height * width]
-    if not pixels:
+    decoded = [_try_decode(reading) for reading in readings]
+    films = [
+        pixels.reshape(height, width) for pixels in decoded if pixels is not None and pixels.size == height * width
+    ]
+    if not films:
         raise UnusableImage("LJPEG film cannot be decoded")
-    return min(pixels, key=_roughness)
+    return min(films, key=_roughness)
 
 
-def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
+def _decode(source: bytes) -> np.ndarray:
+    pixels = _try_decode(source)
+    if pixels is None:
+        raise UnusableImage("LJPEG film cannot be decoded")
+    return pixels
+
+
+def _try_decode(source: bytes) -> np.ndarray | None:
     from imagecodecs import jpeg8_decode
 
     try:
@@ -202,11 +211,7 @@ def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
         pixels = jpeg8_decode(source) if b"\xff\xd9" in source[-64:] else None
     except Exception:  # imagecodecs raises its own kinds
         pixels = None
-    if pixels is None or pixels.ndim != 2:
-        if strict:
-            raise UnusableImage("LJPEG film cannot be decoded")
-        return None
-    return pixels.astype(np.uint16)
+    return None if pixels is None or pixels.ndim != 2 else pixels.astype(np.uint16)
 
 
 def _roughness(pixels: np.ndarray) -> float:
@@ -322,7 +327,7 @@ def _lesion(found: Abnormality, case: Case, view: str, film: Path | None, overla
     unusable, note, source = found.problem, "", None
     if film is None:
         unusable = unusable or "film missing: no .LJPEG file beside the overlay"
-    if not unusable:
+    elif not unusable and found.boundary is not None:
         try:
             box, outside = clip_outline(found.boundary, case.films[view])
             source = DdsmMass(film, overlay, case.films[view], case.digitizer, case.site, box, found.boundary)
@@ -339,7 +344,7 @@ def clip_outline(boundary: np.ndarray, size: tuple[int, int]) -> tuple[Box, int]
     Raises:
         UnusableImage: Nothing of it is on the film.
     """
-    off = ((boundary < 0) | (boundary >= (size[1], size[0]))).any(axis=1)[1:]
+    off = np.any((boundary < 0) | (boundary >= (size[1], size[0])), axis=1)[1:]
     if not off.any():
         (x, y), (right, bottom) = boundary.min(axis=0).tolist(), boundary.max(axis=0).tolist()
         return Box(x, y, right - x + 1, bottom - y + 1), 0

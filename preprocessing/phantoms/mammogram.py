@@ -139,7 +139,8 @@ def towards_nipple(nipple: np.ndarray, clouds: np.ndarray) -> tuple[np.ndarray, 
     """Compute coordinates in the fan of ducts, along and across, in pixels, float32 (512, 256) each."""
     x = np.arange(WIDTH, dtype=np.float32)[None, :] - np.float32(nipple[0] + 26)
     y = np.arange(HEIGHT, dtype=np.float32)[:, None] - np.float32(nipple[1])
-    distance, angle = cv2.cartToPolar(*np.broadcast_arrays(x, y))  # pi = straight to the chest wall
+    x, y = np.broadcast_arrays(x, y)
+    distance, angle = cv2.cartToPolar(x, y)  # pi = straight to the chest wall
     return 75 * np.log(distance + 40), 110 * angle + 7 * clouds  # the fan is never quite straight
 
 

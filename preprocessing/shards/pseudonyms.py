@@ -7,6 +7,7 @@ import csv
 import errno
 import hashlib
 import hmac
+import io
 import json
 import os
 import secrets
@@ -14,10 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.shards.format import DATASET_FILE, DataError
-
-REJECTED_FILE = "rejected.csv"
-DOUBTFUL_FILE = "doubtful.csv"
+from preprocessing.atomic import write_whole
+from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError
 
 
 @dataclass(frozen=True)
@@ -124,27 +123,26 @@ class Origins:
         """
         used = [number for number in range(len(self.places)) if number not in rejected]
         item = {number: index for index, number in enumerate(used)}
-        rows = [(self.noun, "item", self.column)]
+        rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
         rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
         private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
         try:
-            _write_csv(output / REJECTED_FILE, [(self.noun, "reason"), *sorted(rejected.items())])
+            write_whole(output / REJECTED_FILE, _csv_of([(self.noun, "reason"), *sorted(rejected.items())]))
             if doubtful:
-                _write_csv(output / DOUBTFUL_FILE, [(self.noun, "reason"), *doubtful])
+                write_whole(output / DOUBTFUL_FILE, _csv_of([(self.noun, "reason"), *doubtful]))
             else:
                 (output / DOUBTFUL_FILE).unlink(missing_ok=True)
-            write_private(private, "")
-            _write_csv(private, rows)
+            write_private(private, _csv_of(rows))
         except OSError as error:
             raise DataError(f"{output}: its lists of {self.noun}s cannot be written ({error.strerror})") from error
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+    """Write a file that only its owner may read; bytes of names that are not UTF-8 are kept."""
+    write_whole(path, text.encode("utf-8", "surrogateescape"), private=True)
 
 
-def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows(rows)
+def _csv_of(rows: Sequence[Sequence]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

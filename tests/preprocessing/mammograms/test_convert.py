@@ -262,7 +262,7 @@ def test_wrong_table_is_refused(films, tmp_path, text, said):
 
 
 def test_other_settings_are_refused_by_name(done, films):
-    with pytest.raises(DataError, match="made with mask_method film, not otsu; choose another output"):
+    with pytest.raises(DataError, match="made with --mask-method film, not otsu; choose another output"):
         convert_mammograms([films], done.dataset.folder, MammogramOptions("otsu"), shard_size=4)
     with pytest.raises(DataError, match="validation_fraction 0.1, not 0.2"):
         convert_mammograms([films], done.dataset.folder, validation_fraction=0.2, shard_size=4)

@@ -1,0 +1,49 @@
+"""Places in a breast, so that a place in one breast can be found in another.
+
+A place has a depth, 0 at the chest wall and 1 at the skin of its row, and a height, 0 at the breast's first row and 1
+at its last. Both are fractions of the breast's mask, chest wall on the left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lesions.smooth import distance_to
+
+
+@dataclass(frozen=True, eq=False)
+class Breast:
+    """A breast's mask, bool (height, width), chest wall on the left."""
+
+    mask: np.ndarray
+
+    def __post_init__(self) -> None:
+        rows = np.flatnonzero(self.mask.any(axis=1))
+        if not rows.size:
+            raise ValueError("the breast's mask is empty")
+        widths = self.mask.shape[1] - self.mask[:, ::-1].argmax(axis=1)
+        object.__setattr__(self, "top", int(rows[0]))
+        object.__setattr__(self, "bottom", int(rows[-1]) + 1)
+        object.__setattr__(self, "extent", np.where(self.mask.any(axis=1), widths, 0))
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """(depth, height) of pixel coordinates, each clipped to [0, 1]."""
+        row = int(np.clip(y, self.top, self.bottom - 1))
+        depth = x / self.extent[row]
+        height = (y - self.top) / (self.bottom - self.top)
+        return float(np.clip(depth, 0, 1)), float(np.clip(height, 0, 1))
+
+    def pixel(self, depth: float, height: float) -> tuple[float, float]:
+        """(x, y) in pixels of a depth and height."""
+        y = self.top + height * (self.bottom - self.top)
+        row = int(np.clip(y, self.top, self.bottom - 1))
+        return float(depth * self.extent[row]), float(y)
+
+    def skin_distance(self) -> np.ndarray:
+        """Pixels to the nearest pixel outside the breast, float32 (height, width); the chest wall is no skin."""
+        both = np.pad(np.hstack([self.mask[:, ::-1], self.mask]), 1)  # mirrored at the chest wall
+        return distance_to(~both)[1:-1, self.mask.shape[1] + 1 : -1]
+
+    def nipple_row(self) -> int:
+        """The middle of the rows in which the breast reaches farthest from the chest wall."""
+        return int(np.median(np.flatnonzero(self.extent == self.extent.max())))

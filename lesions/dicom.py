@@ -1,0 +1,152 @@
+"""Mammograms with lesions as DICOM images, the lesions' outlines as DICOM segmentations.
+
+A segmentation is written by `highdicom`, which the package's extra `seg` installs.
+"""
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lesions.inserter import Composite, Inserter
+from lesions.outline import mask_of
+from preprocessing.images.dicom_writer import MAKER, Origin, synthetic_dicom
+from preprocessing.shards import DataError
+from preprocessing.version import made_by
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_INTO_SYNTHETIC = (
+    "Masses inserted by software into a mammogram that a generative neural network drew. No X-ray was taken and "
+    "no patient is shown. Not for diagnosis. Inputs SHA-256: {inputs}"
+)
+_INTO_REAL = (
+    "Masses inserted by software into a mammogram of a real, de-identified breast. The patient did not have them. "
+    "Not for diagnosis. Inputs SHA-256: {inputs}"
+)
+_COMMENTS = (
+    "SYNTHETIC LESIONS: this image was altered by software, not for diagnosis. "
+    "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
+)
+_NO_DAY, _NO_TIME = "19700101", "000000"
+_CLOCKS = {f"{what}Date": _NO_DAY for what in ("Content", "Series", "InstanceCreation")}
+_CLOCKS |= {f"{what}Time": _NO_TIME for what in ("Content", "Series", "InstanceCreation")}
+_CLOCKS["ContributionDateTime"] = _NO_DAY + _NO_TIME
+_SEGMENT = {"type": ("4147007", "Mass"), "category": ("49755003", "Morphologically Altered Structure")}
+
+
+def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
+    """The image as a DICOM object; as displayed, so that a right breast is mirrored."""
+    inputs = inserter.fingerprint
+    dataset = synthetic_dicom(
+        one.image,
+        number=one.number,
+        series=inputs,
+        laterality=one.fields["laterality"],
+        view=one.fields["view"],
+        generator=inputs,
+        origin=Origin(made_by=made_by()),
+    )
+    synthetic = bool(inserter.mammograms.meta["synthetic"])
+    dataset.DerivationDescription = (_INTO_SYNTHETIC if synthetic else _INTO_REAL).format(inputs=inputs)
+    dataset.ContributingEquipmentSequence[0].ContributionDescription = dataset.DerivationDescription
+    dataset.ImageComments = _COMMENTS
+    dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC lesions in a mammogram"
+    if not synthetic:
+        dataset.DeidentificationMethod = "Header not kept; lesions inserted by software"
+    return dataset
+
+
+def write_dicom(path: Path, one: Composite, inserter: Inserter) -> None:
+    """Write the image, and next to it `…-seg.dcm` with a segment per lesion; none where it has no lesion.
+
+    Raises:
+        DataError: `highdicom` is not installed.
+    """
+    image = image_dataset(one, inserter)
+    if one.annotations:
+        segmentation = segmentation_dataset(image, one)
+        _save(segmentation, path.with_name(f"{path.stem}-seg.dcm"))
+    _save(image, path)
+
+
+def _save(dataset: "Dataset", path: Path) -> None:
+    beside = path.with_name(path.name + ".part")
+    dataset.save_as(beside, enforce_file_format=True)
+    os.replace(beside, path)
+
+
+def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
+    """The outlines as a DICOM SEG, a binary segment per lesion, numbered as in the manifest.
+
+    Raises:
+        DataError: `highdicom` is not installed.
+    """
+    try:
+        import highdicom
+        from highdicom.sr.coding import CodedConcept
+    except ImportError:
+        raise DataError("--format dicom: needs highdicom for the segmentations; pip install highdicom") from None
+    masks = np.stack([_shown(found, image, one) for found in one.annotations], axis=-1)[np.newaxis]
+    kind, category = (CodedConcept(value, "SCT", meaning) for value, meaning in _SEGMENT.values())
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=" ".join(filter(None, ("mass", found.shape, found.margin)))[:64],
+            segmented_property_category=category,
+            segmented_property_type=kind,
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+                name="insert_lesions",
+                version="1",
+                family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
+            ),
+            tracking_uid=_uid(image, f"lesion {number}"),
+            tracking_id=f"lesion {number}",
+        )
+        for number, found in enumerate(one.annotations, start=1)
+    ]
+    segmentation = highdicom.seg.Segmentation(
+        source_images=[image],
+        pixel_array=masks.astype(np.uint8),
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=segments,
+        series_instance_uid=_uid(image, "segmentation series"),
+        series_number=2,
+        sop_instance_uid=_uid(image, "segmentation"),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions="1",
+        device_serial_number="0",
+        content_label="LESIONS",
+        content_description="Outlines of masses",
+        omit_empty_frames=False,
+    )
+    _made_repeatable(segmentation, image)
+    return segmentation
+
+
+def _shown(found: object, image: "Dataset", one: Composite) -> np.ndarray:
+    """The pixels of a lesion as the image is displayed."""
+    x, y, width, height = found.box
+    box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+    mask = mask_of(found.outline or box, one.image.shape)
+    return mask[:, ::-1] if one.fields["laterality"] == "R" else mask
+
+
+def _uid(image: "Dataset", name: str) -> str:
+    """A UUID as a UID (PS3.5 B.2) that the same image and name give again."""
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{image.SOPInstanceUID} {name}').int}"
+
+
+def _made_repeatable(segmentation: "Dataset", image: "Dataset") -> None:
+    """Times of writing and random UIDs replaced, so that the same image gives the same bytes."""
+    for element in segmentation.iterall():
+        if element.keyword == "DimensionOrganizationUID":
+            element.value = _uid(image, "dimensions")
+        elif element.keyword in _CLOCKS:
+            element.value = _CLOCKS[element.keyword]

@@ -1,0 +1,348 @@
+"""Writing mammograms with lesions: a dataset, PNG, DICOM, COCO or YOLO, chunk by chunk.
+
+What is known of a chunk's lesions is kept in `lesions.part/` until the end, so that a killed call continues with the
+first chunk that is not whole. Every format ends in `manifest.csv`: a row per lesion, what it is and where it comes
+from.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lesions.annotations import annotation, row_of, write_annotations
+from lesions.inserter import Composite, Inserter
+from lesions.outline import mask_of
+from preprocessing.images.png import write_image
+from preprocessing.mammograms.item import mammogram_item
+from preprocessing.progress import progress
+from preprocessing.shards import DataError, DatasetWriter
+from preprocessing.version import __version__
+
+CHUNK = 32  # images
+FORMATS = ("h5", "png", "dicom", "coco", "yolo")
+PARTS = "lesions.part"
+MADE_FILE = "insert_lesions.json"
+MANIFEST = "manifest.csv"
+COCO_FILE = "annotations.json"
+MANIFEST_COLUMNS = (
+    "image", "x", "y", "width", "height", "shape", "margin", "synthetic_lesion", "mass", "masses", "masses_synthetic",
+    "masses_generator", "mammogram", "mammograms", "mammogram_synthetic", "mammogram_generator", "laterality", "view",
+    "split", "method", "seed", "version",
+)  # fmt: skip
+CATEGORY = "mass"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of an image once it is written."""
+
+    number: int
+    item: int
+    annotations: Sequence[dict]
+    masses: Sequence[str]
+    fields: dict[str, str]
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, one: Composite) -> "Record":
+        rows = [row_of(found) for found in one.annotations]
+        fields = {name: one.fields[name] for name in ("laterality", "view", "split")}
+        return cls(one.number, one.item, rows, list(one.masses), fields, *one.image.shape)
+
+
+def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format: str) -> int:
+    """Write `count` images; see `lesions.generate.insert_lesions`.
+
+    Returns:
+        How many lesions were inserted.
+
+    Raises:
+        DataError: an unknown format, or the folder cannot be written or holds something else.
+    """
+    if file_format not in FORMATS:
+        raise DataError(f"--format {file_format}: must be one of {', '.join(FORMATS)}")
+    folder = Path(output)
+    made = _made(inserter)
+    try:
+        (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        if file_format == "h5":
+            records = _write_dataset(inserter, folder, count, made)
+        else:
+            records = _write_files(inserter, folder, count, made, file_format)
+        for part in (folder / PARTS).iterdir():
+            part.unlink()
+        (folder / PARTS).rmdir()
+    except OSError as error:
+        raise DataError(f"--output {folder}: cannot be written ({error.strerror or type(error).__name__})") from error
+    return records
+
+
+def _made(inserter: Inserter) -> dict:
+    """How the images are made, for whoever looks and for the check before a call is continued."""
+    settings = {name: value for name, value in asdict(inserter.settings).items() if value not in (None, "")}
+    return {"by": "insert_lesions", **settings, "version": __version__}
+
+
+# ---------------------------------------------------------------------------------------- chunks
+
+
+def _part(folder: Path, chunk: int) -> Path:
+    return folder / PARTS / f"{chunk:06d}.json"
+
+
+def _keep(folder: Path, chunk: int, records: Sequence[Record]) -> None:
+    _write_whole(_part(folder, chunk), json.dumps([asdict(record) for record in records]).encode())
+
+
+def _kept(folder: Path, chunks: int) -> Iterator[Record]:
+    """The records of all chunks, in order."""
+    for chunk in range(chunks):
+        yield from (Record(**row) for row in json.loads(_part(folder, chunk).read_text()))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """A file is there whole or not at all, whatever kills the process."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+# --------------------------------------------------------------------------------------- dataset
+
+
+def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> int:
+    writer = DatasetWriter(
+        folder,
+        count=count,
+        made=made,
+        work=inserter.fingerprint,
+        levels=inserter.mammograms.levels,
+        synthetic=True,
+        generator=inserter.mammograms.meta["generator"],
+        shard_size=max(CHUNK, -(-count // 256)),
+    )
+    if writer.complete and (folder / MANIFEST).exists():
+        return _counted(folder)
+    missing = writer.missing()
+    with progress("Lesions", sum(len(numbers) for _, numbers in missing)) as tick:
+        for shard in range(writer.shards):
+            # A part is written before its shard; without it, a shard's lesions are worked out again.
+            if (shard, writer.numbers(shard)) in missing or not _part(folder, shard).exists():
+                items, records = [], []
+                for number in writer.numbers(shard):
+                    one = inserter.image(number)
+                    items.append(_item(one))
+                    records.append(Record.of(one))
+                    tick()
+                _keep(folder, shard, records)
+                if (shard, writer.numbers(shard)) in missing:
+                    writer.write(shard, items)
+    dataset = writer.finish()
+    write_annotations(dataset, (annotation(row) for one in _kept(folder, writer.shards) for row in one.annotations))
+    _write_manifest(inserter, folder, _kept(folder, writer.shards), lambda number: f"item {number}")
+    return _counted(folder)
+
+
+def _item(one: Composite) -> dict:
+    fields = {name: one.fields[name] for name in ("subject", "laterality", "view")}
+    return mammogram_item(one.image, one.mask, **fields)
+
+
+# ----------------------------------------------------------------------------------------- files
+
+
+def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_format: str) -> int:
+    made = {**made, "format": file_format, "count": count, "inputs": inserter.fingerprint}
+    _check_made(folder, made)
+    if (folder / MANIFEST).exists():
+        return _counted(folder)
+    place = _places(file_format)
+    save = {"png": _save_png, "coco": _save_grey, "yolo": _save_grey, "dicom": _save_dicom}[file_format]
+    chunks = -(-count // CHUNK)
+    missing = [chunk for chunk in range(chunks) if not _part(folder, chunk).exists()]
+    with progress("Lesions", sum(min(CHUNK, count - chunk * CHUNK) for chunk in missing)) as tick:
+        for chunk in missing:
+            records = []
+            for number in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
+                one = inserter.image(number)
+                path = folder / place(number, one.fields["split"])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save(path, one, inserter)
+                records.append(Record.of(one))
+                tick()
+            _keep(folder, chunk, records)
+    if file_format == "coco":
+        _write_coco(folder, _kept(folder, chunks), made)
+    if file_format == "yolo":
+        _write_yolo(folder, lambda: _kept(folder, chunks))
+    splits = {one.number: one.fields["split"] for one in _kept(folder, chunks)}
+    _write_manifest(inserter, folder, _kept(folder, chunks), lambda number: place(number, splits[number]))
+    return _counted(folder)
+
+
+def _places(file_format: str) -> Callable[[int, str], str]:
+    """The path of an image in the output, by its number and split."""
+    if file_format == "yolo":
+        return lambda number, split: f"images/{split}/{number:06d}.png"
+    if file_format == "coco":
+        return lambda number, split: f"images/{number:06d}.png"
+    ending = "dcm" if file_format == "dicom" else "png"
+    return lambda number, split: f"{number:06d}.{ending}"
+
+
+def _check_made(folder: Path, made: dict) -> None:
+    """Raise DataError unless the folder is new or was begun with the same settings."""
+    path = folder / MADE_FILE
+    wanted = json.loads(json.dumps(made))
+    if not path.exists():
+        _write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
+        return
+    try:
+        there = json.loads(path.read_text())
+    except ValueError:
+        there = {}
+    for name in (*wanted, *there):
+        if there.get(name) != wanted.get(name):
+            raise DataError(
+                f"--output {folder}: was made with {name} {there.get(name)}, not {wanted.get(name)}; "
+                "choose another folder, or delete this one"
+            )
+
+
+def _save_png(path: Path, one: Composite, inserter: Inserter) -> None:
+    """16 bits, with the breast in `masks/` and the lesions, numbered from 1 as in the manifest, in `lesions/`."""
+    for kind, pixels in (("", one.image), ("masks", one.mask), ("lesions", label_map(one))):
+        target = path.parent / kind / path.name
+        target.parent.mkdir(exist_ok=True)
+        if pixels.dtype == np.uint8:
+            _write_whole(target, cv2.imencode(".png", pixels)[1].tobytes())
+        else:
+            beside = target.with_name(target.name + ".part")
+            write_image(beside, pixels)
+            os.replace(beside, target)
+
+
+def label_map(one: Composite) -> np.ndarray:
+    """uint8 (height, width): 0, or the number of the lesion, from 1; a lesion without outline fills its box."""
+    labels = np.zeros(one.image.shape, np.uint8)
+    for number, found in enumerate(one.annotations, start=1):
+        x, y, width, height = found.box
+        box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        labels[mask_of(found.outline or box, labels.shape)] = number
+    return labels
+
+
+def _save_grey(path: Path, one: Composite, inserter: Inserter) -> None:
+    """8 bits: readers of COCO and YOLO expect no more."""
+    pixels = np.round(one.image * 255).astype(np.uint8)
+    _write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def _save_dicom(path: Path, one: Composite, inserter: Inserter) -> None:
+    from lesions.dicom import write_dicom
+
+    write_dicom(path, one, inserter)
+
+
+# ---------------------------------------------------------------------------- COCO, YOLO, manifest
+
+
+def polygon_points(row: dict) -> list[list[float]]:
+    """The outline of a lesion, or the corners of its box."""
+    if row["outline"] is not None:
+        return row["outline"]
+    x, y, width, height = row["box"]
+    return [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+
+
+def _area(points: Sequence[Sequence[float]]) -> float:
+    x, y = np.asarray(points, float).T
+    return round(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2, 2)
+
+
+def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> None:
+    """One category; shape, margin and whether a lesion is synthetic are further keys of its annotation."""
+    images, annotations = [], []
+    for one in records:
+        name = Path(_places("coco")(one.number, "")).name
+        size = {"height": one.height, "width": one.width}
+        images.append({"id": one.number + 1, "file_name": name, **size, **one.fields, "mammogram": one.item})
+        for row, mass in zip(one.annotations, one.masses):
+            points = polygon_points(row)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": one.number + 1,
+                    "category_id": 1,
+                    "bbox": row["box"],
+                    "segmentation": [[value for point in points for value in point]],
+                    "area": _area(points),
+                    "iscrowd": 0,
+                    **{name: row[name] for name in ("shape", "margin", "synthetic")},
+                    "mass": mass,
+                }
+            )
+    categories = [{"id": 1, "name": CATEGORY, "supercategory": "lesion"}]
+    content = {"info": {"description": "Mammograms with inserted masses", **made}, "licenses": []}
+    content |= {"images": images, "annotations": annotations, "categories": categories}
+    _write_whole(folder / COCO_FILE, json.dumps(content).encode())
+
+
+def _write_yolo(folder: Path, records: Callable[[], Iterator[Record]]) -> None:
+    """A text file per image with class, centre and sides as fractions of the image, and `data.yaml`."""
+    splits = set()
+    for one in records():
+        lines = []
+        for row in one.annotations:
+            x, y, width, height = row["box"]
+            values = (x + width / 2) / one.width, (y + height / 2) / one.height, width / one.width, height / one.height
+            lines.append("0 " + " ".join(f"{value:.6f}" for value in values) + "\n")
+        path = folder / "labels" / one.fields["split"] / f"{one.number:06d}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, "".join(lines).encode())
+        splits.add(one.fields["split"])
+    train, val = (split if split in splits else min(splits) for split in ("train", "validation"))
+    text = f"path: .\ntrain: images/{train}\nval: images/{val}\nnames:\n  0: {CATEGORY}\n"
+    _write_whole(folder / "data.yaml", text.encode())
+
+
+def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record], place: Callable[[int], str]) -> None:
+    """A row per lesion, and one with empty fields for an image in which none found room."""
+    masses, mammograms = inserter.masses, inserter.mammograms
+    generators = [dataset.meta["generator"] if dataset else "" for dataset in (masses.dataset, mammograms)]
+    with _text_file(folder / MANIFEST) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(MANIFEST_COLUMNS)
+        for one in records:
+            image = place(one.number)
+            common = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
+            common += (*one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
+            if not one.annotations:
+                table.writerow((image, *[""] * 11, *common))
+            for row, mass in zip(one.annotations, one.masses):
+                origin = (mass, masses.fingerprint, masses.synthetic, generators[0] or "") if mass else ("", "", "", "")
+                labels = row["shape"], row["margin"], row["synthetic"]
+                table.writerow((image, *row["box"], *labels, *origin, *common))
+
+
+@contextmanager
+def _text_file(path: Path) -> Iterator[io.TextIOBase]:
+    beside = path.with_name(path.name + ".part")
+    with open(beside, "w", newline="") as file:
+        yield file
+    os.replace(beside, path)
+
+
+def _counted(folder: Path) -> int:
+    """Inserted lesions in a manifest."""
+    with open(folder / MANIFEST, newline="") as file:
+        return sum(row["synthetic_lesion"] == "True" for row in csv.DictReader(file))

@@ -1,0 +1,178 @@
+"""Mammograms with lesions, by number: image n is a function of the inputs, the settings and n alone."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lesions.annotations import Annotation, by_item, has_annotations, read_annotations
+from lesions.blend import METHODS
+from lesions.breast import Breast
+from lesions.insert import Host, Inserted, insert_mass
+from lesions.masses import MassSource, PhantomMasses, open_masses
+from lesions.placement import SHIPPED, Placement, read_placement
+from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
+
+OTHER_MASSES = 5  # that are tried where one finds no room
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is inserted, and how.
+
+    Attributes:
+        lesions: per image; None to draw the number as in reality.
+        shape, margin: words of BI-RADS; "" for any.
+        size: longest side in pixels of a 512×256 mammogram; None for the mass's own, or one of its kind.
+        place: depth and height in the breast (`lesions.breast`); None to draw it.
+        method: of `lesions.blend.METHODS`.
+        split: which mammograms and masses are used, "train", "validation" or "all".
+        seed: another seed, other lesions.
+    """
+
+    lesions: int | None = None
+    shape: str = ""
+    margin: str = ""
+    size: float | None = None
+    place: tuple[float, float] | None = None
+    method: str = "octaves"
+    split: str = "train"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise DataError(f"--method {self.method}: must be one of {', '.join(METHODS)}")
+        if self.split not in (*SPLITS, "all"):
+            raise DataError(f"--split {self.split}: must be one of {', '.join(SPLITS)}, all")
+        if self.lesions is not None and self.lesions < 1:
+            raise DataError(f"--lesions-per-image {self.lesions}: must be at least 1")
+        if self.size is not None and not 4 <= self.size <= 200:
+            raise DataError(f"--size {self.size}: must be 4 to 200 pixels of a mammogram 512 pixels high")
+        if self.place is not None and not all(0 <= value <= 1 for value in self.place):
+            raise DataError(f"--place {self.place}: depth and height must lie in 0 to 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """A mammogram with lesions.
+
+    Attributes:
+        number: of the image.
+        item: the mammogram's index in its dataset.
+        before, image: float32 (height, width) in [0, 1], without and with the inserted lesions.
+        mask: bool, the breast.
+        annotations: all its lesions, those that it had before first; their `item` is `number`.
+        masses: for each annotation, which mass of its dataset it is; "" for those that were there before.
+        fields: subject, laterality, view, split.
+    """
+
+    number: int
+    item: int
+    before: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray
+    annotations: tuple[Annotation, ...]
+    masses: tuple[str, ...]
+    fields: dict[str, str]
+
+
+class Inserter:
+    """Makes mammograms with lesions, each by its number.
+
+    Args:
+        mammograms: dataset of real or synthetic ones at 512×256.
+        masses: what is inserted.
+        placement: where masses lie.
+        settings: see `Settings`.
+
+    Raises:
+        DataError: there are no mammograms, or no masses of the shape and margin.
+    """
+
+    def __init__(
+        self, mammograms: Dataset, masses: MassSource | PhantomMasses, placement: Placement, settings: Settings
+    ):
+        self.mammograms, self.masses, self.placement, self.settings = mammograms, masses, placement, settings
+        self.items = mammograms.indices(None if settings.split == "all" else settings.split)
+        if not len(self.items):
+            raise DataError(f"--mammograms {mammograms.folder}: holds no mammograms of the split {settings.split}")
+        self.usable = masses.matching(settings.shape, settings.margin)
+        known = read_annotations(mammograms) if has_annotations(mammograms) else []
+        self._known = by_item(known, mammograms.count)
+        self._fields = {name: mammograms.field(name) for name in ("subject", "laterality", "view")}
+        self._splits = np.array(SPLITS)[mammograms.field("split")]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that the images depend on but their number."""
+        placement = {
+            name: np.asarray(value).tolist() for name, value in vars(self.placement).items() if name != "counts"
+        }
+        known = [one for lesions in self._known for one in lesions]
+        parts = [self.mammograms.fingerprint, self.masses.fingerprint, asdict(self.settings), placement]
+        parts += [sorted(self.placement.counts.items()), [asdict(one) for one in known]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def image(self, number: int) -> Composite:
+        """Image `number`, counted round and round over the mammograms."""
+        item = int(self.items[number % len(self.items)])
+        rng = np.random.default_rng([self.settings.seed, number])
+        level = self.mammograms.levels[-1]
+        before, mask = self.mammograms.images(level, [item])[0], self.mammograms.masks(level, [item])[0]
+        breast = Breast(mask)
+        fields = {name: str(values[item]) for name, values in self._fields.items()} | {"split": self._splits[item]}
+        annotations = [replace(one, item=number) for one in self._known[item]]
+        host = Host(before, breast, fields["view"], tuple(one.box for one in annotations))
+        masses = [""] * len(annotations)
+        for _ in range(self.settings.lesions or self.placement.lesion_count(rng)):
+            result = self._one_more(host, rng, fields["subject"])
+            if result is not None:
+                host = replace(host, image=result.image, lesions=(*host.lesions, result.annotation.box))
+                annotations.append(replace(result.annotation, item=number))
+                masses.append(result.patch.name)
+        return Composite(number, item, before, host.image, mask, tuple(annotations), tuple(masses), fields)
+
+    def _one_more(self, host: Host, rng: np.random.Generator, subject: str) -> Inserted | None:
+        """The mammogram with one mass more, or None where none of some found room."""
+        settings = self.settings
+        for number in rng.choice(self.usable, OTHER_MASSES):
+            patch = self.masses.patch(int(number))
+            if patch is None or patch.subject == subject:
+                continue
+            if rng.integers(2):
+                patch = patch.mirrored()
+            options = {"method": settings.method, "size": settings.size}
+            if settings.place is not None:
+                options["centre"] = host.breast.pixel(*settings.place)
+            result = insert_mass(host, patch, self.placement, rng, **options)
+            if result is not None:
+                return result
+        return None
+
+
+def open_inserter(
+    mammograms: str | os.PathLike,
+    masses: str | os.PathLike | None = None,
+    *,
+    placement: str | os.PathLike | None = None,
+    settings: Settings = Settings(),
+) -> Inserter:
+    """Open what `insert_lesions` needs.
+
+    Args:
+        mammograms: dataset of mammograms.
+        masses: dataset of masses, or of mammograms with known lesions; None for phantoms of masses.
+        placement: placement model; None for the one that comes with the package.
+        settings: see `Settings`.
+
+    Raises:
+        DataError: a dataset cannot be used.
+    """
+    dataset = open_dataset(Path(mammograms), kind="mammogram")
+    split = None if settings.split == "all" else settings.split
+    source = PhantomMasses() if masses is None else open_masses(masses, split)
+    return Inserter(dataset, source, read_placement(placement or SHIPPED), settings)

@@ -1,0 +1,258 @@
+"""Masses to insert: patches with their outline, from a dataset of masses or from mammograms with known lesions."""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lesions.annotations import Annotation, Box, has_annotations, read_annotations
+from lesions.breast import Breast
+from lesions.outline import box_around, find_outline, mask_of, polygon_of
+from preprocessing.masses.labels import CLASSES
+from preprocessing.masses.options import CONTEXT
+from preprocessing.shards import DataError, Dataset, open_dataset
+
+WINDOW = 1.7  # side of the window cut from a mammogram over the longest side of the lesion
+SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
+LEAST_INSIDE = 0.98  # of the outline, that must lie inside the breast and the patch
+LEAST_SIDE = 6  # pixels of a lesion in a mammogram
+
+
+@dataclass(frozen=True, eq=False)
+class MassPatch:
+    """A mass and what surrounds it.
+
+    Attributes:
+        image: float32 (height, width) in [0, 1].
+        valid: bool, which of its pixels show breast.
+        outline: bool, the mass.
+        box: x, y, width, height of the mass in the patch.
+        size: longest side, in pixels of a mammogram; None where it is not known.
+        place: depth and height in its own breast (`lesions.breast`); None where they are not known.
+        calibrated: whether brightness is as on a mammogram; else only its pattern means something.
+        shape, margin: words of BI-RADS, "" where unknown.
+        subject: keyed hash of the patient.
+        name: which mass of its dataset it is.
+        synthetic: whether it was generated.
+    """
+
+    image: np.ndarray
+    valid: np.ndarray
+    outline: np.ndarray
+    box: Box
+    size: float | None = None
+    place: tuple[float, float] | None = None
+    calibrated: bool = True
+    shape: str = ""
+    margin: str = ""
+    subject: str = ""
+    name: str = ""
+    synthetic: bool = False
+
+    @property
+    def longest_side(self) -> float:
+        """The longer of the box's sides, pixels of the patch."""
+        return max(self.box[2:])
+
+    def mirrored(self) -> "MassPatch":
+        """Upside down, as in a breast of the other side."""
+        x, y, width, height = self.box
+        flipped = {name: getattr(self, name)[::-1] for name in ("image", "valid", "outline")}
+        return replace(self, box=(x, self.image.shape[0] - y - height, width, height), **flipped)
+
+
+@dataclass(frozen=True, eq=False)
+class MassSource:
+    """Masses by number.
+
+    Attributes:
+        dataset: of masses, or of mammograms with `lesions.json`.
+        annotations: of the lesions of mammograms; None for a dataset of masses.
+        numbers: items of the masses, or places in `annotations`, that can be used.
+    """
+
+    dataset: Dataset
+    annotations: tuple[Annotation, ...] | None
+    numbers: np.ndarray
+    labels: dict[str, np.ndarray] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which masses these are."""
+        return self.dataset.fingerprint
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.dataset.meta["synthetic"])
+
+    def matching(self, shape: str = "", margin: str = "") -> np.ndarray:
+        """Which of them (0, 1, …) have a shape and a margin; "" for any.
+
+        Raises:
+            DataError: none has.
+        """
+        return _matching(self.labels, shape, margin, self.dataset.folder)
+
+    def patch(self, number: int) -> MassPatch | None:
+        """A mass; None where it cannot be cut out whole."""
+        labels = {name: str(values[number]) for name, values in self.labels.items()}
+        if self.annotations is None:
+            return _of_mass(self.dataset, int(self.numbers[number]), labels)
+        return _of_mammogram(self.dataset, self.annotations[self.numbers[number]], labels)
+
+
+class PhantomMasses:
+    """Drawn masses of every shape and margin in turn; without end, but numbered up to `COUNT`."""
+
+    COUNT = 100_000
+    dataset = None
+    synthetic = True
+    fingerprint = "phantoms"
+
+    def __init__(self) -> None:
+        pairs = [(shape, margin) for shape in CLASSES["shape"] for margin in CLASSES["margin"]]
+        self._pairs = pairs
+        columns = np.array(pairs)[np.arange(self.COUNT) % len(pairs)].T
+        self.labels = dict(zip(("shape", "margin"), columns))
+
+    def __len__(self) -> int:
+        return self.COUNT
+
+    def matching(self, shape: str = "", margin: str = "") -> np.ndarray:
+        """Which of them have a shape and a margin; "" for any."""
+        return _matching(self.labels, shape, margin, "phantoms")
+
+    def patch(self, number: int) -> MassPatch:
+        """A phantom, with its true outline."""
+        from preprocessing.phantoms.mass import mass_phantom
+
+        shape, margin = self._pairs[number % len(self._pairs)]
+        image, outline = mass_phantom(number, shape, margin)
+        return MassPatch(
+            image,
+            np.ones(image.shape, bool),
+            outline,
+            box_around(polygon_of(outline)),
+            calibrated=False,
+            shape=shape,
+            margin=margin,
+            name=f"phantom {number}",
+            synthetic=True,
+        )
+
+
+def _matching(labels: dict[str, np.ndarray], shape: str, margin: str, place: object) -> np.ndarray:
+    kept = np.ones(len(labels["shape"]), bool)
+    for name, wanted in (("shape", shape), ("margin", margin)):
+        if wanted and wanted not in CLASSES[name]:
+            raise DataError(f"--{name} {wanted}: must be one of {', '.join(CLASSES[name])}")
+        kept &= (labels[name] == wanted) | (not wanted)
+    if not kept.any():
+        words = " ".join(filter(None, (shape, margin)))
+        raise DataError(f"{place}: none of its masses is {words}; choose another shape or margin")
+    return np.flatnonzero(kept)
+
+
+def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSource:
+    """The masses of a dataset of masses, or of a dataset of mammograms with known lesions.
+
+    Args:
+        folder: the dataset.
+        split: whose masses; None for all.
+
+    Raises:
+        DataError: it cannot be read, or holds no masses.
+    """
+    return mass_source(open_dataset(Path(folder)), split)
+
+
+def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
+    """As `open_masses`, of an open dataset."""
+    items = dataset.indices(split)
+    if dataset.kind == "mass":
+        labels = {name: _words(dataset, name)[items] for name in ("shape", "margin")}
+        annotations, numbers = None, items
+    elif has_annotations(dataset):
+        annotations = tuple(read_annotations(dataset))
+        inside = np.isin([one.item for one in annotations], items)
+        # A lesion at the chest wall may go on beyond the image.
+        whole = np.array([min(one.box[2:]) >= LEAST_SIDE and one.box[0] >= 1 for one in annotations], bool)
+        numbers = np.flatnonzero(inside & whole)
+        labels = {name: np.array([getattr(annotations[n], name) for n in numbers], str) for name in ("shape", "margin")}
+    else:
+        raise DataError(f"--masses {dataset.folder}: holds mammograms without known lesions; give a dataset of masses")
+    if not len(numbers):
+        raise DataError(f"--masses {dataset.folder}: holds no masses" + (f" of the split {split}" if split else ""))
+    return MassSource(dataset, annotations, numbers, labels)
+
+
+def _words(dataset: Dataset, name: str) -> np.ndarray:
+    words = np.array([*dataset.classes(name), ""])  # index −1, unknown, is the last
+    return words[dataset.field(name)]
+
+
+def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch | None:
+    """A mass that fills a window `CONTEXT` times its longest side."""
+    size = dataset.levels[-1]
+    stored = dataset.images(size, [item])[0]
+    low, high = (float(dataset.field(name)[item]) for name in ("low", "high"))
+    image = np.clip(low + (high - low) * stored, 0, 1).astype(np.float32)
+    outline = dataset.lesions(size, [item])[0]
+    side = size[0] / float(dataset.meta["made"].get("context", CONTEXT))
+    if not outline.any():
+        corner = (size[0] - side) / 2
+        outline = find_outline(image, (corner, corner, side, side))
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
+    valid = (smooth > SKIN * np.median(smooth)) | outline
+    synthetic = bool(dataset.meta["synthetic"])
+    return MassPatch(
+        image,
+        valid,
+        outline,
+        box_around(polygon_of(outline)),
+        calibrated=not (synthetic and (low, high) == (0, 1)),
+        subject=str(dataset.field("subject")[item]),
+        name=f"item {item}",
+        synthetic=synthetic,
+        **labels,
+    )
+
+
+def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> MassPatch | None:
+    """A lesion with its surroundings, cut out of its mammogram at its own scale."""
+    level = dataset.levels[-1]
+    image, mask = dataset.images(level, [one.item])[0], dataset.masks(level, [one.item])[0]
+    x, y = one.centre
+    side = round(WINDOW * one.longest_side)
+    left, top = round(x - side / 2), round(y - side / 2)
+    inside = (slice(max(top, 0), top + side), slice(max(left, 0), left + side))
+    edges = (max(-top, 0), max(top + side - level[0], 0), max(-left, 0), max(left + side - level[1], 0))
+    window, valid = (
+        cv2.copyMakeBorder(np.ascontiguousarray(layer[inside]), *edges, cv2.BORDER_CONSTANT, value=0)
+        for layer in (image, mask.view(np.uint8))
+    )
+    valid = valid > 0
+    box = (one.box[0] - left, one.box[1] - top, *one.box[2:])
+    if one.outline is not None:
+        outline = mask_of(np.array(one.outline) - (left, top), window.shape)
+    else:
+        outline = find_outline(window, box)
+    if not outline.any() or (outline & valid).sum() < LEAST_INSIDE * outline.sum():
+        return None
+    return MassPatch(
+        window,
+        valid,
+        outline & valid,
+        box,
+        size=one.longest_side,
+        place=Breast(mask).place(*one.centre),
+        subject=str(dataset.field("subject")[one.item]),
+        name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
+        synthetic=one.synthetic or bool(dataset.meta["synthetic"]),
+        **labels,
+    )

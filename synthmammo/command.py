@@ -1,0 +1,47 @@
+"""The console command: a group whose sub-commands are those of `train_scripts/`, imported when they are called."""
+
+from importlib import import_module
+
+import click
+
+from preprocessing.version import __version__
+
+# Module in train_scripts/ of each sub-command, in the order in which `--help` lists them: the order of the work.
+COMMANDS = {
+    "make-phantoms": "make_phantoms",
+    "prepare-mammograms": "prepare_mammograms",
+    "prepare-masses": "prepare_masses",
+    "train-mask-embed": "train_mask_embed",
+    "train-pix2pix": "train_pix2pix",
+    "train-feature2mass": "train_feature2mass",
+    "save-networks": "save_networks",
+    "generate-mammograms": "generate_mammograms",
+    "generate-masses": "generate_masses",
+    "insert-lesions": "insert_lesions",
+    "evaluate": "evaluate",
+    "reader-study": "reader_study",
+}
+
+
+class Commands(click.Group):
+    """A group that imports the module of a sub-command when the sub-command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the sub-commands, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a name; None if there is none, for which click reports an error."""
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"train_scripts.{COMMANDS[cmd_name]}").main
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 110})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Train generators of synthetic mammograms and labelled masses, draw images from them, and evaluate the images.
+
+    Each command has a --help of its own. The usual order is prepare, train, generate, evaluate; make-phantoms makes
+    artificial images with which everything can be tried.
+    """

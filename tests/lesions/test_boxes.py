@@ -1,0 +1,73 @@
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from lesions.annotations import read_annotations
+from lesions.boxes import Frame, add_boxes, clipped, frame_of
+from preprocessing.mammograms.breast_mask import find_breast
+from preprocessing.mammograms.convert import convert_mammograms
+from preprocessing.mammograms.standardise import orient, standardise
+from preprocessing.shards import DataError
+
+BOX = (150, 300, 40, 24)  # x, y, width, height on the film, of a bright rectangle
+
+
+def film(*, chest_wall_right: bool, height: int = 700, width: int = 420) -> np.ndarray:
+    """A breast with a bright rectangle at `BOX`, float (height, width)."""
+    y, x = np.mgrid[:height, :width]
+    depth = width - 1 - x if chest_wall_right else x
+    breast = ((y - height / 2) / (0.45 * height)) ** 2 + (depth / (0.8 * width)) ** 2 < 1
+    pixels = np.where(breast, 0.4, 0.02) + 0.01 * np.random.default_rng(0).random((height, width))
+    x, y, width, height = BOX
+    pixels[y : y + height, x : x + width] = 0.95
+    return pixels.astype(np.float32)
+
+
+def test_a_box_is_mirrored_cut_padded_and_scaled():
+    frame = Frame(mirrored=True, width=100, left=5, above=20, scale=(2.0, 0.5))
+    assert frame.box((60, 10, 30, 8)) == ((100 - 60 - 30 - 5) * 0.5, (10 + 20) * 2.0, 15.0, 16.0)
+
+
+@pytest.mark.parametrize("chest_wall_right", [False, True])
+def test_a_box_lies_where_its_lesion_lies(chest_wall_right):
+    pixels = film(chest_wall_right=chest_wall_right)
+    image, _ = standardise(*orient(pixels, find_breast(pixels))[:2])
+    bright = np.argwhere(image > 0.7)
+    (top, left), (bottom, right) = bright.min(axis=0), bright.max(axis=0) + 1
+    frame = frame_of(pixels, (512, 256))
+    assert frame.mirrored == chest_wall_right
+    x, y, width, height = frame.box(BOX)
+    assert np.allclose((x, y, x + width, y + height), (left, top, right, bottom), atol=1.0)
+
+
+def test_what_leaves_the_image_is_cut_off():
+    assert clipped((-4, 500, 10, 20), (512, 256)) == (0, 500, 6, 12)
+
+
+def test_boxes_of_films_become_lesions_of_the_dataset(tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    for name, right in (("a", False), ("b", True)):
+        cv2.imwrite(str(films / f"{name}.png"), np.round(film(chest_wall_right=right) * 255).astype(np.uint8))
+    dataset = convert_mammograms([films], tmp_path / "data", workers=1).dataset
+    rows = [
+        ("image", "x", "y", "width", "height", "shape", "margin", "subject"),
+        ("b.png", *BOX, "OVAL", "CIRCUMSCRIBED", "P"),
+        ("a.png", *BOX, "IRREGULAR-LOBULATED", "", "P"),
+        ("c.png", *BOX, "OVAL", "", "P"),
+        ("a.png", "", 1, 2, 3, "", "", "P"),
+    ]
+    with open(tmp_path / "boxes.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    done = add_boxes(dataset, tmp_path / "boxes.csv", [films])
+    assert sorted(number for number, _ in done.rejected) == [2, 3]
+    first, second = read_annotations(dataset)
+    assert (first.item, first.shape, second.item, second.shape) == (0, "", 1, "oval")
+    image = dataset.read_array("image", (512, 256), [1])[0] / 65535
+    x, y, width, height = (round(value) for value in second.box)
+    assert image[y + 1 : y + height - 1, x + 1 : x + width - 1].min() > 0.9
+    with pytest.raises(DataError, match="no row is of a film"):
+        (tmp_path / "boxes.csv").write_text(",".join(rows[0]) + "\nz.png,1,2,3,4,,,P\n")
+        add_boxes(dataset, tmp_path / "boxes.csv", [films])

@@ -1,0 +1,189 @@
+import csv
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from folders import contents
+
+from lesions import export
+from lesions.annotations import read_annotations
+from lesions.generate import insert_lesions
+from lesions.inserter import Inserter, open_inserter
+from lesions.outline import mask_of
+from preprocessing.images.read import read_image
+from preprocessing.shards import DataError, open_dataset
+
+COUNT = 7
+
+
+def made(mammograms, masses, output: Path, file_format: str, **options) -> Path:
+    insert_lesions(mammograms.folder, masses.folder, output, count=COUNT, file_format=file_format, **options)
+    return output
+
+
+@pytest.fixture(scope="module")
+def images(mammograms, masses):
+    inserter = open_inserter(mammograms.folder, masses.folder)
+    return [inserter.image(number) for number in range(COUNT)]
+
+
+def manifest(folder: Path) -> list[dict]:
+    with open(folder / "manifest.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_dataset_has_the_images_and_their_lesions(mammograms, masses, images, tmp_path):
+    dataset = open_dataset(made(mammograms, masses, tmp_path / "out", "h5"), verify=True)
+    assert dataset.count == COUNT and dataset.meta["synthetic"]
+    pixels = dataset.read_array("image", (512, 256), range(COUNT))
+    for one, stored in zip(images, pixels):
+        assert np.abs(stored / 65535 - one.image).max() < 1e-4
+    assert len(read_annotations(dataset)) == sum(len(one.annotations) for one in images)
+    assert list(dataset.field("view")) == [one.fields["view"] for one in images]
+
+
+def test_the_manifest_says_what_is_synthetic_and_from_where(mammograms, masses, images, tmp_path):
+    rows = manifest(made(mammograms, masses, tmp_path / "out", "png"))
+    assert len(rows) == sum(len(one.annotations) for one in images)
+    inserted = [row for row in rows if row["synthetic_lesion"] == "True"]
+    assert len(inserted) == sum(found.synthetic for one in images for found in one.annotations)
+    row = inserted[0]
+    assert row["masses"] == masses.fingerprint and row["mammograms"] == mammograms.fingerprint
+    assert row["mass"].startswith("item ") and row["mammogram_synthetic"] == "False" and row["seed"] == "0"
+    assert "patient" not in (tmp_path / "out" / "manifest.csv").read_text()
+
+
+def test_png_files_with_masks_and_numbered_lesions(mammograms, masses, images, tmp_path):
+    folder = made(mammograms, masses, tmp_path / "out", "png")
+    for one in images:
+        picture = cv2.imread(str(folder / f"{one.number:06d}.png"), cv2.IMREAD_UNCHANGED)
+        assert picture.dtype == np.uint16 and np.abs(picture / 65535 - one.image).max() < 1e-4
+        labels = cv2.imread(str(folder / "lesions" / f"{one.number:06d}.png"), cv2.IMREAD_UNCHANGED)
+        assert set(np.unique(labels)) == set(range(len(one.annotations) + 1))
+        last = len(one.annotations)
+        assert (labels == last).sum() == mask_of(one.annotations[-1].outline, one.image.shape).sum()
+
+
+def test_coco_opens_in_pycocotools(mammograms, masses, images, tmp_path, capsys):
+    coco = pytest.importorskip("pycocotools.coco")
+    folder = made(mammograms, masses, tmp_path / "out", "coco")
+    found = coco.COCO(str(folder / "annotations.json"))
+    assert len(found.getImgIds()) == COUNT and found.loadCats([1])[0]["name"] == "mass"
+    for one in images:
+        assert (folder / "images" / found.loadImgs([one.number + 1])[0]["file_name"]).exists()
+        rows = found.loadAnns(found.getAnnIds([one.number + 1]))
+        assert len(rows) == len(one.annotations)
+        for row, annotation in zip(rows, one.annotations):
+            assert np.allclose(row["bbox"], annotation.box, atol=0.01)
+            if annotation.outline:
+                mask, truth = found.annToMask(row) > 0, mask_of(annotation.outline, one.image.shape)
+                assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+                assert row["area"] == pytest.approx(truth.sum(), rel=0.03)
+
+
+def test_coco_opens_in_torchvision(mammograms, masses, tmp_path):
+    datasets = pytest.importorskip("torchvision.datasets")
+    pytest.importorskip("pycocotools")
+    folder = made(mammograms, masses, tmp_path / "out", "coco")
+    found = datasets.CocoDetection(str(folder / "images"), str(folder / "annotations.json"))
+    picture, rows = found[0]
+    assert len(found) == COUNT and picture.size == (256, 512) and rows
+
+
+def test_yolo_boxes_are_shares_of_the_image(mammograms, masses, images, tmp_path):
+    folder = made(mammograms, masses, tmp_path / "out", "yolo")
+    for one in images:
+        lines = (folder / "labels" / "train" / f"{one.number:06d}.txt").read_text().splitlines()
+        assert len(lines) == len(one.annotations)
+        for line, annotation in zip(lines, one.annotations):
+            kind, *values = line.split()
+            x, y, width, height = np.array(values, float) * (256, 512, 256, 512)
+            assert kind == "0"
+            assert np.allclose((x - width / 2, y - height / 2, width, height), annotation.box, atol=0.01)
+        assert (folder / "images" / "train" / f"{one.number:06d}.png").exists()
+    assert "train: images/train" in (folder / "data.yaml").read_text()
+
+
+def test_dicom_images_and_segmentations(mammograms, masses, images, tmp_path):
+    highdicom = pytest.importorskip("highdicom")
+    folder = made(mammograms, masses, tmp_path / "out", "dicom")
+    for one in images:
+        path = folder / f"{one.number:06d}.dcm"
+        segments = highdicom.seg.segread(folder / f"{one.number:06d}-seg.dcm")
+        assert segments.number_of_segments == len(one.annotations)
+        planes = segments.pixel_array.reshape(-1, *one.image.shape) > 0
+        right = one.fields["laterality"] == "R"
+        for plane, annotation in zip(planes, one.annotations):
+            if annotation.outline:
+                truth = mask_of(annotation.outline, one.image.shape)
+                assert (plane == (truth[:, ::-1] if right else truth)).all()
+        image = pydicom.dcmread(path)
+        assert segments.ReferencedSeriesSequence[0].SeriesInstanceUID == image.SeriesInstanceUID
+        assert "no patient is shown" not in image.DerivationDescription  # these mammograms count as real
+        shown = image.pixel_array[:, ::-1] if right else image.pixel_array
+        assert np.abs(shown / 65535 - one.image).max() < 1e-4
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("file_format", export.FORMATS)
+def test_a_killed_call_gives_the_same_bytes(mammograms, masses, tmp_path, monkeypatch, file_format):
+    if file_format == "dicom":
+        pytest.importorskip("highdicom")
+    monkeypatch.setattr(export, "CHUNK", 3)
+    whole = contents(made(mammograms, masses, tmp_path / "whole", file_format))
+    image = Inserter.image
+    for fatal in (5, 4):  # the second time further than the first, as its first chunk is there
+        calls = []
+
+        def dies(self, number, calls=calls, fatal=fatal):
+            calls.append(number)
+            if len(calls) == fatal:
+                raise Killed
+            return image(self, number)
+
+        monkeypatch.setattr(Inserter, "image", dies)
+        with pytest.raises(Killed):
+            made(mammograms, masses, tmp_path / "broken", file_format)
+        monkeypatch.setattr(Inserter, "image", image)
+    assert contents(made(mammograms, masses, tmp_path / "broken", file_format)) == whole
+    assert not any(".part" in name for name in whole)
+
+
+def test_a_finished_output_is_left_alone(mammograms, masses, tmp_path, monkeypatch):
+    folder = made(mammograms, masses, tmp_path / "out", "coco")
+    monkeypatch.setattr(Inserter, "image", None)
+    inserted = insert_lesions(mammograms.folder, masses.folder, folder, count=COUNT, file_format="coco")
+    assert inserted == sum(row["synthetic_lesion"] == "True" for row in manifest(folder))
+
+
+@pytest.mark.parametrize("file_format", ["h5", "coco"])
+def test_other_settings_are_refused(mammograms, masses, tmp_path, file_format):
+    folder = made(mammograms, masses, tmp_path / "out", file_format)
+    with pytest.raises(DataError, match="seed 0, not 1"):
+        made(mammograms, masses, folder, file_format, seed=1)
+
+
+def test_a_folder_that_cannot_be_written_is_told(mammograms, masses, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        made(mammograms, masses, tmp_path / "file" / "out", "png")
+
+
+def test_an_unknown_format_is_told(mammograms, masses, tmp_path):
+    with pytest.raises(DataError, match="--format bmp"):
+        made(mammograms, masses, tmp_path / "out", "bmp")
+
+
+def test_the_output_can_be_prepared_like_any_image(mammograms, masses, tmp_path):
+    folder = made(mammograms, masses, tmp_path / "out", "coco")
+    film = read_image(folder / "images" / "000000.png")
+    assert film.pixels.shape == (512, 256)
+    assert json.loads((folder / "annotations.json").read_text())["info"]["by"] == "insert_lesions"
+    assert not os.path.exists(folder / "lesions.part")
