@@ -16,6 +16,7 @@ from lesions.annotations import Annotation, Box, write_annotations
 from preprocessing.csv_table import read_table
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import find_images, read_image
+from preprocessing.images.views import UPRIGHT
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.standardise import framing, orient
 from preprocessing.masses.labels import CLASSES, read_label
@@ -131,7 +132,10 @@ def _frame_in(
     if name not in items or name not in known:
         return "its film is not in the dataset"
     try:
-        return frame_of(read_image(known[name]).pixels, dataset.levels[-1], mask_method)
+        film = read_image(known[name])
+        if film.turn != UPRIGHT:
+            return "its image was turned upright, and its boxes are of the image as it was stored"
+        return frame_of(film.pixels, dataset.levels[-1], mask_method)
     except UnusableImage as reason:
         return str(reason)
 
