@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--generator",
     type=click.Path(path_type=Path),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import (
+    Command,
     conclude,
     conversion_options,
     echo_remarks,
@@ -19,7 +20,7 @@ from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
 from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, MammogramOptions
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--input",
     "inputs",
