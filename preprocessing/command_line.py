@@ -15,6 +15,9 @@ SOME_REJECTED = 3  # exit status
 output_option = click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
 
 
+overwrite_option = click.option("--overwrite", is_flag=True, help="Make the dataset anew, whatever dataset is there.")
+
+
 def validation_option(whose: str) -> Callable:
     """Make the option `--validation-fraction`, of the patients or the phantoms."""
     return click.option(
@@ -56,9 +59,20 @@ def refuse_both(workers: int | None, scheduler: str | None) -> None:
 def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
     """Print (place, text) of the first `SHOWN`, and how many more there are."""
     for place, text in lines[:SHOWN]:
-        click.echo(f"{kind} {place}: {text}", err=True)
+        click.echo(f"{kind} {shown(place)}: {text}", err=True)
     if len(lines) > SHOWN:
         click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
+
+
+def echo_remarks(remarks: Sequence[str]) -> None:
+    """Print what is to be said of the whole, on standard error."""
+    for line in remarks:
+        click.echo(shown(line), err=True)
+
+
+def shown(text: object) -> str:
+    """Return a text that any terminal can print: bytes of names that are not UTF-8 as \\xNN."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def conclude(output: Path, done: "Conversion", noun: str) -> None:

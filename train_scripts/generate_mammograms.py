@@ -60,8 +60,16 @@ def main(
         generator = PRETRAINED
         click.echo("generator: the one that comes with the package, trained on films of CBIS-DDSM (docs/model-card.md)")
     try:
-        options = {"masks": masks, "latents_per_mask": latents_per_mask, "study_of_four": study_of_four, "seed": seed}
-        write_mammograms(generator, output, count, file_format=file_format, **options)
+        write_mammograms(
+            generator,
+            output,
+            count,
+            file_format=file_format,
+            masks=masks,
+            latents_per_mask=latents_per_mask,
+            study_of_four=study_of_four,
+            seed=seed,
+        )
         click.echo(f"{output}: {count} synthetic mammograms")
         if figure_file:
             click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=seed)}")

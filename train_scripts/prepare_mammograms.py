@@ -8,13 +8,15 @@ import click
 from preprocessing.command_line import (
     conclude,
     conversion_options,
+    echo_remarks,
     echo_some,
     output_option,
+    overwrite_option,
     refuse_both,
     validation_option,
 )
 from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
-from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
+from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, MammogramOptions
 
 
 @click.command(context_settings={"show_default": True})
@@ -66,6 +68,14 @@ from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
     multiple=True,
     help="Take this kind of image too, which is rejected otherwise. Repeatable.",
 )
+@click.option(
+    "--patient-from",
+    type=click.Choice(PATIENT_SOURCES),
+    default=PATIENT_SOURCES[0],
+    help="What tells patients apart without a table: the header (else each file counts as a patient), the folder "
+    "directly below --input, or the file's name up to the first _.",
+)
+@overwrite_option
 @conversion_options
 def main(
     inputs: tuple[Path, ...],
@@ -77,6 +87,7 @@ def main(
     window: str | None,
     intent: str,
     accept: tuple[str, ...],
+    patient_from: str,
     **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
@@ -89,7 +100,7 @@ def main(
     from preprocessing.shards import DataError
 
     try:
-        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept))
+        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
         done = convert_mammograms([*inputs, *more], output, options, **settings)
         if boxes and done.dataset.count:
             from lesions.boxes import add_boxes
@@ -101,6 +112,7 @@ def main(
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
+    echo_remarks(done.remarks)
     echo_some("rejected", done.rejected)
     echo_some("look at", done.doubtful)
     conclude(output, done, "images")

@@ -118,9 +118,11 @@ def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None
 
         with unusable("the DICOM header's identity cannot be read"):
             laterality = dicom_identity.laterality_of(dataset, path)
+            patient, told_by = dicom_identity.identity_of(dataset, path)
             return MammogramImage(
                 image,
-                patient=dicom_identity.patient_of(dataset, path),
+                patient=patient,
+                told_by=told_by,
                 laterality=laterality,
                 view=dicom_identity.view_of(dataset, path),
                 turn=dicom_identity.turn_of_header(dataset, laterality),

@@ -38,6 +38,7 @@ class MammogramImage:
         view: A name of `preprocessing.images.views.VIEWS`, or None where unknown.
         turn: What makes the image upright, where the header says how it lies.
         doubts: What is odd about it, and may be right.
+        told_by: What `patient` is: "PatientID", "study", "study of a placeholder", or the name of the "file".
     """
 
     grey_levels: Image = field(repr=False)
@@ -46,6 +47,7 @@ class MammogramImage:
     view: str | None
     turn: Turn = UPRIGHT
     doubts: Sequence[str] = ()
+    told_by: str = "file"
 
     @cached_property
     def pixels(self) -> np.ndarray:

@@ -33,8 +33,8 @@ class Conversion:
         rejected: (place, reason) of each entry that could not be used; places are those of `Origins`, or numbers.
         already_done: bool. Whether the dataset was there already.
         notes: (place, note) of what was used, but with a remark.
-        doubtful: (place, reason) of what was used, but is worth a look.
         remarks: Lines about the whole: what an update converted, what is doubtful and what would cure it.
+        doubtful: (place, reason) of what was used, but is worth a look.
     """
 
     dataset: Dataset
@@ -42,8 +42,8 @@ class Conversion:
     rejected: Sequence[tuple[object, str]]
     already_done: bool
     notes: Sequence[tuple[object, str]] = ()
-    doubtful: Sequence[tuple[object, str]] = ()
     remarks: Sequence[str] = ()
+    doubtful: Sequence[tuple[object, str]] = ()
 
 
 def build_dataset(
@@ -141,7 +141,7 @@ def build_dataset(
     places = range(len(tasks)) if origins is None else origins.places
     reasons = [(places[n], reason) for n, reason in rejected.items()]
     doubts = [(places[n], reason) for n, reason in doubtful]
-    return Conversion(dataset, len(tasks), reasons, already_done, doubtful=doubts, remarks=found.remarks)
+    return Conversion(dataset, len(tasks), reasons, already_done, remarks=found.remarks, doubtful=doubts)
 
 
 def start_anew(folder: Path) -> None:

@@ -28,7 +28,7 @@ from preprocessing.shards.schema import (
     check_fields,
     check_shard,
     read_description,
-    rejected_of,
+    reasons_of,
 )
 
 
@@ -90,9 +90,9 @@ def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Ma
         shard = Shard(
             offsets={name: file[name].id.get_offset() or 0 for name in names},
             fields={name: file[name][()] for name in KINDS[kind].fields},
-            rejected=rejected_of(file["rejected"][()].tobytes()),
+            rejected=reasons_of(file["rejected"][()].tobytes()),
             work=str(file.attrs["work"]),
-            doubtful=rejected_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
+            doubtful=reasons_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
         )
     check_fields(shard.fields, classes)
     return shard

@@ -59,9 +59,9 @@ def write_shard(
             field = file.create_dataset(name, data=_field(name, values, dtype))
             if name in classes:
                 field.attrs["classes"] = list(classes[name])
-        for name, pairs in (("rejected", rejected), ("doubtful", doubtful)):
-            if pairs or name == "rejected":
-                text = json.dumps([[int(n), reason] for n, reason in pairs]).encode()
+        for name, reasons in (("rejected", rejected), ("doubtful", doubtful)):
+            if reasons or name == "rejected":
+                text = json.dumps([[int(n), reason] for n, reason in reasons]).encode()
                 file.create_dataset(name, data=np.frombuffer(text, np.uint8))
     with whole_file(path) as partial, open(partial, "wb") as file:
         layout.copy_to(file)

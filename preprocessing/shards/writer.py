@@ -221,8 +221,7 @@ class DatasetWriter:
         self._lock = lock_folder(self.folder)
         try:
             if not (self.folder / DATASET_FILE).exists():
-                known = (LOCK_FILE, PREVIOUS, WORK_FILE)
-                if any(path.name not in known and not is_left_over(path) for path in self.folder.iterdir()):
+                if any(_is_foreign(path) for path in self.folder.iterdir()):
                     raise DataError(
                         f"{self.folder}: the folder is not empty and holds no dataset; choose another output folder"
                     )
@@ -323,6 +322,11 @@ def is_empty(folder: Path, there: Mapping) -> bool:
     if there["complete"] and there["count"] == 0:
         return True
     return not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _is_foreign(path: Path) -> bool:
+    """Tell whether something in a folder without a description is not of a dataset that is being begun."""
+    return path.name not in (LOCK_FILE, PREVIOUS, WORK_FILE) and path.suffix != ".part" and not is_left_over(path)
 
 
 def lock_folder(folder: Path) -> FolderLock:
