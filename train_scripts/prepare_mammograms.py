@@ -45,7 +45,7 @@ from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
     "--table",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     show_default="films.csv in an input folder or next to it",
-    help="CSV file with columns image, subject, laterality, view, for images without a header.",
+    help="CSV file with columns image, subject, laterality, view, density, for images without a header.",
 )
 @click.option(
     "--boxes",
@@ -86,7 +86,8 @@ def main(
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
-    echo_some("rejected", done.rejected)
+    echo_some("note", done.notes)
+    echo_some("rejected image", [*done.reasons.items()])
     conclude(output, done, "images")
 
 

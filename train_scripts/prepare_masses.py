@@ -112,8 +112,10 @@ def main(
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
-    echo_some("note", done.notes)
-    echo_some("rejected", rarest_first(done.rejected))
+    # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
+    rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
+    echo_some("note", [(f"lesion {number}", note) for number, note in done.notes])
+    echo_some("rejected", rarest_first(rejected))
     click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
     conclude(output, done, "masses")
 

@@ -1,15 +1,15 @@
 """Many images of patients into one dataset of mammograms.
 
-What leaves an image is its pixels, a keyed hash of the patient, laterality and view. The key, and the list of which
-image became which item, lie **next to** the dataset, not in it, readable by their owner only: `<output>.key` and
+What leaves an image is its pixels, a keyed hash of the patient, laterality, view and density. The key, and the list of
+which image became which item, lie **next to** the dataset, not in it, readable by their owner only: `<output>.key` and
 `<output>.films.csv`. File names often hold a patient's number, so `rejected.csv`, which is in the dataset, names an
-image by its number in that list (from 0, sorted by path); the command also prints path and reason of what it rejects.
+image by its number in that list (from 0, sorted by path), and so does the command.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,14 @@ from preprocessing.mammograms.given_masks import GivenMasks, read_mask
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.standardise import orient, standardise
+from preprocessing.mammograms.words import KNOWN, read_density, unknown_words
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
 
 TABLE_FILE = "films.csv"
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards
 
-Rows = Mapping[str, tuple[str, str, str]]  # subject, laterality, view by file name
+Row = tuple[str, str, str, str]  # subject, laterality, view, density
+Rows = Mapping[str, Row]  # by file name
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class MammogramTask:
         key: Key. Of the patients' hashes.
         options: MammogramOptions. How it is prepared.
         mask: Path. File of its given mask, if any.
-        row: (subject, laterality, view). Its row in the table, if any.
+        row: (subject, laterality, view, density). Its row in the table, if any.
         unusable: str. Why it cannot be used, when that is known before it is read.
     """
 
@@ -48,7 +50,7 @@ class MammogramTask:
     key: Key
     options: MammogramOptions
     mask: Path | None = None
-    row: tuple[str, str, str] | None = None
+    row: Row | None = None
     unusable: str = ""
 
 
@@ -76,8 +78,8 @@ def convert_mammograms(
         options: How they are prepared. Defaults to `MammogramOptions()`.
         masks: Folder of given breast masks, each named as its image (another ending is fine) and of its size; non-zero
             is breast. Defaults to None: found by the mask method.
-        table: CSV file with the columns image, subject, laterality, view, for images without a header. Defaults to
-            `films.csv` in an input folder or next to it, where there is one.
+        table: CSV file with the columns image, subject, laterality, view, density, for images without a header; the
+            last three may be missing. Defaults to `films.csv` in an input folder or next to it, where there is one.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         workers, scheduler: Number of processes, or the address of a dask scheduler.
@@ -90,14 +92,14 @@ def convert_mammograms(
     output = Path(output).resolve()
     places = [Path(path) for path in inputs]
     images = _find(places)
-    rows = _read_rows(table, places)
+    rows, notes = _read_rows(table, places)
     secret = open_output(output, key)
     names = [_relative(image, places) for image in images]
     given = None if masks is None else GivenMasks(Path(masks))
     tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
     method = {} if given is None else {"mask_method": "given"}
     settings = {"by": "prepare_mammograms", **asdict(options), **method, "table": rows is not None}
-    return build_dataset(
+    done = build_dataset(
         output,
         tasks,
         prepare_mammogram,
@@ -111,9 +113,10 @@ def convert_mammograms(
         workers=workers,
         scheduler=scheduler,
     )
+    return replace(done, notes=notes)
 
 
-def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
+def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] | str:
     """Make a dataset item of one image, or tell as a string why it cannot be used."""
     if task.unusable:
         return task.unusable
@@ -131,9 +134,15 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
         return f"cannot be read ({error.strerror or type(error).__name__})"
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
-    patient, laterality, view = task.row or (found.patient, found.laterality, found.view)
-    subject = task.key.pseudonym(patient)
-    return mammogram_item(image, mask, subject=subject, laterality=read_laterality(laterality), view=read_view(view))
+    patient, laterality, view, density = task.row or (found.patient, found.laterality, found.view, "")
+    return mammogram_item(
+        image,
+        mask,
+        subject=task.key.pseudonym(patient),
+        laterality=read_laterality(laterality),
+        view=read_view(view),
+        density=read_density(density),
+    )
 
 
 def _find(inputs: Sequence[Path]) -> list[Path]:
@@ -177,20 +186,26 @@ def _shard_size(output: Path, images: int) -> int:
     return begun if begun > 0 else max(SHARD_SIZE, -(-images // 256))
 
 
-def _read_rows(table: str | os.PathLike | None, inputs: Sequence[Path]) -> Rows | None:
-    """Read the table of images; None without one."""
+def _read_rows(
+    table: str | os.PathLike | None, inputs: Sequence[Path]
+) -> tuple[Rows | None, Sequence[tuple[str, str]]]:
+    """Read the table of images; None without one. Also (place, note) of words that mean nothing here."""
     if table is None:
         folders = [path if path.is_dir() else path.parent for path in inputs]
         places = [place / TABLE_FILE for path in folders for place in (path, path.parent)]
         table = next((place for place in places if place.is_file()), None)
         if table is None:
-            return None
-    found: dict[str, tuple[str, str, str]] = {}
-    for row in read_table(table, "--table", ("image", "subject")):
+            return None, ()
+    found: dict[str, Row] = {}
+    notes, first = [], {}
+    for number, row in enumerate(read_table(table, "--table", ("image", "subject")), start=1):
         if not row["image"] or not row["subject"]:
-            raise DataError(f"--table {table}: a row lacks its image or its subject; fill it in")
+            raise DataError(f"--table {table}: row {number} lacks its image or its subject; fill it in")
         name = Path(row["image"]).name
-        fields = (row["subject"], row.get("laterality", ""), row.get("view", ""))
+        fields = (row["subject"], row.get("laterality", ""), row.get("view", ""), row.get("density", ""))
         if found.setdefault(name, fields) != fields:
-            raise DataError(f"--table {table}: two rows for {name} differ; leave one of them")
-    return found
+            raise DataError(f"--table {table}: rows {first[name]} and {number} for one image differ; leave one of them")
+        first.setdefault(name, number)
+        for column in unknown_words(row):
+            notes.append((f"{table} row {number}", f"unknown word in {column}, taken as unknown; give {KNOWN[column]}"))
+    return found, notes

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocessing.shards.fill import Prepare, fill
@@ -20,6 +20,7 @@ class Conversion:
         dataset: Dataset. The finished dataset.
         given: int. Length of the work list.
         rejected: (place, reason) of each entry that could not be used; places are those of `Origins`, or numbers.
+        reasons: Reason by number in the work list, of the same; unlike places, numbers name no patient.
         already_done: bool. Whether the dataset was there already.
         notes: (place, note) of what was used, but with a remark.
     """
@@ -29,6 +30,7 @@ class Conversion:
     rejected: Sequence[tuple[object, str]]
     already_done: bool
     notes: Sequence[tuple[object, str]] = ()
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
 
 def build_dataset(
@@ -89,4 +91,5 @@ def build_dataset(
     if origins is not None and not already_done:
         origins.write_lists(Path(output), rejected)
     places = range(len(tasks)) if origins is None else origins.places
-    return Conversion(dataset, len(tasks), [(places[n], reason) for n, reason in rejected.items()], already_done)
+    by_place = [(places[number], reason) for number, reason in rejected.items()]
+    return Conversion(dataset, len(tasks), by_place, already_done, reasons=rejected)

@@ -12,10 +12,12 @@ import h5py
 import numpy as np
 
 from preprocessing.shards.format import (
+    ADDED,
     KINDS,
     MAKE_AGAIN,
     REMAKE,
     SPLITS,
+    UNKNOWN,
     WHITE,
     DataError,
     Level,
@@ -54,12 +56,19 @@ def open_shard(path: Path, kind: str, levels: Sequence[Level]) -> Shard:
             names.append("split")
             return Shard(
                 offsets={name: file[name].id.get_offset() or 0 for name in names},
-                fields={name: file[name][()] for name in KINDS[kind].fields},
+                fields={name: _values(file, name) for name in KINDS[kind].fields},
                 rejected=[tuple(pair) for pair in json.loads(file["rejected"][()].tobytes())],
                 work=str(file.attrs["work"]),
             )
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: not a whole shard; {REMAKE}") from error
+
+
+def _values(file: h5py.File, name: str) -> np.ndarray:
+    """Read a small field; one that the shard is too old to have is unknown of every item."""
+    if name in ADDED and name not in file:
+        return np.full(len(file["subject"]), UNKNOWN[name], np.int8)
+    return file[name][()]
 
 
 class Dataset:

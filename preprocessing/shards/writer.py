@@ -18,6 +18,7 @@ from preprocessing.shards.format import (
     LEVELS,
     REMAKE,
     SPLITS,
+    UNKNOWN,
     DataError,
     Item,
     Level,
@@ -293,7 +294,7 @@ def write_shard(
                     array[0, 0, 0] = 0  # HDF5 gives an array its place when it is first written to
                     places[array.id.get_offset()] = (name, level, dtype)
         for name, dtype in KINDS[kind].fields.items():
-            values = [item.get(name, -1) if dtype == "|i1" else item[name] for item in items]
+            values = [item.get(name, UNKNOWN.get(name, -1)) if dtype == "|i1" else item[name] for item in items]
             field = file.create_dataset(name, data=_field(name, values, dtype))
             if name in classes:
                 field.attrs["classes"] = list(classes[name])

@@ -249,7 +249,7 @@ def test_film_without_a_row_in_the_table_is_rejected(films, tmp_path):
     [
         ("name,who\na,b\n", "has no column image, subject; it needs image, subject"),
         ("image,subject\na.png,\n", "lacks its image or its subject"),
-        ("image,subject\nx/a.png,1\ny/a.png,2\n", "two rows for a.png differ"),
+        ("image,subject\nx/a.png,1\ny/a.png,2\n", "rows 1 and 2 for one image differ"),
     ],
 )
 def test_wrong_table_is_refused(films, tmp_path, text, said):
