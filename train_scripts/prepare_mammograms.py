@@ -11,6 +11,7 @@ from preprocessing.command_line import (
     echo_some,
     output_option,
     refuse_both,
+    thumbnail_store,
     validation_option,
 )
 from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
@@ -62,6 +63,7 @@ def main(
     mask_method: str,
     keep_background: bool,
     window: str | None,
+    no_contact_sheet: bool,
     **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
@@ -75,20 +77,22 @@ def main(
 
     try:
         options = MammogramOptions(mask_method, keep_background, window)
-        done = convert_mammograms([*inputs, *more], output, options, **settings)
+        store = thumbnail_store(output)
+        thumbnails = None if no_contact_sheet else store
+        done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
         if boxes and done.dataset.count:
             from lesions.boxes import add_boxes
 
             added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
             echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
             click.echo(f"{output}: {len(added.annotations)} lesions")
+        if done.already_done:
+            click.echo(f"{output}: already there, nothing to do")
+        echo_some("note", done.notes)
+        echo_some("rejected image", [*done.reasons.items()])
+        conclude(output, done, "images", thumbnails)
     except DataError as error:
         raise click.ClickException(str(error)) from error
-    if done.already_done:
-        click.echo(f"{output}: already there, nothing to do")
-    echo_some("note", done.notes)
-    echo_some("rejected image", [*done.reasons.items()])
-    conclude(output, done, "images")
 
 
 if __name__ == "__main__":

@@ -14,16 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.contact_sheet.store import ThumbnailStore
+from preprocessing.contact_sheet.thumbnail import thumbnail
 from preprocessing.csv_table import read_table
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
+from preprocessing.images.words import KNOWN, read_density, unknown_words
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.standardise import orient, standardise
-from preprocessing.mammograms.words import KNOWN, read_density, unknown_words
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
 
 TABLE_FILE = "films.csv"
@@ -44,6 +46,7 @@ class MammogramTask:
         mask: Path. File of its given mask, if any.
         row: (subject, laterality, view, density). Its row in the table, if any.
         unusable: str. Why it cannot be used, when that is known before it is read.
+        drawn: bool. Whether a thumbnail is wanted.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class MammogramTask:
     mask: Path | None = None
     row: Row | None = None
     unusable: str = ""
+    drawn: bool = False
 
 
 def convert_mammograms(
@@ -66,6 +70,7 @@ def convert_mammograms(
     workers: int | None = None,
     scheduler: str | None = None,
     shard_size: int | None = None,
+    thumbnails: ThumbnailStore | None = None,
 ) -> Conversion:
     """Prepare many mammograms (Ren et al. 2019, section 6.1) and write them as one dataset, its patients split.
 
@@ -84,6 +89,7 @@ def convert_mammograms(
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         workers, scheduler: Number of processes, or the address of a dask scheduler.
         shard_size: Images per shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
+        thumbnails: Where to keep thumbnails for a contact sheet. Defaults to None: nowhere.
 
     Raises:
         DataError: One line: no images, unreadable table or key, output made with other settings or not writable.
@@ -96,7 +102,8 @@ def convert_mammograms(
     secret = open_output(output, key)
     names = [_relative(image, places) for image in images]
     given = None if masks is None else GivenMasks(Path(masks))
-    tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
+    drawn = thumbnails is not None
+    tasks = [_task(image, name, secret, options, rows, given, drawn) for image, name in zip(images, names, strict=True)]
     method = {} if given is None else {"mask_method": "given"}
     settings = {"by": "prepare_mammograms", **asdict(options), **method, "table": rows is not None}
     done = build_dataset(
@@ -110,6 +117,7 @@ def convert_mammograms(
         work=secret.fingerprint([[name, image.stat().st_size] for name, image in zip(names, images, strict=True)]),
         origins=Origins(secret, "film", "file", images),
         shard_size=shard_size or _shard_size(output, len(images)),
+        keep=None if thumbnails is None else thumbnails.keep,
         workers=workers,
         scheduler=scheduler,
     )
@@ -127,6 +135,7 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] 
         else:
             mask = read_mask(task.mask, found.grey_levels.shape)
         pixels, mask, _ = orient(found.grey_levels, mask)
+        drawn = {"thumbnail": thumbnail(pixels, mask)} if task.drawn else {}
         image, mask = standardise(pixels, mask, keep_background=task.options.keep_background)
     except UnusableImage as reason:
         return str(reason)
@@ -135,7 +144,7 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] 
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
     patient, laterality, view, density = task.row or (found.patient, found.laterality, found.view, "")
-    return mammogram_item(
+    item = mammogram_item(
         image,
         mask,
         subject=task.key.pseudonym(patient),
@@ -143,6 +152,7 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] 
         view=read_view(view),
         density=read_density(density),
     )
+    return {**item, **drawn}
 
 
 def _find(inputs: Sequence[Path]) -> list[Path]:
@@ -164,7 +174,13 @@ def _relative(image: Path, inputs: Sequence[Path]) -> str:
 
 
 def _task(
-    image: Path, name: str, key: Key, options: MammogramOptions, rows: Rows | None, given: GivenMasks | None
+    image: Path,
+    name: str,
+    key: Key,
+    options: MammogramOptions,
+    rows: Rows | None,
+    given: GivenMasks | None,
+    drawn: bool = False,
 ) -> MammogramTask:
     """Look up the mask and the row of an image, where there are masks and a table."""
     mask = None if given is None else given.of(name)
@@ -174,7 +190,7 @@ def _task(
         unusable = "no mask of its name in the folder of masks"
     elif rows is not None and row is None:
         unusable = "has no row in the table of images"
-    return MammogramTask(image, key, options, mask, row, unusable)
+    return MammogramTask(image, key, options, mask, row, unusable, drawn)
 
 
 def _shard_size(output: Path, images: int) -> int:

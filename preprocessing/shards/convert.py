@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.shards.fill import Prepare, fill
+from preprocessing.shards.fill import Keep, Prepare, fill
 from preprocessing.shards.format import LEVELS, Level
 from preprocessing.shards.pseudonyms import Origins
 from preprocessing.shards.reader import Dataset
@@ -49,6 +49,7 @@ def build_dataset(
     synthetic: bool = False,
     summarise: Summarise | None = None,
     shard_size: int | None = None,
+    keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Conversion:
@@ -67,7 +68,7 @@ def build_dataset(
         work: Fingerprint of the work list, by which a rerun recognises it. Defaults to "".
         origins: Where the tasks come from; None where that is not to be listed. Defaults to None.
         levels, classes, synthetic, shard_size: As for `DatasetWriter`; summarise: as for its `finish`.
-        workers, scheduler: As for `fill`.
+        keep, workers, scheduler: As for `fill`.
 
     Raises:
         DataError: One line: the output was made with other settings or cannot be written, or a worker died.
@@ -85,7 +86,7 @@ def build_dataset(
     )
     already_done = writer.complete
     if not already_done:
-        fill(writer, tasks, prepare, title=title, workers=workers, scheduler=scheduler)
+        fill(writer, tasks, prepare, title=title, keep=keep, workers=workers, scheduler=scheduler)
     dataset = writer.finish(validation_fraction, summarise)
     rejected = dict(sorted(writer.rejected()))
     if origins is not None and not already_done:

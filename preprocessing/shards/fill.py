@@ -20,6 +20,7 @@ from preprocessing.shards.format import DataError, Item
 from preprocessing.shards.writer import DatasetWriter
 
 Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
+Keep = Callable[[int, Sequence[Item]], None]  # a shard's number and its items
 
 
 def fill(
@@ -28,6 +29,7 @@ def fill(
     prepare: Prepare,
     *,
     title: str,
+    keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> None:
@@ -38,6 +40,7 @@ def fill(
         work: The work list, `writer.count` long; entries and `prepare` must be picklable.
         prepare: Function of one entry; returns the item, or as a string why the entry is rejected.
         title: Of the progress bar.
+        keep: Called with every shard before it is written, to keep what a dataset does not hold.
         workers: Number of processes; 1 works in this one. Defaults to the number of usable cores.
         scheduler: Address of a dask scheduler, to use its workers instead.
 
@@ -58,6 +61,8 @@ def fill(
                 else:
                     items.append(result)
                 tick()
+            if keep is not None:
+                keep(shard, items)
             writer.write(shard, items, rejected)
 
 
