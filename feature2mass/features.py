@@ -12,6 +12,8 @@ from feature2mass.networks import SIZE
 SEEDS = 20  # random masses of a category from which a new one is mixed (§3.4)
 UNIT = 0.05  # their weights are multiples of it (§3.4)
 LARGEST = 0.6  # share that one seed may have (ours)
+SPREAD = 0.25  # of a feature's variance, which mixtures by spread weights have (ours)
+LARGEST_SPREAD = 0.4  # share that a seed may have by spreading (ours)
 BATCH = 64
 
 
@@ -79,6 +81,32 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
             raise FeatureError(f"row {row}: weights sum to {values.sum():g}, not to 1")
     mixed = np.einsum("mn,nf->mf" if features.ndim == 2 else "mn,mnf->mf", weights, features.astype(np.float64))
     return mixed.astype(np.float32)
+
+
+def spread_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights that keep more of the variance of the features that they mix (ours).
+
+    Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
+    of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are enlarged until
+    the sum of their squares is a quarter of what a single feature has, that is (1 − 1/n) / 4, or until the largest
+    weight is 0.4, so that no mass is the copy of one. Some weights become negative; their sum stays 1.
+
+    Args:
+        weights: (M, N), of sum 1 per row; weights of 0 are not of the mixture and stay 0.
+
+    Returns:
+        float64 (M, N).
+    """
+    weights = np.asarray(weights, np.float64)
+    used = weights > 0
+    equal = 1 / used.sum(axis=1, keepdims=True)
+    deviations = np.where(used, weights - equal, 0)
+    energies = np.square(deviations).sum(axis=1, keepdims=True)
+    factors = np.minimum(
+        np.sqrt(SPREAD * (1 - equal) / np.maximum(energies, 1e-8)),
+        (LARGEST_SPREAD - equal) / np.maximum(deviations.max(axis=1, keepdims=True), 1e-4),
+    )
+    return np.where(used, equal + np.maximum(factors, 1) * deviations, 0)
 
 
 def line_weights(points: int = 10) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from feature2mass.features import decode, encode, interpolate
+from feature2mass.features import decode, encode, interpolate, spread_weights
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import Grain, energies, restored
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
@@ -135,7 +135,7 @@ class Mixer:
         mixed = []
         for seeds, weights in wanted:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
-            mixed.append(interpolate(features, weights[None])[0])
+            mixed.append(self._mixed(features, weights[None])[0])
         if not self.networks.mixing.octaves:
             return decode(self.networks.decoder, np.array(mixed))
         masses = []
@@ -144,8 +144,14 @@ class Mixer:
         for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
             energy = weights @ [self.energies[seed.index] for seed in seeds]
-            masses.append(restored(mass, mean, energy, grain(feature)))
+            masses.append(restored(mass, mean, energy, grain(feature), amplify_finest=not self.networks.mixing.grain))
         return np.array(masses)
+
+    def _mixed(self, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Mix as `interpolate` does, by weights that are spread where the run spreads them."""
+        if not self.networks.mixing.spread:
+            return interpolate(features, weights)
+        return (spread_weights(weights) @ features).astype(np.float32)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
         """Generate masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""

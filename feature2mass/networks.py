@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from feature2mass.refinement import hashed, refined, repeat_border
 from training.export import stock_model
 from training.layers import PACKAGE, LowPass, leaky_relu
 
@@ -40,6 +41,9 @@ class NetworkConfig:
             LeakyReLU–Conv–BatchNorm (§3.2).
         low_pass: a fixed binomial filter after the decoder's last upsampling, against a mesh of pixels (ours).
         smooth_start: kernels of transposed convolutions that start smooth, for the same reason (ours).
+        refined_units: decoder's units after which two convolutions add to the features (ours, `refinement`).
+        noise_units: those of them that get noise which the visual feature determines (ours).
+        plain_discriminators: no batch normalisation in D₁ and D₂, which hides from them how strong texture is (ours).
     """
 
     width: float = 1.0
@@ -50,6 +54,9 @@ class NetworkConfig:
     smooth_start: bool = False
     plain_ends: bool = False
     activation_last: bool = False
+    refined_units: tuple[int, ...] = ()
+    noise_units: tuple[int, ...] = ()
+    plain_discriminators: bool = False
 
     def scaled_filters(self) -> list[int]:
         return [max(1, round(self.width * filters)) for filters in self.filters]
@@ -92,20 +99,6 @@ class SmoothUpsampling(keras.initializers.RandomNormal):
 
 
 # ----------------------------------------------------------------------------------------- pieces
-
-
-def _repeat_border(features, name: str, dtype: str):
-    """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
-    for axis, side in ((1, "rows"), (2, "columns")):
-        others = features.shape[axis] - 1
-        sides = [features]
-        for place, cut in (("first", (0, others)), ("last", (others, 0))):
-            cropping = (cut, (0, 0)) if axis == 1 else ((0, 0), cut)
-            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
-            sides.append(crop(features))
-        middle, first, last = sides
-        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)([first, middle, last])
-    return features
 
 
 def _output_dtype(dtype: str) -> str:
@@ -174,7 +167,7 @@ def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dt
     )
     features = convolution(leaky_relu(f"{name}_activation", dtype)(features))
     if config.low_pass and number == LAST_UPSAMPLING:
-        features = _repeat_border(features, f"{name}_border", dtype)
+        features = repeat_border(features, f"{name}_border", dtype)
         features = LowPass(padding="valid", name=f"{name}_low_pass", dtype=dtype)(features)
     return _batch_norm(name, dtype, synchronized)(features)
 
@@ -224,11 +217,15 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     features = keras.layers.Reshape((1, 1, FEATURES), name="feature_map", dtype=dtype)(feature)
 
     # 1) six transposed convolutions up to 64×64
+    numbers = hashed(feature) if config.noise_units else None
     for number, filters in enumerate(reversed(config.scaled_filters()), start=1):
         features = _decoder_unit(features, filters, number, config, dtype, synchronized)
+        if number in config.refined_units:
+            with_noise = numbers if number in config.noise_units else None
+            features = refined(features, with_noise, f"decoder_{number}_refined", dtype)
 
     # 2) the seventh, of stride 1, to one channel; no sigmoid, which would bend what starts as linear (`linear_start`)
-    features = _repeat_border(leaky_relu("decoder_7_activation", dtype)(features), "decoder_7_border", dtype)
+    features = repeat_border(leaky_relu("decoder_7_activation", dtype)(features), "decoder_7_border", dtype)
     last = keras.layers.Conv2DTranspose(1, 3, padding="same", use_bias=config.plain_ends, name="decoder_7", dtype=dtype)
     image = keras.layers.Cropping2D(1, name="image_cropped", dtype=dtype)(last(features))
     if not config.plain_ends:
@@ -259,7 +256,7 @@ def build_discriminator(
         for size, strides in ((3, 1), (4, 2)):
             number += 1
             layer = f"{name}_{number}"
-            normalised = number > 1 or not config.activation_last
+            normalised = (number > 1 or not config.activation_last) and not config.plain_discriminators
             activation = leaky_relu(f"{layer}_activation", dtype)
             if not config.activation_last:
                 features = activation(features)

@@ -57,7 +57,9 @@ def _energy(part: np.ndarray) -> float:
     return float(np.mean(squares[: int(np.ceil(KEPT * squares.size))]))
 
 
-def restored(mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.ndarray) -> np.ndarray:
+def restored(
+    mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.ndarray, *, amplify_finest: bool = True
+) -> np.ndarray:
     """Give the octaves of a mass the energy that they should have.
 
     Args:
@@ -66,6 +68,8 @@ def restored(mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.n
         wanted: energies of its deviation from the mean, (6,). Octaves that have more are left alone, and none is
             amplified more than fourfold.
         grain: float32 (64, 64), a texture that adds what the finest octave still lacks.
+        amplify_finest: False to let grain alone bring what the finest octave lacks. A blurred mass has little more in
+            it than its coarse end, which becomes blobs when it is amplified.
 
     Returns:
         float32 (64, 64), not limited to [0, 1].
@@ -73,6 +77,8 @@ def restored(mass: np.ndarray, mean: np.ndarray, wanted: np.ndarray, grain: np.n
     parts = split(mass - mean)
     found = np.array([_energy(part) for part in parts])
     gains = np.sqrt(wanted / np.maximum(found, 1e-12)).clip(1, LARGEST_GAIN).astype(np.float32)
+    if not amplify_finest:
+        gains[0] = 1
     parts = [gain * part for gain, part in zip(gains, parts, strict=True)]
     texture = split(grain)[0]
     missing = max(0.0, wanted[0] - gains[0] ** 2 * found[0]) / max(_energy(texture), 1e-12)

@@ -8,6 +8,7 @@ import keras
 
 from feature2mass.losses import LossWeights
 from feature2mass.networks import NetworkConfig
+from feature2mass.texture import AMPLIFIED, Texture
 from training.adam import FusedAdam
 from training.additions import setting, switched
 from training.schedule import Duration, lengthened_memory, lengthened_ticks
@@ -22,11 +23,15 @@ class Mixing:
         mirrored_seeds: whether masses are mirrored to resemble the first, and categories with fewer than twenty masses
             lend mirrored copies (ours).
         largest_weight: share that one seed may have; 1: no cap.
+        spread: whether mixtures keep their distance from the mean of their seeds (ours, `features.spread_weights`).
+        grain: whether the finest octave gets back what it lacks as grain alone (ours, `octaves.restored`).
     """
 
     octaves: bool = False
     mirrored_seeds: bool = False
     largest_weight: float = 1.0
+    spread: bool = False
+    grain: bool = False
 
 
 ALL_OF_MIXING = Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6)  # with all additions
@@ -56,6 +61,7 @@ class Preset:
         epsilon: Adam's.
         linear_start: whether the networks start as a linear transform and its inverse (ours).
         mixing: how new masses are mixed.
+        texture: additions to the train step (ours); by default none.
     """
 
     name: str
@@ -75,6 +81,7 @@ class Preset:
     epsilon: float = 1e-8
     linear_start: bool = False
     mixing: Mixing = field(default_factory=Mixing)
+    texture: Texture = field(default_factory=Texture)
 
     def duration(self, masses: int) -> Duration:
         """The length of a run on so many training masses."""
@@ -129,6 +136,16 @@ ADDITIONS = {  # to Lee et al. 2018 (ours)
     "octaves": setting("mixing.octaves", True, False),
     "mirrored_seeds": setting("mixing.mirrored_seeds", True, False),
     "weight_cap": setting("mixing.largest_weight", 0.6, 1.0),
+    "spread": setting("mixing.spread", True, False),
+    "grain": setting("mixing.grain", True, False, needs=("octaves",)),
+    "refinement": setting("network.refined_units", (5, 6), ()),
+    "noise": setting("network.noise_units", (5, 6), (), needs=("refinement",)),
+    "plain_discriminators": setting("network.plain_discriminators", True, False),
+    "amplification": setting("texture.amplification", AMPLIFIED, ()),
+    "amplified_reconstruction": setting("texture.amplified_reconstruction", True, False, needs=("amplification",)),
+    "falling_reconstruction": setting("texture.final_reconstruction", 100.0, 0.0),
+    "slope_penalty": setting("texture.penalty", 1.0, 0.0),
+    "judged_mixtures": setting("texture.mixtures", 0.5, 0.0),
 }
 
 # What runs were made with before these settings were written into their config.json
@@ -137,6 +154,7 @@ EARLIER: dict[str, dict[str, Any]] = {
         "epsilon": 1e-7,
         "linear_start": True,
         "mixing": asdict(ALL_OF_MIXING),
+        "texture": asdict(Texture()),
         "network": {"plain_ends": True, "activation_last": True},
     }
 }

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feature2mass.features import category_weights, line_weights
+from feature2mass.features import category_weights, line_weights, spread_weights
 from feature2mass.linear_start import start_linearly
 from feature2mass.networks import (
     SIZE,
@@ -29,7 +29,8 @@ from feature2mass.networks import (
     finished_networks,
 )
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
-from feature2mass.settings import Preset
+from feature2mass.settings import Mixing, Preset
+from feature2mass.texture import Texture, TexturedFeature2Mass
 from feature2mass.train_step import Feature2Mass
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
@@ -107,7 +108,11 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: in
         build_discriminator(config, margins, "margin_discriminator", dtype=dtype),
         build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
     )
-    model = Feature2Mass(trained, discriminator, average, preset.weights, preset.ema_half_life_images)
+    players = trained, discriminator, average, preset.weights, preset.ema_half_life_images
+    if preset.texture == Texture():
+        model = Feature2Mass(*players)
+    else:
+        model = TexturedFeature2Mass(*players, texture=preset.texture, spread=preset.mixing.spread, seed=seed)
     model.compile(*preset.optimizers(), preset.duration(masses))
     return model
 
@@ -155,7 +160,7 @@ class MassTraining(Training):
         )
 
     def sampler(self, model: Feature2Mass) -> Callable[[], np.ndarray]:
-        return sampler(self.dataset, model, self.seed, self.preset.mixing.largest_weight)
+        return sampler(self.dataset, model, self.seed, self.preset.mixing)
 
     def finished(self, model: Feature2Mass) -> dict[Path, keras.Model]:
         margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
@@ -163,7 +168,7 @@ class MassTraining(Training):
         return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
 
 
-def sampler(dataset: Dataset, model: Feature2Mass, seed: int, largest_weight: float) -> Callable[[], np.ndarray]:
+def sampler(dataset: Dataset, model: Feature2Mass, seed: int, how: Mixing) -> Callable[[], np.ndarray]:
     """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
 
     Returns:
@@ -179,7 +184,9 @@ def sampler(dataset: Dataset, model: Feature2Mass, seed: int, largest_weight: fl
     categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
     members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
     members = random.permutation(members)[:20]
-    mixing = category_weights(SAMPLES, len(members), random=random, largest=largest_weight)
+    mixing = category_weights(SAMPLES, len(members), random=random, largest=how.largest_weight)
+    if how.spread:
+        mixing = spread_weights(mixing)
     real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
     _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
     encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))

@@ -24,7 +24,7 @@ from preprocessing.shards import Dataset
 from preprocessing.training_data import checksums
 from training.checkpoint import restore_checkpoint, restore_discriminator
 from training.cluster import current
-from training.device import limit_threads
+from training.device import ALL_CORES, limit_threads
 from training.noise import stream_seed
 from training.run import RunDirectory, RunError, choose_strategy
 from training.run import run_config as common_config
@@ -83,12 +83,13 @@ def last_phase_with_these_threads(
 ) -> int:
     """Set this process's threads per operation for the next phase; returns the last one that wants the same.
 
-    A later phase should be trained by another process. Where the threads are not ours to set, that is `last_phase`.
+    A later phase is for another process, so that a run that is interrupted there continues with the same threads. Where
+    the threads are not ours to set, that is `last_phase`.
     """
     phases = range(first_phase(run), last_phase + 1)
     left = [phase for phase in phases if not stage(run, phase).generator.exists()]
-    wanted = [preset.schedule(phase).threads_per_operation(preset.network) for phase in left]
-    if strategy.num_replicas_in_sync > 1 or not left or wanted[0] is None or not limit_threads(wanted[0]):
+    wanted = [preset.schedule(phase).threads_per_operation(preset.network) or ALL_CORES for phase in left]
+    if strategy.num_replicas_in_sync > 1 or not left or not limit_threads(wanted[0]):
         return last_phase
     same = itertools.takewhile(lambda pair: pair[1] == wanted[0], zip(left, wanted, strict=True))
     return max(phase for phase, _ in same)

@@ -6,9 +6,9 @@ The penalty is that of Gulrajani et al. 2017 (eq. 3), the drift term that of Kar
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import Diversity, PhaseSchedule
+from training.amplification import amplifier
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
 

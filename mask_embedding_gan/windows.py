@@ -11,12 +11,12 @@ is cut off, so that every pixel is the one that the whole image has there: tilin
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolution, to_image
 from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import PhaseSchedule
 from mask_embedding_gan.train_step import CRITIC_LOSSES, critic_step
+from training.amplification import amplifier
 from training.export import stock_model
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed

@@ -1,6 +1,6 @@
 """What the commands that make datasets share: options, and the report on what became of the input."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,13 +78,7 @@ def thumbnail_store(output: Path) -> "ThumbnailStore":
     return store
 
 
-def conclude(
-    output: Path,
-    done: "Conversion",
-    noun: str,
-    store: "ThumbnailStore | None" = None,
-    doubts: Mapping[int, str] | None = None,
-) -> None:
+def conclude(output: Path, done: "Conversion", noun: str, store: "ThumbnailStore | None" = None) -> None:
     """Print what became of the input, as a table and in a last line, and write the contact sheet.
 
     Args:
@@ -92,7 +86,6 @@ def conclude(
         done: The conversion.
         noun: What was converted, in the plural.
         store: Of the contact sheet. Defaults to None: none is wanted.
-        doubts: What is doubtful, by number in the work list. Defaults to nothing.
 
     Raises:
         DataError: The contact sheet cannot be written.
@@ -103,13 +96,13 @@ def conclude(
     from preprocessing.summary import summary_table
 
     dataset, rejected = done.dataset, len(done.rejected)
-    click.echo(summary_table(done, noun, doubts))
+    click.echo(summary_table(done, noun))
     if not dataset.count:
         raise click.ClickException(
             f"none of {done.given} {noun} could be used; see {output}/rejected.csv for the reasons"
         )
     if store is not None:
-        click.echo(f"{write_contact_sheet(done, store, doubts)}: look at it before you train; it shows real patients")
+        click.echo(f"{write_contact_sheet(done, store)}: look at it before you train; it shows real patients")
     counts, subjects = dataset.meta["images"], dataset.meta["subjects"]
     click.echo(
         f"{output}: {dataset.count} of {done.given} {noun}, {rejected} rejected; "

@@ -3,7 +3,7 @@
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from preprocessing.images.words import DENSITIES
 from preprocessing.shards import Conversion, Dataset
@@ -12,13 +12,12 @@ REASONS = 12  # named; the rest are counted together
 _WIDTH = 100
 
 
-def summary_table(done: Conversion, noun: str, doubts: Mapping[int, str] | None = None) -> str:
+def summary_table(done: Conversion, noun: str) -> str:
     """Lay out a conversion as a text table.
 
     Args:
         done: The conversion.
         noun: What was converted, in the plural.
-        doubts: What is doubtful, by number in the work list.
     """
     from rich.console import Console
     from rich.table import Table
@@ -27,18 +26,20 @@ def summary_table(done: Conversion, noun: str, doubts: Mapping[int, str] | None 
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    for row in _rows(done, noun, doubts or {}):
+    for row in _rows(done, noun):
         table.add_row(*row)
     text = io.StringIO()
     Console(file=text, width=_WIDTH, no_color=True, highlight=False, markup=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def _rows(done: Conversion, noun: str, doubts: Mapping[int, str]) -> Iterable[tuple[str, str, str]]:
+def _rows(done: Conversion, noun: str) -> Iterable[tuple[str, str, str]]:
     dataset = done.dataset
     yield f"{noun} found", str(done.given), ""
     yield "taken", str(dataset.count), ""
-    yield "doubtful", str(len(doubts)), _listed(_by_kind(doubts.values()))
+    yield "doubtful", str(len(done.doubts)), "" if not done.doubts else "first in the contact sheet"
+    for doubt, count in _by_kind(done.doubts.values()).most_common(REASONS):
+        yield "", str(count), doubt
     yield "rejected", str(len(done.reasons)), ""
     reasons = _by_kind(done.reasons.values()).most_common()
     for reason, count in reasons[:REASONS]:

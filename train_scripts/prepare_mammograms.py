@@ -14,6 +14,7 @@ from preprocessing.command_line import (
     thumbnail_store,
     validation_option,
 )
+from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
 from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
 
 
@@ -54,6 +55,18 @@ from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
     help="CSV file of lesions on the films (columns image, x, y, width, height, shape, margin, subject): lesions.json.",
 )
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
+@click.option(
+    "--intent",
+    type=click.Choice(INTENTS),
+    default=INTENTS[0],
+    help="Which image of a digital exposure: FOR PRESENTATION, FOR PROCESSING (raw), or any, but one of an exposure.",
+)
+@click.option(
+    "--accept",
+    type=click.Choice(list(SPECIAL_KINDS)),
+    multiple=True,
+    help="Take this kind of image too, which is rejected otherwise. Repeatable.",
+)
 @conversion_options
 def main(
     inputs: tuple[Path, ...],
@@ -64,6 +77,8 @@ def main(
     keep_background: bool,
     window: str | None,
     no_contact_sheet: bool,
+    intent: str,
+    accept: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
@@ -76,7 +91,7 @@ def main(
     from preprocessing.shards import DataError
 
     try:
-        options = MammogramOptions(mask_method, keep_background, window)
+        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept))
         store = thumbnail_store(output)
         thumbnails = None if no_contact_sheet else store
         done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
@@ -90,6 +105,7 @@ def main(
             click.echo(f"{output}: already there, nothing to do")
         echo_some("note", done.notes)
         echo_some("rejected image", [*done.reasons.items()])
+        echo_some("look at image", [*done.doubts.items()])
         conclude(output, done, "images", thumbnails)
     except DataError as error:
         raise click.ClickException(str(error)) from error

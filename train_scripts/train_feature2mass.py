@@ -22,7 +22,11 @@ from training.command_line import (
 @click.command(context_settings={"show_default": True})
 @data_option
 @run_option("runs/masses")
-@preset_option(quick="minutes on two cores, narrower.", paper="Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.")
+@preset_option(
+    quick="minutes on two cores, narrower.",
+    film="masses with the texture of films, in about 4 hours of one core.",
+    paper="Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.",
+)
 @length_option
 @additions_options(
     "linear_start",
@@ -34,6 +38,16 @@ from training.command_line import (
     "octaves",
     "mirrored_seeds",
     "weight_cap",
+    "spread",
+    "grain",
+    "refinement",
+    "noise",
+    "plain_discriminators",
+    "amplification",
+    "amplified_reconstruction",
+    "falling_reconstruction",
+    "slope_penalty",
+    "judged_mixtures",
 )
 @precision_option
 @seed_option("weights, order and augmentation")

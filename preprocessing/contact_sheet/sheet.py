@@ -1,6 +1,5 @@
 """A contact sheet of what a command prepared."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from preprocessing.contact_sheet.pages import is_written, write_pages
@@ -8,13 +7,12 @@ from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.shards import Conversion
 
 
-def write_contact_sheet(done: Conversion, store: ThumbnailStore, doubts: Mapping[int, str] | None = None) -> Path:
+def write_contact_sheet(done: Conversion, store: ThumbnailStore) -> Path:
     """Write the contact sheet of a conversion, unless it is there already.
 
     Args:
         done: The conversion.
         store: The sheet's folder and thumbnails; an image without one is shown as it lies in the dataset.
-        doubts: What is doubtful, by number in the work list. Defaults to nothing.
 
     Returns:
         The first page.
@@ -25,5 +23,5 @@ def write_contact_sheet(done: Conversion, store: ThumbnailStore, doubts: Mapping
     dataset, rejected = done.dataset, done.reasons
     if not is_written(store, dataset):
         numbers = [number for number in range(done.given) if number not in rejected]
-        return write_pages(store, dataset, numbers, rejected, doubts or {})
+        return write_pages(store, dataset, numbers, rejected, done.doubts)
     return store.folder / "index.html"

@@ -38,15 +38,16 @@ class ThumbnailStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with whole_file(self._path(shard)) as partial, zipfile.ZipFile(partial, "w") as file:
                 for number, item in enumerate(items):
-                    file.writestr(str(number), str(item["thumbnail"]))
+                    file.writestr(str(number), str(item.get("thumbnail", "")))
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
     def read(self, shard: int, position: int, count: int) -> str | None:
-        """Read the thumbnail of an item of a shard; None where the shard's `count` thumbnails were not kept."""
+        """Read the thumbnail of an item of a shard of `count` items; None where it was not kept."""
         try:
             file = self._open(self._path(shard))
-            return file.read(str(position)).decode() if len(file.namelist()) == count else None
+            kept = file.read(str(position)).decode() if len(file.namelist()) == count else ""
+            return kept or None
         except (OSError, KeyError, ValueError, zipfile.BadZipFile):
             return None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from preprocessing.images.views import LATERALITIES, read_view, view_of_code
+from preprocessing.images.views import LATERALITIES, Turn, read_view, turn_of, view_of_code
 
 ELEMENTS = (
     "PatientID",
@@ -51,6 +51,12 @@ def view_of(dataset: Dataset, path: Path) -> str | None:
             return view
     # CBIS-DDSM writes the view where the orientation belongs.
     return read_view(_text(dataset, "PatientOrientation")) or _side_and_view(dataset, path)[1] or None
+
+
+def turn_of_header(dataset: Dataset, laterality: str | None) -> Turn:
+    """Return what makes the image upright, by PatientOrientation; nothing where it does not tell."""
+    orientation = dataset.get("PatientOrientation") or ()
+    return turn_of([] if isinstance(orientation, str) else [str(value) for value in orientation], laterality)
 
 
 def _side_and_view(dataset: Dataset, path: Path) -> tuple[str, str]:

@@ -9,7 +9,7 @@ image by its number in that list (from 0, sorted by path), and so does the comma
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import thumbnail
 from preprocessing.csv_table import read_table
-from preprocessing.images.image import UnusableImage
+from preprocessing.images.image import MammogramImage, UnusableImage
+from preprocessing.images.large import Image
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
 from preprocessing.images.words import KNOWN, read_density, unknown_words
@@ -25,7 +26,9 @@ from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
-from preprocessing.mammograms.standardise import orient, standardise
+from preprocessing.mammograms.outline import Outline
+from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
+from preprocessing.mammograms.standardise import orient, standardise, turned
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
 
 TABLE_FILE = "films.csv"
@@ -104,8 +107,10 @@ def convert_mammograms(
     given = None if masks is None else GivenMasks(Path(masks))
     drawn = thumbnails is not None
     tasks = [_task(image, name, secret, options, rows, given, drawn) for image, name in zip(images, names, strict=True)]
+    if options.rules.intent == "any":
+        tasks = _one_of_each_exposure(tasks)
     method = {} if given is None else {"mask_method": "given"}
-    settings = {"by": "prepare_mammograms", **asdict(options), **method, "table": rows is not None}
+    settings = {"by": "prepare_mammograms", **options.settings(), **method, "table": rows is not None}
     done = build_dataset(
         output,
         tasks,
@@ -114,6 +119,7 @@ def convert_mammograms(
         kind="mammogram",
         title="Mammograms",
         validation_fraction=validation_fraction,
+        synthetic="synthetic" in options.rules.accept,
         work=secret.fingerprint([[name, image.stat().st_size] for name, image in zip(names, images, strict=True)]),
         origins=Origins(secret, "film", "file", images),
         shard_size=shard_size or _shard_size(output, len(images)),
@@ -129,12 +135,9 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] 
     if task.unusable:
         return task.unusable
     try:
-        found = read_image(task.path, window=task.options.window)
-        if task.mask is None:
-            mask = find_breast(found.grey_levels, task.options.mask_method)
-        else:
-            mask = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(found.grey_levels, mask)
+        found = read_image(task.path, window=task.options.window, rules=task.options.rules)
+        check_grey_levels(found.grey_levels)
+        pixels, mask, doubts = _breast(found, task)
         drawn = {"thumbnail": thumbnail(pixels, mask)} if task.drawn else {}
         image, mask = standardise(pixels, mask, keep_background=task.options.keep_background)
     except UnusableImage as reason:
@@ -152,7 +155,27 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] 
         view=read_view(view),
         density=read_density(density),
     )
-    return {**item, **drawn}
+    return {**item, **drawn, "doubtful": doubts}
+
+
+def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
+    """Return an image as it hangs, chest wall on the left, its breast, and what is doubtful about them.
+
+    Raises:
+        UnusableImage: It shows no breast.
+    """
+    view = read_view(task.row[2]) if task.row else found.view
+    doubts = list(found.doubts)
+    if task.mask is not None:
+        given, said = read_mask(task.mask, found.grey_levels.shape)
+        pixels, mask, _ = orient(*(turned(part, found.turn) for part in (found.grey_levels, given)))
+        try:
+            return pixels, mask, doubts + said + check_breast(pixels, mask, view)
+        except UnusableImage as reason:  # the user's own mask: trusted, but worth a look
+            return pixels, mask, [*doubts, *said, str(reason)]
+    upright = turned(found.grey_levels, found.turn)
+    pixels, mask, _ = orient(upright, find_breast(upright, task.options.mask_method))
+    return pixels, mask, doubts + check_breast(pixels, mask, view)
 
 
 def _find(inputs: Sequence[Path]) -> list[Path]:
@@ -191,6 +214,15 @@ def _task(
     elif rows is not None and row is None:
         unusable = "has no row in the table of images"
     return MammogramTask(image, key, options, mask, row, unusable, drawn)
+
+
+def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]:
+    """Set aside the raw images whose processed ones are in the list too."""
+    from preprocessing.images.twins import raw_with_processed  # pydicom only where it is needed
+
+    twins = raw_with_processed([task.path for task in tasks])
+    reason = "a raw image, FOR PROCESSING, of which the processed one is here too"
+    return [replace(task, unusable=task.unusable or reason) if task.path in twins else task for task in tasks]
 
 
 def _shard_size(output: Path, images: int) -> int:

@@ -19,7 +19,6 @@ skip it. Only its `split` is filled in last, when all subjects are known.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +29,12 @@ FORMAT = 1
 LEVELS = [(8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 128), (512, 256)]  # height, width
 SPLITS = ("train", "validation")
 DATASET_FILE = "dataset.json"
+REJECTED_FILE = "rejected.csv"
+DOUBTFUL_FILE = "doubtful.csv"
+WORK_FILE = "work.jsonl"
+PREVIOUS = ".previous"  # what an update has set aside
+BELONGING = (REJECTED_FILE, DOUBTFUL_FILE, WORK_FILE)
 WHITE = 65535  # the stored value that stands for 1
-
-MAKE_AGAIN = "run the command that made the dataset again, it makes only what is missing"
-REMAKE = f"delete it and {MAKE_AGAIN}"
 
 Level = tuple[int, int]
 Item = Mapping[str, np.ndarray | str | int | float]
@@ -81,28 +82,6 @@ def as_stored(image: np.ndarray) -> np.ndarray:
         uint16 of the same shape, 0…65535, rounded.
     """
     return np.round(np.clip(image, 0, 1) * WHITE).astype(np.uint16)
-
-
-def read_description(folder: Path) -> dict:
-    """Read `dataset.json`.
-
-    Raises:
-        DataError: It is missing, damaged, or of another format.
-    """
-    path = folder / DATASET_FILE
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(f"{folder}: holds no dataset ({DATASET_FILE} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read; {REMAKE}") from error
-    if not isinstance(content, dict) or content.get("kind") not in KINDS:
-        raise DataError(f"{path}: is not a dataset description of this library")
-    if content.get("format") != FORMAT:
-        raise DataError(
-            f"{path}: has format {content.get('format')}, this version reads {FORMAT}; make the dataset again"
-        )
-    return content
 
 
 def sha256(path: Path) -> str:

@@ -82,16 +82,20 @@ def test_defaults_are_the_paper_s():
     assert PRESETS["paper"].network == NetworkConfig()
 
 
-def test_quick_has_all_additions():
-    assert all(addition.present(PRESETS["quick"]) for addition in ADDITIONS.values())
+def additions_of(preset) -> list[str]:
+    return [name for name, addition in ADDITIONS.items() if addition.present(preset)]
+
+
+def test_every_addition_is_in_a_preset():
+    assert {*additions_of(PRESETS["quick"]), *additions_of(PRESETS["film"])} == {*ADDITIONS}
 
 
 @pytest.mark.parametrize("addition", sorted(ADDITIONS))
 def test_each_addition_can_be_switched_off(addition):
     builds_on_it = [name for name, one in ADDITIONS.items() if addition in one.needs]
-    preset = PRESETS["quick"].changed(without=(addition, *builds_on_it))
-    left = [name for name, one in ADDITIONS.items() if one.present(preset)]
-    assert left == [name for name in ADDITIONS if name not in (addition, *builds_on_it)]
+    preset = next(PRESETS[name] for name in ("quick", "film") if addition in additions_of(PRESETS[name]))
+    left = additions_of(preset.changed(without=(addition, *builds_on_it)))
+    assert left == [name for name in additions_of(preset) if name not in (addition, *builds_on_it)]
 
 
 def test_a_linear_start_needs_plain_ends():

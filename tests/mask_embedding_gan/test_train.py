@@ -18,9 +18,11 @@ from mask_embedding_gan import train as progressive
 from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
 from mask_embedding_gan.players import build_players, compiled
+from mask_embedding_gan.presets import PRESETS
 from mask_embedding_gan.train import PhaseTraining, WindowsTraining, run_config, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
+from training.device import ALL_CORES
 from training.run import NonFiniteLossError, RunDirectory, RunError
 from training.trainer import resumed
 
@@ -346,3 +348,16 @@ def test_finished_generators_of_a_phase_do_not_depend_on_fading(tiny_run):
     wanted = model.ema_generator([masks, latents, np.ones(1, np.float32)])
     finished = finished_generator(model.ema_generator, tiny.NETWORK, 2)
     np.testing.assert_allclose(finished([masks, latents]), np.clip(wanted, 0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("finished", "last", "threads"), [(0, 4, 1), (4, 5, ALL_CORES), (5, 7, 1)])
+def test_a_process_trains_the_phases_that_want_the_same_threads(tmp_path, monkeypatch, finished, last, threads):
+    """Of `quick` all but phase 5 want one per operation: a run that a kill interrupts anywhere keeps its numbers."""
+    run, asked = RunDirectory(tmp_path, {}), []
+    for phase in range(1, finished + 1):
+        run.stage(f"phase-{phase}").folder.mkdir()
+        run.stage(f"phase-{phase}").generator.touch()
+    monkeypatch.setattr(progressive, "limit_threads", lambda count: asked.append(count) or True)
+    strategy = tf.distribute.get_strategy()
+    assert progressive.last_phase_with_these_threads(run, PRESETS["quick"], 7, strategy) == last
+    assert asked == [threads]

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -96,7 +97,7 @@ def test_every_image_is_shown_and_every_rejected_one_has_its_reason(films, tmp_p
 
 def test_doubtful_images_come_first_with_their_doubt(films, tmp_path):
     done, store = prepared(films, tmp_path / "data")
-    page = write_contact_sheet(done, store, {3: "its <skin> is dim"}).read_text()
+    page = write_contact_sheet(replace(done, doubts={3: "its <skin> is dim"}), store).read_text()
     assert re.findall(r"<figcaption>(\d+):", page) == list("3014")
     assert page.count('class="doubtful"') == 1 and "its &lt;skin&gt; is dim" in page
 

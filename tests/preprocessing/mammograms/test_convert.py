@@ -206,7 +206,7 @@ def test_no_usable_film_leaves_an_empty_dataset_with_reasons(tmp_path):
 
 
 def test_an_unforeseen_error_rejects_one_film_without_its_text(films, tmp_path, monkeypatch):
-    def fail(path, window):
+    def fail(path, **options):
         raise KeyError("DOE^JANE")
 
     monkeypatch.setattr(convert, "read_image", fail)
@@ -262,7 +262,7 @@ def test_wrong_table_is_refused(films, tmp_path, text, said):
 
 
 def test_other_settings_are_refused_by_name(done, films):
-    with pytest.raises(DataError, match="made with mask_method film, not otsu; choose another output"):
+    with pytest.raises(DataError, match="made with --mask-method film, not otsu; choose another output"):
         convert_mammograms([films], done.dataset.folder, MammogramOptions("otsu"), shard_size=4)
     with pytest.raises(DataError, match="validation_fraction 0.1, not 0.2"):
         convert_mammograms([films], done.dataset.folder, validation_fraction=0.2, shard_size=4)

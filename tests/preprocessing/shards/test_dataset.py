@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from preprocessing.lock import LOCK_FILE
 from preprocessing.shards import FORMAT, DataError, DatasetWriter, array_name, open_dataset, split_subjects, write_shard
 from preprocessing.shards import writer as shards
 
@@ -199,7 +200,7 @@ def test_broken_run_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"made": {"by": "test", "seed": 1}}, "with seed 0, not 1"),
+        ({"made": {"by": "test", "seed": 1}}, "with --seed 0, not 1"),
         ({"count": 11}, "list of 10, not of 11"),
         ({"work": "other"}, "from other input"),
         ({"synthetic": True}, "with another synthetic"),
@@ -226,7 +227,7 @@ def test_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
     monkeypatch.setattr(shards.os, "fsync", full)
     with pytest.raises(DataError, match="cannot be written .No space left on device.; what is finished is kept"):
         writing.write(1, [item(number) for number in writing.numbers(1)])
-    names = sorted(path.name for path in (tmp_path / "data").iterdir())
+    names = sorted(path.name for path in (tmp_path / "data").iterdir() if path.name != LOCK_FILE)
     assert names == ["dataset.json", "shard-00000-of-00003.h5"]
 
 
