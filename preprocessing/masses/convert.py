@@ -88,8 +88,7 @@ def convert_masses(
         workers=workers,
         scheduler=scheduler,
     )
-    rejected = {place for place, _ in done.rejected}
-    notes = [(lesion.place, lesion.note) for lesion in lesions if lesion.note and lesion.place not in rejected]
+    notes = [(n, lesion.note) for n, lesion in enumerate(lesions) if lesion.note and n not in done.reasons]
     return replace(done, notes=notes)
 
 
