@@ -9,8 +9,10 @@ from preprocessing.command_line import (
     Command,
     conclude,
     conversion_options,
+    echo_remarks,
     echo_some,
     output_option,
+    overwrite_option,
     refuse_both,
     thumbnail_store,
     validation_option,
@@ -68,6 +70,7 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     help="Stretch each mass to the whole range, and keep what it was, or leave it as in the mammogram.",
 )
 @validation_option("patients")
+@overwrite_option
 @conversion_options
 def main(
     cbis_csv: tuple[Path, ...],
@@ -116,6 +119,7 @@ def main(
             click.echo(f"{output}: already there, nothing to do")
         # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
         rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
+        echo_remarks(done.remarks)
         echo_some("note", [(f"lesion {number}", note) for number, note in done.notes])
         echo_some("rejected", rarest_first(rejected))
         click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))

@@ -131,7 +131,7 @@ def test_a_sheet_lies_next_to_the_dataset_not_in_it(films, tmp_path):
     done, store = prepared(films, tmp_path / "data")
     write_contact_sheet(done, store)
     assert store.folder == tmp_path / "data.contact-sheet"
-    assert {path.suffix for path in (tmp_path / "data").iterdir()} == {".h5", ".json", ".csv"}
+    assert {path.suffix for path in (tmp_path / "data").iterdir()} == {".h5", ".json", ".jsonl", ".csv"}
 
 
 def test_thumbnails_show_what_the_mask_cuts_off_and_without_them_the_dataset_is_shown(films, tmp_path):
