@@ -149,7 +149,7 @@ def prepare_mammogram(task: MammogramTask) -> Item | str:
     _, laterality, view = task.row or ("", found.laterality, found.view)
     subject = task.key.pseudonym(patient)
     item = mammogram_item(image, mask, subject=subject, laterality=read_laterality(laterality), view=read_view(view))
-    return {**item, "doubtful": doubts, "told_by": told_by}
+    return {**item, "doubtful": "\n".join(doubts), "told_by": told_by}
 
 
 def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
