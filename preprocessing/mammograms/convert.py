@@ -29,8 +29,9 @@ from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.patients import Whose, remarks_on, unique_names
 from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
-from preprocessing.mammograms.standardise import orient, standardise, turned
+from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
+from preprocessing.shards.format import Item
 from preprocessing.shards.sources import Entry, Sources, size_of
 
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards
@@ -140,7 +141,7 @@ def convert_mammograms(
     return replace(done, remarks=[*done.remarks, *unused, *remarks_on(done.dataset)], notes=notes)
 
 
-def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] | str:
+def prepare_mammogram(task: MammogramTask) -> Item | str:
     """Make a dataset item of one image, or tell as a string why it cannot be used."""
     if task.unusable:
         return task.unusable
@@ -166,7 +167,7 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str | int] 
         view=read_view(view),
         density=read_density(density),
     )
-    return {**item, **drawn, "doubtful": doubts, "told_by": told_by}
+    return {**item, **drawn, "doubtful": "\n".join(doubts), "told_by": told_by}
 
 
 def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
@@ -179,7 +180,7 @@ def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarr
     doubts = list(found.doubts)
     if task.mask is not None:
         given, said = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(*(turned(part, found.turn) for part in (found.grey_levels, given)))
+        pixels, mask, _ = orient(turned(found.grey_levels, found.turn), turned_mask(given, found.turn))
         try:
             return pixels, mask, doubts + said + check_breast(pixels, mask, view)
         except UnusableImage as reason:  # the user's own mask: trusted, but worth a look

@@ -80,7 +80,7 @@ def fill(
                     rejected.append((number, result))
                 else:
                     items.append(result)
-                    doubtful += [(number, doubt) for doubt in result.get("doubtful", ())]
+                    doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
             if sources is not None:
                 writer.note(numbers[0], made)
             if keep is not None:

@@ -63,7 +63,7 @@ class Former:
         first = former // work["shard_size"] * work["shard_size"]
         index = former - first - sum(first <= other < former for other in rejected)
         doubts = [reason for number, reason in shard.doubtful if number == former]
-        return {**self._item(path, shard, index), "doubtful": doubts}
+        return {**self._item(path, shard, index), "doubtful": "\n".join(doubts)}
 
     def _opened(self, number: int) -> tuple[Path, Shard, Mapping[int, str]]:
         path = self._folder / _name(self._meta, number)

@@ -331,3 +331,12 @@ def test_a_film_whose_base_is_bright_is_told_from_its_padding(base, padding):
     below, right = padding
     size = ((0, below), (0, right))
     assert iou(breast_mask(np.pad(film, size).astype(np.float32)), np.pad(breast, size)) > 0.9
+
+
+def test_doubts_are_kept_when_a_dataset_is_updated(tmp_path):
+    pixels, _ = phantom()
+    write_png(tmp_path / "in/a.png", np.round(pixels / pixels.max() * 4095).astype(np.uint16))
+    first = converted(tmp_path / "in", tmp_path)
+    write_png(tmp_path / "in/b.png", np.round(pixels * 65535).astype(np.uint16))
+    second = converted(tmp_path / "in", tmp_path)
+    assert second.dataset.count == 2 and list(second.doubtful) == list(first.doubtful) != []
