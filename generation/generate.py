@@ -20,9 +20,12 @@ from mask_embedding_gan.generate import MaskEmbeddingGenerator
 from pix2pix.generate import Pix2PixGenerator
 from preprocessing.shards import DataError
 from training.drawing import MaskFiller
+from training.export import ModelError, open_model
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "film.keras"  # docs/model-card.md
-SYSTEMS = {system.inputs: system for system in (MaskEmbeddingGenerator, Pix2PixGenerator)}
+SYSTEMS: dict[tuple[str, ...], type[MaskFiller]] = {
+    system.inputs: system for system in (MaskEmbeddingGenerator, Pix2PixGenerator)
+}
 
 
 class GeneratorError(ValueError):
@@ -39,9 +42,9 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
     if not path.is_file():
         raise GeneratorError(f"--generator {path}: no such file; give the generator.keras of a finished phase")
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GeneratorError(f"--generator {path}: is not a Keras model; give a generator.keras") from error
+        model = open_model(path)
+    except ModelError as error:
+        raise GeneratorError(f"--generator {error}; give a generator.keras") from error
     if _inputs(model) not in SYSTEMS:
         raise GeneratorError(f"--generator {path}: takes no mask and latent; it is another kind of network")
     return model
@@ -119,6 +122,7 @@ def generate(
         images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
     """
     model = generator if isinstance(generator, keras.Model) else load_generator(generator)
+    source: MaskSource | list[BreastMask]
     if isinstance(masks, np.ndarray):
         reals = [None] * len(masks) if images is None else images
         pairs = enumerate(zip(masks, reals, strict=True))

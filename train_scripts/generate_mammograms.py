@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--generator",
     type=click.Path(path_type=Path),
@@ -60,8 +61,16 @@ def main(
         generator = PRETRAINED
         click.echo("generator: the one that comes with the package, trained on films of CBIS-DDSM (docs/model-card.md)")
     try:
-        options = {"masks": masks, "latents_per_mask": latents_per_mask, "study_of_four": study_of_four, "seed": seed}
-        write_mammograms(generator, output, count, file_format=file_format, **options)
+        write_mammograms(
+            generator,
+            output,
+            count,
+            file_format=file_format,
+            masks=masks,
+            latents_per_mask=latents_per_mask,
+            study_of_four=study_of_four,
+            seed=seed,
+        )
         click.echo(f"{output}: {count} synthetic mammograms")
         if figure_file:
             click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=seed)}")

@@ -1,13 +1,15 @@
 """Draw new labelled masses with a trained run, by mixing features of masses of one category."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Run of train_feature2mass.py.")
 @click.option(
     "--data",
@@ -57,7 +59,7 @@ def main(
     from generation.masses import write_masses
     from preprocessing.shards import DataError
 
-    wanted = {"data": data, "shape": shape, "margin": margin, "seed": seed}
+    wanted: dict[str, Any] = {"data": data, "shape": shape, "margin": margin, "seed": seed}
     try:
         write_masses(run, output, count, file_format=file_format, **wanted)
         click.echo(f"{output}: {count} synthetic masses")

@@ -6,17 +6,21 @@ from typing import Any
 import click
 
 from preprocessing.command_line import (
+    Command,
     conclude,
     conversion_options,
+    echo_remarks,
     echo_some,
     output_option,
+    overwrite_option,
     refuse_both,
     validation_option,
 )
-from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
+from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
+from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, MammogramOptions
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--input",
     "inputs",
@@ -53,6 +57,26 @@ from preprocessing.mammograms.options import MASK_METHODS, MammogramOptions
     help="CSV file of lesions on the films (columns image, x, y, width, height, shape, margin, subject): lesions.json.",
 )
 @click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
+@click.option(
+    "--intent",
+    type=click.Choice(INTENTS),
+    default=INTENTS[0],
+    help="Which image of a digital exposure: FOR PRESENTATION, FOR PROCESSING (raw), or any, but one of an exposure.",
+)
+@click.option(
+    "--accept",
+    type=click.Choice(list(SPECIAL_KINDS)),
+    multiple=True,
+    help="Take this kind of image too, which is rejected otherwise. Repeatable.",
+)
+@click.option(
+    "--patient-from",
+    type=click.Choice(PATIENT_SOURCES),
+    default=PATIENT_SOURCES[0],
+    help="What tells patients apart without a table: the header (else each file counts as a patient), the folder "
+    "directly below --input, or the file's name up to the first _.",
+)
+@overwrite_option
 @conversion_options
 def main(
     inputs: tuple[Path, ...],
@@ -62,6 +86,9 @@ def main(
     mask_method: str,
     keep_background: bool,
     window: str | None,
+    intent: str,
+    accept: tuple[str, ...],
+    patient_from: str,
     **settings: Any,
 ) -> None:
     """Convert mammograms to shards, patients split into training and validation.
@@ -74,7 +101,7 @@ def main(
     from preprocessing.shards import DataError
 
     try:
-        options = MammogramOptions(mask_method, keep_background, window)
+        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
         done = convert_mammograms([*inputs, *more], output, options, **settings)
         if boxes and done.dataset.count:
             from lesions.boxes import add_boxes
@@ -86,7 +113,9 @@ def main(
         raise click.ClickException(str(error)) from error
     if done.already_done:
         click.echo(f"{output}: already there, nothing to do")
+    echo_remarks(done.remarks)
     echo_some("rejected", done.rejected)
+    echo_some("look at", done.doubtful)
     conclude(output, done, "images")
 
 

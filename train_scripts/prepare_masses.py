@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import (
+    Command,
     conclude,
     conversion_options,
     echo_some,
@@ -16,7 +17,7 @@ from preprocessing.command_line import (
 from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_POLICIES, MassOptions
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--cbis-csv",
     "cbis_csv",

@@ -49,6 +49,10 @@ class StoredImage:
         """Return a part of the image, or the image mirrored; a view."""
         return StoredImage(self.stored[part], self.levels)
 
+    def transposed(self) -> "StoredImage":
+        """Return the image with rows and columns exchanged."""
+        return StoredImage(np.ascontiguousarray(self.stored.T), self.levels)
+
     def pixels(self) -> np.ndarray:
         """Look up the grey levels, float32 (height, width)."""
         if self.levels.size == 256 or _opencv_looks_up_16_bits():
@@ -59,6 +63,19 @@ class StoredImage:
             # All of them are in range, and the mode "raise" would make a copy.
             np.take(self.levels, indices, out=pixels[row : row + _ROWS], mode="wrap")
         return pixels
+
+
+def bits_held(greatest: int, bits: int) -> int:
+    """Tell how many bits an image really holds: scripts write the 12 bits of a detector into 16, a sixteenth as bright.
+
+    Args:
+        greatest: The greatest value of the image.
+        bits: How many its file says, without a window.
+
+    Returns:
+        8, 10, 12 or 14 where a file of 16 bits holds no greater value, else `bits`.
+    """
+    return next((held for held in (8, 10, 12, 14) if bits == 16 and greatest < 2**held), bits)
 
 
 @cache

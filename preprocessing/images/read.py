@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.images.image import MammogramImage, UnusableImage
-from preprocessing.images.raster import MAGIC, decode_raster
+from preprocessing.images.raster import MAGIC, decode_raster, png_text
+from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
 
 _SUFFIXES = frozenset([".dcm", ".dicom", ".dic", ".ima", ".png", ".pgm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg"])
 
@@ -55,16 +56,17 @@ def _may_be_image(path: Path) -> bool:
         return False
 
 
-def read_image(path: Path, *, window: str | None = None) -> MammogramImage:
+def read_image(path: Path, *, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
     """Read one image of any supported kind.
 
     Args:
         path: A DICOM object (with or without preamble, any suffix) or an 8/16-bit grey PNG, PGM, TIFF or JPEG. For the
             latter the patient is the file's stem, and neither laterality nor view is known.
         window: Name of the VOI window to apply (DICOM only). Defaults to the header's first.
+        rules: Which images are wanted as mammograms. Defaults to None: whatever image the file holds.
 
     Raises:
-        UnusableImage: The file cannot be used; the message is the reason.
+        UnusableImage: The file cannot be used, or is not wanted; the message is the reason.
     """
     path = Path(path)
     try:
@@ -79,8 +81,12 @@ def read_image(path: Path, *, window: str | None = None) -> MammogramImage:
     if kind == "DICOM":
         from preprocessing.images.dicom import read_dicom  # pydicom only where it is needed
 
-        return read_dicom(path, window)
-    return MammogramImage(decode_raster(content, kind), patient=path.stem, laterality=None, view=None)
+        return read_dicom(path, window, rules)
+    if kind == "PNG" and rules is not None and "synthetic" not in rules.accept:
+        if any(key == "Software" and text.startswith(SYNTHETIC_MAKER) for key, text in png_text(content)):
+            raise UnusableImage(refusal("synthetic"))
+    image, doubts = decode_raster(content, kind)
+    return MammogramImage(image, patient=path.stem, laterality=None, view=None, doubts=doubts)
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -6,10 +6,18 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, pixels_of, shrink
+from preprocessing.images.large import Image, StoredImage, pixels_of, shrink
 from preprocessing.images.mask import mask_of
+from preprocessing.images.views import Turn
 from preprocessing.mammograms.morphology import fill_holes, largest_component
 from preprocessing.mammograms.outline import Outline
+
+
+def turned(image: Image, turn: Turn) -> Image:
+    """Turn an image, or a mask, as its header asks for."""
+    if turn.transposed:
+        image = image.transposed() if isinstance(image, StoredImage) else np.ascontiguousarray(image.T)
+    return image[::-1] if turn.flipped else image
 
 
 def orient(pixels: Image, mask: np.ndarray | Outline) -> tuple[Image, np.ndarray | Outline, bool]:

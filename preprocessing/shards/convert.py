@@ -34,6 +34,7 @@ class Conversion:
         already_done: bool. Whether the dataset was there already.
         notes: (place, note) of what was used, but with a remark.
         remarks: Lines about the whole: what an update converted, what is doubtful and what would cure it.
+        doubtful: (place, reason) of what was used, but is worth a look.
     """
 
     dataset: Dataset
@@ -42,6 +43,7 @@ class Conversion:
     already_done: bool
     notes: Sequence[tuple[object, str]] = ()
     remarks: Sequence[str] = ()
+    doubtful: Sequence[tuple[object, str]] = ()
 
 
 def build_dataset(
@@ -126,11 +128,11 @@ def build_dataset(
                 sources=sources,
                 former=found.reuse,
             )
-        rejected = dict(sorted(writer.rejected()))
+        rejected, doubtful = dict(sorted(writer.rejected())), sorted(writer.doubtful())
         dataset = writer.finish(
             validation_fraction,
             summarise,
-            write_lists=None if origins is None else lambda: origins.write_lists(output, rejected),
+            write_lists=None if origins is None else lambda: origins.write_lists(output, rejected, doubtful),
             described=_described(output, len(tasks), rejected, sources),
         )
         remove_former(output)
@@ -138,7 +140,8 @@ def build_dataset(
         lock.release()
     places = range(len(tasks)) if origins is None else origins.places
     reasons = [(places[n], reason) for n, reason in rejected.items()]
-    return Conversion(dataset, len(tasks), reasons, already_done, remarks=found.remarks)
+    doubts = [(places[n], reason) for n, reason in doubtful]
+    return Conversion(dataset, len(tasks), reasons, already_done, remarks=found.remarks, doubtful=doubts)
 
 
 def start_anew(folder: Path) -> None:

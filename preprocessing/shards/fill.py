@@ -63,7 +63,7 @@ def fill(
         converted = zip(left, results, strict=True)
         taken_over = set(taken)
         for shard, numbers in missing:
-            items, rejected, made = [], [], []
+            items, rejected, doubtful, made = [], [], [], []
             for number in numbers:
                 if number in taken_over:
                     note, result = former.result(number)
@@ -77,9 +77,10 @@ def fill(
                     rejected.append((number, result))
                 else:
                     items.append(result)
+                    doubtful += [(number, doubt) for doubt in result.get("doubtful", ())]
             if sources is not None:
                 writer.note(numbers[0], made)
-            writer.write(shard, items, rejected)
+            writer.write(shard, items, rejected, doubtful)
 
 
 def _noted(prepare: Prepare, task: tuple[object, Sequence[Path]]) -> tuple[str, Item | str]:

@@ -29,9 +29,11 @@ LEVELS = [(8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 128), (512, 256)
 SPLITS = ("train", "validation")
 DATASET_FILE = "dataset.json"
 REJECTED_FILE = "rejected.csv"
+DOUBTFUL_FILE = "doubtful.csv"
+LESIONS_FILE = "lesions.json"
 WORK_FILE = "work.jsonl"
 PREVIOUS = ".previous"  # what an update has set aside
-BELONGING = (REJECTED_FILE, WORK_FILE)
+BELONGING = (REJECTED_FILE, DOUBTFUL_FILE, LESIONS_FILE, WORK_FILE)
 WHITE = 65535  # the stored value that stands for 1
 
 Level = tuple[int, int]

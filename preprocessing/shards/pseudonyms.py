@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
-from preprocessing.shards.format import DATASET_FILE, REJECTED_FILE, DataError
+from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,15 @@ class Origins:
     column: str
     places: Sequence
 
-    def write_lists(self, output: Path, rejected: Mapping[int, str]) -> None:
-        """Write `rejected.csv`, by number, into the dataset, and which number is which, privately, next to the key.
+    def write_lists(self, output: Path, rejected: Mapping[int, str], doubtful: Sequence[tuple[int, str]] = ()) -> None:
+        """Write `rejected.csv` and, where something is doubtful, `doubtful.csv`, by number, into the dataset.
+
+        Which number is which is written privately, next to the key.
 
         Args:
             output: Folder of the dataset.
             rejected: Reasons by number in the work list.
+            doubtful: (number in the work list, reason) of what was used.
 
         Raises:
             DataError: A list cannot be written.
@@ -125,6 +128,10 @@ class Origins:
         private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
         try:
             write_whole(output / REJECTED_FILE, _csv_of([(self.noun, "reason"), *sorted(rejected.items())]))
+            if doubtful:
+                write_whole(output / DOUBTFUL_FILE, _csv_of([(self.noun, "reason"), *doubtful]))
+            else:
+                (output / DOUBTFUL_FILE).unlink(missing_ok=True)
             write_private(private, _csv_of(rows))
         except OSError as error:
             raise DataError(f"{output}: its lists of {self.noun}s cannot be written ({error.strerror})") from error

@@ -28,7 +28,7 @@ from preprocessing.shards.schema import (
     check_fields,
     check_shard,
     read_description,
-    rejected_of,
+    reasons_of,
 )
 
 
@@ -41,12 +41,14 @@ class Shard:
         fields: The small fields by name, one value per item.
         rejected: (number in the work list, reason) of what could not be used.
         work: Fingerprint of the work list that the shard was made from.
+        doubtful: (number in the work list, reason) of what was used, but is worth a look.
     """
 
     offsets: Mapping[str, int]
     fields: Mapping[str, np.ndarray]
     rejected: Sequence[tuple[int, str]]
     work: str
+    doubtful: Sequence[tuple[int, str]] = ()
 
 
 def open_shard(
@@ -88,8 +90,9 @@ def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Ma
         shard = Shard(
             offsets={name: file[name].id.get_offset() or 0 for name in names},
             fields={name: file[name][()] for name in KINDS[kind].fields},
-            rejected=rejected_of(file["rejected"][()].tobytes()),
+            rejected=reasons_of(file["rejected"][()].tobytes()),
             work=str(file.attrs["work"]),
+            doubtful=reasons_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
         )
     check_fields(shard.fields, classes)
     return shard

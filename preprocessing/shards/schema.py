@@ -145,8 +145,9 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     Raises:
         NotAShard: Something is not as it must be.
     """
-    arrays = {array_name(pixels, level): (level, KINDS[kind].pixels[pixels]) for pixels in KINDS[kind].pixels
-              for level in levels}  # fmt: skip
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {
+        array_name(pixels, level): (level, dtype) for pixels, dtype in KINDS[kind].pixels.items() for level in levels
+    }
     arrays |= {name: ((), dtype) for name, dtype in KINDS[kind].fields.items()}
     counts = set()
     for name, (shape, dtype) in arrays.items():
@@ -156,9 +157,10 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
         counts.add(array.shape[0])
     if len(counts) != 1:
         raise NotAShard("its arrays differ in length")
-    rejected = _plain_array(file, "rejected", size)
-    if rejected.dtype != np.uint8 or rejected.ndim != 1:
-        raise NotAShard("its list of rejected entries has another type")
+    for name in ("rejected", *({"doubtful"} & {*file})):
+        reasons = _plain_array(file, name, size)
+        if reasons.dtype != np.uint8 or reasons.ndim != 1:
+            raise NotAShard(f"its list of {name} entries has another type")
 
 
 def _plain_array(file: h5py.File, name: str, size: int) -> h5py.Dataset:
@@ -182,8 +184,8 @@ def _plain_array(file: h5py.File, name: str, size: int) -> h5py.Dataset:
     return group
 
 
-def rejected_of(text: bytes) -> list[tuple[int, str]]:
-    """Read the list of rejected entries of a shard.
+def reasons_of(text: bytes) -> list[tuple[int, str]]:
+    """Read the list of rejected, or of doubtful, entries of a shard.
 
     Raises:
         NotAShard: It is no list of numbers and reasons.
@@ -191,12 +193,12 @@ def rejected_of(text: bytes) -> list[tuple[int, str]]:
     try:
         pairs = json.loads(text)
     except (ValueError, RecursionError):
-        raise NotAShard("its list of rejected entries is damaged") from None
+        raise NotAShard("a list of reasons is damaged") from None
     right = isinstance(pairs, list) and all(
         isinstance(pair, list) and len(pair) == 2 and _is_count(pair[0]) and isinstance(pair[1], str) for pair in pairs
     )
     if not right:
-        raise NotAShard("its list of rejected entries is damaged")
+        raise NotAShard("a list of reasons is damaged")
     return [(number, reason) for number, reason in pairs]
 
 

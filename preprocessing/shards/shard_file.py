@@ -24,6 +24,7 @@ def write_shard(
     classes: Mapping[str, Sequence[str]],
     work: str = "",
     rejected: Sequence[tuple[int, str]] = (),
+    doubtful: Sequence[tuple[int, str]] = (),
 ) -> None:
     """Write one shard next to its final name and rename it when it is whole and on disk.
 
@@ -35,6 +36,7 @@ def write_shard(
         classes: Names of the classes of fields that are indices.
         work: Fingerprint of the work list, compared before a rerun skips the shard.
         rejected: (number in the work list, reason) of what could not be used.
+        doubtful: (number in the work list, reason) of what was used, but is worth a look.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; nothing half-written stays.
@@ -57,8 +59,10 @@ def write_shard(
             field = file.create_dataset(name, data=_field(name, values, dtype))
             if name in classes:
                 field.attrs["classes"] = list(classes[name])
-        text = json.dumps([[int(n), reason] for n, reason in rejected]).encode()
-        file.create_dataset("rejected", data=np.frombuffer(text, np.uint8))
+        for name, reasons in (("rejected", rejected), ("doubtful", doubtful)):
+            if reasons or name == "rejected":
+                text = json.dumps([[int(n), reason] for n, reason in reasons]).encode()
+                file.create_dataset(name, data=np.frombuffer(text, np.uint8))
     with whole_file(path) as partial, open(partial, "wb") as file:
         layout.copy_to(file)
         for place, (name, level, dtype) in places.items():

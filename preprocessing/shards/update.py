@@ -62,7 +62,8 @@ class Former:
             return rejected[former]
         first = former // work["shard_size"] * work["shard_size"]
         index = former - first - sum(first <= other < former for other in rejected)
-        return self._item(path, shard, index)
+        doubts = [reason for number, reason in shard.doubtful if number == former]
+        return {**self._item(path, shard, index), "doubtful": doubts}
 
     def _opened(self, number: int) -> tuple[Path, Shard, Mapping[int, str]]:
         path = self._folder / _name(self._meta, number)

@@ -114,7 +114,13 @@ class DatasetWriter:
         path = self.path(shard)
         return path.is_file() and not path.is_symlink()
 
-    def write(self, shard: int, items: Sequence[Item], rejected: Sequence[tuple[int, str]] = ()) -> None:
+    def write(
+        self,
+        shard: int,
+        items: Sequence[Item],
+        rejected: Sequence[tuple[int, str]] = (),
+        doubtful: Sequence[tuple[int, str]] = (),
+    ) -> None:
         """Write one shard: the items of its numbers in order, without the rejected ones.
 
         Raises:
@@ -130,6 +136,7 @@ class DatasetWriter:
                 classes=self._plan["classes"],
                 work=self._plan["work"]["fingerprint"],
                 rejected=rejected,
+                doubtful=doubtful,
             )
         except LockError as error:
             raise DataError(str(error)) from error
@@ -151,6 +158,11 @@ class DatasetWriter:
         """List (number in the work list, reason) of everything rejected in the shards written so far."""
         whole = [self.path(s) for s in range(self.shards) if self._has(s)]
         return [pair for path in whole for pair in self._shard(path).rejected]
+
+    def doubtful(self) -> list[tuple[int, str]]:
+        """List (number in the work list, reason) of everything doubtful in the shards written so far."""
+        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
+        return [pair for path in whole for pair in self._shard(path).doubtful]
 
     def finish(
         self,
@@ -209,8 +221,7 @@ class DatasetWriter:
         self._lock = lock_folder(self.folder)
         try:
             if not (self.folder / DATASET_FILE).exists():
-                known = (LOCK_FILE, PREVIOUS, WORK_FILE)
-                if any(path.name not in known and not is_left_over(path) for path in self.folder.iterdir()):
+                if any(_is_foreign(path) for path in self.folder.iterdir()):
                     raise DataError(
                         f"{self.folder}: the folder is not empty and holds no dataset; choose another output folder"
                     )
@@ -311,6 +322,11 @@ def is_empty(folder: Path, there: Mapping) -> bool:
     if there["complete"] and there["count"] == 0:
         return True
     return not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _is_foreign(path: Path) -> bool:
+    """Tell whether something in a folder without a description is not of a dataset that is being begun."""
+    return path.name not in (LOCK_FILE, PREVIOUS, WORK_FILE) and path.suffix != ".part" and not is_left_over(path)
 
 
 def lock_folder(folder: Path) -> FolderLock:

@@ -58,7 +58,7 @@ def test_stored_mass_comes_back_as_it_was_on_the_film(films, tmp_path):
 def test_contrast_is_a_setting_of_the_dataset(films, tmp_path):
     lesions = read_rois(write_rois(tmp_path / "t.csv", [good()]), films)
     assert convert(lesions, tmp_path / "out").dataset.meta["made"]["contrast"] == "normalised"
-    with pytest.raises(DataError, match="made with contrast normalised, not original"):
+    with pytest.raises(DataError, match="made with --contrast normalised, not original"):
         convert(lesions, tmp_path / "out", contrast="original")
 
 
