@@ -90,8 +90,13 @@ class Mammograms:
     def item(self, drawn: SyntheticMammogram) -> Mapping:
         """Return an image as the shards hold it."""
         filled = drawn.filled
-        fields = {"laterality": filled.laterality, "view": filled.view}
-        return mammogram_item(drawn.image, filled.mask, subject=self.masks.subject(drawn.number), **fields)
+        return mammogram_item(
+            drawn.image,
+            filled.mask,
+            subject=self.masks.subject(drawn.number),
+            laterality=filled.laterality,
+            view=filled.view,
+        )
 
     def row(self, number: int, drawn: SyntheticMammogram | None = None) -> dict[str, object]:
         """Return what the manifest says of an image."""

@@ -157,8 +157,8 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
 
 
 def _item(one: Composite) -> dict:
-    fields = {name: one.fields[name] for name in ("subject", "laterality", "view")}
-    return mammogram_item(one.image, one.mask, **fields)
+    subject, laterality, view = (one.fields[name] for name in ("subject", "laterality", "view"))
+    return mammogram_item(one.image, one.mask, subject=subject, laterality=laterality, view=view)
 
 
 # ----------------------------------------------------------------------------------------- files

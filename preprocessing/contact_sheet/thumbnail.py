@@ -39,8 +39,8 @@ def thumbnail(pixels: Image, mask: np.ndarray | Outline) -> str:
     """
     height, width = pixels.shape
     size = (min(HEIGHT, height), max(1, round(width * min(1, HEIGHT / height))))
-    image = np.uint8(np.round(np.clip(_sampled(pixels, size), 0, 1) * 255))
-    done, jpeg = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    image = np.round(np.clip(_sampled(pixels, size), 0, 1) * 255).astype(np.uint8)
+    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise RuntimeError("a thumbnail cannot be encoded")
     source = base64.b64encode(jpeg.tobytes()).decode("ascii")

@@ -9,7 +9,7 @@ from preprocessing.shards import LEVELS, array_name, as_stored
 
 def mammogram_item(
     image: np.ndarray, mask: np.ndarray, *, subject: str, laterality: str = "", view: str = "", density: int = 0
-) -> dict[str, np.ndarray | str | int]:
+) -> dict[str, np.ndarray | str | int | float]:
     """Make one item for `DatasetWriter`: the pyramid of an image and its mask, and the fields.
 
     The pyramid is averaged in float and each level rounded once.
@@ -25,8 +25,12 @@ def mammogram_item(
     levels = [level for level in LEVELS if level <= image.shape]
     images = pyramid(np.asarray(image, np.float32), levels)
     masks = pyramid(np.asarray(mask, np.float32), levels)
-    fields = {"subject": subject, "laterality": laterality, "view": view, "density": density}
-    item: dict[str, np.ndarray | str | int] = {**fields}
+    item: dict[str, np.ndarray | str | int | float] = {
+        "subject": subject,
+        "laterality": laterality,
+        "view": view,
+        "density": density,
+    }
     for level in levels:
         item[array_name("image", level)] = as_stored(images[level])
         item[array_name("mask", level)] = mask_of(masks[level]).astype(np.uint8)

@@ -15,15 +15,16 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preprocessing.progress import progress
 from preprocessing.shards.format import DataError, Item
-from preprocessing.shards.sources import Sources, digest_of
+from preprocessing.shards.sources import Made, Sources, digest_of
 from preprocessing.shards.update import Former
 from preprocessing.shards.writer import DatasetWriter
 
 Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
+Result = TypeVar("Result")
 Keep = Callable[[int, Sequence[Item]], None]  # a shard's number and its items
 
 
@@ -68,7 +69,8 @@ def fill(
         for shard, numbers in missing:
             items, rejected, doubtful, made = [], [], [], []
             for number in numbers:
-                if number in taken_over:
+                note: Made | None
+                if former is not None and number in taken_over:
                     note, result = former.result(number)
                 else:
                     _, (digest, result) = next(converted)
@@ -104,8 +106,8 @@ def usable_cores() -> int:
 
 @contextmanager
 def _results(
-    prepare: Prepare, tasks: Sequence, workers: int | None, scheduler: str | None
-) -> Iterator[Iterator[Item | str]]:
+    prepare: Callable[[Any], Result], tasks: Sequence, workers: int | None, scheduler: str | None
+) -> Iterator[Iterator[Result]]:
     """Yield the results of the tasks, in order, from this process, other processes or a cluster."""
     if scheduler is not None:
         with _cluster(scheduler) as (executor, workers):
@@ -127,9 +129,9 @@ def _results(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int) -> Iterator[Item | str]:
+def _in_order(executor: Executor, prepare: Callable[[Any], Result], tasks: Iterable, ahead: int) -> Iterator[Result]:
     """Yield results in the order of the tasks; only a few are under way, so memory stays small."""
-    waiting: deque[Future[Item | str]] = deque()
+    waiting: deque[Future[Result]] = deque()
     for task in tasks:
         with _workers_without_interrupts():
             waiting.append(executor.submit(prepare, task))
@@ -152,7 +154,7 @@ def _workers_without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _on_one_core(prepare: Prepare, task: object) -> Item | str:
+def _on_one_core(prepare: Callable[[Any], Result], task: object) -> Result:
     import cv2
 
     cv2.setNumThreads(1)  # there is one process per core already

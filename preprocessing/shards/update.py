@@ -73,7 +73,8 @@ class Former:
 
     def _item(self, path: Path, shard: Shard, index: int) -> Item:
         kind = KINDS[self._meta["kind"]]
-        item = {name: _plain(values[index]) for name, values in shard.fields.items() if name != "split"}
+        item: dict[str, np.ndarray | str | int | float] = {}
+        item |= {name: _plain(values[index]) for name, values in shard.fields.items() if name != "split"}
         with open(path, "rb") as file:
             for pixels, dtype in kind.pixels.items():
                 for height, width in self._meta["levels"]:
