@@ -84,7 +84,7 @@ def fill(
                     items.append(result)
                     doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
             if sources is not None:
-                writer.note(numbers[0], made)
+                writer.note(numbers[0], [one for one in made if one is not None])
             if keep is not None:
                 keep(shard, items)
             writer.write(shard, items, rejected, doubtful)
