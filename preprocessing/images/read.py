@@ -49,6 +49,7 @@ def _walk(folder: Path) -> list[Path]:
     kept: list[Path] = []
     closed: list[Path] = []
     seen: set[tuple[int, int]] = set()
+    _is_new("", str(folder), seen)
     walk = os.walk(folder, followlinks=True, onerror=lambda error: closed.append(Path(error.filename)))
     for parent, folders, files in walk:
         folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _is_new(parent, name, seen)]

@@ -42,7 +42,7 @@ class Key:
 
 def keyed_hash(secret: bytes, text: str) -> str:
     """Return the first sixteen hexadecimal digits of an HMAC-SHA-256."""
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]
 
 
 def open_output(output: Path, key: str | os.PathLike | None) -> Key:

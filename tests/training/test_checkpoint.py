@@ -208,3 +208,28 @@ def test_a_light_checkpoint_lies_where_a_run_looks_for_its_own(light, tmp_path):
     unpack(tmp_path / "light.h5", tmp_path / "phase-3", tmp_path / "phase-2" / "generator.keras")
     assert [path.name for path in checkpoints(tmp_path / "phase-3")] == ["checkpoint-0000000020.h5"]
     assert (tmp_path / "phase-2" / "generator.keras").read_bytes() == b"a generator"
+
+
+def test_a_changed_byte_of_a_weight_is_noticed(tmp_path, model):
+    path = save_checkpoint(tmp_path, model, {})
+    with h5py.File(path, "r+") as file:
+        file["generator/000"][...] += 1
+    with pytest.raises(CheckpointError, match="wrong checksum"):
+        restore_checkpoint(path, model)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, model, value):
+    path = save_checkpoint(tmp_path, model, {})
+    with h5py.File(path, "r+") as file:
+        file["generator/000"][...] = value
+        del file.attrs["sha256"]  # as checkpoints of older versions are
+    with pytest.raises(CheckpointError, match="is NaN or infinite"):
+        restore_checkpoint(path, model)
+
+
+def test_a_checkpoint_of_an_older_version_has_no_checksum(tmp_path, model):
+    path = save_checkpoint(tmp_path, model, {})
+    with h5py.File(path, "r+") as file:
+        del file.attrs["sha256"]
+    assert restore_checkpoint(path, model)["images_seen"] == model.images_seen
