@@ -23,6 +23,7 @@ from feature2mass.settings import ALL_OF_MIXING, Mixing, mixing_of
 from preprocessing.batches import labelled_masses
 from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
+from training.export import ModelError, open_model
 
 EXAMPLES = 256  # masses by which the loss of the networks is measured
 
@@ -66,9 +67,9 @@ def load_networks(run: str | os.PathLike) -> Networks:
             raise MassGeneratorError(f"--run {run}: holds no {name}; train it to its end first")
         digest.update(path.read_bytes())
         try:
-            networks.append(keras.models.load_model(path, compile=False))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MassGeneratorError(f"{path}: is not a Keras model; train again") from error
+            networks.append(open_model(path))
+        except ModelError as error:
+            raise MassGeneratorError(f"{error}; train again") from error
     encoder, decoder = networks
     sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
     if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:

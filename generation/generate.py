@@ -20,6 +20,7 @@ from mask_embedding_gan.generate import MaskEmbeddingGenerator
 from pix2pix.generate import Pix2PixGenerator
 from preprocessing.shards import DataError
 from training.drawing import MaskFiller
+from training.export import ModelError, open_model
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "film.keras"  # docs/model-card.md
 SYSTEMS: dict[tuple[str, ...], type[MaskFiller]] = {
@@ -41,9 +42,9 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
     if not path.is_file():
         raise GeneratorError(f"--generator {path}: no such file; give the generator.keras of a finished phase")
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GeneratorError(f"--generator {path}: is not a Keras model; give a generator.keras") from error
+        model = open_model(path)
+    except ModelError as error:
+        raise GeneratorError(f"--generator {error}; give a generator.keras") from error
     if _inputs(model) not in SYSTEMS:
         raise GeneratorError(f"--generator {path}: takes no mask and latent; it is another kind of network")
     return model

@@ -28,6 +28,7 @@ ORIGINS = {
     FILE: "an image that is not known (a mask image was given)",
     ARRAY: "an image that is not known (an array was given)",
 }
+NOT_HELD_OUT = "warning: --masks {}: has no validation split; masks that a generator may have been trained on are used"
 FOUR_VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))  # of a screening study, in this order
 
 
@@ -93,6 +94,7 @@ class MaskSource:
         self.dataset: Dataset | None = None
         self.files: list[Path] | None = None
         self.folder = None if masks is None else Path(masks)
+        self.remark = ""  # what the user should know
         if self.folder is None:
             self.origin = PHANTOM
         elif (self.folder / DATASET_FILE).exists():
@@ -100,6 +102,7 @@ class MaskSource:
             self.origin = _origin_of(self.dataset)
             held_out = self.dataset.indices("validation")
             self.indices = held_out if len(held_out) else self.dataset.indices()
+            self.remark = "" if len(held_out) or not len(self.indices) else NOT_HELD_OUT.format(masks)
             self._fields = {name: self.dataset.field(name) for name in ("laterality", "view")}
         else:
             self.files = find_images([self.folder]) if self.folder.exists() else []

@@ -20,6 +20,7 @@ import numpy as np
 from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
+from preprocessing.atomic import write_whole
 from preprocessing.images.png import write_image
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
@@ -106,14 +107,16 @@ def _keep(folder: Path, chunk: int, records: Sequence[Record]) -> None:
 def _kept(folder: Path, chunks: int) -> Iterator[Record]:
     """The records of all chunks, in order."""
     for chunk in range(chunks):
-        yield from (Record(**row) for row in json.loads(_part(folder, chunk).read_text()))
+        part = _part(folder, chunk)
+        try:
+            yield from [Record(**row) for row in json.loads(part.read_text())]
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{part}: is damaged; delete it and run the same command again") from error
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     """A file is there whole or not at all, whatever kills the process."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    write_whole(path, content)
 
 
 # --------------------------------------------------------------------------------------- dataset
@@ -208,8 +211,8 @@ def _check_made(folder: Path, made: dict) -> None:
         _write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
         return
     try:
-        there = json.loads(path.read_text())
-    except ValueError:
+        there = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
         there = {}
     for name in (*wanted, *there):
         if there.get(name) != wanted.get(name):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from mask_embedding_gan.schedule import Preset
+from preprocessing.atomic import write_whole
 from training.checkpoint import lighten, read_state, unpack
 from training.run import RunDirectory, RunError, Stage
 
@@ -18,7 +19,12 @@ def stage(run: RunDirectory, phase: int) -> Stage:
 def first_phase(run: RunDirectory) -> int:
     """The phase that the run began with: 1, or that of the light checkpoint that it was given."""
     file = run.path / BEGUN
-    return json.loads(file.read_text())["phase"] if file.exists() else 1
+    if not file.exists():
+        return 1
+    try:
+        return int(json.loads(file.read_text())["phase"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
 
 
 def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
@@ -46,7 +52,7 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
     if any(run.path.glob("phase-*")):
         return
     unpack(networks, stage(run, phase).folder, stage(run, phase - 1).generator)
-    (run.path / BEGUN).write_text(json.dumps({"phase": phase}) + "\n")
+    write_whole(run.path / BEGUN, json.dumps({"phase": phase}) + "\n")
 
 
 def save_networks(run: Path, output: Path) -> dict:
@@ -66,8 +72,11 @@ def save_networks(run: Path, output: Path) -> dict:
     if not found:
         raise RunError(f"--run {run}: holds no checkpoint of a phase")
     state = read_state(found[-1])
-    phase, settings = state["phase"], json.loads((run / "config.json").read_text())
-    windows_from = settings["preset"]["network"].get("windows_from", 0)
+    try:
+        phase, settings = int(state["phase"]), json.loads((run / "config.json").read_text())
+        windows_from = int(settings["preset"]["network"].get("windows_from", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{run / 'config.json'}: is missing or damaged; restore it") from error
     builds_on = run / f"phase-{phase - 1}" / "generator.keras" if 0 < windows_from <= phase else None
     lighten(found[-1], output, builds_on)
     return state

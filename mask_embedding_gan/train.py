@@ -25,6 +25,7 @@ from preprocessing.training_data import checksums
 from training.checkpoint import restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import ALL_CORES, limit_threads
+from training.export import open_model
 from training.noise import stream_seed
 from training.run import RunDirectory, RunError, choose_strategy
 from training.run import run_config as common_config
@@ -152,7 +153,7 @@ class WindowsTraining(PhaseTraining):
     """Training of a phase on windows; the critic continues from the phase before."""
 
     def build(self) -> WindowGAN:
-        previous = keras.models.load_model(stage(self.run, self.phase - 1).generator)
+        previous = open_model(stage(self.run, self.phase - 1).generator)
         return windows_model(previous, self.preset, self.phase, self.seed)
 
     def begin(self, model: WindowGAN) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LEFT_OVER = re.compile(r"\..+-\d+\.part(\.\w+)?|(shard-\d{5,}-of-\d{5,}\.h5|dataset\.json)\.part")
+_LEFT_OVER = re.compile(
+    r"\..+-\d+\.part(\.\w+)?|(shard-\d{5,}-of-\d{5,}\.h5|dataset\.json)\.part|checkpoint-\d+\.partial"
+)
 
 
 @contextmanager

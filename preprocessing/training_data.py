@@ -28,7 +28,12 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int, echo: Call
         folder = Path(parent) / f"{phantoms}"
         echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
         make(folder, phantoms)
-    return open_dataset(folder, kind=kind, verify=True)
+    dataset = open_dataset(folder, kind=kind, verify=True)
+    if not len(dataset.indices("validation")):
+        echo(
+            f"warning: {folder} has no validation split: samples are of training images; prepare data of more patients"
+        )
+    return dataset
 
 
 def checksums(dataset: Dataset) -> list[str]:

@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from evaluation.command_line import level_option
+from preprocessing.command_line import Command
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--real",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--generator",
     type=click.Path(path_type=Path),
@@ -54,12 +55,15 @@ def main(
     import_tensorflow_quietly()
     from generation.figures import figure
     from generation.generate import PRETRAINED, GeneratorError, write_mammograms
+    from generation.sources import MaskSource
     from preprocessing.shards import DataError
 
     if generator is None:
         generator = PRETRAINED
         click.echo("generator: the one that comes with the package, trained on films of CBIS-DDSM (docs/model-card.md)")
     try:
+        if masks is not None and (remark := MaskSource(1, 1, masks, with_images=False).remark):
+            click.echo(remark, err=True)
         write_mammograms(
             generator,
             output,

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Run of train_feature2mass.py.")
 @click.option(
     "--data",

@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
+from preprocessing.command_line import Command
 
-@click.command(context_settings={"show_default": True})
+
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--mammograms", type=click.Path(path_type=Path), required=True, help="Dataset of real or synthetic mammograms."
 )

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from training.command_line import training_command
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--run", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Of the run.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write, .h5.")
 def main(run: Path, output: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from training.command_line import (
     additions_options,
     announced_device,
@@ -19,7 +20,7 @@ from training.command_line import (
 )
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @data_option
 @run_option("runs/masses")
 @preset_option(

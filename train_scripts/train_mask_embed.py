@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from training.command_line import (
     additions_options,
     announced_device,
@@ -21,7 +22,7 @@ from training.command_line import (
 )
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--phase", type=click.IntRange(1, 7), required=True, help="Train every phase up to this one.")
 @data_option
 @run_option("runs/demo")

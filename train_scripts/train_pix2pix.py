@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from training.command_line import (
     additions_options,
     announced_device,
@@ -22,7 +23,7 @@ from training.command_line import (
 SIZES = ["8", "16", "32", "64", "128", "256", "512"]
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @data_option
 @run_option("runs/pix2pix")
 @preset_option(quick="minutes on two cores, a quarter of the filters.", paper="Isola et al. 2017; days of a GPU.")

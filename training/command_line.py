@@ -112,10 +112,11 @@ def training_command(*refusals: type[Exception]) -> Iterator[None]:
     from training.additions import PresetError
     from training.checkpoint import CheckpointError
     from training.cluster import together
+    from training.export import ModelError
     from training.hosts import HostsError
     from training.run import RunError, configure_tensorflow
 
-    known: tuple[type[Exception], ...] = (PresetError, RunError, CheckpointError, HostsError, *refusals)
+    known: tuple[type[Exception], ...] = (PresetError, RunError, CheckpointError, ModelError, HostsError, *refusals)
     configure_tensorflow()
     try:
         with together():

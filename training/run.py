@@ -13,7 +13,6 @@ A run without phases keeps its checkpoints and samples in the folder itself, and
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from preprocessing.atomic import write_whole
+from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
 from training.summation import sum_gradients_in_order
 
@@ -124,20 +125,24 @@ class RunDirectory:
         self.config, self.earlier = (json.loads(json.dumps(settings)) for settings in (config, earlier or {}))
         try:
             path.mkdir(parents=True, exist_ok=True)
+            # of several hosts the first writes; the lock ends with this object
+            self._lock = FolderLock(path) if current().is_chief else None
             self._agree()
+        except LockError as error:
+            raise RunError(f"--run {error}") from error
         except OSError as error:
             raise RunError(f"--run {path}: cannot be written ({error.strerror}); choose another folder") from error
 
     def _agree(self) -> None:
         file = self.path / "config.json"
         if not file.exists():
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(self.config, indent=2) + "\n")
-            os.replace(partial, file)
+            write_whole(file, json.dumps(self.config, indent=2) + "\n")
             return
         try:
             theirs = json.loads(file.read_text())
-        except ValueError as error:
+            if not isinstance(theirs, dict):
+                raise ValueError("no settings")
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
         theirs = _completed(theirs, self.earlier)
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
@@ -168,16 +173,15 @@ class RunDirectory:
         if not file.exists():
             return
         kept = []
-        for line in file.read_text().splitlines():
+        for line in file.read_text(errors="replace").splitlines():
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError:  # the line that the kill cut
+                when = record.get("phase", 0), record["images_seen"]
+                if when <= (stage.fields.get("phase", 0), images_seen):
+                    kept.append(line + "\n")
+            except (ValueError, TypeError, KeyError, AttributeError):  # the line that the kill cut, or a damaged one
                 continue
-            if (record.get("phase", 0), record["images_seen"]) <= (stage.fields.get("phase", 0), images_seen):
-                kept.append(line + "\n")
-        partial = file.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        os.replace(partial, file)
+        write_whole(file, "".join(kept))
 
 
 @dataclass(frozen=True)

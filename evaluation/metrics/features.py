@@ -106,12 +106,12 @@ def keras_extractor(model: str | os.PathLike) -> Extractor:
 def _of_file(path: Path) -> tuple:
     """Return (model, no preprocessing, no least side)."""
     import_tensorflow_quietly()  # only who brings a network needs it
-    import keras
+    from training.export import ModelError, open_model
 
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"--extractor {path}: is not a Keras model; give a .keras file") from error
+        model = open_model(path)
+    except ModelError as error:
+        raise EvaluationError(f"--extractor {error}; give a .keras file") from error
     shape = model.inputs[0].shape
     if len(model.inputs) != 1 or len(shape) != 4:
         raise EvaluationError(f"--extractor {path}: must take one image (n, height, width, channels), takes {shape}")

@@ -14,9 +14,11 @@ import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
 
 from preprocessing.images import acceptance, dicom_identity, grey_levels, jpeg, rle
+from preprocessing.images.bounds import check_size, check_stream
 from preprocessing.images.grey_levels import apply_window, has_window
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant, unusable
 from preprocessing.images.large import StoredImage, bits_held
@@ -76,9 +78,6 @@ _READ = list(
         ]
     )
 )
-
-# More pixels than any detector or film scanner gives: a damaged header must not ask for 8 GiB.
-_MAX_PIXELS = 2**28
 
 
 def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
@@ -157,8 +156,7 @@ def check_grey_image(dataset: Dataset) -> None:
             if dataset.get(keyword) in (None, ""):
                 raise UnusableImage(f"the DICOM header has no {keyword}")
         if int(dataset.get("NumberOfFrames") or 1) != 1:
-            frames = int(dataset.NumberOfFrames)
-            raise UnusableImage(f"{frames} frames; only single images can be used")
+            raise UnusableImage("several frames; only single images can be used")
         if dataset.SamplesPerPixel != 1:
             raise UnusableImage("a colour image; only grey ones can be used")
         if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
@@ -167,8 +165,7 @@ def check_grey_image(dataset: Dataset) -> None:
             raise UnusableImage(f"BitsAllocated is {int(dataset.BitsAllocated)}, not 8 or 16")
         if not 1 <= dataset.BitsStored <= dataset.BitsAllocated:
             raise UnusableImage("BitsStored does not fit in BitsAllocated")
-        if not 1 <= dataset.Rows * dataset.Columns <= _MAX_PIXELS:
-            raise UnusableImage(f"the image is {int(dataset.Rows)} x {int(dataset.Columns)} pixels")
+        check_size(int(dataset.Columns), int(dataset.Rows))
 
 
 def decode(dataset: Dataset) -> np.ndarray:
@@ -189,6 +186,9 @@ def decode(dataset: Dataset) -> np.ndarray:
             raise UnusableImage(f"its transfer syntax cannot be decoded ({name})")
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableImage(f"no decoder is installed for {name}; reinstall this package")
+        if syntax not in _NATIVE and syntax != uid.RLELossless:
+            frame = next(generate_frames(dataset.PixelData, number_of_frames=1), b"")
+            check_stream(frame, int(dataset.Rows), int(dataset.Columns))
         shift = _unused_low_bits(dataset)
         options: dict[str, Any] = {
             "raw": True,

@@ -5,9 +5,11 @@ A file is judged by its first bytes, never by its name: archives export DICOM as
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import MammogramImage, UnusableImage
 from preprocessing.images.raster import MAGIC, decode_raster, png_text
 from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
@@ -32,7 +34,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     for given in map(Path, inputs):
         if given.is_dir():
             found.update(_walk(given))
-        elif given.exists():
+        elif given.exists() or given.is_symlink():
             found.add(given)
         else:
             raise FileNotFoundError(f"{given}: no such file or folder; check the path")
@@ -40,18 +42,41 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    kept = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """List the files that may be images; linked folders are followed, each folder once.
+
+    A folder that cannot be listed is in the list itself, to be rejected with its reason.
+    """
+    kept: list[Path] = []
+    closed: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    walk = os.walk(folder, followlinks=True, onerror=lambda error: closed.append(Path(error.filename)))
+    for parent, folders, files in walk:
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _is_new(parent, name, seen)]
         kept += [Path(parent) / name for name in files if not name.startswith(".")]
-    return [path for path in kept if _may_be_image(path)]
+    return closed + [path for path in kept if _may_be_image(path)]
+
+
+def _is_new(parent: str, name: str, seen: set[tuple[int, int]]) -> bool:
+    """Tell whether a folder was not walked before: links may lead round in circles."""
+    try:
+        found = os.stat(os.path.join(parent, name))
+    except OSError:
+        return True  # os.walk says why
+    here = found.st_dev, found.st_ino
+    new = here not in seen
+    seen.add(here)
+    return new
 
 
 def _may_be_image(path: Path) -> bool:
     if path.suffix.lower() in _SUFFIXES:
         return True
     try:
-        return path.name.upper() != "DICOMDIR" and _kind(_first_bytes(path)) is not None
+        if path.name.upper() == "DICOMDIR" or not stat.S_ISREG(path.stat().st_mode):
+            return False
+        return _kind(_first_bytes(path)) is not None
+    except PermissionError:
+        return True  # it may be one: rejected with its reason
     except OSError:
         return False
 
@@ -70,10 +95,13 @@ def read_image(path: Path, *, window: str | None = None, rules: Rules | None = N
     """
     path = Path(path)
     try:
+        check_file(path)
         kind = _kind(_first_bytes(path))
         content = path.read_bytes() if kind not in (None, "DICOM") else b""
     except OSError as error:
-        raise UnusableImage(f"cannot be opened: {error.strerror}") from None
+        gone = path.is_symlink() and not path.exists()
+        reason = "a link to a file that is not there" if gone else error.strerror
+        raise UnusableImage(f"cannot be opened: {reason}") from None
 
     if kind is None:
         reason = "not a DICOM, PNG, PGM, TIFF or JPEG file" if path.stat().st_size else "empty file"
@@ -85,6 +113,7 @@ def read_image(path: Path, *, window: str | None = None, rules: Rules | None = N
     if kind == "PNG" and rules is not None and "synthetic" not in rules.accept:
         if any(key == "Software" and text.startswith(SYNTHETIC_MAKER) for key, text in png_text(content)):
             raise UnusableImage(refusal("synthetic"))
+    check_raster(content, kind)
     image, doubts = decode_raster(content, kind)
     return MammogramImage(image, patient=path.stem, laterality=None, view=None, doubts=doubts)
 

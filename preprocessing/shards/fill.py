@@ -24,6 +24,7 @@ from preprocessing.shards.update import Former
 from preprocessing.shards.writer import DatasetWriter
 
 Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
+Keep = Callable[[int, Sequence[Item]], None]  # a shard's number and its items
 
 
 def fill(
@@ -32,6 +33,7 @@ def fill(
     prepare: Prepare,
     *,
     title: str,
+    keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     sources: Sources | None = None,
@@ -45,6 +47,7 @@ def fill(
         prepare: Function of one entry; returns the item, or as a string why the entry is rejected. An item may say
             `told_by`: how its patient was told from others.
         title: Of the progress bar.
+        keep: Called with every shard before it is written, to keep what a dataset does not hold.
         workers: Number of processes; 1 works in this one. Defaults to the number of usable cores.
         scheduler: Address of a dask scheduler, to use its workers instead.
         sources: What the entries are made from, to note it in the dataset. Defaults to None: nothing is noted.
@@ -80,6 +83,8 @@ def fill(
                     doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
             if sources is not None:
                 writer.note(numbers[0], made)
+            if keep is not None:
+                keep(shard, items)
             writer.write(shard, items, rejected, doubtful)
 
 
