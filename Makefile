@@ -33,7 +33,7 @@ demo-masses: $(VENV)/installed
 	$(BIN)/synthmammo generate-masses --run $(MASS_RUN) --count 1000 --output $(MASS_RUN)/synthetic \
 		--figure $(MASS_RUN)/figure.png
 
-test: lint
+test: lint types
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed

@@ -81,12 +81,24 @@ class Samples:
         """Take some of the images as a set of their own."""
         return _Subset(self, np.asarray(indices, np.int64), name or self.name)
 
+    def require_dataset(self) -> Dataset:
+        """Return the dataset that the images are from.
+
+        Raises:
+            EvaluationError: they are an array in memory.
+        """
+        if self.dataset is None:
+            raise EvaluationError(f"{self.name}: images of a dataset are needed here, these are an array")
+        return self.dataset
+
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         masks = None if self._masks is None else np.asarray(self._masks[indices]).astype(bool)
         return np.asarray(self._images[indices], np.float32), masks
 
 
 class _DatasetSamples(Samples):
+    dataset: Dataset
+
     def __init__(self, dataset: Dataset, level: Level, indices: np.ndarray, name: str):
         self.dataset, self.indices, self.size, self.name = dataset, indices, tuple(level), name
         self.count, self.has_masks = len(indices), dataset.kind == "mammogram"

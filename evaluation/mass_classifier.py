@@ -5,12 +5,16 @@ It is small on purpose: two thousand masses train in about a minute on one core,
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluation.image_set import EvaluationError
 from preprocessing.shards import Dataset
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+if TYPE_CHECKING:
+    import keras
 
 HEADS = ("shape", "margin")
 BATCH = 32
@@ -103,7 +107,7 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 class MassClassifier:
     """Trained by `train_classifier`; predicts class probabilities of both heads."""
 
-    def __init__(self, model: object, steps: int):
+    def __init__(self, model: "keras.Model", steps: int):
         self.model, self.steps = model, steps
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -138,7 +142,7 @@ def train_classifier(
         fit = fit.joined(extra)
     model = _network(fit.images.shape[1:], {head: len(names) for head, names in fit.classes.items()})
     rng = np.random.default_rng(seed)
-    judged = [standardised(back.images), *_targets(back)]
+    judged = (standardised(back.images), *_targets(back))
     inputs, targets, weights = standardised(fit.images), *_targets(fit)
     best, best_weights, waited, step = np.inf, model.get_weights(), 0, 0
     order = np.empty(0, int)
@@ -159,7 +163,7 @@ def train_classifier(
     return MassClassifier(model, step)
 
 
-def _loss(model: object, images: np.ndarray, targets: list[np.ndarray], weights: list[np.ndarray]) -> float:
+def _loss(model: "keras.Model", images: np.ndarray, targets: list[np.ndarray], weights: list[np.ndarray]) -> float:
     loss = model.evaluate(images, targets, sample_weight=weights, batch_size=256, verbose=0)
     return loss[0] if isinstance(loss, Sequence) else loss
 
@@ -182,7 +186,7 @@ def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return result
 
 
-def _network(size: tuple[int, int], classes: dict[str, int]) -> object:
+def _network(size: tuple[int, int], classes: dict[str, int]) -> "keras.Model":
     from keras import Model, layers, losses, optimizers
 
     image = x = layers.Input((*size, 1))

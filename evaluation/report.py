@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -79,25 +80,28 @@ def best(reports: Mapping[str, Report], metric: str) -> str:
     Returns:
         Its name; "undecided" if there is none; "" if fewer than two methods have a value.
     """
-    measured = defaultdict(list)
+    measured: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
     for name, report in reports.items():
         row = _row(report, metric)
         if row.generated is not None:
-            measured[report.method or name].append(row)
+            measured[report.method or name].append((_cost(row, row.generated), row.generated))
     if len(measured) < 2:
         return ""
 
-    def cost(row: Row) -> float:
-        value = row.generated.value
-        return {"low": value, "high": -value}.get(row.wanted, abs(value - row.real.value))
+    def beats(ours: tuple[float, Estimate], theirs: tuple[float, Estimate]) -> bool:
+        (cost, a), (other, b) = ours, theirs
+        return cost < other and (a.high < b.low or a.low > b.high)
 
-    def beats(ours: Row, theirs: Row) -> bool:
-        a, b = ours.generated, theirs.generated
-        return cost(ours) < cost(theirs) and (a.high < b.low or a.low > b.high)
-
-    first = min(measured, key=lambda method: min(map(cost, measured[method])))
-    others = [row for method, rows in measured.items() if method != first for row in rows]
+    first = min(measured, key=lambda method: min(cost for cost, _ in measured[method]))
+    others = [run for method, runs in measured.items() if method != first for run in runs]
     return first if all(beats(ours, theirs) for ours in measured[first] for theirs in others) else "undecided"
+
+
+def _cost(row: Row, generated: Estimate) -> float:
+    """Return what is the smaller the better: the value, its negative, or its distance from that of the real images."""
+    if row.wanted in ("low", "high"):
+        return generated.value if row.wanted == "low" else -generated.value
+    return abs(generated.value - row.real.value) if row.real else float("nan")
 
 
 def _methods(reports: Mapping[str, Report]) -> set[str]:
@@ -123,7 +127,7 @@ def _first(reports: Mapping[str, Report]) -> Evaluation:
 
 def _problems(reports: Mapping[str, Report]) -> list[str]:
     """List each reason why something has no value: metrics, runs, reason."""
-    found = defaultdict(lambda: ([], []))
+    found: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for name, report in reports.items():
         for row in report.evaluation.rows:
             if row.problem:
@@ -212,7 +216,7 @@ def _audit_json(report: Report) -> dict | None:
     return {"threshold": audit.threshold, "suspicious": audit.suspicious, "nearest": pairs, "held_out": held_out}
 
 
-def _finite(value: object) -> object:
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -93,7 +93,7 @@ def study(
             fitted = subset.subset(hold_back(subset, seed)[0])
             wanted = [arm for arm in arms if synthesise or arm not in (SYNTHETIC, ALL)]
             made = None
-            if {SYNTHETIC, ALL} & set(wanted):
+            if synthesise and {SYNTHETIC, ALL} & set(wanted):
                 made = synthesise(fitted, round(synthetic_per_real * len(fitted)), seed)
             for arm in wanted:
                 extra = made if arm in (SYNTHETIC, ALL) else None

@@ -12,8 +12,8 @@ from feature2mass.networks import SIZE
 SEEDS = 20  # random masses of a category from which a new one is mixed (§3.4)
 UNIT = 0.05  # their weights are multiples of it (§3.4)
 LARGEST = 0.6  # share that one seed may have (ours)
-SPREAD = 0.25  # of a feature's variance, which mixtures by spread weights have (ours)
-LARGEST_SPREAD = 0.4  # share that a seed may have by spreading (ours)
+SPREAD = 0.5  # of a feature's variance, which mixtures by spread weights have (ours)
+LARGEST_SPREAD = 0.5  # share that a seed may have by spreading (ours)
 BATCH = 64
 
 
@@ -88,8 +88,8 @@ def spread_weights(weights: np.ndarray) -> np.ndarray:
 
     Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
     of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are enlarged until
-    the sum of their squares is a quarter of what a single feature has, that is (1 − 1/n) / 4, or until the largest
-    weight is 0.4, so that no mass is the copy of one. Some weights become negative; their sum stays 1.
+    the sum of their squares is half of what a single feature has, that is (1 − 1/n) / 2, or until the largest weight
+    is 0.5, so that no mass is the copy of one. Some weights become negative; their sum stays 1.
 
     Args:
         weights: (M, N), of sum 1 per row; weights of 0 are not of the mixture and stay 0.

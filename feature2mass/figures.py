@@ -67,8 +67,8 @@ def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, see
         first, last = (seed_image(mixer.dataset, seed.index) for seed in seeds)
         for axis, picture in zip(axes, [first, *between, last], strict=True):
             _show(axis, picture)
-        for axis, seed in zip((axes[0], axes[-1]), seeds):
-            _frame(axis, _label(mixer.dataset, seed.category))
+        for axis, end in zip((axes[0], axes[-1]), seeds):
+            _frame(axis, _label(mixer.dataset, end.category))
         if number == 0:
             for axis, row in zip(axes[1:-1], weights[1:-1]):
                 axis.set_title(f"{row[0]:.2f} | {row[1]:.2f}", fontsize=7)

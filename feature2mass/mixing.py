@@ -180,7 +180,7 @@ class Mixer:
         if not new:
             return
         images = np.array([seed_image(self.dataset, *key) for key in new])
-        margins, shapes = ([getattr(category, name) for category in new.values()] for name in ("margin", "shape"))
+        margins, shapes = (np.array([getattr(one, name) for one in new.values()]) for name in ("margin", "shape"))
         self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
         for ((index, _), category), image in zip(new.items(), images, strict=True):
             self.energies.setdefault(index, energies(image - category.mean))

@@ -105,7 +105,8 @@ FILM = Preset(
     ema_half_life_images=10_000,  # (ours)
     steps_per_execution=5,  # no influence on the result
     linear_start=True,  # (ours)
-    mixing=Mixing(octaves=False, mirrored_seeds=True, largest_weight=0.6, spread=True),  # (ours)
+    # what the decoder lacks of an octave is given back; where it lacks nothing, nothing is (ours)
+    mixing=Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6, spread=True, grain=True),
     texture=Texture(
         amplification=AMPLIFIED,  # (ours)
         penalty=1.0,  # (ours) R1, Mescheder et al. 2018

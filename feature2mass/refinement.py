@@ -69,8 +69,8 @@ def repeat_border(features, name: str, dtype: str):
     for axis, side in ((1, "rows"), (2, "columns")):
         others = features.shape[axis] - 1
         sides = [features]
-        for place, cropping in (("first", (0, others)), ("last", (others, 0))):
-            cropping = (cropping, (0, 0)) if axis == 1 else ((0, 0), cropping)
+        for place, rows_or_columns in (("first", (0, others)), ("last", (others, 0))):
+            cropping = (rows_or_columns, (0, 0)) if axis == 1 else ((0, 0), rows_or_columns)
             crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
             sides.append(crop(features))
         middle, first, last = sides

@@ -25,7 +25,7 @@ def encoded_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> byt
     Args:
         text: keyword → text (PNG 3rd edition, section 11.3.3: tEXt, or iTXt where it is not Latin-1).
     """
-    pixels = np.uint8(image) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
+    pixels = image.astype(np.uint8) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
     content = cv2.imencode(".png", pixels)[1].tobytes()
     chunks = b"".join(_text_chunk(keyword, value) for keyword, value in (text or {}).items())
     return content[:_PNG_HEAD] + chunks + content[_PNG_HEAD:]

@@ -23,7 +23,9 @@ from training.drawing import MaskFiller
 from training.export import ModelError, open_model
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "film.keras"  # docs/model-card.md
-SYSTEMS = {system.inputs: system for system in (MaskEmbeddingGenerator, Pix2PixGenerator)}
+SYSTEMS: dict[tuple[str, ...], type[MaskFiller]] = {
+    system.inputs: system for system in (MaskEmbeddingGenerator, Pix2PixGenerator)
+}
 
 
 class GeneratorError(ValueError):
@@ -120,6 +122,7 @@ def generate(
         images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
     """
     model = generator if isinstance(generator, keras.Model) else load_generator(generator)
+    source: MaskSource | list[BreastMask]
     if isinstance(masks, np.ndarray):
         reals = [None] * len(masks) if images is None else images
         pairs = enumerate(zip(masks, reals, strict=True))

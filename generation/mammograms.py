@@ -5,15 +5,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from generation.background import prefetch
 from generation.files import encoded_png
-from generation.sources import ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, MaskSource
+from generation.sources import ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.version import SOFTWARE, made_by
 from training.drawing import BATCH, MaskFiller
+
+if TYPE_CHECKING:
+    from preprocessing.images.dicom_writer import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class Mammograms:
     title = "Mammograms"
 
     def __init__(self, filler: MaskFiller, fingerprint: str = ""):
-        self.filler, self.masks, self.fingerprint = filler, filler.masks, fingerprint
+        self.filler, self.masks, self.fingerprint = filler, cast(ImageMasks, filler.masks), fingerprint
 
     def batches(self, numbers: range) -> Iterator[list[SyntheticMammogram]]:
         """Draw images, `BATCH` at a time; the inputs of the next batch are prepared meanwhile."""
@@ -50,7 +54,7 @@ class Mammograms:
     @cached_property
     def plan(self) -> dict:
         """Return what decides the images."""
-        source: MaskSource = self.masks.source
+        source = self._source
         return {
             "by": "generate_mammograms",
             "generator": self.fingerprint,
@@ -63,12 +67,17 @@ class Mammograms:
         }
 
     @property
+    def _source(self) -> MaskSource:
+        """Where the masks of images that are written come from; masks of an array are only drawn."""
+        return cast(MaskSource, self.masks.source)
+
+    @property
     def dataset(self) -> dict:
         """Return the arguments of `DatasetWriter`."""
         made = {name: self.plan[name] for name in ("by", "seed", "latents_per_mask")}
         if self.masks.study_of_four:
             made["study_of_four"] = True
-        height = self.masks.source.size[0]
+        height = self._source.size[0]
         return {
             "made": made,
             "work": self.plan["masks"],
@@ -81,8 +90,13 @@ class Mammograms:
     def item(self, drawn: SyntheticMammogram) -> Mapping:
         """Return an image as the shards hold it."""
         filled = drawn.filled
-        fields = {"laterality": filled.laterality, "view": filled.view}
-        return mammogram_item(drawn.image, filled.mask, subject=self.masks.subject(drawn.number), **fields)
+        return mammogram_item(
+            drawn.image,
+            filled.mask,
+            subject=self.masks.subject(drawn.number),
+            laterality=filled.laterality,
+            view=filled.view,
+        )
 
     def row(self, number: int, drawn: SyntheticMammogram | None = None) -> dict[str, object]:
         """Return what the manifest says of an image."""
@@ -131,16 +145,17 @@ class Mammograms:
         name = f"{drawn.number:06d}"
         return {f"{name}.dcm": content, f"masks/{name}.png": encoded_png(mask, self._mask_text(drawn))}
 
-    def _study(self, drawn: SyntheticMammogram, record: Mapping) -> object:
+    def _study(self, drawn: SyntheticMammogram, record: Mapping) -> "Study":
         from preprocessing.images.dicom_writer import Study
 
         begun = datetime.fromisoformat(record["begun"])
-        when = {"date": begun.strftime("%Y%m%d"), "time": begun.strftime("%H%M%S")}
+        date, time = begun.strftime("%Y%m%d"), begun.strftime("%H%M%S")
         name = f"seed {self.filler.seed}, mask {drawn.filled.sha256}"
         if not self.masks.study_of_four:
-            return Study(name, drawn.number, **when)
+            return Study(name, drawn.number, date=date, time=time)
         number, place = divmod(drawn.number, len(FOUR_VIEWS))
-        return Study(f"seed {self.filler.seed}, masks {self.plan['masks']}", number, place, of_four=True, **when)
+        name = f"seed {self.filler.seed}, masks {self.plan['masks']}"
+        return Study(name, number, place, of_four=True, date=date, time=time)
 
     def _shown(self, filled: BreastMask) -> str:
         what = "the edges and the breast outline" if self.filler.needs_images else "the breast outline"

@@ -59,8 +59,8 @@ class MassStream:
 
     def item(self, drawn: SyntheticMass) -> dict:
         """Return a mass as the shards hold it."""
-        labels = {"shape": drawn.recipe.category.shape, "margin": drawn.recipe.category.margin}
-        item = mass_item(drawn.image, subject=_subject(drawn.number), **labels)
+        category = drawn.recipe.category
+        item = mass_item(drawn.image, subject=_subject(drawn.number), shape=category.shape, margin=category.margin)
         return item | {"low": drawn.low, "high": drawn.high}
 
     def row(self, number: int, drawn: SyntheticMass | None = None) -> dict[str, object]:

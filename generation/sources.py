@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -56,6 +57,14 @@ class BreastMask:
     def sha256(self) -> str:
         """Checksum of the mask's pixels."""
         return hashlib.sha256(self.mask.tobytes()).hexdigest()
+
+
+class Studies(Protocol):
+    """Studies by number: of each the numbers of its masks, in the order of `FOUR_VIEWS`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, study: int, /) -> Sequence[int]: ...
 
 
 class MaskSource:
@@ -122,12 +131,12 @@ class MaskSource:
         """Return the mask of a number, counted round and round."""
         number %= len(self)
         if self.dataset is not None:
-            return self._from_dataset(int(self.indices[number]))
+            return self._from_dataset(self.dataset, int(self.indices[number]))
         if self.files is not None:
-            return self._from_file(number)
+            return self._from_file(self.files[number], number)
         return self._drawn(number)
 
-    def studies(self) -> Sequence[tuple[int, int, int, int]]:
+    def studies(self) -> Studies:
         """Return which masks make studies of four views (`FOUR_VIEWS`) of one patient.
 
         A patient with a CC and an MLO mask is enough: where a side is missing, the outline of the other one, mirrored,
@@ -152,11 +161,11 @@ class MaskSource:
             raise DataError(f"--masks {self.folder}: holds no patient with a CC and an MLO view for --study-of-four")
         return found
 
-    def _from_dataset(self, index: int) -> BreastMask:
-        mask = self.dataset.masks(self.size, [index])[0]
-        image = self.dataset.images(self.size, [index])[0] if self.with_images else None
-        fields = {name: str(self._fields[name][index]) for name in ("laterality", "view")}
-        return BreastMask(mask, image, **fields, origin=self.origin, number=index)
+    def _from_dataset(self, dataset: Dataset, index: int) -> BreastMask:
+        mask = dataset.masks(self.size, [index])[0]
+        image = dataset.images(self.size, [index])[0] if self.with_images else None
+        laterality, view = (str(self._fields[name][index]) for name in ("laterality", "view"))
+        return BreastMask(mask, image, laterality, view, self.origin, index)
 
     def _drawn(self, number: int) -> BreastMask:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
@@ -168,25 +177,25 @@ class MaskSource:
             mask, view = phantom_mask(seed)
         return BreastMask(resize_mask(mask, self.size), image, view=view, origin=PHANTOM, number=number)
 
-    def _from_file(self, number: int) -> BreastMask:
-        file = self.files[number]
-        mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        height, width = (0, 0) if mask is None else mask.shape
-        if width == 0 or height * self.size[1] != width * self.size[0]:
+    def _from_file(self, file: Path, number: int) -> BreastMask:
+        grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        if grey is None or grey.shape[0] * self.size[1] != grey.shape[1] * self.size[0]:
             raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
         try:
-            mask, _ = read_mask(file, mask.shape)
-            _, mask, turned = orient(mask, mask)
+            mask, _ = read_mask(file, grey.shape)
+            _, _, turned = orient(mask, mask)
         except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
-        return BreastMask(resize_mask(mask, self.size), origin=FILE, number=number, turned=turned)
+        return BreastMask(
+            resize_mask(mask[:, ::-1] if turned else mask, self.size), origin=FILE, number=number, turned=turned
+        )
 
 
 class ImageMasks:
     """The mask of each image: item n is what image n fills.
 
     Args:
-        source: masks, a `MaskSource` or a list of `BreastMask`.
+        source: masks, a `MaskSource` or, without studies of four, a list of `BreastMask`.
         per_mask: images made from one mask before the next is taken.
         study_of_four: whether images 4k … 4k + 3 are the four views of one patient (`FOUR_VIEWS`).
 
@@ -196,7 +205,7 @@ class ImageMasks:
 
     def __init__(self, source: MaskSource | Sequence[BreastMask], per_mask: int = 1, *, study_of_four: bool = False):
         self.source, self.per_mask, self.study_of_four = source, per_mask, study_of_four
-        self._studies = source.studies() if study_of_four else None
+        self._studies = cast(MaskSource, source).studies() if study_of_four else None
         self._read = lru_cache(4)(source.__getitem__)  # images of one mask follow each other
 
     def __getitem__(self, number: int) -> BreastMask:
@@ -224,7 +233,7 @@ class _PhantomStudies:
     def __len__(self) -> int:
         return len(self.source) // 64
 
-    def __getitem__(self, study: int) -> tuple[int, int, int, int]:
+    def __getitem__(self, study: int) -> tuple[int, ...]:
         numbers = range(64 * study, 64 * study + 64)
         first = {view: next(n for n in numbers if self.source[n].view == view) for view in ("CC", "MLO")}
         return tuple(first[view] for _, view in FOUR_VIEWS)

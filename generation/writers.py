@@ -4,7 +4,7 @@ import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from generation.background import deferred_calls
 from generation.files import open_folder, unwritable
@@ -19,10 +19,14 @@ MANIFEST = "manifest.csv"
 class Drawn(Protocol):
     """One synthetic image."""
 
-    number: int
+    @property
+    def number(self) -> int: ...
 
 
-class Stream(Protocol):
+Image = TypeVar("Image", bound=Drawn)
+
+
+class Stream(Protocol[Image]):
     """Synthetic images by number: mammograms or masses.
 
     Attributes:
@@ -32,22 +36,26 @@ class Stream(Protocol):
     """
 
     title: str
-    plan: Mapping[str, Any]
-    dataset: Mapping[str, Any]
 
-    def batches(self, numbers: range) -> Iterator[Sequence[Drawn]]:
+    @property
+    def plan(self) -> Mapping[str, Any]: ...
+
+    @property
+    def dataset(self) -> Mapping[str, Any]: ...
+
+    def batches(self, numbers: range) -> Iterator[Sequence[Image]]:
         """Draw images, a batch at a time."""
 
-    def item(self, drawn: Drawn) -> Mapping:
+    def item(self, drawn: Image) -> Mapping:
         """Return an image as the shards hold it."""
 
-    def row(self, number: int, drawn: Drawn | None) -> Mapping[str, object]:
+    def row(self, number: int, drawn: Image | None) -> Mapping[str, object]:
         """Return what the manifest says of an image, which may not be at hand; without its file."""
 
-    def png(self, drawn: Drawn) -> Mapping[str, bytes]:
+    def png(self, drawn: Image) -> Mapping[str, bytes]:
         """Return PNG files of an image: name → content."""
 
-    def dicom(self, drawn: Drawn, record: Mapping) -> Mapping[str, bytes]:
+    def dicom(self, drawn: Image, record: Mapping) -> Mapping[str, bytes]:
         """Return DICOM and other files of an image: name → content."""
 
 

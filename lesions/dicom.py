@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lesions.annotations import Annotation
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.images.dicom_writer import MAKER, Origin, synthetic_dicom
@@ -130,7 +131,7 @@ def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
     return segmentation
 
 
-def _shown(found: object, image: "Dataset", one: Composite) -> np.ndarray:
+def _shown(found: Annotation, image: "Dataset", one: Composite) -> np.ndarray:
     """The pixels of a lesion as the image is displayed."""
     x, y, width, height = found.box
     box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]

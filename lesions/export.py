@@ -74,10 +74,10 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
     folder = Path(output)
     made = _made(inserter)
     try:
-        (folder / PARTS).mkdir(parents=True, exist_ok=True)
         if file_format == "h5":
             records = _write_dataset(inserter, folder, count, made)
         else:
+            (folder / PARTS).mkdir(parents=True, exist_ok=True)
             records = _write_files(inserter, folder, count, made, file_format)
         for part in (folder / PARTS).iterdir():
             part.unlink()
@@ -133,6 +133,7 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
         generator=inserter.mammograms.meta["generator"],
         shard_size=max(CHUNK, -(-count // 256)),
     )
+    (folder / PARTS).mkdir(exist_ok=True)  # after the writer, which begins in an empty folder
     if writer.complete and (folder / MANIFEST).exists():
         return _counted(folder)
     missing = writer.missing()
@@ -156,8 +157,8 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
 
 
 def _item(one: Composite) -> dict:
-    fields = {name: one.fields[name] for name in ("subject", "laterality", "view")}
-    return mammogram_item(one.image, one.mask, **fields)
+    subject, laterality, view = (one.fields[name] for name in ("subject", "laterality", "view"))
+    return mammogram_item(one.image, one.mask, subject=subject, laterality=laterality, view=view)
 
 
 # ----------------------------------------------------------------------------------------- files
@@ -240,7 +241,7 @@ def label_map(one: Composite) -> np.ndarray:
     for number, found in enumerate(one.annotations, start=1):
         x, y, width, height = found.box
         box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        labels[mask_of(found.outline or box, labels.shape)] = number
+        labels[mask_of(found.outline or box, one.image.shape)] = number
     return labels
 
 
@@ -274,7 +275,8 @@ def _area(points: Sequence[Sequence[float]]) -> float:
 
 def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> None:
     """One category; shape, margin and whether a lesion is synthetic are further keys of its annotation."""
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for one in records:
         name = Path(_places("coco")(one.number, "")).name
         size = {"height": one.height, "width": one.width}
@@ -327,8 +329,8 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
         table.writerow(MANIFEST_COLUMNS)
         for one in records:
             image = place(one.number)
-            common = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
-            common += (*one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
+            host = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
+            common = (*host, *one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
             if not one.annotations:
                 table.writerow((image, *[""] * 11, *common))
             for row, mass in zip(one.annotations, one.masses):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from preprocessing.contact_sheet.store import ThumbnailStore
     from preprocessing.shards import Conversion
 
 SHOWN = 20  # lines of one kind on the terminal
@@ -75,7 +76,7 @@ def workers_option(do: str) -> Callable:
 
 
 def conversion_options(command: Callable) -> Callable:
-    """Add `--key`, `--workers` and `--scheduler`, for commands that convert patients' images."""
+    """Add what commands that convert patients' images share: key, workers, contact sheet."""
     options = (
         click.option(
             "--key",
@@ -85,6 +86,11 @@ def conversion_options(command: Callable) -> Callable:
         ),
         workers_option("convert"),
         click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler."),
+        click.option(
+            "--no-contact-sheet",
+            is_flag=True,
+            help="Leave out OUTPUT.contact-sheet, pages that show what became of every image.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -116,18 +122,42 @@ def shown(text: object) -> str:
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def conclude(output: Path, done: "Conversion", noun: str) -> None:
-    """Print the last line of a conversion.
+def thumbnail_store(output: Path) -> "ThumbnailStore":
+    """Find the place of a dataset's contact sheet; one that was left there by another dataset is removed."""
+    from preprocessing.contact_sheet.store import ThumbnailStore
+    from preprocessing.shards import DATASET_FILE
+
+    store = ThumbnailStore(output.resolve())
+    if not (output / DATASET_FILE).exists():
+        store.clear()
+    return store
+
+
+def conclude(output: Path, done: "Conversion", noun: str, store: "ThumbnailStore | None" = None) -> None:
+    """Print what became of the input, as a table and in a last line, and write the contact sheet.
+
+    Args:
+        output: Folder of the dataset.
+        done: The conversion.
+        noun: What was converted, in the plural.
+        store: Of the contact sheet. Defaults to None: none is wanted.
 
     Raises:
+        DataError: The contact sheet cannot be written.
         click.ClickException: Nothing was usable (exit status 1).
         SystemExit: Something was rejected (exit status 3).
     """
+    from preprocessing.contact_sheet.sheet import write_contact_sheet
+    from preprocessing.summary import summary_table
+
     dataset, rejected = done.dataset, len(done.rejected)
+    click.echo(summary_table(done, noun))
     if not dataset.count:
         raise click.ClickException(
             f"none of {done.given} {noun} could be used; see {output}/rejected.csv for the reasons"
         )
+    if store is not None:
+        click.echo(f"{write_contact_sheet(done, store)}: look at it before you train; it shows real patients")
     counts, subjects = dataset.meta["images"], dataset.meta["subjects"]
     click.echo(
         f"{output}: {dataset.count} of {done.given} {noun}, {rejected} rejected; "

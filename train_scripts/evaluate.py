@@ -1,6 +1,7 @@
 """Measure generated images next to real ones: table, report.json, report.html; one method or several side by side."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -81,11 +82,14 @@ def main(
         name = Path(extractor).stem if extractor else "radiomic"
         extract = keras_extractor(extractor) if extractor else radiomic
         wanted = _wanted(metrics, extract, name)
-        reports, shared = {}, {}
+        reports: dict[str, report.Report] = {}
+        shared: dict[str, Any] = {}
         for run, (method, folder) in runs.items():
             fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
-            options = {"extractor": extract, "extractor_name": name, "shared": shared, "seed": seed}
-            reports[run] = report.Report(evaluate(measured, fake, wanted, **options), method)
+            evaluation = evaluate(
+                measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed
+            )
+            reports[run] = report.Report(evaluation, method)
         report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
     except (DataError, EvaluationError) as error:
         raise click.ClickException(str(error)) from error

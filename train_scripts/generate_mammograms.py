@@ -62,10 +62,18 @@ def main(
         generator = PRETRAINED
         click.echo("generator: the one that comes with the package, trained on films of CBIS-DDSM (docs/model-card.md)")
     try:
-        options = {"masks": masks, "latents_per_mask": latents_per_mask, "study_of_four": study_of_four, "seed": seed}
         if masks is not None and (remark := MaskSource(1, 1, masks, with_images=False).remark):
             click.echo(remark, err=True)
-        write_mammograms(generator, output, count, file_format=file_format, **options)
+        write_mammograms(
+            generator,
+            output,
+            count,
+            file_format=file_format,
+            masks=masks,
+            latents_per_mask=latents_per_mask,
+            study_of_four=study_of_four,
+            seed=seed,
+        )
         click.echo(f"{output}: {count} synthetic mammograms")
         if figure_file:
             click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=seed)}")

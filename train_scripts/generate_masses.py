@@ -1,6 +1,7 @@
 """Draw new labelled masses with a trained run, by mixing features of masses of one category."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,7 +59,7 @@ def main(
     from generation.masses import write_masses
     from preprocessing.shards import DataError
 
-    wanted = {"data": data, "shape": shape, "margin": margin, "seed": seed}
+    wanted: dict[str, Any] = {"data": data, "shape": shape, "margin": margin, "seed": seed}
     try:
         write_masses(run, output, count, file_format=file_format, **wanted)
         click.echo(f"{output}: {count} synthetic masses")

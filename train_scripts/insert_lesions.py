@@ -1,6 +1,7 @@
 """Insert masses into mammograms: labelled images for detectors, with boxes and outlines."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -80,7 +81,7 @@ def main(
     save_placement: Path | None,
     figure_file: Path | None,
     lesions_per_image: int | None,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Insert masses into mammograms, where and as large as real masses are.
 

@@ -14,6 +14,7 @@ from preprocessing.command_line import (
     output_option,
     overwrite_option,
     refuse_both,
+    thumbnail_store,
     validation_option,
 )
 from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
@@ -49,7 +50,7 @@ from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, Mamm
     "--table",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     show_default="films.csv in an input folder or next to it",
-    help="CSV file with columns image, subject, laterality, view, for images without a header.",
+    help="CSV file with columns image, subject, laterality, view, density, for images without a header.",
 )
 @click.option(
     "--boxes",
@@ -86,6 +87,7 @@ def main(
     mask_method: str,
     keep_background: bool,
     window: str | None,
+    no_contact_sheet: bool,
     intent: str,
     accept: tuple[str, ...],
     patient_from: str,
@@ -102,21 +104,24 @@ def main(
 
     try:
         options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
-        done = convert_mammograms([*inputs, *more], output, options, **settings)
+        store = thumbnail_store(output)
+        thumbnails = None if no_contact_sheet else store
+        done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
         if boxes and done.dataset.count:
             from lesions.boxes import add_boxes
 
             added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
             echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
             click.echo(f"{output}: {len(added.annotations)} lesions")
+        if done.already_done:
+            click.echo(f"{output}: already there, nothing to do")
+        echo_remarks(done.remarks)
+        echo_some("note", done.notes)
+        echo_some("rejected image", [*done.reasons.items()])
+        echo_some("look at image", [*done.doubts.items()])
+        conclude(output, done, "images", thumbnails)
     except DataError as error:
         raise click.ClickException(str(error)) from error
-    if done.already_done:
-        click.echo(f"{output}: already there, nothing to do")
-    echo_remarks(done.remarks)
-    echo_some("rejected", done.rejected)
-    echo_some("look at", done.doubtful)
-    conclude(output, done, "images")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from preprocessing.command_line import (
     output_option,
     overwrite_option,
     refuse_both,
+    thumbnail_store,
     validation_option,
 )
 from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_POLICIES, MassOptions
@@ -82,6 +83,7 @@ def main(
     keep_unlabelled: bool,
     context: float,
     contrast: str,
+    no_contact_sheet: bool,
     **settings: Any,
 ) -> None:
     """Cut labelled masses out of mammograms, 64×64 pixels each, patients split into training and validation.
@@ -111,16 +113,19 @@ def main(
         elif rois and images:
             lesions = read_rois(rois, images)
         options = MassOptions(label_policy, keep_unlabelled, context, contrast)
+        store = thumbnail_store(output)
         done = convert_masses(lesions, output, options, **settings)
+        if done.already_done:
+            click.echo(f"{output}: already there, nothing to do")
+        # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
+        rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
+        echo_remarks(done.remarks)
+        echo_some("note", [(f"lesion {number}", note) for number, note in done.notes])
+        echo_some("rejected", rarest_first(rejected))
+        click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
+        conclude(output, done, "masses", None if no_contact_sheet else store)
     except DataError as error:
         raise click.ClickException(str(error)) from error
-    if done.already_done:
-        click.echo(f"{output}: already there, nothing to do")
-    echo_remarks(done.remarks)
-    echo_some("note", done.notes)
-    echo_some("rejected", rarest_first(done.rejected))
-    click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
-    conclude(output, done, "masses")
 
 
 if __name__ == "__main__":

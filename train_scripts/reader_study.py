@@ -88,8 +88,8 @@ def build(
             else:
                 images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
                 numbers[name] = range(masks)
-        options = {"masks": numbers, "title": title, "of_patients": not dataset.meta["synthetic"]}
-        study = build_study(images, page, key, **options)
+        of_patients = not dataset.meta["synthetic"]
+        study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
     except (DataError, EvaluationError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
@@ -121,7 +121,7 @@ def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path
 
 def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:
     """(flag, name, path) of every method. Raises UsageError for what is not NAME=PATH, or a name given twice."""
-    found = []
+    found: list[tuple[str, str, Path]] = []
     for flag, values in (("--generator", generators), ("--images", folders)):
         for value in values:
             name, equals, path = value.partition("=")

@@ -1,11 +1,17 @@
 """Drawing images with a trained generator of mammograms, number by number, whatever it is shown of a mask."""
 
-from collections.abc import Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 BATCH = 8  # in a batch of another size a network may round differently
+
+
+class Masks(Protocol):
+    """Masks by the number of the image that fills them."""
+
+    def __getitem__(self, number: int, /) -> Any: ...
 
 
 class MaskFiller:
@@ -27,7 +33,7 @@ class MaskFiller:
     shown_as: str
     drawn_as: str
 
-    def __init__(self, model: keras.Model, masks: Sequence, seed: int = 0):
+    def __init__(self, model: keras.Model, masks: Masks, seed: int = 0):
         self.model, self.masks, self.seed = model, masks, seed
 
     @staticmethod

@@ -109,8 +109,10 @@ def names_page() -> str:
 
 
 def copied_page(source: str) -> str:
-    """Return a file outside docs/ as a page; its links to docs/ become links within the site."""
+    """Return a file outside docs/ as a page; its links to docs/ and other copies become links within the site."""
     text = (ROOT / source).read_text(encoding="utf-8")
+    for page, other in COPIES.items():
+        text = re.sub(rf"\]\((?:\.\./)?{re.escape(other)}", f"]({page}", text)
     return re.sub(r"\]\((?:\.\./)?docs/", "](", text)
 
 

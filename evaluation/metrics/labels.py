@@ -108,13 +108,16 @@ def _rows(metric: Metric, judge: LabelJudge, scores: list[Score]) -> list[Row]:
 
 
 def _judge(sets: Sets) -> LabelJudge:
-    real = sets.real.dataset
-    make = lambda: LabelJudge(*(Masses.of_dataset(real, split) for split in ("train", "validation")), seed=sets.seed)
+    real = sets.real.require_dataset()
+
+    def make() -> LabelJudge:
+        return LabelJudge(Masses.of_dataset(real, "train"), Masses.of_dataset(real, "validation"), sets.seed)
+
     return sets.common("label judge", make)
 
 
 def _synthetic(sets: Sets) -> Masses:
-    return Masses.of_dataset(sets.fake.dataset, at_most=min(len(sets.fake), AT_MOST))
+    return Masses.of_dataset(sets.fake.require_dataset(), at_most=min(len(sets.fake), AT_MOST))
 
 
 def _compare_read(metric: Metric, sets: Sets) -> list[Row]:

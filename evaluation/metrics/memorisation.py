@@ -272,7 +272,8 @@ def _compare(metric: Metric, sets: Sets) -> list[Row]:
 
 
 def _control(real: Samples) -> tuple[TrainingIndex, list[Match]]:
-    training, held_out = (Samples.of_dataset(real.dataset, real.size, split) for split in ("train", "validation"))
+    dataset = real.require_dataset()
+    training, held_out = (Samples.of_dataset(dataset, real.size, split) for split in ("train", "validation"))
     if not len(training) or len(held_out) < LEAST_HELD_OUT:
         raise EvaluationError(f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}")
     index = TrainingIndex(training)

@@ -107,7 +107,7 @@ def mean_over_pairs(
     values = np.array([of_pair(int(a), int(b)) for a, b in chosen])
     _, whose = np.unique(np.arange(count) if subjects is None else subjects, return_inverse=True)
     there = whose.max() + 1
-    drawn = []
+    drawn: list[float] = []
     while len(drawn) < replicates:
         times = rng.multinomial(there, np.full(there, 1 / there))[whose]
         weights = times[chosen[:, 0]] * times[chosen[:, 1]]
@@ -134,8 +134,8 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: i
         images, _ = samples.read(chosen[[a, b]])
         return ms_ssim(images[0], images[1], scales)
 
-    options = {"pairs": pairs, "seed": seed, "subjects": samples.subjects[chosen]}
-    return mean_over_pairs(len(chosen), of_pair, name=f"MS-SSIM of {samples.name}", **options)
+    name, subjects = f"MS-SSIM of {samples.name}", samples.subjects[chosen]
+    return mean_over_pairs(len(chosen), of_pair, pairs=pairs, seed=seed, name=name, subjects=subjects)
 
 
 def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: int = 0) -> Estimate:

@@ -75,7 +75,7 @@ def _inputs(samples: Samples, seed: int) -> np.ndarray:
     found = np.empty((len(samples), windows, *sizes, 3), np.float32)
     for indices, images, masks in samples.chunks():
         for index, image, mask in zip(indices, images * masks, masks, strict=True):
-            fine = (image - cv2.GaussianBlur(image, None, BLUR)) * mask
+            fine = (image - cv2.GaussianBlur(image, (0, 0), BLUR)) * mask
             channels = np.stack([image, mask, fine / FINE], axis=-1)
             inside = np.argwhere(mask) if mask.any() else np.zeros((1, 2), int)
             for number, centre in enumerate(rng.choice(inside, windows)):
@@ -130,7 +130,8 @@ def _bootstrapped(scores: np.ndarray, generated: np.ndarray, subjects: np.ndarra
     for _ in range(REPLICATES):
         some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
         drawn.append(area_under_roc(scores[some], generated[some]))
-    return Estimate(area_under_roc(scores, generated), *np.nanpercentile(drawn, [2.5, 97.5]), len(scores))
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Estimate(area_under_roc(scores, generated), float(low), float(high), len(scores))
 
 
 # ------------------------------------------------------------------------------------- the metric

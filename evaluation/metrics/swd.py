@@ -37,7 +37,8 @@ def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
 def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
     """Split an image into bands, finest first; the last is the low-pass that remains (Burt and Adelson 1983)."""
     sizes = pyramid_sizes(*image.shape)
-    current, bands = np.asarray(image, np.float32), []
+    bands: list[np.ndarray] = []
+    current: np.ndarray = np.asarray(image, np.float32)
     for height, width in sizes[1:]:
         small = cv2.resize(cv2.GaussianBlur(current, (5, 5), 1), (width, height), interpolation=cv2.INTER_AREA)
         bands.append(current - cv2.resize(small, current.shape[::-1], interpolation=cv2.INTER_LINEAR))

@@ -118,14 +118,13 @@ def _tests(readings: Readings, mean: np.ndarray) -> list[Contrast]:
     found = []
     for first, second in combinations(readings.names, 2):
         pairs = _paired(readings, mean, first, second)
-        paired = pairs is not None
-        if paired:
+        if pairs is not None:
             a, b = pairs
             p = 1.0 if (a == b).all() else float(stats.wilcoxon(a, b).pvalue)
         else:
             a, b = (mean[(readings.methods == name) & np.isfinite(mean)] for name in (first, second))
             p = float(stats.mannwhitneyu(a, b).pvalue)
-        found.append(Contrast(first, second, float(a.mean() - b.mean()), p, paired))
+        found.append(Contrast(first, second, float(a.mean() - b.mean()), p, pairs is not None))
     return _holm(found)
 
 
@@ -136,7 +135,10 @@ def _paired(readings: Readings, mean: np.ndarray, first: str, second: str) -> tu
         rows = np.flatnonzero((readings.methods == name) & (readings.masks >= 0) & np.isfinite(mean))
         by_mask.append({int(readings.masks[row]): mean[row] for row in rows})
     shared = sorted(by_mask[0].keys() & by_mask[1].keys())
-    return tuple(np.array([one[mask] for mask in shared]) for one in by_mask) if len(shared) >= 5 else None
+    if len(shared) < 5:
+        return None
+    a, b = (np.array([one[mask] for mask in shared]) for one in by_mask)
+    return a, b
 
 
 def _holm(tests: list[Contrast]) -> list[Contrast]:

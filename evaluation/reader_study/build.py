@@ -68,14 +68,15 @@ def build(
     sealed = {"format": FORMAT, "salt": secrets.token_hex(16), "answers": answers, "made_by": made_by()}
     stream = b"".join(_grey_bytes(images[method][row]) for method, row in entries)
     packed = base64.b64encode(gzip.compress(stream, 9, mtime=0)).decode()
-    study = {"id": seal(sealed), "title": title, "count": len(entries), "height": height, "width": width}
+    identity = seal(sealed)
+    study = {"id": identity, "title": title, "count": len(entries), "height": height, "width": width}
     study |= {"words": [SCORES[score] for score in sorted(SCORES)], "patients": of_patients}
     template = resources.files("evaluation.reader_study").joinpath("page.html").read_text(encoding="utf-8")
     described = json.dumps(study).replace("<", "\\u003c")
     text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
     _write(page, text, lambda path, content: path.write_text(content, encoding="utf-8"))
     _write(key, json.dumps(sealed, indent=1) + "\n", write_private)
-    return study["id"]
+    return identity
 
 
 def _write(path: Path, text: str, write: Callable[[Path, str], object]) -> None:

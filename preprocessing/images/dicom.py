@@ -156,8 +156,7 @@ def check_grey_image(dataset: Dataset) -> None:
             if dataset.get(keyword) in (None, ""):
                 raise UnusableImage(f"the DICOM header has no {keyword}")
         if int(dataset.get("NumberOfFrames") or 1) != 1:
-            frames = int(dataset.NumberOfFrames)
-            raise UnusableImage(f"{frames} frames; only single images can be used")
+            raise UnusableImage("several frames; only single images can be used")
         if dataset.SamplesPerPixel != 1:
             raise UnusableImage("a colour image; only grey ones can be used")
         if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):

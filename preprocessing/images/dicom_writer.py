@@ -12,6 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from pydicom import uid
@@ -96,7 +97,7 @@ class Study:
     time: str = ""
 
 
-def write_synthetic_dicom(path: str | os.PathLike, image: np.ndarray, **options: object) -> None:
+def write_synthetic_dicom(path: str | os.PathLike, image: np.ndarray, **options: Any) -> None:
     """Write one synthetic mammogram; see `synthetic_dicom`. The same arguments give the same bytes.
 
     Raises:
@@ -106,7 +107,7 @@ def write_synthetic_dicom(path: str | os.PathLike, image: np.ndarray, **options:
     synthetic_dicom(image, **options).save_as(path, enforce_file_format=True)
 
 
-def encoded_dicom(image: np.ndarray, **options: object) -> bytes:
+def encoded_dicom(image: np.ndarray, **options: Any) -> bytes:
     """Return the content of the file that `write_synthetic_dicom` writes."""
     content = io.BytesIO()
     synthetic_dicom(image, **options).save_as(content, enforce_file_format=True)

@@ -163,7 +163,7 @@ def _check_window(dataset: Dataset, index: int) -> None:
     width = widths[index if len(widths) > 1 else 0]
     # PS3.3 C.11.2.1.2.1: LINEAR subtracts 1 from the width.
     if width < 1 if function == "LINEAR" else width <= 0:
-        raise UnusableImage(f"WindowWidth is {width:g}, too small for a {function} window")
+        raise UnusableImage(f"WindowWidth is too small for a {function} window")
 
 
 def _is_inverted(dataset: Dataset) -> bool:

@@ -40,6 +40,7 @@ BORDER_OF_BREAST = 0.9
 PADDING_BLUR = 6  # how far the blur spreads
 SMALLEST_PADDING = 0.01  # of the image
 SMALLEST_BASE = 0.15  # of the film
+BASE_OF_SKIN = 0.75  # a darker base does not reach the skin line's brightness
 FLAT_BASE = 0.06  # half of the base lies within this, of what the breast is brighter
 
 SMALLEST_BREAST = 0.02  # of the image
@@ -151,16 +152,16 @@ def _padded_film(small: np.ndarray, threshold: float) -> _Film | None:
     """
     lit = small > SMALLEST_RANGE / 1000
     inside = cv2.erode(lit.view(np.uint8), np.ones((4 * PADDING_BLUR + 1,) * 2, np.uint8)).view(bool)
-    values = np.sort(small[inside][::4])  # every fourth is enough for medians
-    if lit.mean() > 1 - SMALLEST_PADDING or len(values) < SMALLEST_BREAST * small.size / 4:
+    if np.count_nonzero(lit) > (1 - SMALLEST_PADDING) * lit.size or not SMALLEST_BREAST < inside.mean():
         return None
+    values = np.sort(small[inside][::16])  # these are enough for medians
     base, brighter = _parted(values)
     if len(base) < SMALLEST_BASE * len(values) or not len(brighter):
         return None
     low, high = _median(base), _median(brighter)
     spread = float(np.subtract(*np.quantile(base, [0.75, 0.25])))
     above = max(SKIN_OF_BREAST * high, low + max(SKIN_ABOVE_BACKGROUND * (high - low), 1.5 * spread))
-    if spread > FLAT_BASE * (high - low) or above <= threshold:
+    if spread > FLAT_BASE * (high - low) or low < BASE_OF_SKIN * threshold:
         return None
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     margin = PADDING_BLUR  # the erosion took twice as much, the blur once

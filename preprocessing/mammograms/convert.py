@@ -1,9 +1,9 @@
 """Many images of patients into one dataset of mammograms.
 
-What leaves an image is its pixels, a keyed hash of the patient, laterality and view. The key, and the list of which
-image became which item, lie **next to** the dataset, not in it, readable by their owner only: `<output>.key` and
+What leaves an image is its pixels, a keyed hash of the patient, laterality, view and density. The key, and the list of
+which image became which item, lie **next to** the dataset, not in it, readable by their owner only: `<output>.key` and
 `<output>.films.csv`. File names often hold a patient's number, so `rejected.csv`, which is in the dataset, names an
-image by its number in that list (from 0, sorted by path); the command also prints path and reason of what it rejects.
+image by its number in that list (from 0, sorted by path), and so does the command.
 """
 
 import json
@@ -14,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.contact_sheet.store import ThumbnailStore
+from preprocessing.contact_sheet.thumbnail import thumbnail
 from preprocessing.images.image import MammogramImage, UnusableImage
 from preprocessing.images.large import Image
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
+from preprocessing.images.words import read_density
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
 from preprocessing.mammograms.image_table import Row, find_table, rows_of
@@ -26,8 +29,9 @@ from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.patients import Whose, remarks_on, unique_names
 from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
-from preprocessing.mammograms.standardise import orient, standardise, turned
+from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
+from preprocessing.shards.format import Item
 from preprocessing.shards.sources import Entry, Sources, size_of
 
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards
@@ -43,8 +47,9 @@ class MammogramTask:
         options: MammogramOptions. How it is prepared.
         whose: Whose. Where its patient is to be found.
         mask: Path. File of its given mask, if any.
-        row: (subject, laterality, view). Its row in the table, if any.
+        row: (subject, laterality, view, density). Its row in the table, if any.
         unusable: str. Why it cannot be used, when that is known before it is read.
+        drawn: bool. Whether a thumbnail is wanted.
     """
 
     path: Path
@@ -54,6 +59,7 @@ class MammogramTask:
     mask: Path | None = None
     row: Row | None = None
     unusable: str = ""
+    drawn: bool = False
 
 
 def convert_mammograms(
@@ -69,6 +75,7 @@ def convert_mammograms(
     scheduler: str | None = None,
     shard_size: int | None = None,
     overwrite: bool = False,
+    thumbnails: ThumbnailStore | None = None,
 ) -> Conversion:
     """Prepare many mammograms (Ren et al. 2019, section 6.1) and write them as one dataset, its patients split.
 
@@ -82,13 +89,14 @@ def convert_mammograms(
         options: How they are prepared. Defaults to `MammogramOptions()`.
         masks: Folder of given breast masks, each named as its image (another ending is fine) and of its size; non-zero
             is breast. They are no images, even below an input. Defaults to None: found by the mask method.
-        table: CSV file with the columns image, subject, laterality, view, for images without a header. Defaults to
-            `films.csv` in an input folder or next to it, where there is one.
+        table: CSV file with the columns image, subject, laterality, view, density, for images without a header; the
+            last three may be missing. Defaults to `films.csv` in an input folder or next to it, where there is one.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         workers, scheduler: Number of processes, or the address of a dask scheduler.
         shard_size: Images per shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
         overwrite: Whether to make the dataset anew, whatever dataset is there.
+        thumbnails: Where to keep thumbnails for a contact sheet. Defaults to None: nowhere.
 
     Raises:
         DataError: One line: no images, unreadable table or key, output made with other settings or not writable.
@@ -100,10 +108,12 @@ def convert_mammograms(
     images = _find(places, masks, output)
     names = unique_names(images, places)
     table = table or find_table(places)
-    rows, unused = (None, 0) if table is None else rows_of(table, names)
+    rows = None if table is None else rows_of(table, names)
     secret = open_output(output, key)
     given = None if masks is None else GivenMasks(masks, names)
-    tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
+    drawn = thumbnails is not None
+    by_name = None if rows is None else rows.by_name
+    tasks = [_task(image, name, secret, options, by_name, given, drawn) for image, name in zip(images, names)]
     if options.rules.intent == "any":
         tasks = _one_of_each_exposure(tasks)
     method = {} if given is None else {"mask_method": "given"}
@@ -120,16 +130,18 @@ def convert_mammograms(
         work=secret.fingerprint([[name, size_of(image)] for name, image in zip(names, images, strict=True)]),
         origins=Origins(secret, "film", "file", images),
         shard_size=shard_size or _shard_size(output, len(images)),
+        keep=None if thumbnails is None else thumbnails.keep,
         workers=workers,
         scheduler=scheduler,
         sources=Sources(secret, [_entry(task) for task in tasks]),
         overwrite=overwrite,
     )
-    remarks = [f"--table {table}: {unused} rows are of no image"] if unused else []
-    return replace(done, remarks=[*done.remarks, *remarks, *remarks_on(done.dataset)])
+    unused = [] if rows is None or not rows.unused else [f"--table {table}: {rows.unused} rows are of no image"]
+    notes = [] if rows is None else [(f"{table} row {row}", note) for row, note in rows.notes]
+    return replace(done, remarks=[*done.remarks, *unused, *remarks_on(done.dataset)], notes=notes)
 
 
-def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
+def prepare_mammogram(task: MammogramTask) -> Item | str:
     """Make a dataset item of one image, or tell as a string why it cannot be used."""
     if task.unusable:
         return task.unusable
@@ -138,6 +150,7 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
         patient, told_by = task.whose.identity(found)
         check_grey_levels(found.grey_levels)
         pixels, mask, doubts = _breast(found, task)
+        drawn = {"thumbnail": thumbnail(pixels, mask)} if task.drawn else {}
         image, mask = standardise(pixels, mask, keep_background=task.options.keep_background)
     except UnusableImage as reason:
         return str(reason)
@@ -145,10 +158,16 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
         return f"cannot be read ({error.strerror or type(error).__name__})"
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
-    _, laterality, view = task.row or ("", found.laterality, found.view)
-    subject = task.key.pseudonym(patient)
-    item = mammogram_item(image, mask, subject=subject, laterality=read_laterality(laterality), view=read_view(view))
-    return {**item, "doubtful": doubts, "told_by": told_by}
+    _, laterality, view, density = task.row or ("", found.laterality, found.view, "")
+    item = mammogram_item(
+        image,
+        mask,
+        subject=task.key.pseudonym(patient),
+        laterality=read_laterality(laterality),
+        view=read_view(view),
+        density=read_density(density),
+    )
+    return {**item, **drawn, "doubtful": "\n".join(doubts), "told_by": told_by}
 
 
 def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
@@ -161,7 +180,7 @@ def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarr
     doubts = list(found.doubts)
     if task.mask is not None:
         given, said = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(*(turned(part, found.turn) for part in (found.grey_levels, given)))
+        pixels, mask, _ = orient(turned(found.grey_levels, found.turn), turned_mask(given, found.turn))
         try:
             return pixels, mask, doubts + said + check_breast(pixels, mask, view)
         except UnusableImage as reason:  # the user's own mask: trusted, but worth a look
@@ -207,6 +226,7 @@ def _task(
     options: MammogramOptions,
     rows: Mapping[str, Row] | None,
     given: GivenMasks | None,
+    drawn: bool = False,
 ) -> MammogramTask:
     """Look up the mask and the row of an image, where there are masks and a table."""
     mask = None if given is None else given.of(name)
@@ -217,7 +237,7 @@ def _task(
     elif rows is not None and row is None:
         unusable = "has no row in the table of images"
     whose = Whose(options.patient_from, name, row[0] if row else "")
-    return MammogramTask(image, key, options, whose, mask, row, unusable)
+    return MammogramTask(image, key, options, whose, mask, row, unusable, drawn)
 
 
 def _entry(task: MammogramTask) -> Entry:

@@ -7,14 +7,31 @@ images share it. A row never serves an image of another folder.
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from preprocessing.csv_table import read_table
+from preprocessing.images.words import KNOWN, unknown_words
 from preprocessing.shards import DataError
 
 TABLE_FILE = "films.csv"
 
-Row = tuple[str, str, str]  # subject, laterality, view
+Row = tuple[str, str, str, str]  # subject, laterality, view, density
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a table says of the images.
+
+    Attributes:
+        by_name: Rows by name of the image.
+        unused: How many rows are of no image.
+        notes: (number of the row, note) of words that mean nothing here.
+    """
+
+    by_name: Mapping[str, Row]
+    unused: int
+    notes: Sequence[tuple[int, str]]
 
 
 def find_table(inputs: Sequence[Path]) -> Path | None:
@@ -24,22 +41,19 @@ def find_table(inputs: Sequence[Path]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def rows_of(table: str | os.PathLike, names: Sequence[str]) -> tuple[dict[str, Row], int]:
+def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     """Read which row is of which image.
 
     Args:
-        table: CSV file with the columns image and subject, and perhaps laterality and view.
+        table: CSV file with the columns image and subject, and perhaps laterality, view and density.
         names: Of the images: their paths below the inputs.
-
-    Returns:
-        Rows by name of the image, and how many rows are of no image.
 
     Raises:
         DataError: The table cannot be read, a row fits several images or is not filled in, or two rows differ.
     """
     by_end = _by_base_name(names)
     found: dict[str, Row] = {}
-    unused = 0
+    unused, notes = 0, []
     for number, row in enumerate(read_table(table, "--table", ("image", "subject")), start=1):
         if not row["image"] or not row["subject"]:
             raise DataError(f"--table {table}: row {number} lacks its image or its subject; fill it in")
@@ -52,10 +66,12 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> tuple[dict[str, R
         if not fitting:
             unused += 1
             continue
-        fields = (row["subject"], row.get("laterality", ""), row.get("view", ""))
+        fields = (row["subject"], row.get("laterality", ""), row.get("view", ""), row.get("density", ""))
         if found.setdefault(fitting[0], fields) != fields:
             raise DataError(f"--table {table}: two rows for one image differ, the second is row {number}; leave one")
-    return found, unused
+        for column in unknown_words(row):
+            notes.append((number, f"unknown word in {column}, taken as unknown; give {KNOWN[column]}"))
+    return Rows(found, unused, notes)
 
 
 def _by_base_name(names: Sequence[str]) -> Mapping[str, list[str]]:

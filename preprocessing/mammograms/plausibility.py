@@ -13,7 +13,7 @@ from preprocessing.images.mask import mask_of
 from preprocessing.mammograms.outline import Outline
 
 CHECKED_HEIGHT = 128  # of the copy that is looked at
-FEW_VALUES = 16  # an image has more grey levels than this, a mask or label map does not
+FEW_VALUES = 8  # an image has more grey levels than this, a mask or label map does not
 MASK_SHARE = 0.985  # of the pixels that have one of two values, as in a mask that was compressed
 SMALLEST_LABEL = 0.01  # share of the rarer of the two
 

@@ -14,10 +14,17 @@ from preprocessing.mammograms.outline import Outline
 
 
 def turned(image: Image, turn: Turn) -> Image:
-    """Turn an image, or a mask, as its header asks for."""
-    if turn.transposed:
-        image = image.transposed() if isinstance(image, StoredImage) else np.ascontiguousarray(image.T)
+    """Turn an image as its header asks for."""
+    if not isinstance(image, StoredImage):
+        return turned_mask(image, turn)
+    image = image.transposed() if turn.transposed else image
     return image[::-1] if turn.flipped else image
+
+
+def turned_mask(mask: np.ndarray, turn: Turn) -> np.ndarray:
+    """Turn a mask, (height, width), as the header of its image asks for."""
+    mask = np.ascontiguousarray(mask.T) if turn.transposed else mask
+    return mask[::-1] if turn.flipped else mask
 
 
 def orient(pixels: Image, mask: np.ndarray | Outline) -> tuple[Image, np.ndarray | Outline, bool]:

@@ -93,8 +93,7 @@ def convert_masses(
         sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
         overwrite=overwrite,
     )
-    rejected = {place for place, _ in done.rejected}
-    notes = [(lesion.place, lesion.note) for lesion in lesions if lesion.note and lesion.place not in rejected]
+    notes = [(n, lesion.note) for n, lesion in enumerate(lesions) if lesion.note and n not in done.reasons]
     return replace(done, notes=notes)
 
 

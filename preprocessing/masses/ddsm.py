@@ -15,6 +15,7 @@ import numpy as np
 
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
+from preprocessing.masses.options import DIGITIZERS
 from preprocessing.shards import DataError
 
 FILMS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
@@ -236,7 +237,7 @@ def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:
             return 3.789 - 0.00094568 * grey
         case "HOWTEK", "D":
             return 3.96604096 - 0.00099055807612 * grey
-    raise UnusableImage(f"no optical density is known: digitizer {digitizer[:16]!r} at site {site!r}")
+    raise UnusableImage("no optical density is known: none of the digitizers DBA, LUMISYS, and HOWTEK at site A or D")
 
 
 # ------------------------------------------------------------------------------------------ cases
@@ -300,7 +301,7 @@ def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[L
         if digitizer is None or case.digitizer.upper() == digitizer.upper():
             lesions.extend(_case_lesions(path, case))
     if digitizer is not None and digitizer.upper() not in digitizers:
-        there = ", ".join(sorted(digitizers)) or "none that can be read"
+        there = ", ".join(sorted(digitizers & set(DIGITIZERS))) or "none that is known"
         raise DataError(f"--digitizer {digitizer}: no case in {folder} was made by it; there: {there}")
     if not lesions:
         raise DataError(f"--ddsm {folder}: its cases have no mass")

@@ -19,7 +19,7 @@ from preprocessing.mammograms.morphology import largest_component
 from preprocessing.phantoms.anatomy import HEIGHT, WIDTH, Anatomy, breast_region, draw_anatomy, filled
 from preprocessing.phantoms.task import PhantomTask, phantom_tasks
 from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
-from preprocessing.shards import Dataset, build_dataset
+from preprocessing.shards import Dataset, Item, build_dataset
 
 SHARPNESS = 5  # of strands
 
@@ -59,7 +59,7 @@ def make_phantoms(
     ).dataset
 
 
-def prepare_phantom(task: PhantomTask) -> dict[str, np.ndarray | str]:
+def prepare_phantom(task: PhantomTask) -> Item:
     """Draw one phantom as a dataset item."""
     image, mask, view = mammogram_phantom(task.seed)
     return mammogram_item(image, mask, subject=task.subject, view=view)

@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.shards.fill import Prepare, fill
+from preprocessing.shards.fill import Keep, Prepare, fill
 from preprocessing.shards.format import DATASET_FILE, LEVELS, Level
 from preprocessing.shards.pseudonyms import Origins
 from preprocessing.shards.reader import Dataset
@@ -35,6 +35,7 @@ class Conversion:
         notes: (place, note) of what was used, but with a remark.
         remarks: Lines about the whole: what an update converted, what is doubtful and what would cure it.
         doubtful: (place, reason) of what was used, but is worth a look.
+        reasons, doubts: Reasons of the rejected and the doubtful by number in the work list: numbers name no patient.
     """
 
     dataset: Dataset
@@ -44,6 +45,8 @@ class Conversion:
     notes: Sequence[tuple[object, str]] = ()
     remarks: Sequence[str] = ()
     doubtful: Sequence[tuple[object, str]] = ()
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    doubts: Mapping[int, str] = field(default_factory=dict)
 
 
 def build_dataset(
@@ -62,6 +65,7 @@ def build_dataset(
     synthetic: bool = False,
     summarise: Summarise | None = None,
     shard_size: int | None = None,
+    keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     sources: Sources | None = None,
@@ -83,7 +87,7 @@ def build_dataset(
         work: Fingerprint of the work list, by which a rerun recognises it. Defaults to "".
         origins: Where the tasks come from; None where that is not to be listed. Defaults to None.
         levels, classes, synthetic, shard_size: As for `DatasetWriter`; summarise: as for its `finish`.
-        workers, scheduler: As for `fill`.
+        keep, workers, scheduler: As for `fill`.
         sources: What each task is made from. Defaults to None: a changed input is an error.
         overwrite: Whether to make the dataset anew whatever was there; None where the command cannot.
 
@@ -123,6 +127,7 @@ def build_dataset(
                 tasks,
                 prepare,
                 title=title,
+                keep=keep,
                 workers=workers,
                 scheduler=scheduler,
                 sources=sources,
@@ -139,9 +144,24 @@ def build_dataset(
     finally:
         lock.release()
     places = range(len(tasks)) if origins is None else origins.places
-    reasons = [(places[n], reason) for n, reason in rejected.items()]
-    doubts = [(places[n], reason) for n, reason in doubtful]
-    return Conversion(dataset, len(tasks), reasons, already_done, remarks=found.remarks, doubtful=doubts)
+    return Conversion(
+        dataset,
+        len(tasks),
+        [(places[n], reason) for n, reason in rejected.items()],
+        already_done,
+        remarks=found.remarks,
+        doubtful=[(places[n], reason) for n, reason in doubtful],
+        reasons=rejected,
+        doubts=_joined(doubtful),
+    )
+
+
+def _joined(reasons: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Join the reasons of each number."""
+    by_number: dict[int, list[str]] = {}
+    for number, reason in reasons:
+        by_number.setdefault(number, []).append(reason)
+    return {number: "; ".join(texts) for number, texts in by_number.items()}
 
 
 def start_anew(folder: Path) -> None:

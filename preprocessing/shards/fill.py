@@ -15,15 +15,17 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preprocessing.progress import progress
 from preprocessing.shards.format import DataError, Item
-from preprocessing.shards.sources import Sources, digest_of
+from preprocessing.shards.sources import Made, Sources, digest_of
 from preprocessing.shards.update import Former
 from preprocessing.shards.writer import DatasetWriter
 
 Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
+Result = TypeVar("Result")
+Keep = Callable[[int, Sequence[Item]], None]  # a shard's number and its items
 
 
 def fill(
@@ -32,6 +34,7 @@ def fill(
     prepare: Prepare,
     *,
     title: str,
+    keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     sources: Sources | None = None,
@@ -45,6 +48,7 @@ def fill(
         prepare: Function of one entry; returns the item, or as a string why the entry is rejected. An item may say
             `told_by`: how its patient was told from others.
         title: Of the progress bar.
+        keep: Called with every shard before it is written, to keep what a dataset does not hold.
         workers: Number of processes; 1 works in this one. Defaults to the number of usable cores.
         scheduler: Address of a dask scheduler, to use its workers instead.
         sources: What the entries are made from, to note it in the dataset. Defaults to None: nothing is noted.
@@ -65,7 +69,8 @@ def fill(
         for shard, numbers in missing:
             items, rejected, doubtful, made = [], [], [], []
             for number in numbers:
-                if number in taken_over:
+                note: Made | None
+                if former is not None and number in taken_over:
                     note, result = former.result(number)
                 else:
                     _, (digest, result) = next(converted)
@@ -77,9 +82,11 @@ def fill(
                     rejected.append((number, result))
                 else:
                     items.append(result)
-                    doubtful += [(number, doubt) for doubt in result.get("doubtful", ())]
+                    doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
             if sources is not None:
-                writer.note(numbers[0], made)
+                writer.note(numbers[0], [one for one in made if one is not None])
+            if keep is not None:
+                keep(shard, items)
             writer.write(shard, items, rejected, doubtful)
 
 
@@ -99,8 +106,8 @@ def usable_cores() -> int:
 
 @contextmanager
 def _results(
-    prepare: Prepare, tasks: Sequence, workers: int | None, scheduler: str | None
-) -> Iterator[Iterator[Item | str]]:
+    prepare: Callable[[Any], Result], tasks: Sequence, workers: int | None, scheduler: str | None
+) -> Iterator[Iterator[Result]]:
     """Yield the results of the tasks, in order, from this process, other processes or a cluster."""
     if scheduler is not None:
         with _cluster(scheduler) as (executor, workers):
@@ -122,9 +129,9 @@ def _results(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int) -> Iterator[Item | str]:
+def _in_order(executor: Executor, prepare: Callable[[Any], Result], tasks: Iterable, ahead: int) -> Iterator[Result]:
     """Yield results in the order of the tasks; only a few are under way, so memory stays small."""
-    waiting: deque[Future[Item | str]] = deque()
+    waiting: deque[Future[Result]] = deque()
     for task in tasks:
         with _workers_without_interrupts():
             waiting.append(executor.submit(prepare, task))
@@ -147,7 +154,7 @@ def _workers_without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _on_one_core(prepare: Prepare, task: object) -> Item | str:
+def _on_one_core(prepare: Callable[[Any], Result], task: object) -> Result:
     import cv2
 
     cv2.setNumThreads(1)  # there is one process per core already

@@ -6,8 +6,9 @@ A dataset is of one of a few kinds (`KINDS`). Every kind holds, for each item,
   `mask/512x256` uint8 in {0, 1}, `image/64` for a square. The `lesion` of a mass is 1 where the lesion is in its
   window; it is unknown where it is 0 everywhere;
 - small fields, one value per item: `subject` (a keyed hash), `split`, and what the kind adds. A field with classes
-  holds int8 indices into the names in its attribute `classes`; −1 is unknown. `low` and `high` of a mass are the
-  original grey levels of a stored 0 and 1: contrast is normalised per mass, and this undoes it.
+  holds int8 indices into the names in its attribute `classes`; −1 is unknown. `density` of a mammogram is 1 to 4 for
+  BI-RADS a to d; 0 is unknown. `low` and `high` of a mass are the original grey levels of a stored 0 and 1: contrast
+  is normalised per mass, and this undoes it.
 
 All arrays are contiguous and uncompressed, so that the reader asks HDF5 once, at opening, where each array begins and
 then reads single images with `os.pread`. That needs no lock (h5py has one for the whole process), works from many
@@ -55,13 +56,15 @@ class Kind:
 KINDS = {
     "mammogram": Kind(
         pixels={"image": "<u2", "mask": "|u1"},
-        fields={"subject": "S16", "laterality": "S1", "view": "S4", "split": "|i1"},
+        fields={"subject": "S16", "laterality": "S1", "view": "S4", "density": "|i1", "split": "|i1"},
     ),
     "mass": Kind(
         pixels={"image": "<u2", "lesion": "|u1"},
         fields={"subject": "S16", "shape": "|i1", "margin": "|i1", "low": "<f4", "high": "<f4", "split": "|i1"},
     ),
 }
+UNKNOWN = {"density": 0}  # what an item without the field gets; of every other int8 field −1
+ADDED = ("density",)  # fields that shards of earlier versions lack: there every item is unknown
 
 
 def array_name(pixels: str, level: Level) -> str:

@@ -12,9 +12,11 @@ import h5py
 import numpy as np
 
 from preprocessing.shards.format import (
+    ADDED,
     DATASET_FILE,
     KINDS,
     SPLITS,
+    UNKNOWN,
     WHITE,
     DataError,
     Level,
@@ -89,13 +91,20 @@ def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Ma
         names.append("split")
         shard = Shard(
             offsets={name: file[name].id.get_offset() or 0 for name in names},
-            fields={name: file[name][()] for name in KINDS[kind].fields},
+            fields={name: _values(file, name) for name in KINDS[kind].fields},
             rejected=reasons_of(file["rejected"][()].tobytes()),
             work=str(file.attrs["work"]),
             doubtful=reasons_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
         )
     check_fields(shard.fields, classes)
     return shard
+
+
+def _values(file: h5py.File, name: str) -> np.ndarray:
+    """Read a small field; one that the shard is too old to have is unknown of every item."""
+    if name in ADDED and name not in file:
+        return np.full(len(file["subject"]), UNKNOWN[name], np.int8)
+    return file[name][()]
 
 
 class Dataset:

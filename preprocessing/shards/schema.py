@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from preprocessing.shards.format import DATASET_FILE, FORMAT, KINDS, SPLITS, DataError, Level, array_name
+from preprocessing.shards.format import ADDED, DATASET_FILE, FORMAT, KINDS, SPLITS, DataError, Level, array_name
 
 SHARD_NAME = re.compile(r"shard-(\d{5,9})-of-(\d{5,9})\.h5")
 _MOST = 2**40  # items or bytes of one shard
@@ -145,9 +145,11 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     Raises:
         NotAShard: Something is not as it must be.
     """
-    arrays = {array_name(pixels, level): (level, KINDS[kind].pixels[pixels]) for pixels in KINDS[kind].pixels
-              for level in levels}  # fmt: skip
-    arrays |= {name: ((), dtype) for name, dtype in KINDS[kind].fields.items()}
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {
+        array_name(pixels, level): (level, dtype) for pixels, dtype in KINDS[kind].pixels.items() for level in levels
+    }
+    fields = {name: dtype for name, dtype in KINDS[kind].fields.items() if name not in ADDED or name in file}
+    arrays |= {name: ((), dtype) for name, dtype in fields.items()}
     counts = set()
     for name, (shape, dtype) in arrays.items():
         array = _plain_array(file, name, size)
@@ -216,5 +218,7 @@ def check_fields(fields: Mapping[str, np.ndarray], classes: Mapping[str, Sequenc
             raise NotAShard(f"{name} holds what is no text")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise NotAShard(f"{name} holds what is no number")
+        if name == "density" and not np.isin(values, range(5)).all():
+            raise NotAShard("density holds an unknown class")
         if name in classes and values.size and not -1 <= values.min() <= values.max() < len(classes[name]):
             raise NotAShard(f"{name} holds an unknown class")

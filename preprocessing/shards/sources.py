@@ -161,7 +161,8 @@ def append_to_log(folder: Path, first: int, made: Sequence[Made]) -> None:
 
 def read_log(folder: Path) -> dict[int, Made]:
     """Read what entries were made from, by number; of several notes the last counts. Damaged lines are passed over."""
-    path, found = folder / WORK_FILE, {}
+    path = folder / WORK_FILE
+    found: dict[int, Made] = {}
     if not path.is_file() or path.is_symlink():
         return {}
     try:

@@ -63,7 +63,7 @@ class Former:
         first = former // work["shard_size"] * work["shard_size"]
         index = former - first - sum(first <= other < former for other in rejected)
         doubts = [reason for number, reason in shard.doubtful if number == former]
-        return {**self._item(path, shard, index), "doubtful": doubts}
+        return {**self._item(path, shard, index), "doubtful": "\n".join(doubts)}
 
     def _opened(self, number: int) -> tuple[Path, Shard, Mapping[int, str]]:
         path = self._folder / _name(self._meta, number)
@@ -73,7 +73,8 @@ class Former:
 
     def _item(self, path: Path, shard: Shard, index: int) -> Item:
         kind = KINDS[self._meta["kind"]]
-        item = {name: _plain(values[index]) for name, values in shard.fields.items() if name != "split"}
+        item: dict[str, np.ndarray | str | int | float] = {}
+        item |= {name: _plain(values[index]) for name, values in shard.fields.items() if name != "split"}
         with open(path, "rb") as file:
             for pixels, dtype in kind.pixels.items():
                 for height, width in self._meta["levels"]:

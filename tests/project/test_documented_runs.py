@@ -35,15 +35,15 @@ READERS = ("scores-anna.csv", "scores-ben.csv")
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> Path:
     """A folder with images, tables and boxes, and presets that take seconds."""
-    from feature2mass import train as feature2mass
-    from mask_embedding_gan import presets
-    from pix2pix import train as pix2pix
+    import feature2mass.presets
+    import mask_embedding_gan.presets
+    import pix2pix.presets
 
-    made = ((presets, tiny.preset), (feature2mass, tiny_masses.preset), (pix2pix, tiny_pix2pix.preset))
-    for module, preset in made:
-        for name in module.PRESETS:
-            monkeypatch.setitem(module.PRESETS, name, preset)
     monkeypatch.chdir(tmp_path)
+    made = ((mask_embedding_gan, tiny.preset), (feature2mass, tiny_masses.preset), (pix2pix, tiny_pix2pix.preset))
+    for package, preset in made:
+        for name in package.presets.PRESETS:
+            monkeypatch.setitem(package.presets.PRESETS, name, preset())
     for folder in ("in/dicoms", "in/films"):
         write_images(tmp_path / folder)
     boxes = [

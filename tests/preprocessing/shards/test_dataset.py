@@ -98,9 +98,19 @@ def test_a_shard_is_what_h5py_writes_of_whole_arrays(tmp_path):
             file.create_dataset(name, data=np.array([one[name] for one in items]))
         for name, dtype in {"subject": "S16", "laterality": "S1", "view": "S4"}.items():
             file.create_dataset(name, data=np.array([one[name] for one in items], dtype))
+        file.create_dataset("density", data=np.zeros(3, np.int8))
         file.create_dataset("split", data=np.full(3, -1, np.int8)).attrs["classes"] = ["train", "validation"]
         file.create_dataset("rejected", data=np.frombuffer(b"[]", np.uint8))
     assert (tmp_path / "shard.h5").read_bytes() == by_h5py.getvalue()
+
+
+def test_density_is_unknown_where_it_is_not_given_and_in_shards_without_it(tmp_path):
+    writing = writer(tmp_path / "data", count=3)
+    writing.write(0, [{**item(number), "density": number + 2} for number in range(2)] + [item(2)])
+    assert writing.finish().field("density").tolist() == [2, 3, 0]
+    with h5py.File(tmp_path / "data/shard-00000-of-00001.h5", "r+") as file:
+        del file["density"]
+    assert open_dataset(tmp_path / "data").field("density").tolist() == [0, 0, 0]
 
 
 def test_pixels_of_another_size_are_an_error(tmp_path):
