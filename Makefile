@@ -34,7 +34,7 @@ demo-masses: $(VENV)/installed
 		--figure $(MASS_RUN)/figure.png
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
