@@ -20,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.interrupting.commands import COMMANDS, digest, left_over, make_inputs, start  # noqa: E402
+from preprocessing.version import commit  # noqa: E402
 
 TIMEOUT = 300.0
 
@@ -94,7 +95,7 @@ class Trial:
 
 def _reference(work: Path, inputs: Path, name: str) -> tuple[dict[str, str], float, int]:
     """Run a command undisturbed, once; returns its result's digests, its seconds and the size of its largest file."""
-    kept = work / "reference" / f"{name}.json"
+    kept = work / "reference" / f"{name}-{commit()}.json"  # outputs name the commit
     if not kept.exists():
         folder = work / "reference" / name
         shutil.rmtree(folder, ignore_errors=True)

@@ -46,7 +46,7 @@ COMMANDS = {
         ("--rois", "{inputs}/rois.csv", "--images", "{inputs}/films", "--key", "{inputs}/key", "--workers", "1"),
     ),
     "train-mask-embed": Command("train_mask_embed", ("--phase", "2", *_TRAINED, "{inputs}/tiny"), "--run"),
-    "train-pix2pix": Command("train_pix2pix", (*_TRAINED, "{inputs}/tiny"), "--run"),
+    "train-pix2pix": Command("train_pix2pix", ("--size", "32", *_TRAINED, "{inputs}/tiny"), "--run"),
     "train-feature2mass": Command("train_feature2mass", (*_TRAINED, "{inputs}/masses"), "--run"),
     "generate-shards": Command("generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "40")),
     "generate-png": Command(
@@ -127,7 +127,8 @@ def digest(output: Path) -> dict[str, str]:
     for folder in (output, output.with_name(f"{output.name}.contact-sheet")):
         for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
             name = str(path.relative_to(output.parent))
-            if path.is_file() and path.suffix not in PASSED_OVER and "tensorboard" not in path.parts:
+            whole = path.is_file() and not path.name.startswith(".")
+            if whole and path.suffix not in PASSED_OVER and "tensorboard" not in path.parts:
                 found[name] = hashlib.sha256(_content(path)).hexdigest()
     return found
 
