@@ -40,6 +40,10 @@ def whole_file(path: str | os.PathLike, *, private: bool = False) -> Iterator[Pa
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk is noticed by a write, which knows no name
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

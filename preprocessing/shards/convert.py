@@ -133,20 +133,34 @@ def build_dataset(
                 sources=sources,
                 former=found.reuse,
             )
-        rejected, doubtful = dict(sorted(writer.rejected())), sorted(writer.doubtful())
-        dataset = writer.finish(
-            validation_fraction,
-            summarise,
-            write_lists=None if origins is None else lambda: origins.write_lists(output, rejected, doubtful),
-            described=_described(output, len(tasks), rejected, sources),
-        )
-        remove_former(output)
+        return _finished(writer, found, already_done, validation_fraction, summarise, origins, sources)
     finally:
         lock.release()
-    places = range(len(tasks)) if origins is None else origins.places
+
+
+def _finished(
+    writer: DatasetWriter,
+    found: Review,
+    already_done: bool,
+    validation_fraction: float,
+    summarise: Summarise | None,
+    origins: Origins | None,
+    sources: Sources | None,
+) -> Conversion:
+    """Write the lists, complete the dataset, and tell what became of the work list."""
+    output, count = writer.folder, writer.count
+    rejected, doubtful = dict(sorted(writer.rejected())), sorted(writer.doubtful())
+    dataset = writer.finish(
+        validation_fraction,
+        summarise,
+        write_lists=None if origins is None else lambda: origins.write_lists(output, rejected, doubtful),
+        described=_described(output, count, rejected, sources),
+    )
+    remove_former(output)
+    places = range(count) if origins is None else origins.places
     return Conversion(
         dataset,
-        len(tasks),
+        count,
         [(places[n], reason) for n, reason in rejected.items()],
         already_done,
         remarks=found.remarks,

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,10 +106,16 @@ def digest_of(files: Sequence[Path]) -> str:
 
 
 def _content(path: Path) -> bytes:
+    """Length and CRC-32: they tell an edit from a touch at half the cost of SHA-256."""
+    buffer = memoryview(bytearray(_CHUNK))
     if not stat.S_ISREG(path.stat().st_mode):
         return b"no file"
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    checksum = length = 0
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            checksum = zlib.crc32(buffer[:count], checksum)
+            length += count
+    return f"{length} {checksum}".encode()
 
 
 def size_of(path: Path) -> int:

@@ -114,17 +114,18 @@ def test_masks_below_the_input_are_no_images(tmp_path):
 
 def rows(tmp_path, text, names):
     (tmp_path / "t.csv").write_text("image,subject\n" + text)
-    return rows_of(tmp_path / "t.csv", names)
+    found = rows_of(tmp_path / "t.csv", names)
+    return {name: row[0] for name, row in found.by_name.items()}, found.unused
 
 
 @pytest.mark.parametrize("written", ["P1/L.png", "/data/old/P1/L.png", r"C:\old\P1\L.png", "./P1/L.png"])
 def test_a_row_names_its_image_by_a_path(tmp_path, written):
     found, unused = rows(tmp_path, f"{written},A\n", ["P1/L.png", "P2/L.png"])
-    assert found == {"P1/L.png": ("A", "", "")} and unused == 0
+    assert found == {"P1/L.png": "A"} and unused == 0
 
 
 def test_a_name_alone_serves_where_it_is_the_only_one(tmp_path):
-    assert rows(tmp_path, "L.png,A\n", ["P1/L.png"])[0] == {"P1/L.png": ("A", "", "")}
+    assert rows(tmp_path, "L.png,A\n", ["P1/L.png"])[0] == {"P1/L.png": "A"}
     with pytest.raises(DataError, match="row 1 fits 2 images of one name; write each image's path"):
         rows(tmp_path, "L.png,A\n", ["P1/L.png", "P2/L.png"])
 
