@@ -17,6 +17,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 PASSED_OVER = (".jsonl", ".key", ".log")  # logs hold times
+TIMES = ("seconds", "seconds per 1000 images", "begun", "date")  # in descriptions
 
 
 @dataclass(frozen=True)
@@ -152,5 +153,5 @@ def _content(path: Path) -> bytes:
 
 def _without_times(node: object) -> object:
     if isinstance(node, dict):
-        return {k: _without_times(v) for k, v in node.items() if k not in ("seconds", "date", "made_on")}
+        return {k: _without_times(v) for k, v in node.items() if k not in TIMES}
     return [_without_times(value) for value in node] if isinstance(node, list) else node
