@@ -38,8 +38,6 @@ def serve(connection: Connection, work: Path, seeds: Path, seed: int, heavy: boo
     watch = Watch(work, seeds)
     try:
         while (job := connection.recv()) is not None:
-            terminal.seek(0)
-            terminal.truncate()
             connection.send(_tried(*job, work, seeds, seed, watch, terminal))
     except EOFError:
         return
@@ -58,6 +56,8 @@ def _tried(target, number, work: Path, seeds: Path, seed: int, watch: "Watch", t
         return "mutation", f"{type(error).__name__}: {error}"
     shutil.copy(path, work / "damaged")
     os.chdir(case)
+    terminal.seek(0)
+    terminal.truncate()  # what was said while the damage was done
     with watch.on():
         done = call(name, *arguments)
     terminal.seek(0)

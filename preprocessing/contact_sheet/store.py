@@ -38,7 +38,7 @@ class ThumbnailStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with whole_file(self._path(shard)) as partial, zipfile.ZipFile(partial, "w") as file:
                 for number, item in enumerate(items):
-                    file.writestr(str(number), str(item.get("thumbnail", "")))
+                    file.writestr(zipfile.ZipInfo(str(number)), str(item.get("thumbnail", "")))  # no time in it
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
