@@ -136,13 +136,16 @@ def test_missing_column_is_named(films, tmp_path, column):
         read_rois(table, films)
 
 
-def test_rerun_finds_it_done_and_other_rows_are_refused(films, tmp_path):
-    lesions = read_rois(write_rois(tmp_path / "t.csv", [good(), good()]), films)
-    convert(lesions, tmp_path / "out")
-    assert convert(lesions, tmp_path / "out").already_done
-    other = read_rois(write_rois(tmp_path / "t.csv", [good(), good(box=(1, 1, 9, 9))]), films)
-    with pytest.raises(DataError, match="other input"):
-        convert(other, tmp_path / "out")
+def test_a_rerun_finds_it_done_and_converts_a_corrected_row(films, tmp_path):
+    def images(rows):
+        done = convert(read_rois(write_rois(tmp_path / "t.csv", rows), films), tmp_path / "out")
+        return done, done.dataset.images((64, 64), [0, 1])
+
+    _, first = images([good(), good()])
+    assert images([good(), good()])[0].already_done
+    done, second = images([good(), good(box=(1, 1, 9, 9))])
+    assert not done.already_done and "1 changed lesions: these are converted" in done.remarks[0]
+    assert np.array_equal(first[0], second[0]) and not np.array_equal(first[1], second[1])
 
 
 def test_no_patient_in_the_dataset_and_lists_private(films, tmp_path):
