@@ -33,8 +33,8 @@ demo-masses: $(VENV)/installed
 	$(BIN)/synthmammo generate-masses --run $(MASS_RUN) --count 1000 --output $(MASS_RUN)/synthetic \
 		--figure $(MASS_RUN)/figure.png
 
-test: lint
-	$(BIN)/python -m pytest
+test: lint types
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -39,29 +39,31 @@ def model_and_batch(system: str, preset_name: str, phase: int | None):
 
     random = np.random.default_rng(0)
     if system == "masses":
-        from feature2mass.train import PRESETS, build_model
+        from feature2mass.presets import PRESETS
+        from feature2mass.train import build_model
 
-        preset = PRESETS[preset_name]()
+        preset = PRESETS[preset_name]
         batch = {"image": random.random((preset.batch, 64, 64, 1), np.float32)}
         for name, classes in (("margin", 5), ("shape", 4)):
             batch[name] = np.eye(classes, dtype=np.float32)[random.integers(classes, size=preset.batch)]
-        return build_model(preset, 5, 4, 0), batch, preset.ticks * preset.steps_per_tick(841)
+        return build_model(preset, 5, 4, 0), batch, preset.duration(841).steps
     if system == "pix2pix":
-        from pix2pix.train import PRESETS, build_model
+        from pix2pix.presets import PRESETS
+        from pix2pix.train import build_model
 
-        preset = PRESETS[preset_name]()
+        preset = PRESETS[preset_name]
         shape = (preset.batch, *preset.network.size, 1)
         batch = {name: random.random(shape, np.float32) for name in ("image", "texture_map")}
-        return build_model(preset, 0), batch, preset.ticks * preset.steps_per_tick
+        return build_model(preset, 0), batch, preset.duration.steps
     from mask_embedding_gan.blocks import resolution
     from mask_embedding_gan.presets import PRESETS
 
-    preset = PRESETS[preset_name]()
+    preset = PRESETS[preset_name]
     schedule = preset.schedule(phase)
     model = fresh_model(preset, phase)
     shape = (schedule.batch, *resolution(phase), 1)
     batch = {"image": random.random(shape, np.float32), "mask": np.float32(random.random(shape) > 0.5)}
-    return model, batch, schedule.ticks * schedule.steps_per_tick
+    return model, batch, schedule.duration.steps
 
 
 def operations(model, batch: dict) -> int:
@@ -90,12 +92,12 @@ def measure(name: str, steps: int) -> dict:
     if phase is not None:
         from mask_embedding_gan.presets import PRESETS
 
-        threads = PRESETS[preset]().schedule(phase).threads_per_operation(PRESETS[preset]().network)
+        threads = PRESETS[preset].schedule(phase).threads_per_operation(PRESETS[preset].network)
         if threads:
             limit_threads(threads)
     model, arrays, total = model_and_batch(system, preset, phase)
     batch = {key: tf.constant(value) for key, value in arrays.items()}
-    model.critic_optimizer.iterations.assign(10**9 // 4)
+    model.discriminator_optimizer.iterations.assign(10**9 // 4)
     model.make_train_function()
     iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
     inner, seconds = model.steps_per_execution, []

@@ -14,11 +14,12 @@ import click
 
 
 def evaluated(data: str, count: int) -> tuple[float, dict[str, float]]:
-    """(peak of resident memory in MiB, seconds of each metric per 1,000 images) of an evaluation of `count` images."""
+    """Evaluate `count` images: (peak of resident memory in MiB, seconds of each metric per 1,000 images)."""
     import numpy as np
 
-    from evaluation.evaluate import default_metrics, evaluate
+    from evaluation.evaluate import evaluate
     from evaluation.image_set import Samples
+    from evaluation.metrics.catalogue import catalogue, suitable
     from preprocessing.shards import open_dataset
 
     pool = Samples.of_dataset(open_dataset(data))
@@ -26,7 +27,8 @@ def evaluated(data: str, count: int) -> tuple[float, dict[str, float]]:
     sets = pool.subset(numbers % len(pool), "real"), pool.subset((numbers * 3 + 1) % len(pool), "generated")
     for samples in sets:
         samples.subjects = numbers // 4
-    wanted = [name for name in default_metrics(pool) if name != "variation"]  # of several images of one mask
+    left_out = ("variation_per_mask", "memorisation_texture")  # need several images of one mask, other sets
+    wanted = [name for name in suitable(catalogue(), *sets) if name not in left_out]
     found = evaluate(*sets, wanted)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return peak, {name: 1000 * seconds / count for name, seconds in found.seconds.items()}
@@ -44,7 +46,7 @@ def main(data: Path, count: int) -> None:
             peaks.append(peak)
             click.echo(f"{images:,} images: {peak:,.0f} MiB, {sum(seconds.values()):.0f} s per 1,000 images")
             for name, spent in sorted(seconds.items(), key=lambda one: -one[1]):
-                click.echo(f"  {name:<10}{spent:>8.2f} s per 1,000 images")
+                click.echo(f"  {name:<26}{spent:>8.2f} s per 1,000 images")
     click.echo(f"memory, {count:,} over {count // 10:,} images: {peaks[1] / peaks[0]:.3f}")
 
 

@@ -4,7 +4,7 @@
 def fresh_model(preset, phase: int):
     """Compiled; on windows, above a generator that has not been trained either."""
     from mask_embedding_gan.generator import build_generator, finished_generator
-    from mask_embedding_gan.train import build_players, compiled, windows_model
+    from mask_embedding_gan.players import build_players, compiled, windows_model
 
     network = preset.network
     if network.has_windows(phase):

@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -47,19 +48,19 @@ def cpu_name() -> str:
 def write_generator(file: Path) -> None:
     """The generator of the last phase of `quick`, untrained."""
     from mask_embedding_gan.generator import finished_generator
-    from mask_embedding_gan.presets import chosen_preset
-    from mask_embedding_gan.train import build_players
+    from mask_embedding_gan.players import build_players
+    from mask_embedding_gan.presets import PRESETS
     from training.export import save_model
 
-    preset = chosen_preset("quick")
+    preset = PRESETS["quick"]
     save_model(finished_generator(build_players(preset.network, 7, seed=0).generator, preset.network, 7), file)
 
 
 def writer(file_format: str):
-    """The function that writes a format."""
-    from generation.generate import write_dicom, write_png, write_shards
+    """Return the function that writes a format."""
+    from generation.generate import write_mammograms
 
-    return {"h5": write_shards, "png": write_png, "dicom": write_dicom}[file_format]
+    return partial(write_mammograms, file_format=file_format)
 
 
 def timed(function, *arguments, **options) -> np.ndarray:
@@ -70,12 +71,12 @@ def timed(function, *arguments, **options) -> np.ndarray:
 
 
 def prepared_inputs(model, count: int) -> list[np.ndarray]:
-    """Masks of phantoms, in turns, and latents."""
-    from generation.generate import mask_source, random_inputs
+    """Return masks of phantoms, in turns, and latents."""
+    from generation.generate import mask_source, system_of
 
     source = mask_source(model, None)
-    masks = np.array([source[number][0] for number in range(MASKS)], np.float32)[..., None]
-    return [masks[np.arange(count) % MASKS], random_inputs(model, 0, count)]
+    masks = np.array([source[number].mask for number in range(MASKS)], np.float32)[..., None]
+    return [masks[np.arange(count) % MASKS], system_of(model)(model, source).random(0, count)]
 
 
 def best_batch(model, inputs: list[np.ndarray]) -> int:

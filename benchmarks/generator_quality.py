@@ -1,10 +1,10 @@
-"""What a generator of mammograms can do, measured on the held-out masks of a dataset.
+"""Measure a generator of mammograms on the held-out masks of a dataset.
 
     python benchmarks/generator_quality.py --generator runs/demo/phase-7/generator.keras --data data/phantoms
 
 - mask IoU: the breast found in a fake (as in a film) against the mask that was asked for;
 - latent effect: mean difference of two latents for one mask, over that of two real images;
-- fine energy: energy above a quarter of the sampling frequency inside the breast, beside that of the real images.
+- fine energy: energy above a quarter of the sampling frequency inside the breast, next to that of the real images.
 """
 
 from pathlib import Path
@@ -22,7 +22,8 @@ def main(generator: Path, data: Path, count: int) -> None:
     import_tensorflow_quietly()
     import numpy as np
 
-    from evaluation.metrics.masks import fine_energy, latent_effect, mask_agreement
+    from evaluation.metrics.masks import latent_effect, mask_agreement
+    from evaluation.metrics.texture import fine_energy
     from generation.generate import generate, load_generator
     from preprocessing.shards import open_dataset
 

@@ -1,11 +1,11 @@
-"""What generated masses are worth, beside the dataset that their generator learned from.
+"""Measure generated masses next to the dataset that their generator learned from.
 
     python benchmarks/mass_quality.py --data data/mass-phantoms --generated runs/masses/synthetic --run runs/masses
 
 - reconstructions (with --run): mean |I − I′| of held-out masses, as stored (contrast normalised) and as on the film;
 - labels: accuracy of a classifier that saw the training masses alone, on held-out masses and on generated ones;
 - likeness within a category: mean MS-SSIM of pairs of generated masses, and of pairs of the dataset's;
-- copies: distance of each generated mass to the nearest training mass, beside that of held-out masses;
+- copies: distance of each generated mass to the nearest training mass, next to that of held-out masses;
 - sharpness: energy above a quarter of the sampling frequency, over that of the dataset's masses of the same categories.
 """
 
@@ -68,7 +68,7 @@ def labels(training, held_out, fakes, seeds: int) -> None:
     import numpy as np
 
     from evaluation.mass_classifier import HEADS, train_classifier
-    from evaluation.usefulness import score
+    from evaluation.metrics.labels import score
 
     scores = []
     for seed in range(seeds):
@@ -131,7 +131,7 @@ def copies(training, held_out, fakes) -> None:
 def sharpness(everything, fakes) -> None:
     import numpy as np
 
-    from evaluation.metrics.masks import fine_energy
+    from evaluation.metrics.texture import fine_energy
 
     inside = np.ones(fakes.images.shape[1:], bool)
     energy = lambda masses, rows: np.mean([fine_energy(image, inside) for image in masses.images[rows]])

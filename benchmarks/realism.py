@@ -14,16 +14,27 @@ import click
 DRAWS = 4
 SHOWN = 8  # masks in the picture
 LEAST_HEIGHT = 256  # of an image in it
-METRICS = ["swd", "fid", "precision", "recall", "variation", "iou", "leakage", "fine", "beta"]
+METRICS = [
+    "swd_7x7",
+    "fid_radiomic_z",
+    "precision_k3_radiomic_z",
+    "recall_k3_radiomic_z",
+    "variation_per_mask",
+    "mask_iou_film",
+    "leakage",
+    "fine_energy_64px",
+    "beta_64px",
+]
 
 
 def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
-    """({metric: (estimate of the generated images, of real ones)}, a picture, uint8)."""
+    """Return ({metric: (estimate of the generated images, of real ones)}, a picture, uint8)."""
     import cv2
     import numpy as np
 
     from evaluation.evaluate import evaluate
     from evaluation.image_set import Samples
+    from evaluation.metrics.realism import REALISM
 
     level = generator.input_shape[0][1:3]
     held_out = dataset.indices("validation")
@@ -34,7 +45,7 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
     fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
     evaluation = evaluate(Samples.of_dataset(dataset, level), fake, METRICS)
     rows = {row.name: (row.generated, row.real) for row in evaluation.rows} | {
-        "auc": detected(dataset, generator, seed)
+        REALISM.name: detected(dataset, generator, seed)
     }
 
     chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
@@ -46,7 +57,7 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
 
 
 def detected(dataset, generator, seed: int) -> tuple:
-    """(AUC of a classifier of generated against real images, that of one half of the real ones against the other)."""
+    """Return (AUC of a classifier of generated against real images, that of two halves of the real ones)."""
     import numpy as np
 
     from evaluation.image_set import Samples

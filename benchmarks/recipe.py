@@ -98,13 +98,13 @@ def main(
     import cv2
     import keras
 
-    from mask_embedding_gan.presets import chosen_preset
-    from mask_embedding_gan.train import train
+    from mask_embedding_gan.presets import PRESETS
+    from mask_embedding_gan.train import run_config, train
     from preprocessing.shards import open_dataset
-    from training.run import RunDirectory, configure_tensorflow, run_config
+    from training.run import RunDirectory, configure_tensorflow
 
     configure_tensorflow()
-    plan = chosen_preset(preset)
+    plan = PRESETS[preset]
     for change in changes:
         path, _, value = change.partition("=")
         plan = changed(plan, path, json.loads(value))
@@ -115,10 +115,13 @@ def main(
     for schedule in plan.phases:
         began = time.process_time()
         train(dataset, run, plan, schedule.phase, seed=seed)
-        spent[schedule.phase] = {"images": schedule.images, "cpu_seconds": round(time.process_time() - began, 1)}
+        spent[schedule.phase] = {
+            "images": schedule.duration.total_images,
+            "cpu_seconds": round(time.process_time() - began, 1),
+        }
     result = {"preset": preset, "changes": changes, "seed": seed, "phases": spent, "cpu": cpu_name(), "metrics": {}}
     for phase in measure or (len(plan.phases),):
-        generator = keras.models.load_model(run.generator(phase))
+        generator = keras.models.load_model(run.stage(f"phase-{phase}").generator)
         rows, picture = measured(dataset, generator, seed)
         result["metrics"][phase] = {
             name: [estimate and round(estimate.value, 4) for estimate in row] for name, row in rows.items()

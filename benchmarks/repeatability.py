@@ -39,10 +39,10 @@ def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: 
     from dataclasses import replace
 
     from mask_embedding_gan.presets import PRESETS
-    from mask_embedding_gan.train import last_phase_with_these_threads, train
-    from training.run import RunDirectory, choose_strategy, run_config
+    from mask_embedding_gan.train import last_phase_with_these_threads, run_config, train
+    from training.run import RunDirectory, choose_strategy
 
-    preset = PRESETS["quick"]()
+    preset = PRESETS["quick"]
     phases = tuple(
         replace(
             schedule,
@@ -61,10 +61,11 @@ def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: 
 def train_pix2pix(dataset, folder: Path, precision: str) -> None:
     from dataclasses import replace
 
-    from pix2pix.train import chosen_preset, train
-    from training.run import RunDirectory, run_config
+    from pix2pix.presets import PRESETS
+    from pix2pix.train import run_config, train
+    from training.run import RunDirectory
 
-    preset = chosen_preset("quick", height=PIX2PIX_HEIGHT, precision=precision)
+    preset = PRESETS["quick"].changed(height=PIX2PIX_HEIGHT, precision=precision)
     preset = replace(preset, images=STEPS * preset.batch, ticks=TICKS, steps_per_execution=STEPS // TICKS)
     train(dataset, RunDirectory(folder, run_config(preset, dataset, 0)), preset)
 
@@ -72,11 +73,12 @@ def train_pix2pix(dataset, folder: Path, precision: str) -> None:
 def train_feature2mass(dataset, folder: Path, precision: str) -> None:
     from dataclasses import replace
 
-    from feature2mass.train import chosen_preset, run_config, train
+    from feature2mass.presets import PRESETS
+    from feature2mass.train import run_config, train
     from preprocessing.batches import labelled_masses
     from training.run import RunDirectory
 
-    preset = chosen_preset("quick", precision=precision)
+    preset = PRESETS["quick"].changed(precision=precision)
     epochs = STEPS * preset.batch / len(labelled_masses(dataset, "train")[0])
     preset = replace(preset, epochs=epochs, ticks=TICKS, steps_per_execution=STEPS // TICKS)
     train(dataset, RunDirectory(folder, run_config(preset, dataset, 0)), preset)

@@ -51,27 +51,25 @@ def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, pac
 
         from preprocessing.shards import open_dataset
         from training.cluster import current
-        from training.run import RunDirectory, choose_strategy, run_config
+        from training.run import RunDirectory, choose_strategy
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         strategy = choose_strategy(hosts_wait=120)
         cluster = current()
         dataset = open_dataset(data / ("masses" if system == "feature2mass" else "mammograms"))
-        plan, train, config = _plan(system, dataset, steps, ticks, pace)
-        run = cluster.after_chief(lambda: RunDirectory(folder, (config or run_config)(plan, dataset, 0)))
+        plan, train, run_config = _plan(system, dataset, steps, ticks, pace)
+        run = cluster.after_chief(lambda: RunDirectory(folder, run_config(plan, dataset, 0)))
         train(dataset, run, plan, strategy=strategy, echo=cluster.echo)
 
 
-def _plan(
-    system: str, dataset: object, steps: int, ticks: int, pace: float
-) -> tuple[object, Callable, Callable | None]:
-    """(preset, train function, its own `run_config` if it has one) of `ticks` ticks of `steps` steps."""
+def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> tuple[object, Callable, Callable]:
+    """(preset, train function, its `run_config`) of `ticks` ticks of `steps` steps."""
     images = BATCH * steps * ticks
     if system == "mask_embedding_gan":
-        from mask_embedding_gan.presets import chosen_preset
-        from mask_embedding_gan.train import train
+        from mask_embedding_gan.presets import PRESETS
+        from mask_embedding_gan.train import run_config, train
 
-        plan = chosen_preset("quick", precision="float32")
+        plan = PRESETS["quick"].changed(precision="float32")
         phases = tuple(
             replace(
                 phase,
@@ -86,18 +84,20 @@ def _plan(
             for phase in plan.phases[:PHASES]
         )
         plan = replace(plan, phases=phases)
-        return plan, lambda *given, **named: train(*given, len(phases), **named), None
+        return plan, lambda *given, **named: train(*given, len(phases), **named), run_config
     if system == "pix2pix":
-        from pix2pix.train import chosen_preset, train
+        from pix2pix.presets import PRESETS
+        from pix2pix.train import run_config, train
 
-        plan = chosen_preset("quick", height=64, precision="float32")
+        plan = PRESETS["quick"].changed(height=64, precision="float32")
         plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)
-        return plan, train, None
-    from feature2mass.train import chosen_preset, run_config, train
+        return plan, train, run_config
+    from feature2mass.presets import PRESETS
+    from feature2mass.train import run_config, train
     from preprocessing.batches import labelled_masses
 
     masses = len(labelled_masses(dataset, "train")[0])
-    plan = chosen_preset("quick", precision="float32")
+    plan = PRESETS["quick"].changed(precision="float32")
     rates = {name: pace * getattr(plan, name) for name in ("learning_rate", "discriminator_learning_rate")}
     return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks, **rates), train, run_config
 

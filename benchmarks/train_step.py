@@ -31,17 +31,17 @@ def textbook_gradients(model, batch, step):
     fake = model.generator([mask, latent, alpha], training=True)
     with tf.GradientTape() as tape:
         real_seen, fake_seen = model.as_critic_sees(real), model.as_critic_sees(fake)
-        real_score = model.critic([real_seen, mask, alpha], training=True)
-        fake_score = model.critic([fake_seen, mask, alpha], training=True)
-        penalty = gradient_penalty(model.critic, real_seen + u * (fake_seen - real_seen), mask, alpha)
+        real_score = model.discriminator([real_seen, mask, alpha], training=True)
+        fake_score = model.discriminator([fake_seen, mask, alpha], training=True)
+        penalty = gradient_penalty(model.discriminator, real_seen + u * (fake_seen - real_seen), mask, alpha)
         wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
         drift = tf.reduce_mean(tf.square(real_score))
         critic_loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
-    critic_gradients = tape.gradient(critic_loss, model.critic.trainable_variables)
+    critic_gradients = tape.gradient(critic_loss, model.discriminator.trainable_variables)
 
     with tf.GradientTape() as tape:
         fake = model.generator([mask, latent, alpha], training=True)
-        generator_loss = -tf.reduce_mean(model.critic([model.as_critic_sees(fake), mask, alpha], training=True))
+        generator_loss = -tf.reduce_mean(model.discriminator([model.as_critic_sees(fake), mask, alpha], training=True))
     generator_gradients = tape.gradient(generator_loss, model.generator.trainable_variables)
     losses = {
         "critic_real": tf.reduce_mean(real_score),
@@ -61,7 +61,7 @@ def build(preset, phase: int, precision: str, textbook: bool):
     import tensorflow as tf
 
     from mask_embedding_gan.blocks import resolution
-    from mask_embedding_gan.train import build_players, compiled
+    from mask_embedding_gan.players import build_players, compiled
 
     preset = replace(preset, precision=precision, diversity=None)  # the textbook has no such term
     schedule = preset.schedule(phase)
@@ -91,7 +91,7 @@ def main(phases: str, preset: str, precisions: str, steps: int, determinism: boo
     from training.run import configure_tensorflow
 
     configure_tensorflow(deterministic=determinism)
-    chosen, ratios = PRESETS[preset](), []
+    chosen, ratios = PRESETS[preset], []
     names = [(precision, textbook) for precision in precisions.split(",") for textbook in (True, False)]
     for phase in map(int, phases.split(",")):
         variants = {name: build(chosen, phase, *name) for name in names}

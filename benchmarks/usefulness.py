@@ -86,12 +86,13 @@ def made_by_feature2mass(folder: Path, masses, count: int, seed: int, images: in
 
     from evaluation.mass_classifier import Masses
     from feature2mass.generate import generate
-    from feature2mass.train import chosen_preset, run_config, train
+    from feature2mass.presets import PRESETS
+    from feature2mass.train import run_config, train
     from preprocessing.masses.window import normalise_contrast
     from training.run import RunDirectory
 
     dataset = subset_dataset(folder / "masses", masses)
-    preset = chosen_preset("quick")
+    preset = PRESETS["quick"]
     preset = preset.lengthened(images / (preset.epochs * len(masses)))
     preset = replace(preset, ticks=4)
     run = RunDirectory(folder / "run", run_config(preset, dataset, seed))

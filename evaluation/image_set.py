@@ -16,14 +16,20 @@ class EvaluationError(ValueError):
 class Samples:
     """A set of images, and their masks where they have some.
 
-    images: float (n, height, width) in [0, 1].
-    masks: bool (n, height, width), or None when the whole image counts.
-    name: str. What error texts call the set.
-    subjects: int (n,). Images of one number are of one patient, or of one mask: they count as one for intervals.
+    Args:
+        images: float (n, height, width) in [0, 1].
+        masks: bool (n, height, width), or None when the whole image counts.
+        name: what error texts call the set.
+        subjects: int (n,). Images of one number are of one patient, or of one mask: they count as one for intervals.
 
-    Raises EvaluationError for another shape, for numbers that are not finite (when they are read), and for images
-    outside [0, 1].
+    Attributes:
+        dataset: where the images are from; None for an array in memory.
+
+    Raises:
+        EvaluationError: another shape; when they are read, numbers that are not finite or outside [0, 1].
     """
+
+    dataset: Dataset | None = None
 
     def __init__(
         self,
@@ -46,7 +52,7 @@ class Samples:
     def of_dataset(
         cls, dataset: Dataset, level: Level | None = None, split: str | None = None, name: str | None = None
     ) -> "Samples":
-        """The images of a dataset (or of one split) at a level, by default its finest; they stay on disk."""
+        """Take the images of a dataset (or of one split) at a level, by default its finest; they stay on disk."""
         return _DatasetSamples(
             dataset, level or dataset.levels[-1], dataset.indices(split), name or str(dataset.folder)
         )
@@ -55,7 +61,7 @@ class Samples:
         return self.count
 
     def read(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(images float32 in [0, 1], masks bool) of some indices; without masks every pixel is inside."""
+        """Read (images float32 in [0, 1], masks bool) of some indices; without masks every pixel is inside."""
         images, masks = self._read(np.asarray(indices, np.int64))
         finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
         if not finite.all():
@@ -65,15 +71,25 @@ class Samples:
         return images, np.ones(images.shape, bool) if masks is None else masks
 
     def chunks(self, indices: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(indices, images, masks) of all, or of some, `CHUNK` at a time."""
+        """Read (indices, images, masks) of all, or of some, `CHUNK` at a time."""
         indices = np.arange(self.count) if indices is None else indices
         for first in range(0, len(indices), CHUNK):
             some = indices[first : first + CHUNK]
             yield some, *self.read(some)
 
     def subset(self, indices: np.ndarray, name: str | None = None) -> "Samples":
-        """Some of the images as a set of their own."""
+        """Take some of the images as a set of their own."""
         return _Subset(self, np.asarray(indices, np.int64), name or self.name)
+
+    def require_dataset(self) -> Dataset:
+        """Return the dataset that the images are from.
+
+        Raises:
+            EvaluationError: they are an array in memory.
+        """
+        if self.dataset is None:
+            raise EvaluationError(f"{self.name}: images of a dataset are needed here, these are an array")
+        return self.dataset
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         masks = None if self._masks is None else np.asarray(self._masks[indices]).astype(bool)
@@ -81,6 +97,8 @@ class Samples:
 
 
 class _DatasetSamples(Samples):
+    dataset: Dataset
+
     def __init__(self, dataset: Dataset, level: Level, indices: np.ndarray, name: str):
         self.dataset, self.indices, self.size, self.name = dataset, indices, tuple(level), name
         self.count, self.has_masks = len(indices), dataset.kind == "mammogram"
@@ -94,7 +112,7 @@ class _DatasetSamples(Samples):
 
 class _Subset(Samples):
     def __init__(self, whole: Samples, indices: np.ndarray, name: str):
-        self.whole, self.indices, self.name = whole, indices, name
+        self.whole, self.indices, self.name, self.dataset = whole, indices, name, whole.dataset
         self.count, self.size, self.has_masks = len(indices), whole.size, whole.has_masks
         self.subjects = whole.subjects[indices]
 

@@ -1,16 +1,16 @@
-"""How sure a number is: bootstrap intervals, and what two halves of the real images score against each other.
+"""Uncertainty: bootstrap intervals, and what two halves of the real images score against each other.
 
 A distance between two sets (SWD, FID, precision …) depends on how many images it sees, and images drawn twice, as the
 plain bootstrap draws them, look like a collapsed generator to it. So
 
-- real images are parted into two halves; fakes are compared with either half, and the halves with each other
+- real images are split into two halves; fakes are compared with either half, and the halves with each other
   (the floor), all with the same number of images;
 - the spread comes from random half-samples: half of each set, drawn without replacement. For a mean, the variance of
   half-samples is that of the whole set's mean (Efron 1982, *The Jackknife, the Bootstrap and Other Resampling
   Plans*, ch. 8), and no image is seen twice.
 
-Four films of one patient, or four images of one mask, are not four independent ones. So halves, half-samples and the
-bootstrap take whole subjects: a patient is never in both halves, and an interval counts patients, not films.
+Four images of one patient, or of one mask, are not four independent ones. Therefore halves, half-samples and the
+bootstrap take whole subjects: a patient is never in both halves, and an interval counts patients, not images.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A distance of generated from real images beside the same distance between two halves of the real ones."""
+    """A distance of generated from real images, and the same distance between two halves of the real ones."""
 
     generated: Estimate
     floor: Estimate
@@ -52,11 +52,13 @@ class Comparison:
 def bootstrap_mean(
     values: np.ndarray, rng: np.random.Generator, subjects: np.ndarray | None = None, replicates: int = 2000
 ) -> Estimate:
-    """Mean of values with its percentile bootstrap interval; NaN values do not count.
+    """Estimate the mean of values with its percentile bootstrap interval; NaN values do not count.
 
     Args:
         values: (n,).
+        rng: of the bootstrap.
         subjects: whom each is of, (n,); drawn with all they have. None: each value stands alone.
+        replicates: of the bootstrap.
 
     Raises:
         EvaluationError: fewer than two values, or all of one subject.
@@ -82,7 +84,7 @@ def bootstrap_mean(
 
 
 def halves(subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two random halves of the images whose subjects these are: indices, of equal number, no subject in both."""
+    """Split images into two random halves, by their subjects: indices, equally many, no subject in both."""
     order = whole_subjects(np.arange(len(subjects)), subjects, rng)
     first, second = order[: len(order) // 2], order[len(order) // 2 :]
     second = second[~np.isin(subjects[second], subjects[first])]
@@ -91,7 +93,7 @@ def halves(subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def whole_subjects(indices: np.ndarray, subjects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices in a random order in which those of one subject follow each other; `subjects` is of all images."""
+    """Shuffle indices so that those of one subject follow each other; `subjects` is of all images."""
     _, of_these = np.unique(subjects[indices], return_inverse=True)
     places = rng.permutation(of_these.max(initial=-1) + 1)[of_these]
     shuffled = rng.permutation(len(indices))
@@ -115,7 +117,7 @@ def compare_sets(
     name: str = "this metric",
     replicates: int = REPLICATES,
 ) -> Comparison:
-    """A two-set statistic between real and fake, its floor between two halves of real, and both intervals.
+    """Compute a two-set statistic of real and fake, its floor between two halves of real, and both intervals.
 
     Args:
         statistic: function of two index arrays.
@@ -124,6 +126,8 @@ def compare_sets(
         needs: fewest images that the statistic can do with.
         at_most: images of each set that are used; more cost time and hardly sharpen the result.
         bounds: values that the statistic can have; the intervals end there.
+        name: of the statistic, for error texts.
+        seed, replicates: of the random half-samples, and how many there are.
 
     Raises:
         EvaluationError: fewer than 2·`needs` real or `needs` fake images; it says how many are needed.

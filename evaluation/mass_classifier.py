@@ -1,16 +1,20 @@
-"""A small classifier of masses by shape and margin, to judge labels that a generator gives and the use of its images.
+"""A small classifier of masses by shape and margin, which judges labels of generated masses and what they add.
 
-It is kept small on purpose: two thousand masses train in about a minute of one core, so that a study can train dozens.
+It is small on purpose: two thousand masses train in about a minute on one core, so that a study can train dozens.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluation.image_set import EvaluationError
 from preprocessing.shards import Dataset
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+if TYPE_CHECKING:
+    import keras
 
 HEADS = ("shape", "margin")
 BATCH = 32
@@ -27,10 +31,11 @@ LEAST_MASSES = 20
 class Masses:
     """Labelled masses in memory.
 
-    images: float32 (n, height, width) in [0, 1].
-    labels: "shape" and "margin" → int (n,); −1 is unknown and neither trains nor counts.
-    classes: "shape" and "margin" → their names.
-    subjects: str (n,), whose masses they are; patients, not masses, are held back.
+    Attributes:
+        images: float32 (n, height, width) in [0, 1].
+        labels: "shape" and "margin" → int (n,); −1 is unknown and neither trains nor counts.
+        classes: "shape" and "margin" → their names.
+        subjects: str (n,), whose masses they are; patients, not masses, are held back.
     """
 
     images: np.ndarray
@@ -40,7 +45,11 @@ class Masses:
 
     @classmethod
     def of_dataset(cls, dataset: Dataset, split: str | None = None, at_most: int | None = None) -> "Masses":
-        """The masses of a dataset or a split, at most so many, by lot. Raises EvaluationError for another kind."""
+        """Read the masses of a dataset or a split, or a random part of them.
+
+        Raises:
+            EvaluationError: a dataset of another kind.
+        """
         if dataset.kind != "mass":
             raise EvaluationError(f"{dataset.folder}: holds {dataset.kind} data, but masses are needed here")
         indices = dataset.indices(split)
@@ -57,12 +66,16 @@ class Masses:
         return len(self.images)
 
     def subset(self, indices: np.ndarray) -> "Masses":
-        """Some of them."""
+        """Take some of the masses."""
         labels = {head: values[indices] for head, values in self.labels.items()}
         return Masses(self.images[indices], labels, self.classes, self.subjects[indices])
 
     def joined(self, other: "Masses") -> "Masses":
-        """These and others. Raises EvaluationError when their classes or sizes differ."""
+        """Join these with others.
+
+        Raises:
+            EvaluationError: their classes or sizes differ.
+        """
         if self.classes != other.classes or self.images.shape[1:] != other.images.shape[1:]:
             raise EvaluationError(
                 f"masses of classes {other.classes} and size {other.images.shape[1:]} cannot join those of "
@@ -74,7 +87,7 @@ class Masses:
 
 
 def hold_back(masses: Masses, seed: int, share: float = HELD_BACK) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to train on, and those of the patients held back to know when to stop: at least one on either side."""
+    """Split masses by patient: indices to train on, and those held back to know when to stop; neither is empty."""
     subjects = np.unique(masses.subjects)
     if len(subjects) < 2:
         raise EvaluationError(f"a classifier needs masses of at least 2 patients, there are {len(subjects)}")
@@ -85,7 +98,7 @@ def hold_back(masses: Masses, seed: int, share: float = HELD_BACK) -> tuple[np.n
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Weight of each mass, so that all classes that occur weigh alike and the mean is 1; 0 where unknown."""
+    """Weigh each mass so that all classes that occur weigh alike and the mean is 1; 0 where unknown."""
     counts = np.bincount(labels[labels >= 0], minlength=classes)
     weights = np.where(counts > 0, counts.sum() / np.maximum(counts, 1) / max((counts > 0).sum(), 1), 0)
     return np.where(labels >= 0, weights[labels], 0).astype(np.float32)
@@ -94,11 +107,11 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 class MassClassifier:
     """Trained by `train_classifier`; predicts class probabilities of both heads."""
 
-    def __init__(self, model: object, steps: int):
+    def __init__(self, model: "keras.Model", steps: int):
         self.model, self.steps = model, steps
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Probabilities (n, classes) of "shape" and "margin", for images (n, height, width) in [0, 1]."""
+        """Predict probabilities (n, classes) of "shape" and "margin" for images (n, height, width) in [0, 1]."""
         outputs = self.model.predict(standardised(images), batch_size=256, verbose=0)
         return dict(zip(HEADS, map(np.asarray, outputs)))
 
@@ -110,10 +123,11 @@ def train_classifier(
 
     Args:
         masses: real ones.
-        extra: more to train on, synthetic ones say; none of them is held back.
-        augment: flips and shifts of up to 4 pixels, drawn anew each time.
-        seed: of weights, order, augmentation and who is held back. It becomes Keras' global seed too; on CPUs equal
-            calls give equal classifiers, bit by bit.
+        extra: more to train on, such as synthetic ones; none of them is held back.
+        augment: random flips and shifts of up to 4 pixels.
+        seed: of weights, order, augmentation and who is held back. It also becomes Keras' global seed; on CPUs
+            equal calls give equal classifiers, bit by bit.
+        steps: at most, in batches of 32.
 
     Raises:
         EvaluationError: fewer than 20 masses or 2 patients, or a head without two known classes.
@@ -128,7 +142,7 @@ def train_classifier(
         fit = fit.joined(extra)
     model = _network(fit.images.shape[1:], {head: len(names) for head, names in fit.classes.items()})
     rng = np.random.default_rng(seed)
-    judged = [standardised(back.images), *_targets(back)]
+    judged = (standardised(back.images), *_targets(back))
     inputs, targets, weights = standardised(fit.images), *_targets(fit)
     best, best_weights, waited, step = np.inf, model.get_weights(), 0, 0
     order = np.empty(0, int)
@@ -149,20 +163,20 @@ def train_classifier(
     return MassClassifier(model, step)
 
 
-def _loss(model: object, images: np.ndarray, targets: list[np.ndarray], weights: list[np.ndarray]) -> float:
+def _loss(model: "keras.Model", images: np.ndarray, targets: list[np.ndarray], weights: list[np.ndarray]) -> float:
     loss = model.evaluate(images, targets, sample_weight=weights, batch_size=256, verbose=0)
     return loss[0] if isinstance(loss, Sequence) else loss
 
 
 def standardised(images: np.ndarray) -> np.ndarray:
-    """Each image with mean 0 and deviation 1, so that exposure is no clue: float32 (n, height, width, 1)."""
+    """Give each image mean 0 and deviation 1, so that exposure is no clue: float32 (n, height, width, 1)."""
     images = np.asarray(images, np.float32)
     mean, spread = images.mean(axis=(1, 2), keepdims=True), images.std(axis=(1, 2), keepdims=True)
     return ((images - mean) / np.maximum(spread, 1e-3))[..., None]
 
 
 def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image flipped or not, both ways, and shifted by up to 4 pixels; what is uncovered repeats the edge."""
+    """Flip each image or not, both ways, and shift it by up to 4 pixels; what is uncovered repeats the edge."""
     height, width = images.shape[1:3]
     padded = np.pad(images, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), "edge")
     result = np.empty_like(images)
@@ -172,7 +186,7 @@ def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return result
 
 
-def _network(size: tuple[int, int], classes: dict[str, int]) -> object:
+def _network(size: tuple[int, int], classes: dict[str, int]) -> "keras.Model":
     from keras import Model, layers, losses, optimizers
 
     image = x = layers.Input((*size, 1))
@@ -190,7 +204,7 @@ def _network(size: tuple[int, int], classes: dict[str, int]) -> object:
 
 
 def _targets(masses: Masses) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """(labels, weights), a list of the two heads each."""
+    """Return (labels, weights), a list of the two heads each."""
     labels = [masses.labels[head] for head in HEADS]
     weights = [class_weights(masses.labels[head], len(masses.classes[head])) for head in HEADS]
     return [np.maximum(values, 0) for values in labels], weights

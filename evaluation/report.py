@@ -1,4 +1,4 @@
-"""What an evaluation says, as a table, as `report.json`, and as `report.html`, which opens without a network."""
+"""Reports of evaluations: a table, `report.json`, and `report.html`, which opens without a network."""
 
 import base64
 import html
@@ -7,18 +7,22 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from evaluation.evaluate import Evaluation, Row
+from evaluation.evaluate import Evaluation
 from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import Estimate
 from evaluation.metrics.masks import HISTOGRAM_BINS
-from evaluation.metrics.memorisation import Audit, aligned, kind_of_copy
+from evaluation.metrics.memorisation import MEMORISATION, Audit, aligned, kind_of_copy
+from evaluation.metrics.metric import Row
 from evaluation.metrics.texture import PATCH
+from preprocessing.atomic import write_whole
+from preprocessing.version import made_by
 
 GRID = 24  # images shown of a set
 WORST = 8  # pairs shown of an audit
@@ -27,32 +31,41 @@ THUMBNAIL = 192  # pixels, height of a shown image
 
 @dataclass(frozen=True)
 class Report:
-    """The evaluation of one set of generated images, and its audit where there is one (else why not).
+    """The evaluation of one set of generated images.
 
-    method: what it is a run of, where a method has several; "" for one of its own.
+    Attributes:
+        evaluation: what was measured.
+        method: what it is a run of, where a method has several; "" for one of its own.
     """
 
     evaluation: Evaluation
-    audit: Audit | None = None
-    training: Samples | None = None  # what the audit's matches point into
-    no_audit: str = ""
     method: str = ""
+
+    @property
+    def audit(self) -> Audit | None:
+        """The audit of memorisation, where there is one."""
+        return _row(self, MEMORISATION.name).detail
+
+    @property
+    def no_audit(self) -> str:
+        """Why there is no audit."""
+        return _row(self, MEMORISATION.name).problem or "not asked for"
 
 
 # ------------------------------------------------------------------------------------------- text
 
 
 def table(reports: Mapping[str, Report]) -> str:
-    """A line a metric: real beside every method, with 95 % intervals, and who is nearest to what is wanted.
+    """Format a table, one line per metric: real next to every method, with 95 % intervals, and the best method.
 
     "Real" is the value of the real images; for a distance, that of one half of them from the other. An asterisk stands
     where the interval of a method and that of real do not overlap.
     """
     names, many = list(reports), len(_methods(reports)) > 1
     rows = [(row, [_row(report, row.name) for report in reports.values()]) for row in _first(reports).rows]
-    cells = [["metric", "wanted", "real, or half of it to the other", *names, *(["best"] if many else [])]]
+    cells = [["metric", "", "wanted", "real, or half of it to the other", *names, *(["best"] if many else [])]]
     for row, of_methods in rows:
-        line = [row.title, row.good, _cell(row.real), *(_method_cell(one) for one in of_methods)]
+        line = [row.name, row.title, row.wanted, _cell(row.real), *(_method_cell(one) for one in of_methods)]
         cells.append([*line, best(reports, row.name)] if many else line)
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
@@ -62,30 +75,33 @@ def table(reports: Mapping[str, Report]) -> str:
 
 
 def best(reports: Mapping[str, Report], metric: str) -> str:
-    """The method of which every run is nearer to what is wanted than any run of another method, intervals apart.
+    """Find the method each of whose runs beats every rival run, intervals disjoint.
 
     Returns:
         Its name; "undecided" if there is none; "" if fewer than two methods have a value.
     """
-    measured = defaultdict(list)
+    measured: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
     for name, report in reports.items():
         row = _row(report, metric)
         if row.generated is not None:
-            measured[report.method or name].append(row)
+            measured[report.method or name].append((_cost(row, row.generated), row.generated))
     if len(measured) < 2:
         return ""
 
-    def cost(row: Row) -> float:
-        value = row.generated.value
-        return {"low": value, "high": -value}.get(row.good, abs(value - row.real.value))
+    def beats(ours: tuple[float, Estimate], theirs: tuple[float, Estimate]) -> bool:
+        (cost, a), (other, b) = ours, theirs
+        return cost < other and (a.high < b.low or a.low > b.high)
 
-    def beats(ours: Row, theirs: Row) -> bool:
-        a, b = ours.generated, theirs.generated
-        return cost(ours) < cost(theirs) and (a.high < b.low or a.low > b.high)
-
-    first = min(measured, key=lambda method: min(map(cost, measured[method])))
-    others = [row for method, rows in measured.items() if method != first for row in rows]
+    first = min(measured, key=lambda method: min(cost for cost, _ in measured[method]))
+    others = [run for method, runs in measured.items() if method != first for run in runs]
     return first if all(beats(ours, theirs) for ours in measured[first] for theirs in others) else "undecided"
+
+
+def _cost(row: Row, generated: Estimate) -> float:
+    """Return what is the smaller the better: the value, its negative, or its distance from that of the real images."""
+    if row.wanted in ("low", "high"):
+        return generated.value if row.wanted == "low" else -generated.value
+    return abs(generated.value - row.real.value) if row.real else float("nan")
 
 
 def _methods(reports: Mapping[str, Report]) -> set[str]:
@@ -105,13 +121,13 @@ def _row(report: Report, name: str) -> Row:
 
 
 def _first(reports: Mapping[str, Report]) -> Evaluation:
-    """The evaluation with the most rows: a metric without enough images has one, where others have one a level."""
+    """Return the evaluation with the most rows: a metric without enough images has one, others one per level."""
     return max((report.evaluation for report in reports.values()), key=lambda evaluation: len(evaluation.rows))
 
 
 def _problems(reports: Mapping[str, Report]) -> list[str]:
-    """A line for each reason why something has no value: metrics, runs, reason."""
-    found = defaultdict(lambda: ([], []))
+    """List each reason why something has no value: metrics, runs, reason."""
+    found: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for name, report in reports.items():
         for row in report.evaluation.rows:
             if row.problem:
@@ -123,11 +139,11 @@ def _problems(reports: Mapping[str, Report]) -> list[str]:
 
 def _audit_line(report: Report) -> str:
     if report.audit is None:
-        return f"no audit of memorisation ({report.no_audit or 'not asked for'})"
+        return f"no audit of memorisation ({report.no_audit})"
     audit = report.audit
     control = max(match.score for match in audit.held_out)
     return (
-        f"{len(audit.suspicious)} of {len(audit.generated)} images suspiciously near a training image (score above "
+        f"{len(audit.suspicious)} of {len(audit.generated)} images suspiciously near to a training image (score above "
         f"{audit.threshold:.3f}; nearest {max(m.score for m in audit.generated):.3f}, held-out real {control:.3f})"
     )
 
@@ -136,9 +152,11 @@ def _audit_line(report: Report) -> str:
 
 
 def write(reports: Mapping[str, Report], folder: str | os.PathLike, made: Mapping | None = None) -> None:
-    """Write `report.json`, `report.html` and `table.txt`.
+    """Write `report.json`, `report.html` and `table.txt`, each in one step.
 
     Args:
+        reports: name of a run → its report; all have the same real images.
+        folder: created where it is absent.
         made: what else `report.json` shall say of how it came about.
 
     Raises:
@@ -146,31 +164,41 @@ def write(reports: Mapping[str, Report], folder: str | os.PathLike, made: Mappin
     """
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({**(made or {}), **as_json(reports)}, indent=1, allow_nan=False)
-        (folder / "report.json").write_text(content + "\n", encoding="utf-8")
-        (folder / "table.txt").write_text(table(reports) + "\n", encoding="utf-8")
-        (folder / "report.html").write_text(as_html(reports), encoding="utf-8")
+        content = json.dumps({**(made or {}), "made_by": made_by(), **as_json(reports)}, indent=1, allow_nan=False)
+        write_whole(folder / "report.json", content + "\n")
+        write_whole(folder / "table.txt", table(reports) + "\n")
+        write_whole(folder / "report.html", as_html(reports))
     except OSError as error:
         raise EvaluationError(f"--output {folder}: cannot be written ({error.strerror})") from error
 
 
 def as_json(reports: Mapping[str, Report]) -> dict:
-    """Everything measured, as JSON can hold it; numbers that are not finite become null."""
+    """Return everything measured, as JSON can hold it; numbers that are not finite become null."""
+    real = _first(reports).real
     return {
-        "real": {"images": len(_first(reports).real), "size": list(_first(reports).real.size)},
+        "real": {"images": len(real), "size": list(real.size), **_origin(real)},
         "methods": {name: _method_json(report) for name, report in reports.items()},
     }
+
+
+def _origin(samples: Samples) -> dict:
+    """Say which dataset images are from, and which generator made it."""
+    if samples.dataset is None:
+        return {}
+    return {"dataset": samples.dataset.fingerprint, "generator": samples.dataset.meta.get("generator")}
 
 
 def _method_json(report: Report) -> dict:
     evaluation = report.evaluation
     thousands = (len(evaluation.real) + len(evaluation.fake)) / 1000
-    rows = [{**asdict(row), "verdict": row.verdict} for row in evaluation.rows]
+    rows = [{**asdict(replace(row, detail=None)), "verdict": row.verdict} for row in evaluation.rows]
+    for row in rows:
+        del row["detail"]
     return _finite(
         {
             **({"method": report.method} if report.method else {}),
             "images": len(evaluation.fake),
+            **_origin(evaluation.fake),
             "extractor": evaluation.extractor,
             "metrics": rows,
             "seconds per 1000 images": {name: s / thousands for name, s in evaluation.seconds.items()},
@@ -188,7 +216,7 @@ def _audit_json(report: Report) -> dict | None:
     return {"threshold": audit.threshold, "suspicious": audit.suspicious, "nearest": pairs, "held_out": held_out}
 
 
-def _finite(value: object) -> object:
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -208,8 +236,9 @@ h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-td:first-child { min-width: 13rem; } td:nth-child(n+4) { max-width: 11rem; }
+td:nth-child(2) { min-width: 13rem; } td:nth-child(n+5) { max-width: 11rem; }
 td small { color: #777; white-space: nowrap; display: block; }
+.patients { border: 2px solid #b3261e; padding: .4rem .8rem; }
 .differs { color: #b3261e; } .note { color: #666; }
 img { max-width: 100%; height: auto; display: block; background: #000; } figure { margin: .6rem 0 1.2rem; }
 figure.plot img { background: none; } figcaption { color: #555; }
@@ -217,12 +246,13 @@ figure.plot img { background: none; } figcaption { color: #555; }
 
 
 def as_html(reports: Mapping[str, Report]) -> str:
-    """One page with all pictures in it: table, grids, histograms, spectra, nearest pairs."""
+    """Make one page with all images in it: table, grids, histograms, spectra, nearest pairs."""
     first = _first(reports)
     height, width = first.real.size
     counts = ", ".join(f"{len(report.evaluation.fake)} of {html.escape(name)}" for name, report in reports.items())
     parts = [
-        "<h1>Generated images beside real ones</h1>",
+        "<h1>Generated images next to real ones</h1>",
+        _notice(first.real),
         f'<p class="note">{len(first.real)} real images, {counts}; {height}×{width} pixels; features: '
         f"{html.escape(first.extractor)}</p>",
         _html_table(reports),
@@ -241,20 +271,33 @@ def as_html(reports: Mapping[str, Report]) -> str:
     )
 
 
+def _notice(real: Samples) -> str:
+    """Say on the page's face whether it shows patients' images."""
+    if real.dataset is not None and real.dataset.meta["synthetic"]:
+        return '<p class="note">The “real” images of this page are synthetic: it shows no patient.</p>'
+    return (
+        '<p class="patients"><b>This page contains real images, of patients.</b> Keep it and pass it on as you would '
+        "the images themselves.</p>"
+    )
+
+
 def _html_table(reports: Mapping[str, Report]) -> str:
     names = list(reports)
     many = len(_methods(reports)) > 1
-    heads = ["metric", "wanted", *(["best"] if many else []), "real", *names]
+    heads = ["metric", "", "wanted", *(["best"] if many else []), "real", *names]
     lines = ["<tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"]
     for row in _first(reports).rows:
         of_methods = [_row(report, row.name) for report in reports.values()]
-        cells = [html.escape(row.title), row.good, *([html.escape(best(reports, row.name))] if many else [])]
+        cells = [html.escape(row.name), html.escape(row.title), row.wanted]
+        cells += [html.escape(best(reports, row.name))] if many else []
         cells += [_html_cell(row.real, row.halves), *(_html_method(one) for one in of_methods)]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     note = (
         "Small print: 95 % interval (of patients, or masks), number of images. “Real” is the value of the real images "
         "and, as ±, how much two halves of them differ; for a distance it is the distance of one half from the other, "
         "which a perfect generator would have too. Red: the intervals of method and real do not overlap. "
+        "Names carry the protocol: “z” stands for features standardised by the real images; their FID cannot be "
+        "compared with a published one. "
         "A method is “best” only where the intervals of all its runs are apart from those of all others’."
     )
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{note}</p>'
@@ -275,7 +318,7 @@ def _html_method(row: Row) -> str:
 
 
 def _grid(samples: Samples, columns: int = 12) -> np.ndarray:
-    """Random images side by side: uint8."""
+    """Lay random images side by side: uint8."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(samples))[:GRID])
     pictures = [_thumbnail(image) for image in samples.read(chosen)[0]]
     pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
@@ -297,12 +340,13 @@ def _figure(picture: np.ndarray | bytes, caption: str, kind: str = "") -> str:
 
 
 def _plots(reports: Mapping[str, Report]) -> str:
-    """Histograms of brightness and spectra of texture, where they were measured."""
+    """Plot histograms of brightness and spectra of texture, where they were measured."""
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
-    curves = {"real": _first(reports).described[0]}
-    curves |= {name: report.evaluation.described[1] for name, report in reports.items()}
-    drawable = lambda described, name: name in described.rows and np.isfinite(described[name]).all(axis=1).any()
+    curves = {"real": {name: both[0] for name, both in _first(reports).described.items()}}
+    for method, report in reports.items():
+        curves[method] = {name: both[1] for name, both in report.evaluation.described.items()}
+    drawable = lambda described, name: name in described and np.isfinite(described[name]).all(axis=1).any()
     wanted = [name for name in ("histogram", "spectrum") if all(drawable(c, name) for c in curves.values())]
     if not wanted:
         return ""
@@ -320,7 +364,7 @@ def _plots(reports: Mapping[str, Report]) -> str:
                 axis.set_xticks([1 / n for n in octaves], [f"1/{n}" for n in octaves])
                 axis.xaxis.minorticks_off()
         axis.legend(fontsize=8)
-        titles = {"histogram": ("brightness", "density"), "spectrum": ("cycles a pixel", "power")}
+        titles = {"histogram": ("brightness", "density"), "spectrum": ("cycles per pixel", "power")}
         axis.set_xlabel(titles[name][0])
         axis.set_ylabel(titles[name][1])
     content = io.BytesIO()
@@ -331,7 +375,7 @@ def _plots(reports: Mapping[str, Report]) -> str:
 
 
 def _pairs(name: str, report: Report) -> str:
-    """The generated images nearest to training images, each above its match, flipped and shifted as it fits."""
+    """Show the generated images nearest to training images, each above its match, flipped and shifted to fit."""
     text = f"<p>{html.escape(name)}: {html.escape(_audit_line(report))}.</p>"
     if report.audit is None or not report.audit.generated:
         return text
@@ -339,9 +383,9 @@ def _pairs(name: str, report: Report) -> str:
     for number in report.audit.worst[:WORST]:
         match = report.audit.generated[number]
         image = report.evaluation.fake.read([number])[0][0]
-        kind, similarity = kind_of_copy(image, report.training, match)
+        kind, similarity = kind_of_copy(image, report.audit.training, match)
         above.append(_thumbnail(image))
-        below.append(_thumbnail(aligned(report.training, match)))
+        below.append(_thumbnail(aligned(report.audit.training, match)))
         flagged = f", {kind} copy" if match.score > report.audit.threshold else ""
         notes.append(f"image {number}: score {match.score:.3f}, MS-SSIM {similarity:.3f}{flagged}")
     picture = np.vstack([np.hstack(above), np.hstack(below)])

@@ -5,7 +5,7 @@ from scipy import stats
 
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive scores higher than a negative, ties half (Mann and Whitney); NaN without either."""
+    """Return the probability that a positive scores higher than a negative, ties half; NaN without either."""
     positive = np.asarray(positive, bool)
     count = positive.sum(), (~positive).sum()
     if not all(count):

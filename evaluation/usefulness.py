@@ -1,9 +1,7 @@
-"""Are synthetic masses of use? Do they look like their labels, and does a classifier gain from them?
+"""What synthetic masses add to a classifier.
 
-- `LabelJudge`: a classifier that saw only real masses reads the labels of synthetic ones, and one that saw only
-  synthetic masses those of real ones (train on synthetic, test on real; Esteban et al. 2017).
-- `study`: classifiers trained on few or many real masses, with and without synthetic ones that a generator trained on
-  the same real masses has made, all tested on real masses of other patients.
+Classifiers are trained on few or many real masses, with and without synthetic ones that a generator trained on the same
+real masses has made, and all are tested on real masses of other patients.
 """
 
 import csv
@@ -15,101 +13,16 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from evaluation.evaluate import Row
 from evaluation.image_set import EvaluationError
-from evaluation.intervals import Estimate, bootstrap_mean
-from evaluation.mass_classifier import HEADS, MassClassifier, Masses, hold_back, train_classifier
-from evaluation.roc import area_under_roc
+from evaluation.mass_classifier import HEADS, Masses, hold_back, train_classifier
+from evaluation.metrics.labels import score
+from preprocessing.atomic import whole_file
 
 # Real masses to learn from, how many to make, a seed → synthetic masses with labels.
 Synthesise = Callable[[Masses, int, int], Masses]
 
 REAL, CLASSICAL, SYNTHETIC, ALL = "real only", "real + classical", "real + synthetic", "real + classical + synthetic"
 ARMS = (REAL, CLASSICAL, SYNTHETIC, ALL)
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well one head's labels are predicted.
-
-    accuracy: share of masses with the right class, with its interval.
-    chance: share of the most frequent class: what a classifier without eyes reaches.
-    auc: one class against the others, averaged over the classes; 0.5 is chance. NaN when only one class occurs.
-    """
-
-    head: str
-    accuracy: Estimate
-    chance: float
-    auc: float
-
-
-def score(probabilities: dict[str, np.ndarray], masses: Masses, seed: int = 0) -> list[Score]:
-    """Score predictions of both heads; masses with unknown labels do not count. Intervals are of patients.
-
-    Raises EvaluationError when fewer than two masses have a label.
-    """
-    result = []
-    for head in HEADS:
-        known = masses.labels[head] >= 0
-        truth, predicted = masses.labels[head][known], probabilities[head][known]
-        if len(truth) < 2:
-            raise EvaluationError(f"scoring {head} needs at least 2 labelled masses, there are {len(truth)}")
-        right = (predicted.argmax(axis=1) == truth).astype(float)
-        areas = [area_under_roc(predicted[:, k], truth == k) for k in np.unique(truth)]
-        chance = float(np.bincount(truth).max() / len(truth))
-        accuracy = bootstrap_mean(right, np.random.default_rng(seed), masses.subjects[known])
-        result.append(Score(head, accuracy, chance, float(np.mean(areas)) if len(areas) > 1 else float("nan")))
-    return result
-
-
-class LabelJudge:
-    """Are the labels of synthetic masses right, and can one learn from them?
-
-    Args:
-        training, held_out: real masses of different patients.
-        seed: of the classifiers.
-
-    Raises:
-        EvaluationError: too few real masses to train or to test a classifier.
-    """
-
-    def __init__(self, training: Masses, held_out: Masses, seed: int = 0):
-        self.held_out, self.seed = held_out, seed
-        self.classifier: MassClassifier = train_classifier(training, seed=seed)
-        self.of_held_out = self._scores(self.classifier, held_out)
-
-    def rows(self, synthetic: Masses) -> list[Row]:
-        """Two rows a head of a report; "real" is the classifier of real masses on the held-out ones, in either.
-
-        `labels`: share of synthetic masses of which the classifier of real masses reads the label that they have.
-        `learned`: share of held-out real masses whose label a classifier of the synthetic ones reads rightly.
-        """
-        measures = {
-            "labels": ("{} read as labelled", lambda: self._scores(self.classifier, synthetic)),
-            "learned": (
-                "{} of real masses, learned from these",
-                lambda: self._scores(train_classifier(synthetic, seed=self.seed), self.held_out),
-            ),
-        }
-        rows = []
-        for name, (title, measure) in measures.items():
-            values, problem = [None] * len(HEADS), ""
-            try:
-                if synthetic.classes != self.held_out.classes:
-                    raise EvaluationError(f"classes of {synthetic.classes} cannot be read as {self.held_out.classes}")
-                values = [one.accuracy for one in measure()]
-            except EvaluationError as error:
-                problem = str(error)
-            for real, value in zip(self.of_held_out, values):
-                described = f"{title.format(real.head)} (chance {real.chance:.2f})", "high"
-                rows.append(Row(f"{name} {real.head}", *described, value, value and real.accuracy, problem=problem))
-        return rows
-
-    def _scores(self, classifier: MassClassifier, masses: Masses) -> list[Score]:
-        return score(classifier.predict(masses.images), masses, self.seed)
-
-
-# -------------------------------------------------------------------------------------- the study
 
 
 @dataclass(frozen=True)
@@ -126,9 +39,13 @@ class Trial:
 
 
 def nested_subset(masses: Masses, size: int, seed: int) -> np.ndarray:
-    """Indices of about `size` masses of whole patients; of one seed, a smaller set lies in a larger.
+    """Choose about `size` masses of whole patients; for one seed, a smaller set lies in a larger.
 
-    Raises EvaluationError when there are not so many.
+    Returns:
+        Indices, int (n,).
+
+    Raises:
+        EvaluationError: there are not so many.
     """
     if size > len(masses):
         raise EvaluationError(f"a training set of {size} real masses was asked for, there are {len(masses)}")
@@ -154,14 +71,14 @@ def study(
 
     Args:
         real, held_out: masses of different patients.
-        synthesise: called once a size and seed with the real masses that a classifier is fitted to (the patients held
+        synthesise: called once per size and seed with the real masses that a classifier is fitted to (the patients held
             back to stop it early are not among them, so that no synthetic mass can derive from those), how many
             masses to make, and the seed. None leaves the arms with synthetic masses out.
         sizes: real masses, whole patients, those held back included.
         synthetic_per_real: synthetic masses made for each real one.
 
     Returns:
-        Two trials (shape, margin) an arm, size and seed.
+        Two trials (shape, margin) per arm, size and seed.
 
     Raises:
         EvaluationError: a patient on both sides, or fewer real masses than a size asks for.
@@ -176,7 +93,7 @@ def study(
             fitted = subset.subset(hold_back(subset, seed)[0])
             wanted = [arm for arm in arms if synthesise or arm not in (SYNTHETIC, ALL)]
             made = None
-            if {SYNTHETIC, ALL} & set(wanted):
+            if synthesise and {SYNTHETIC, ALL} & set(wanted):
                 made = synthesise(fitted, round(synthetic_per_real * len(fitted)), seed)
             for arm in wanted:
                 extra = made if arm in (SYNTHETIC, ALL) else None
@@ -189,7 +106,7 @@ def study(
 
 
 def gain(trials: Sequence[Trial], arm: str, size: int, head: str, measure: str = "auc") -> tuple[float, float, float]:
-    """What an arm adds to "real only": mean over seeds of the paired difference, with its 95 % t-interval.
+    """Compute what an arm adds to "real only": mean over seeds of the paired difference, with its 95 % t-interval.
 
     With three seeds the interval is wide, as it should be; with one there is none (NaN).
     """
@@ -207,7 +124,7 @@ def gain(trials: Sequence[Trial], arm: str, size: int, head: str, measure: str =
 
 
 def table(trials: Sequence[Trial]) -> str:
-    """Text table: a line a head, size and arm; mean over seeds, and the gain over real only with its interval."""
+    """Format a table, one line per head, size and arm: mean over seeds, and the gain over real only with interval."""
     title = f"{'head':<8}{'real':>6}  {'arm':<30}{'accuracy':>10}{'chance':>8}{'AUC':>8}  gain in AUC over real only"
     lines = [title]
     for head in HEADS:
@@ -223,15 +140,15 @@ def table(trials: Sequence[Trial]) -> str:
 
 
 def write_csv(trials: Sequence[Trial], path: str | os.PathLike) -> None:
-    """Every trial as a row."""
-    with open(path, "w", newline="") as file:
+    """Write every trial as a row."""
+    with whole_file(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["arm", "real_masses", "seed", "head", "accuracy", "auc", "chance"])
         writer.writerows([t.arm, t.size, t.seed, t.head, t.accuracy, t.auc, t.chance] for t in trials)
 
 
 def plot(trials: Sequence[Trial], path: str | os.PathLike) -> Path:
-    """AUC and accuracy against the number of real masses: mean of the seeds, and each seed as a dot."""
+    """Plot AUC and accuracy against the number of real masses: mean of the seeds, and each seed as a dot."""
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     sheet = Figure(figsize=(9, 6.4), layout="constrained")
@@ -255,5 +172,6 @@ def plot(trials: Sequence[Trial], path: str | os.PathLike) -> Path:
     for axis in axes[1]:
         axis.set_xlabel("real masses to train on")
     sheet.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(arms) + 1, fontsize=8)
-    sheet.savefig(Path(path), dpi=120)
+    with whole_file(path) as partial:
+        sheet.savefig(partial, dpi=120)
     return Path(path)

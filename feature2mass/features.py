@@ -1,4 +1,4 @@
-"""Visual feature processing (Lee et al. 2018, §3.4): encode masses, mix their features, decode the mixtures.
+"""Visual feature processing (Lee et al. 2018, §2.2, eq. 2): encode masses, mix their features, decode the mixtures.
 
 features = encode(encoder, images, margins, shapes)
 masses = decode(decoder, interpolate(features, line_weights()))
@@ -9,9 +9,11 @@ import numpy as np
 
 from feature2mass.networks import SIZE
 
-SEEDS = 20  # random masses of a category from which a new one is mixed
-UNIT = 0.05  # their weights are multiples of it
+SEEDS = 20  # random masses of a category from which a new one is mixed (§3.4)
+UNIT = 0.05  # their weights are multiples of it (§3.4)
 LARGEST = 0.6  # share that one seed may have (ours)
+SPREAD = 0.5  # of a feature's variance, which mixtures by spread weights have (ours)
+LARGEST_SPREAD = 0.5  # share that a seed may have by spreading (ours)
 BATCH = 64
 
 
@@ -20,7 +22,7 @@ class FeatureError(ValueError):
 
 
 def encode(encoder: keras.Model, images: np.ndarray, margins: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Visual features of labelled masses.
+    """Compute the visual features of labelled masses.
 
     Args:
         encoder: from `encoder.keras`.
@@ -39,12 +41,12 @@ def encode(encoder: keras.Model, images: np.ndarray, margins: np.ndarray, shapes
 
 
 def decode(decoder: keras.Model, features: np.ndarray) -> np.ndarray:
-    """Masses float32 (n, 64, 64) in [0, 1] from visual features (n, 1024)."""
+    """Compute masses, float32 (n, 64, 64) in [0, 1], from visual features (n, 1024)."""
     return _in_batches(decoder, [np.asarray(features, np.float32)])[..., 0]
 
 
 def _in_batches(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
-    """As `predict`, which would compile anew for every network and every last, smaller batch."""
+    """Call a network in batches; `predict` would compile anew for each network and for a smaller last batch."""
     count = len(inputs[0])
     batches = [[values[first : first + BATCH] for values in inputs] for first in range(0, max(count, 1), BATCH)]
     outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
@@ -52,7 +54,7 @@ def _in_batches(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
 
 
 def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Convex combinations of any number of features.
+    """Combine any number of features convexly (Lee et al. 2018, eq. 2).
 
     Args:
         features: (N, F), the same for every row of weights; or (M, N, F), N features for each row.
@@ -81,31 +83,64 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return mixed.astype(np.float32)
 
 
+def spread_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights that keep more of the variance of the features that they mix (ours).
+
+    Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
+    of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are enlarged until
+    the sum of their squares is half of what a single feature has, that is (1 − 1/n) / 2, or until the largest weight
+    is 0.5, so that no mass is the copy of one. Some weights become negative; their sum stays 1.
+
+    Args:
+        weights: (M, N), of sum 1 per row; weights of 0 are not of the mixture and stay 0.
+
+    Returns:
+        float64 (M, N).
+    """
+    weights = np.asarray(weights, np.float64)
+    used = weights > 0
+    equal = 1 / used.sum(axis=1, keepdims=True)
+    deviations = np.where(used, weights - equal, 0)
+    energies = np.square(deviations).sum(axis=1, keepdims=True)
+    factors = np.minimum(
+        np.sqrt(SPREAD * (1 - equal) / np.maximum(energies, 1e-8)),
+        (LARGEST_SPREAD - equal) / np.maximum(deviations.max(axis=1, keepdims=True), 1e-4),
+    )
+    return np.where(used, equal + np.maximum(factors, 1) * deviations, 0)
+
+
 def line_weights(points: int = 10) -> np.ndarray:
-    """Weights (points, 2) from the first feature to the second at equal distances (Fig. 3: eight between the two)."""
+    """Return weights (points, 2) from the first feature to the second at equal distances (Fig. 3: eight between)."""
     second = np.linspace(0, 1, points)
     return np.stack([1 - second, second], axis=1)
 
 
 def barycentric_weights() -> np.ndarray:
-    """Weights (12, 3) of the twelve mixtures of three features (Fig. 4).
+    """Return weights (12, 3) of the twelve mixtures of three features (Fig. 4).
 
-    The points of a triangle whose sides are divided in four, but for its corners, from the first feature's corner down.
+    The paper says "twelve" and no more. Taken are the points of a triangle whose sides are divided in four, without its
+    corners, from the first feature's corner down (ours).
     """
     steps = [(4 - row, row - column, column) for row in range(5) for column in range(row + 1)]
     return np.array([step for step in steps if max(step) < 4]) / 4
 
 
-def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Generator) -> np.ndarray:
-    """Random weights in units of 0.05 (§3.4): twenty units thrown at the seeds with probabilities uniform on a simplex.
+def category_weights(
+    count: int, seeds: int = SEEDS, *, random: np.random.Generator, largest: float = LARGEST
+) -> np.ndarray:
+    """Draw random weights in units of 0.05.
+
+    The paper's are "randomly initialized in the unit of 0.05" (§3.4). Here twenty units are thrown at the seeds with
+    probabilities uniform on a simplex, and none of several seeds has more than `largest` (both ours).
 
     Args:
         count: rows.
         seeds: columns.
+        random: source of the draws.
+        largest: weight that one seed may have where there are two or more, so that no mass is the copy of one; 1: any.
 
     Returns:
-        float64 (count, seeds), each row of sum 1; none is above 0.6 where there are two seeds or more, so that no mass
-        is the copy of one.
+        float64 (count, seeds), each row of sum 1.
     """
     units = round(1 / UNIT)
     weights = np.ones((count, seeds))
@@ -113,5 +148,5 @@ def category_weights(count: int, seeds: int = SEEDS, *, random: np.random.Genera
     while again.any():
         probabilities = random.dirichlet(np.ones(seeds), size=again.sum())
         weights[again] = [random.multinomial(units, row) / units for row in probabilities]
-        again = weights.max(axis=1) > LARGEST + UNIT / 2 if seeds > 1 else again
+        again = weights.max(axis=1) > largest + UNIT / 2 if seeds > 1 else again
     return weights

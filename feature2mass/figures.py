@@ -14,7 +14,7 @@ from feature2mass.seeds import Category, Seed, categories, recipe, seed_image
 from preprocessing.images.png import write_figure
 from preprocessing.shards import Dataset
 
-# those that Lee et al. show in §3.4, where the data has them
+# those that Lee et al. 2018 show in Fig. 5, where the data has them
 SHOWN_CATEGORIES = (("round", "ill-defined"), ("irregular", "spiculated"), ("oval", "circumscribed"))
 
 
@@ -57,7 +57,7 @@ def figures(
 
 
 def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, seed: int = 0) -> Figure:
-    """Fig. 3: each row two masses at its ends and eight mixtures between, by equal steps."""
+    """Draw Fig. 3: each row two masses at its ends and eight mixtures between, in equal steps."""
     random = np.random.default_rng([seed, 3])
     sheet = Figure(figsize=(1.0 * 10, 1.15 * rows + 0.3), layout="constrained")
     weights = line_weights(10)
@@ -67,8 +67,8 @@ def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, see
         first, last = (seed_image(mixer.dataset, seed.index) for seed in seeds)
         for axis, picture in zip(axes, [first, *between, last], strict=True):
             _show(axis, picture)
-        for axis, seed in zip((axes[0], axes[-1]), seeds):
-            _frame(axis, _label(mixer.dataset, seed.category))
+        for axis, end in zip((axes[0], axes[-1]), seeds):
+            _frame(axis, _label(mixer.dataset, end.category))
         if number == 0:
             for axis, row in zip(axes[1:-1], weights[1:-1]):
                 axis.set_title(f"{row[0]:.2f} | {row[1]:.2f}", fontsize=7)
@@ -76,7 +76,7 @@ def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, see
 
 
 def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -> Figure:
-    """Fig. 4: three masses at the corners of a triangle, twelve mixtures by their barycentric weights."""
+    """Draw Fig. 4: three masses at the corners of a triangle, twelve mixtures by their barycentric weights."""
     random = np.random.default_rng([seed, 4])
     seeds = _random_seeds(wanted, 3, random)
     mixtures = iter(mixer.mixtures([(seeds, row) for row in barycentric_weights()]))
@@ -96,12 +96,12 @@ def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -
 
 
 def within_category(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 2, seed: int = 0) -> Figure:
-    """Fig. 5: for each category, new masses, each beside the three seeds of largest weight."""
+    """Draw Fig. 5: for each category, new masses, each next to the three seeds of largest weight."""
     dataset = mixer.dataset
     sheet = Figure(figsize=(1.3 * 4 * rows, 1.45 * len(wanted) + 0.2), layout="constrained")
     table = sheet.subplots(len(wanted), 4 * rows, squeeze=False)
     for axes, category in zip(table, wanted, strict=True):
-        recipes = [recipe(number, [category], seed) for number in range(rows)]
+        recipes = [recipe(number, [category], seed, mixer.networks.mixing) for number in range(rows)]
         for place, (one, mass) in enumerate(zip(recipes, mixer.masses(recipes), strict=True)):
             cells = axes[4 * place : 4 * place + 4]
             for cell in cells:
@@ -115,7 +115,7 @@ def within_category(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 2, 
 
 
 def _shown(dataset: Dataset, wanted: Sequence[Category]) -> list[Category]:
-    """The paper's three categories as far as they are among the wanted ones, then those with most masses."""
+    """Choose the paper's three categories as far as they are among the wanted ones, then those with most masses."""
     names = {(dataset.classes("shape")[c.shape], dataset.classes("margin")[c.margin]): c for c in wanted}
     first = [names[pair] for pair in SHOWN_CATEGORIES if pair in names]
     rest = sorted((c for c in wanted if c not in first), key=lambda c: -len(c.seeds))
@@ -123,7 +123,7 @@ def _shown(dataset: Dataset, wanted: Sequence[Category]) -> list[Category]:
 
 
 def _random_seeds(wanted: Sequence[Category], count: int, random: np.random.Generator) -> list[Seed]:
-    """Random masses as they are, of different categories where there are enough."""
+    """Draw random masses as they are, of different categories where there are enough."""
     chosen = [wanted[number] for number in random.choice(len(wanted), count, replace=len(wanted) < count)]
     return [Seed(int(random.choice(category.seeds)), 0, category) for category in chosen]
 

@@ -1,13 +1,15 @@
 """The losses of Feature2Mass (Lee et al. 2018, eq. 3–5), from logits, term by term.
 
-As printed they are to be maximised, and `1 − (m − D)` is only sensible as `1 − |m − D|`, which for a label of 0 or 1 is
-binary cross-entropy. So, minimised, as means over the batch and the classes:
+The equations are inconsistent as printed: eq. 3–4 are maximised, eq. 5 adds +λ₄·L1 and is minimised, and the bracket of
+λ₃ closes before the shape's term. `1 − (m − D)` is only sensible as `1 − |m − D|`, which for a label of 0 or 1 leads to
+binary cross-entropy. Read here as losses to minimise, means over the batch and the classes:
 
     L_D1 = bce(D₁ʳᶠ(I), 1) + bce(D₁ʳᶠ(I′), 0) + λ₁·[bce(D₁ᵐ(I), m) + bce(D₁ᵐ(I′), m)]      L_D2 likewise: s, λ₂
     L_G  = bce(D₁ʳᶠ(I′), 1) + bce(D₂ʳᶠ(I′), 1) + λ₃·[bce(D₁ᵐ(I′), m) + bce(D₂ˢ(I′), s)] + λ₄·mean|I − I′|
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from keras import ops
 
@@ -35,10 +37,10 @@ class LossWeights:
 class DiscriminatorTerms:
     """The four terms of L_D1 or L_D2, without their weights."""
 
-    real: object
-    fake: object
-    label_of_real: object
-    label_of_fake: object
+    real: Any
+    fake: Any
+    label_of_real: Any
+    label_of_fake: Any
 
     def total(self, label_weight: float):
         """The loss; `label_weight` is λ₁ or λ₂."""
@@ -64,8 +66,8 @@ def discriminator_terms(real, fake, label) -> DiscriminatorTerms:
 class GeneratorTerms:
     """The terms of L_G that the discriminators give, each the sum over both, without their weights."""
 
-    adversarial: object
-    labels: object
+    adversarial: Any
+    labels: Any
 
     def total(self, label_weight: float):
         """`label_weight` is λ₃. What is missing of eq. 5 is `reconstruction_term` times λ₄."""

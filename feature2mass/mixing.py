@@ -1,6 +1,6 @@
-"""The networks of a finished run, and masses decoded from mixtures of features (Lee et al. 2018, §3.3).
+"""The networks of a finished run, and masses decoded from mixtures of features (Lee et al. 2018, §2.2–2.3, §3.4).
 
-What averaging takes, a mixture gets back (`octaves`, ours).
+The energy that averaging features removes is restored (`octaves`, ours).
 """
 
 import hashlib
@@ -14,26 +14,29 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from feature2mass.features import decode, encode, interpolate
+from feature2mass.features import decode, encode, interpolate, spread_weights
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import Grain, energies, restored
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
-from feature2mass.train import DECODER, ENCODER, SOURCE
+from feature2mass.settings import ALL_OF_MIXING, Mixing, mixing_of
 from preprocessing.batches import labelled_masses
 from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
+from training.export import ModelError, open_model
 
-EXAMPLES = 256  # masses that tell what the networks lose
+EXAMPLES = 256  # masses by which the loss of the networks is measured
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What a finished run left.
+    """The networks of a finished run.
 
     Attributes:
         encoder, decoder: in stock Keras layers.
         margins, shapes: names of the classes, in the order of the one-hot labels.
         fingerprint: SHA-256 of both files: which network made a mass.
+        mixing: how the run mixes masses.
     """
 
     encoder: keras.Model
@@ -41,6 +44,7 @@ class Networks:
     margins: Sequence[str]
     shapes: Sequence[str]
     fingerprint: str
+    mixing: Mixing = ALL_OF_MIXING
 
 
 def load_networks(run: str | os.PathLike) -> Networks:
@@ -51,10 +55,11 @@ def load_networks(run: str | os.PathLike) -> Networks:
     """
     run = Path(run)
     try:
-        classes = json.loads((run / "config.json").read_text())["classes"]
-        margins, shapes = classes["margin"], classes["shape"]
+        config = json.loads((run / "config.json").read_text())
+        margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
+        mixing = mixing_of(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MassGeneratorError(f"--run {run}: is no run of train_feature2mass.py") from error
+        raise MassGeneratorError(f"--run {run}: is not a run of train_feature2mass.py") from error
     networks, digest = [], hashlib.sha256()
     for name in (ENCODER, DECODER):
         path = run / name
@@ -62,18 +67,18 @@ def load_networks(run: str | os.PathLike) -> Networks:
             raise MassGeneratorError(f"--run {run}: holds no {name}; train it to its end first")
         digest.update(path.read_bytes())
         try:
-            networks.append(keras.models.load_model(path, compile=False))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MassGeneratorError(f"{path}: is not a Keras model; train again") from error
+            networks.append(open_model(path))
+        except ModelError as error:
+            raise MassGeneratorError(f"{error}; train again") from error
     encoder, decoder = networks
     sizes = [tuple(tensor.shape[1:]) for tensor in (*encoder.inputs, *decoder.inputs)]
     if sizes != [(SIZE, SIZE, 1), (len(margins),), (len(shapes),), (FEATURES,)]:
         raise MassGeneratorError(f"--run {run}: its networks are not those of its config.json; train again")
-    return Networks(encoder, decoder, margins, shapes, digest.hexdigest())
+    return Networks(encoder, decoder, margins, shapes, digest.hexdigest(), mixing)
 
 
 def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks: Networks) -> Dataset:
-    """The masses to mix: of `data`, or of what the run was trained on.
+    """Open the masses to mix: those of `data`, or those that the run was trained on.
 
     Raises:
         MassGeneratorError: the data is gone, or the networks were trained on other classes.
@@ -107,9 +112,9 @@ class Mixer:
 
     @cached_property
     def deficit(self) -> tuple[np.ndarray, Grain]:
-        """What the networks lose of masses: (mean of mass less reconstruction, float32 (64, 64); the grain they lack).
+        """Loss of the networks: (mean of mass minus reconstruction, float32 (64, 64); the grain that they lack).
 
-        The former is a mesh too faint to see until it is amplified.
+        The former is a mesh, too faint to see until it is amplified.
         """
         indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
         images = self.dataset.images((SIZE, SIZE), indices)
@@ -118,34 +123,43 @@ class Mixer:
         return residuals.mean(axis=0), Grain(features, residuals)
 
     def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
-        """What seeds make together.
+        """Decode mixtures of seeds.
 
         Args:
-            wanted: seeds and their weights, for each mass.
+            wanted: seeds and their weights, of each mass.
 
         Returns:
-            float32 (n, 64, 64), about in [0, 1]: with the energy of their seeds in every octave.
+            float32 (n, 64, 64), about in [0, 1]; with the energy of their seeds in every octave where the run restores
+            octaves.
         """
         self._encode([seed for seeds, _ in wanted for seed in seeds])
         mixed = []
         for seeds, weights in wanted:
             features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
-            mixed.append(interpolate(features, weights[None])[0])
+            mixed.append(self._mixed(features, weights[None])[0])
+        if not self.networks.mixing.octaves:
+            return decode(self.networks.decoder, np.array(mixed))
         masses = []
         lost, grain = self.deficit
         decoded = decode(self.networks.decoder, np.array(mixed)) + lost
         for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
             energy = weights @ [self.energies[seed.index] for seed in seeds]
-            masses.append(restored(mass, mean, energy, grain(feature)))
+            masses.append(restored(mass, mean, energy, grain(feature), amplify_finest=not self.networks.mixing.grain))
         return np.array(masses)
 
+    def _mixed(self, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Mix as `interpolate` does, by weights that are spread where the run spreads them."""
+        if not self.networks.mixing.spread:
+            return interpolate(features, weights)
+        return (spread_weights(weights) @ features).astype(np.float32)
+
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
-        """Generated masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
+        """Generate masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
         return np.array([stored for stored, _, _ in self.mixed(recipes)])
 
     def mixed(self, recipes: Sequence[Recipe]) -> list[tuple[np.ndarray, float, float]]:
-        """Generated masses with what their contrast was before it was normalised: (as in `masses`, low, high).
+        """Generate masses with their contrast before it was normalised: (as in `masses`, low, high).
 
         Low and high are those of the seeds, mixed as the features were, and then those of the mixture.
         """
@@ -160,13 +174,13 @@ class Mixer:
         return stored, low + (high - low) * darkest, low + (high - low) * brightest
 
     def _encode(self, seeds: Sequence[Seed]) -> None:
-        """Features and energies of the seeds that have none yet."""
+        """Compute features and energies of the seeds that have none yet."""
         new = {(seed.index, seed.mirror): seed.category for seed in seeds}
         new = {key: category for key, category in new.items() if key not in self.features}
         if not new:
             return
         images = np.array([seed_image(self.dataset, *key) for key in new])
-        margins, shapes = ([getattr(category, name) for category in new.values()] for name in ("margin", "shape"))
+        margins, shapes = (np.array([getattr(one, name) for one in new.values()]) for name in ("margin", "shape"))
         self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
         for ((index, _), category), image in zip(new.items(), images, strict=True):
             self.energies.setdefault(index, energies(image - category.mean))

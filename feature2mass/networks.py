@@ -1,9 +1,10 @@
-"""The four networks of Feature2Mass (Lee et al. 2018, §3.1–3.2), and the numbers that fix their sizes.
+"""The four networks of Feature2Mass (Lee et al. 2018, §2.1, §2.3, §3.2), and the numbers that fix their sizes.
 
     image ‖ margin map ‖ shape map (64, 64, 3) → encoder → visual feature (1024) → decoder → image (64, 64, 1)
     image → D₁ → real or fake, margin          image → D₂ → real or fake, shape
 
-The paper gives the numbers of layers and features; widths, kernel sizes and strides are ours.
+The paper gives the numbers of layers and features and the order within a module; widths, kernel sizes and strides are
+ours.
 """
 
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from feature2mass.refinement import hashed, refined, repeat_border
 from training.export import stock_model
-from training.layers import PACKAGE, LowPass
+from training.layers import PACKAGE, LowPass, leaky_relu
 
 SIZE = 64
 FEATURES = 1024
-LEAKY_SLOPE = 0.2
 EMBEDDING_UNITS = (256, SIZE * SIZE)
 LAST_UPSAMPLING = 6  # number of the decoder's unit that reaches 64×64
 VERDICT_UNITS = (512, 256)  # of D's first two fully connected layers; the third gives the logits
@@ -25,7 +26,7 @@ VERDICT_UNITS = (512, 256)  # of D's first two fully connected layers; the third
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the networks; the defaults are the full ones.
+    """Sizes and variants of the networks; the defaults are those of Lee et al. 2018, full width.
 
     The visual feature is 1024 long whatever the width.
 
@@ -34,16 +35,28 @@ class NetworkConfig:
         filters: of the encoder's first six convolutions, 64×64 to 2×2; the decoder mirrors them.
         discriminator_width: factor on the filters and units of D₁ and D₂.
         discriminator_filters: of each pair of D's convolutions, at 64×64, 32×32, 16×16, 8×8 and 4×4.
-        low_pass: a fixed binomial filter after the decoder's last upsampling (ours: no mesh of pixels).
-        smooth_start: whether kernels of transposed convolutions start smooth (ours: no mesh to begin with).
+        plain_ends: no activation before the encoder's first convolution and no batch normalisation after the decoder's
+            last (ours); False: LeakyReLU–Conv–BatchNorm in these modules as well (§3.2).
+        activation_last: discriminators of Conv–BatchNorm–LeakyReLU modules, the first without BatchNorm (ours); False:
+            LeakyReLU–Conv–BatchNorm (§3.2).
+        low_pass: a fixed binomial filter after the decoder's last upsampling, against a mesh of pixels (ours).
+        smooth_start: kernels of transposed convolutions that start smooth, for the same reason (ours).
+        refined_units: decoder's units after which two convolutions add to the features (ours, `refinement`).
+        noise_units: those of them that get noise which the visual feature determines (ours).
+        plain_discriminators: no batch normalisation in D₁ and D₂, which hides from them how strong texture is (ours).
     """
 
     width: float = 1.0
     filters: tuple[int, ...] = (32, 64, 128, 256, 512, 512)
     discriminator_width: float = 1.0
     discriminator_filters: tuple[int, ...] = (32, 64, 128, 256, 512)
-    low_pass: bool = True
-    smooth_start: bool = True
+    low_pass: bool = False
+    smooth_start: bool = False
+    plain_ends: bool = False
+    activation_last: bool = False
+    refined_units: tuple[int, ...] = ()
+    noise_units: tuple[int, ...] = ()
+    plain_discriminators: bool = False
 
     def scaled_filters(self) -> list[int]:
         return [max(1, round(self.width * filters)) for filters in self.filters]
@@ -88,27 +101,9 @@ class SmoothUpsampling(keras.initializers.RandomNormal):
 # ----------------------------------------------------------------------------------------- pieces
 
 
-def _repeat_border(features, name: str, dtype: str):
-    """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
-    for axis, side in ((1, "rows"), (2, "columns")):
-        others = features.shape[axis] - 1
-        sides = [features]
-        for place, cropping in (("first", (0, others)), ("last", (others, 0))):
-            cropping = (cropping, (0, 0)) if axis == 1 else ((0, 0), cropping)
-            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
-            sides.append(crop(features))
-        middle, first, last = sides
-        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)([first, middle, last])
-    return features
-
-
 def _output_dtype(dtype: str) -> str:
     """Features, images and logits are float32 whatever the hidden layers compute in, but never less than they do."""
     return "float64" if dtype == "float64" else "float32"
-
-
-def _leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
-    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_activation", dtype=dtype)
 
 
 def _batch_norm(name: str, dtype: str, synchronized: bool) -> keras.layers.Layer:
@@ -140,15 +135,17 @@ def _label_map(label, name: str, dtype: str):
     """E₁ or E₂: a one-hot label → dense 256 → dense 4096 → (64, 64, 1)."""
     hidden, pixels = EMBEDDING_UNITS
     features = keras.layers.Dense(hidden, kernel_initializer="he_normal", name=f"{name}_1", dtype=dtype)(label)
-    features = keras.layers.Dense(pixels, name=f"{name}_2", dtype=dtype)(_leaky_relu(name, dtype)(features))
+    features = keras.layers.Dense(pixels, name=f"{name}_2", dtype=dtype)(
+        leaky_relu(f"{name}_activation", dtype)(features)
+    )
     return keras.layers.Reshape((SIZE, SIZE, 1), name=f"{name}_map", dtype=dtype)(features)
 
 
-def _encoder_unit(features, filters: int, number: int, dtype: str, synchronized: bool):
-    """LeakyReLU–Conv–BatchNorm; the first unit has no activation before it and keeps 64×64, all others halve."""
+def _encoder_unit(features, filters: int, number: int, config: NetworkConfig, dtype: str, synchronized: bool):
+    """LeakyReLU–Conv–BatchNorm; the first unit keeps 64×64, all others halve."""
     name = f"encoder_{number}"
-    if number > 1:
-        features = _leaky_relu(name, dtype)(features)
+    if number > 1 or not config.plain_ends:
+        features = leaky_relu(f"{name}_activation", dtype)(features)
     # at 2×2 three quarters of a kernel of size 4 would see nothing but padding
     size, strides = {1: (3, 1), 7: (2, 2)}.get(number, (4, 2))
     convolution = _convolution(filters, size, strides, name, dtype, use_bias=False)  # batch norm would take it away
@@ -168,9 +165,9 @@ def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dt
         name=name,
         dtype=dtype,
     )
-    features = convolution(_leaky_relu(name, dtype)(features))
+    features = convolution(leaky_relu(f"{name}_activation", dtype)(features))
     if config.low_pass and number == LAST_UPSAMPLING:
-        features = _repeat_border(features, f"{name}_border", dtype)
+        features = repeat_border(features, f"{name}_border", dtype)
         features = LowPass(padding="valid", name=f"{name}_low_pass", dtype=dtype)(features)
     return _batch_norm(name, dtype, synchronized)(features)
 
@@ -197,14 +194,14 @@ def build_encoder(
     margin = keras.Input((margins,), name="margin")
     shape = keras.Input((shapes,), name="shape")
 
-    # 1) the image in [−1, 1] beside a map of each label                                       # [N, 64, 64, 3]
+    # 1) the image in [−1, 1] next to a map of each label                                      # [N, 64, 64, 3]
     scaled = keras.layers.Rescaling(2.0, -1.0, name="image_scaled", dtype=dtype)(image)
     maps = [_label_map(margin, "margin_embedding", dtype), _label_map(shape, "shape_embedding", dtype)]
     features = keras.layers.Concatenate(name="image_and_labels", dtype=dtype)([scaled, *maps])
 
     # 2) seven convolutions                                                                    # [N, 1, 1, 1024]
     for number, filters in enumerate([*config.scaled_filters(), FEATURES], start=1):
-        features = _encoder_unit(features, filters, number, dtype, synchronized)
+        features = _encoder_unit(features, filters, number, config, dtype, synchronized)
     feature = keras.layers.Flatten(name="feature", dtype=_output_dtype(dtype))(features)
     return keras.Model([image, margin, shape], feature, name="encoder")
 
@@ -220,13 +217,19 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     features = keras.layers.Reshape((1, 1, FEATURES), name="feature_map", dtype=dtype)(feature)
 
     # 1) six transposed convolutions up to 64×64
+    numbers = hashed(feature) if config.noise_units else None
     for number, filters in enumerate(reversed(config.scaled_filters()), start=1):
         features = _decoder_unit(features, filters, number, config, dtype, synchronized)
+        if number in config.refined_units:
+            with_noise = numbers if number in config.noise_units else None
+            features = refined(features, with_noise, f"decoder_{number}_refined", dtype)
 
     # 2) the seventh, of stride 1, to one channel; no sigmoid, which would bend what starts as linear (`linear_start`)
-    features = _repeat_border(_leaky_relu("decoder_7", dtype)(features), "decoder_7_border", dtype)
-    image = keras.layers.Conv2DTranspose(1, 3, padding="same", name="decoder_7", dtype=dtype)(features)
-    image = keras.layers.Cropping2D(1, name="image_cropped", dtype=dtype)(image)
+    features = repeat_border(leaky_relu("decoder_7_activation", dtype)(features), "decoder_7_border", dtype)
+    last = keras.layers.Conv2DTranspose(1, 3, padding="same", use_bias=config.plain_ends, name="decoder_7", dtype=dtype)
+    image = keras.layers.Cropping2D(1, name="image_cropped", dtype=dtype)(last(features))
+    if not config.plain_ends:
+        image = _batch_norm("decoder_7", dtype, synchronized)(image)
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype=_output_dtype(dtype))(image)
     return keras.Model(feature, image, name="decoder")
 
@@ -236,9 +239,8 @@ def build_discriminator(
 ) -> keras.Model:
     """Functional D₁ or D₂: ten convolutions in five pairs, the second of each halving, and three dense layers.
 
-    Batch normalisation after every convolution but the first (ours): without it, labels are learnt several times
-    slower. It only ever runs in training, by the statistics of the images of one call: real images are one batch,
-    everything made is another.
+    Batch normalisation only ever runs in training, by the statistics of the images of one call: real images are one
+    batch, everything made is another.
 
     Args:
         classes: number of labels.
@@ -254,25 +256,30 @@ def build_discriminator(
         for size, strides in ((3, 1), (4, 2)):
             number += 1
             layer = f"{name}_{number}"
-            features = _convolution(filters, size, strides, layer, dtype, use_bias=number == 1)(features)
-            if number > 1:
+            normalised = (number > 1 or not config.activation_last) and not config.plain_discriminators
+            activation = leaky_relu(f"{layer}_activation", dtype)
+            if not config.activation_last:
+                features = activation(features)
+            features = _convolution(filters, size, strides, layer, dtype, use_bias=not normalised)(features)
+            if normalised:
                 features = _batch_norm(layer, dtype, synchronized)(features)
-            features = _leaky_relu(layer, dtype)(features)
+            if config.activation_last:
+                features = activation(features)
     features = keras.layers.Flatten(name=f"{name}_flat", dtype=dtype)(features)
     for index, units in enumerate(config.discriminator(VERDICT_UNITS), start=1):
         dense = keras.layers.Dense(units, kernel_initializer="he_normal", name=f"{name}_dense_{index}", dtype=dtype)
-        features = _leaky_relu(f"{name}_dense_{index}", dtype)(dense(features))
+        features = leaky_relu(f"{name}_dense_{index}_activation", dtype)(dense(features))
     logits = keras.layers.Dense(1 + classes, name=f"{name}_dense_3", dtype=_output_dtype(dtype))(features)
     return keras.Model(image, [logits[:, :1], logits[:, 1:]], name=name)
 
 
 def build_generator(encoder: keras.Model, decoder: keras.Model, name: str = "generator") -> keras.Model:
-    """G of the paper: what the decoder makes of what the encoder saw."""
+    """G of the paper: the encoder followed by the decoder."""
     inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in encoder.inputs]
     return keras.Model(inputs, decoder(encoder(inputs)), name=name)
 
 
-def build_critic(margin_discriminator: keras.Model, shape_discriminator: keras.Model) -> keras.Model:
+def build_discriminators(margin_discriminator: keras.Model, shape_discriminator: keras.Model) -> keras.Model:
     """Both discriminators as one player: from an image to D₁'s two outputs, then D₂'s."""
     image = keras.Input((SIZE, SIZE, 1), name="image", dtype=margin_discriminator.inputs[0].dtype)
     return keras.Model(image, [*margin_discriminator(image), *shape_discriminator(image)], name="critic")

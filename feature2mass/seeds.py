@@ -1,10 +1,10 @@
-"""What new masses are mixed from: masses of one category, drawn and weighed by lot (Lee et al. 2018, §3.4).
+"""What new masses are mixed from: random masses of one category with random weights (Lee et al. 2018, §3.4).
 
-A category is a shape with a margin, and the label of all that is mixed from it. A recipe is up to twenty masses of a
-category with random weights. Mixtures of masses that lie crosswise are blurred, so the first mass drawn leads (ours):
-the others are mirrored so as to resemble it (training mirrors masses, and a mirrored mass keeps its label), and the
-largest weights go to those that do. A category with fewer than twenty masses lends all their mirror images, up to
-twenty seeds or all there are.
+A category is a shape with a margin; it labels all that is mixed from it. A recipe is up to twenty masses of a category
+with random weights. Mixtures of masses of different orientation are blurred, so that the first mass drawn leads (ours):
+the others are mirrored to resemble it (training mirrors masses, and a mirrored mass keeps its label), and those that
+resemble it most get the largest weights. A category of fewer than twenty masses adds mirrored copies, up to twenty
+seeds or as many as exist (ours).
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 
 from feature2mass.features import SEEDS, category_weights
 from feature2mass.networks import SIZE
+from feature2mass.settings import ALL_OF_MIXING, Mixing
 from preprocessing.batches import labelled_masses
 from preprocessing.shards import Dataset
 
@@ -44,7 +45,7 @@ class Category:
 
     @classmethod
     def of(cls, dataset: Dataset, shape: int, margin: int, seeds: np.ndarray) -> "Category":
-        """The category of these masses of a dataset."""
+        """Make the category of these masses of a dataset."""
         images = dataset.images((SIZE, SIZE), seeds)
         blocks = images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL)
         return cls(shape, margin, seeds, blocks.mean(axis=(2, 4)), mirrored(images.mean(axis=0)).mean(axis=0))
@@ -68,7 +69,7 @@ class Seed:
 def categories(
     dataset: Dataset, shape: str | None = None, margin: str | None = None, split: str | None = "train"
 ) -> list[Category]:
-    """The categories of a dataset, or those of a wanted shape or margin.
+    """Find the categories of a dataset, or those of a wanted shape or margin.
 
     Raises:
         MassGeneratorError: no such class, or no mass of it in the split.
@@ -112,31 +113,36 @@ class Recipe:
     weights: np.ndarray
 
     def mixture(self) -> tuple[list[Seed], np.ndarray]:
-        """The seeds of weight above 0, and their weights."""
+        """Return the seeds of weight above 0, and their weights."""
         used = self.weights > 0
         pairs = zip(self.seeds[used].tolist(), self.mirrors[used].tolist())
         return [Seed(index, mirror, self.category) for index, mirror in pairs], self.weights[used]
 
     def top(self, count: int = 3) -> np.ndarray:
-        """Positions of the seeds with the largest weights, largest first."""
+        """Return the positions of the seeds with the largest weights, largest first."""
         return np.argsort(-self.weights, kind="stable")[:count]
 
 
-def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
-    """What to mix for the mass of a number, a function of (seed, number) and the masses; categories take turns.
+def recipe(number: int, wanted: Sequence[Category], seed: int = 0, mixing: Mixing = ALL_OF_MIXING) -> Recipe:
+    """Choose what the mass of a number is mixed from, a function of (seed, number) and the masses alone.
 
-    Seeds stand in the order of their likeness to the first, and so do weights, largest first.
+    The categories take turns. With mirrored seeds, these are sorted by their likeness to the first, weights by size,
+    largest first; without, both are as drawn.
     """
     category = wanted[number % len(wanted)]
     random = np.random.default_rng([seed, number])
     available = len(category.seeds)
+    if not mixing.mirrored_seeds:
+        chosen = random.permutation(available)[:SEEDS]
+        (weights,) = category_weights(1, len(chosen), random=random, largest=mixing.largest_weight)
+        return Recipe(number, category, category.seeds[chosen], np.zeros(len(chosen), int), weights)
     if available >= SEEDS:
         chosen = random.permutation(available)[:SEEDS]
         leader = random.integers(len(MIRRORS))
         looks = mirrored(category.thumbnails[chosen])
         mirrors = _differences(looks, looks[leader, 0]).argmin(axis=0)
         mirrors[0] = leader
-    else:  # all masses as they are, then their mirror images by lot
+    else:  # all masses as they are, then random mirror images of them
         chosen, mirrors = np.arange(available), np.zeros(available, int)
         lot = random.permutation(available * (len(MIRRORS) - 1))[: SEEDS - available]
         chosen, mirrors = np.append(chosen, lot % available), np.append(mirrors, 1 + lot // available)
@@ -145,21 +151,21 @@ def recipe(number: int, wanted: Sequence[Category], seed: int = 0) -> Recipe:
         looks = mirrored(category.thumbnails[chosen])
     seen = looks[mirrors, np.arange(len(chosen))]
     likeness = np.argsort(_differences(seen, seen[0]), kind="stable")  # the first resembles itself most
-    (weights,) = category_weights(1, len(chosen), random=random)
+    (weights,) = category_weights(1, len(chosen), random=random, largest=mixing.largest_weight)
     return Recipe(number, category, category.seeds[chosen[likeness]], mirrors[likeness], np.sort(weights)[::-1])
 
 
 def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:
-    """A seed as it is encoded, float32 (64, 64) in [0, 1]; `mirror` is an index into `MIRRORS`."""
+    """Read a seed as it is encoded, float32 (64, 64) in [0, 1]; `mirror` is an index into `MIRRORS`."""
     image = dataset.images((SIZE, SIZE), [index])[0]
     return mirrored(image)[mirror]
 
 
 def mirrored(images: np.ndarray) -> np.ndarray:
-    """(..., h, w) → (4, ..., h, w), in the order of `MIRRORS`."""
+    """Mirror images: (..., h, w) → (4, ..., h, w), in the order of `MIRRORS`."""
     return np.stack([images[..., :: -1 if mirror & 2 else 1, :: -1 if mirror & 1 else 1] for mirror in range(4)])
 
 
 def _differences(images: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Mean square difference of images (..., h, w) from one."""
+    """Return the mean square difference of images (..., h, w) from one."""
     return np.square(images - image).mean(axis=(-2, -1))

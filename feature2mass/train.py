@@ -11,141 +11,44 @@ runs/masses/source.json                  where the training data was, for `gener
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from feature2mass.features import category_weights, line_weights
+from feature2mass.features import category_weights, line_weights, spread_weights
 from feature2mass.linear_start import start_linearly
-from feature2mass.losses import LossWeights
 from feature2mass.networks import (
     SIZE,
-    NetworkConfig,
-    build_critic,
     build_decoder,
     build_discriminator,
+    build_discriminators,
     build_encoder,
     build_generator,
     finished_networks,
 )
-from feature2mass.train_step import BiradsGAN
+from feature2mass.run_files import DECODER, ENCODER, SOURCE
+from feature2mass.settings import Mixing, Preset
+from feature2mass.texture import Texture, TexturedFeature2Mass
+from feature2mass.train_step import Feature2Mass
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
-from training.adam import FusedAdam
-from training.checkpoint import restore_checkpoint
+from preprocessing.training_data import checksums
 from training.cluster import current
-from training.export import save_model
 from training.noise import stream_seed
-from training.run import RunDirectory, check_batch, choose_strategy
+from training.run import RunDirectory, choose_strategy
 from training.run import run_config as common_config
-from training.trainer import fit
+from training.trainer import Training, train_stage
 
-ENCODER, DECODER, SOURCE = "encoder.keras", "decoder.keras", "source.json"
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Everything that decides what is trained, but the data and the seed.
-
-    Attributes:
-        network: sizes.
-        batch: masses a step, over all replicas.
-        epochs: passes through the training masses.
-        ticks: status lines, checkpoints and sample grids in the run.
-        weights: λ₁…λ₄.
-        learning_rate: Adam's, for encoder and decoder.
-        discriminator_learning_rate: Adam's, for D₁ and D₂.
-        beta_1: Adam's, for both players; β₂ is 0.999.
-        ema_half_life_images: half-life of the moving average of encoder and decoder.
-        steps_per_execution: steps that run without returning to Python.
-        precision: policy of the hidden layers.
-        augment: random mirror images and crops.
-        phantoms: masses that are drawn where no data is given.
-    """
-
-    name: str
-    network: NetworkConfig
-    batch: int
-    epochs: float
-    ticks: int
-    weights: LossWeights = field(default_factory=LossWeights)
-    learning_rate: float = 2e-4
-    discriminator_learning_rate: float = 2e-4
-    beta_1: float = 0.9
-    ema_half_life_images: float = 10_000
-    steps_per_execution: int = 1
-    precision: str = "float32"
-    augment: bool = True
-    phantoms: int = 2000
-
-    def steps_per_tick(self, masses: int) -> int:
-        """Whole executions that cover `epochs` of so many masses in `ticks` ticks; at least one."""
-        wanted = self.epochs * masses / (self.batch * self.ticks)
-        return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
-
-    def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
-        """Of encoder and decoder, and of the discriminators."""
-        rates = (self.learning_rate, self.discriminator_learning_rate)
-        return tuple(FusedAdam(rate, beta_1=self.beta_1, beta_2=0.999) for rate in rates)
-
-    def lengthened(self, factor: float) -> "Preset":
-        """The same, trained `factor` times as long."""
-        half_life = self.ema_half_life_images * min(factor, 4.0)
-        ticks = max(1, round(self.ticks * factor))
-        return replace(self, epochs=self.epochs * factor, ticks=ticks, ema_half_life_images=half_life)
-
-
-def _paper() -> Preset:
-    """Lee et al. 2018: batch 512, 8000 epochs, Adam 2e−4, λ 10, 10, 10, 300; some 13,000 steps of 841 masses."""
-    return Preset("paper", NetworkConfig(), batch=512, epochs=8000, ticks=200, ema_half_life_images=50_000)
-
-
-def _quick() -> Preset:
-    """Minutes on two CPU cores: narrower, smaller batches, a start that hands images through (`linear_start`).
-
-    From such a start, what discriminators of a few hundred steps say does more harm than good. After 16,000 images at
-    λ₄ = 1000 a classifier of phantoms read the margin of 0.755 of the reconstructions rightly (of phantoms: 0.90), and
-    held-out L1 was 0.027; after 18,000 at λ₄ = 5000, 0.795 and 0.023. So λ₄ is 5000 and the labels' λ₃ 5; β₁ is 0.5, as
-    is usual in such networks (Radford et al. 2016). What mixtures lack is given back after them (`octaves`).
-    """
-    return Preset(
-        "quick",
-        NetworkConfig(width=0.5, discriminator_width=0.25),
-        batch=32,
-        epochs=25,
-        ticks=8,
-        weights=LossWeights(labels=5.0, reconstruction=5000.0),
-        beta_1=0.5,
-        ema_half_life_images=3_000,
-        steps_per_execution=5,
-    )
-
-
-PRESETS = {"quick": _quick, "paper": _paper}
-
-
-def chosen_preset(name: str, *, length: float = 1.0, precision: str | None = None) -> Preset:
-    """A preset by name with what a command line may change of it.
-
-    Args:
-        name: "quick" or "paper".
-        length: factor on the epochs.
-        precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
-    """
-    preset = PRESETS[name]()
-    if length != 1.0:
-        preset = preset.lengthened(length)
-    return replace(preset, precision=precision) if precision else preset
 
 
 def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
     """What decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
     classes = {name: dataset.classes(name) for name in ("margin", "shape")}
-    return common_config(preset, dataset, seed) | {"classes": classes}
+    return common_config(preset, checksums(dataset), seed) | {"classes": classes}
 
 
 def train(
@@ -157,7 +60,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     echo: Callable[[str], None] = print,
 ) -> bool:
-    """Train until the preset's end, going on where the run stopped; write encoder.keras and decoder.keras.
+    """Train until the preset's end, continuing where the run stopped; write encoder.keras and decoder.keras.
 
     Args:
         dataset: mass shards.
@@ -175,46 +78,22 @@ def train(
     """
     if current().from_chief((run.path / DECODER).exists):  # the last to be written
         return False
-    strategy = strategy or choose_strategy()
-    check_batch(preset.batch, strategy.num_replicas_in_sync)
-    masses = len(labelled_masses(dataset, "train")[0])
-    if not masses:
-        raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
+    training = MassTraining(dataset, run, preset, seed)
     if current().is_chief:
         (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
-    with strategy.scope():
-        model, images_seen = start(run, preset, dataset, seed)
-    images_seen = current().same_start(model, images_seen)
-    batches = mass_batches(
-        dataset,
-        "train",
-        preset.batch,
-        stream_seed(seed, "data"),
-        first_image=images_seen,
-        augment=preset.augment,
-        share=current().share,
-    )
-    fit(
-        model,
-        batches,
-        run,
-        None,
-        batch=preset.batch,
-        steps_per_tick=preset.steps_per_tick(masses),
-        ticks=preset.ticks,
-        images_seen=images_seen,
-        samples=sampler(dataset, model, seed),
-        echo=echo,
-    )
-    encoder, decoder = finished_networks(model.ema_generator, preset.network, *_classes(dataset))
-    if current().is_chief:
-        save_model(encoder, run.path / ENCODER)
-        save_model(decoder, run.path / DECODER)
+    train_stage(training, strategy or choose_strategy(), echo)
     return True
 
 
-def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsGAN:
-    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed."""
+def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: int = 0) -> Feature2Mass:
+    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed.
+
+    Args:
+        preset: networks and losses.
+        margins, shapes: numbers of classes.
+        seed: of the run.
+        masses: to train on, which decide how long a run lasts.
+    """
     keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
     config, dtype = preset.network, preset.precision
 
@@ -225,40 +104,76 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int) -> BiradsG
 
     trained, average = generator("generator"), generator("ema_generator")
     average.set_weights(trained.get_weights())
-    critic = build_critic(
+    discriminator = build_discriminators(
         build_discriminator(config, margins, "margin_discriminator", dtype=dtype),
         build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
     )
-    model = BiradsGAN(trained, critic, average, preset.weights, preset.ema_half_life_images)
-    model.compile(*preset.optimizers(), steps_per_execution=preset.steps_per_execution)
+    players = trained, discriminator, average, preset.weights, preset.ema_half_life_images
+    if preset.texture == Texture():
+        model = Feature2Mass(*players)
+    else:
+        model = TexturedFeature2Mass(*players, texture=preset.texture, spread=preset.mixing.spread, seed=seed)
+    model.compile(*preset.optimizers(), preset.duration(masses))
     return model
 
 
-def _classes(dataset: Dataset) -> tuple[int, int]:
-    """Numbers of margins and of shapes."""
-    return len(dataset.classes("margin")), len(dataset.classes("shape"))
+class MassTraining(Training):
+    """Training of Feature2Mass, from scratch.
+
+    Args:
+        dataset: mass shards.
+        run: the run directory.
+        preset: networks, losses and length.
+        seed: of the run.
+
+    Raises:
+        DataError: no training mass has both labels.
+    """
+
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, seed: int):
+        self.dataset, self.preset, self.seed = dataset, preset, seed
+        self.masses = labelled_masses(dataset, "train")[0]
+        if not len(self.masses):
+            raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
+        self.stage, self.duration = run.stage(), preset.duration(len(self.masses))
+
+    def build(self) -> Feature2Mass:
+        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
+        return build_model(self.preset, margins, shapes, self.seed, len(self.masses))
+
+    def begin(self, model: Feature2Mass) -> None:
+        if not self.preset.linear_start:
+            return
+        images = self.dataset.images((SIZE, SIZE), self.masses[:START_EXAMPLES])
+        start_linearly(model.encoder, model.decoder, images)
+        model.ema_generator.set_weights(model.generator.get_weights())
+
+    def batches(self, first_image: int) -> tf.data.Dataset:
+        return mass_batches(
+            self.dataset,
+            "train",
+            self.preset.batch,
+            stream_seed(self.seed, "data"),
+            first_image=first_image,
+            augment=self.preset.augment,
+            share=current().share,
+        )
+
+    def sampler(self, model: Feature2Mass) -> Callable[[], np.ndarray]:
+        return sampler(self.dataset, model, self.seed, self.preset.mixing)
+
+    def finished(self, model: Feature2Mass) -> dict[Path, keras.Model]:
+        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
+        encoder, decoder = finished_networks(model.ema_generator, self.preset.network, margins, shapes)
+        return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
 
 
-def start(run: RunDirectory, preset: Preset, dataset: Dataset, seed: int) -> tuple[BiradsGAN, int]:
-    """The compiled model and the images it has seen; call inside the strategy's scope."""
-    model = build_model(preset, *_classes(dataset), seed)
-    # 1. this run's own newest whole checkpoint
-    for checkpoint in current().checkpoints(run.path):
-        return model, restore_checkpoint(checkpoint, model)["images_seen"]
-    # 2. scratch
-    examples = labelled_masses(dataset, "train")[0][:START_EXAMPLES]
-    images = dataset.images((SIZE, SIZE), examples)
-    start_linearly(model.encoder, model.decoder, images)
-    model.ema_generator.set_weights(model.generator.get_weights())
-    return model, 0
-
-
-def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.ndarray]:
-    """Draws the sample grid of a run: the same masses, lines and mixtures at every tick.
+def sampler(dataset: Dataset, model: Feature2Mass, seed: int, how: Mixing) -> Callable[[], np.ndarray]:
+    """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
 
     Returns:
         () → float (5, 10, 64, 64): held-out masses, their reconstructions, two lines between two of them, and mixtures
-        within the category of which most training masses are known.
+        within the most frequent category.
     """
     random = np.random.default_rng(seed)
     held_out, held_labels = labelled_masses(dataset, "validation")
@@ -269,7 +184,9 @@ def sampler(dataset: Dataset, model: BiradsGAN, seed: int) -> Callable[[], np.nd
     categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
     members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
     members = random.permutation(members)[:20]
-    mixing = category_weights(SAMPLES, len(members), random=random)
+    mixing = category_weights(SAMPLES, len(members), random=random, largest=how.largest_weight)
+    if how.spread:
+        mixing = spread_weights(mixing)
     real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
     _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
     encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
-_END = object()
 
 
 def prefetch(items: Iterable[T], size: int = 2) -> Iterator[T]:
@@ -21,13 +21,18 @@ def prefetch(items: Iterable[T], size: int = 2) -> Iterator[T]:
     """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as thread:
-        waiting = deque(thread.submit(next, iterator, _END) for _ in range(size))
+        waiting = deque(thread.submit(_next, iterator) for _ in range(size))
         try:
-            while (item := waiting.popleft().result()) is not _END:
-                waiting.append(thread.submit(next, iterator, _END))
-                yield item
+            while found := waiting.popleft().result():
+                waiting.append(thread.submit(_next, iterator))
+                yield found[0]
         finally:
             thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _next(iterator: Iterator[T]) -> list[T]:
+    """The next item in a list, which is empty after the last."""
+    return list(islice(iterator, 1))
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.shards import DataError, Dataset
+from preprocessing.shards.format import LESIONS_FILE
 
-LESIONS_FILE = "lesions.json"
 FORMAT = 1
 
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -127,12 +127,13 @@ def row_of(one: Annotation) -> dict:
 def annotation(row: dict) -> Annotation:
     """An annotation from its JSON row."""
     outline = row["outline"]
+    x, y, width, height = (float(value) for value in row["box"])
     return Annotation(
         int(row["item"]),
-        tuple(float(value) for value in row["box"]),
+        (x, y, width, height),
         str(row["shape"]),
         str(row["margin"]),
-        None if outline is None else tuple((float(x), float(y)) for x, y in outline),
+        None if outline is None else tuple((float(across), float(down)) for across, down in outline),
         bool(row["synthetic"]),
     )
 

@@ -16,6 +16,7 @@ from lesions.annotations import Annotation, Box, write_annotations
 from preprocessing.csv_table import read_table
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import find_images, read_image
+from preprocessing.images.views import UPRIGHT
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.standardise import framing, orient
 from preprocessing.masses.labels import CLASSES, read_label
@@ -109,9 +110,10 @@ def add_boxes(
         for name, numbers in of_film.items():
             frame = _frame_in(dataset, name, items, known, mask_method)
             for number in numbers:
-                one = frame
-                if not isinstance(frame, str):
-                    one = _annotation(rows[number], items[name], frame, dataset.levels[-1])
+                if isinstance(frame, str):
+                    rejected.append((number, frame))
+                    continue
+                one = _annotation(rows[number], items[name], frame, dataset.levels[-1])
                 if isinstance(one, str):
                     rejected.append((number, one))
                 else:
@@ -130,7 +132,10 @@ def _frame_in(
     if name not in items or name not in known:
         return "its film is not in the dataset"
     try:
-        return frame_of(read_image(known[name]).pixels, dataset.levels[-1], mask_method)
+        film = read_image(known[name])
+        if film.turn != UPRIGHT:
+            return "its image was turned upright, and its boxes are of the image as it was stored"
+        return frame_of(film.pixels, dataset.levels[-1], mask_method)
     except UnusableImage as reason:
         return str(reason)
 
@@ -148,13 +153,13 @@ def _items(dataset: Dataset, films: str | os.PathLike | None) -> dict[str, int]:
 def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -> Annotation | str:
     """A row as an annotation, or why it cannot be one. A label that is no single class is unknown."""
     try:
-        box = tuple(float(row[name]) for name in ("x", "y", "width", "height"))
+        x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
     except ValueError:
         return "box without numbers: x, y, width and height must be numbers of pixels"
-    box = clipped(frame.box(box), level)
+    box = clipped(frame.box((x, y, width, height)), level)
     if min(box[2:]) < 1:
         return "box outside the mammogram"
-    return Annotation(item, box, *(_word(row[field], field) for field in CLASSES))
+    return Annotation(item, box, _word(row["shape"], "shape"), _word(row["margin"], "margin"))
 
 
 def _word(text: str, field: str) -> str:

@@ -4,7 +4,7 @@ A place has a depth, 0 at the chest wall and 1 at the skin of its row, and a hei
 at its last. Both are fractions of the breast's mask, chest wall on the left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,9 +13,17 @@ from lesions.smooth import distance_to
 
 @dataclass(frozen=True, eq=False)
 class Breast:
-    """A breast's mask, bool (height, width), chest wall on the left."""
+    """A breast's mask, bool (height, width), chest wall on the left.
+
+    Attributes:
+        top, bottom: its first row, and the one after its last.
+        extent: int (height,), columns from the chest wall to the skin in each row.
+    """
 
     mask: np.ndarray
+    top: int = field(init=False)
+    bottom: int = field(init=False)
+    extent: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         rows = np.flatnonzero(self.mask.any(axis=1))
@@ -46,4 +54,4 @@ class Breast:
 
     def nipple_row(self) -> int:
         """The middle of the rows in which the breast reaches farthest from the chest wall."""
-        return int(np.median(np.flatnonzero(self.extent == self.extent.max())))
+        return int(np.median(np.flatnonzero(self.extent == self.extent.max()).astype(float)))

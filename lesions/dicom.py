@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lesions.annotations import Annotation
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
-from preprocessing.images.dicom_writer import MAKER, synthetic_dicom
+from preprocessing.images.dicom_writer import MAKER, Origin, synthetic_dicom
 from preprocessing.shards import DataError
+from preprocessing.version import made_by
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -47,9 +49,11 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
         laterality=one.fields["laterality"],
         view=one.fields["view"],
         generator=inputs,
+        origin=Origin(made_by=made_by()),
     )
     synthetic = bool(inserter.mammograms.meta["synthetic"])
     dataset.DerivationDescription = (_INTO_SYNTHETIC if synthetic else _INTO_REAL).format(inputs=inputs)
+    dataset.ContributingEquipmentSequence[0].ContributionDescription = dataset.DerivationDescription
     dataset.ImageComments = _COMMENTS
     dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC lesions in a mammogram"
     if not synthetic:
@@ -127,7 +131,7 @@ def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
     return segmentation
 
 
-def _shown(found: object, image: "Dataset", one: Composite) -> np.ndarray:
+def _shown(found: Annotation, image: "Dataset", one: Composite) -> np.ndarray:
     """The pixels of a lesion as the image is displayed."""
     x, y, width, height = found.box
     box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]

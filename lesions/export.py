@@ -20,6 +20,7 @@ import numpy as np
 from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
+from preprocessing.atomic import write_whole
 from preprocessing.images.png import write_image
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
@@ -73,10 +74,10 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
     folder = Path(output)
     made = _made(inserter)
     try:
-        (folder / PARTS).mkdir(parents=True, exist_ok=True)
         if file_format == "h5":
             records = _write_dataset(inserter, folder, count, made)
         else:
+            (folder / PARTS).mkdir(parents=True, exist_ok=True)
             records = _write_files(inserter, folder, count, made, file_format)
         for part in (folder / PARTS).iterdir():
             part.unlink()
@@ -106,14 +107,16 @@ def _keep(folder: Path, chunk: int, records: Sequence[Record]) -> None:
 def _kept(folder: Path, chunks: int) -> Iterator[Record]:
     """The records of all chunks, in order."""
     for chunk in range(chunks):
-        yield from (Record(**row) for row in json.loads(_part(folder, chunk).read_text()))
+        part = _part(folder, chunk)
+        try:
+            yield from [Record(**row) for row in json.loads(part.read_text())]
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{part}: is damaged; delete it and run the same command again") from error
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     """A file is there whole or not at all, whatever kills the process."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    write_whole(path, content)
 
 
 # --------------------------------------------------------------------------------------- dataset
@@ -130,6 +133,7 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
         generator=inserter.mammograms.meta["generator"],
         shard_size=max(CHUNK, -(-count // 256)),
     )
+    (folder / PARTS).mkdir(exist_ok=True)  # after the writer, which begins in an empty folder
     if writer.complete and (folder / MANIFEST).exists():
         return _counted(folder)
     missing = writer.missing()
@@ -153,8 +157,8 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
 
 
 def _item(one: Composite) -> dict:
-    fields = {name: one.fields[name] for name in ("subject", "laterality", "view")}
-    return mammogram_item(one.image, one.mask, **fields)
+    subject, laterality, view = (one.fields[name] for name in ("subject", "laterality", "view"))
+    return mammogram_item(one.image, one.mask, subject=subject, laterality=laterality, view=view)
 
 
 # ----------------------------------------------------------------------------------------- files
@@ -207,8 +211,8 @@ def _check_made(folder: Path, made: dict) -> None:
         _write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
         return
     try:
-        there = json.loads(path.read_text())
-    except ValueError:
+        there = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
         there = {}
     for name in (*wanted, *there):
         if there.get(name) != wanted.get(name):
@@ -237,7 +241,7 @@ def label_map(one: Composite) -> np.ndarray:
     for number, found in enumerate(one.annotations, start=1):
         x, y, width, height = found.box
         box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        labels[mask_of(found.outline or box, labels.shape)] = number
+        labels[mask_of(found.outline or box, one.image.shape)] = number
     return labels
 
 
@@ -271,7 +275,8 @@ def _area(points: Sequence[Sequence[float]]) -> float:
 
 def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> None:
     """One category; shape, margin and whether a lesion is synthetic are further keys of its annotation."""
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for one in records:
         name = Path(_places("coco")(one.number, "")).name
         size = {"height": one.height, "width": one.width}
@@ -324,8 +329,8 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
         table.writerow(MANIFEST_COLUMNS)
         for one in records:
             image = place(one.number)
-            common = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
-            common += (*one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
+            host = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
+            common = (*host, *one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
             if not one.annotations:
                 table.writerow((image, *[""] * 11, *common))
             for row, mass in zip(one.annotations, one.masses):

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from lesions.inserter import Settings, open_inserter
 from preprocessing.images.png import write_figure
@@ -17,7 +18,7 @@ def figure(
     *,
     pairs: int = PAIRS,
     placement: str | os.PathLike | None = None,
-    **settings: object,
+    **settings: Any,
 ) -> Path:
     """Draw the first images that `insert_lesions` makes of the same inputs next to the mammograms that they were.
 

@@ -4,6 +4,7 @@ insert_lesions("data/mammograms", "data/masses", "data/with-lesions", count=5000
 """
 
 import os
+from typing import Any
 
 from lesions.export import write
 from lesions.inserter import Settings, open_inserter
@@ -17,7 +18,7 @@ def insert_lesions(
     count: int | None = None,
     file_format: str = "h5",
     placement: str | os.PathLike | None = None,
-    **settings: object,
+    **settings: Any,
 ) -> int:
     """Insert masses into mammograms and write the result; a killed call is continued.
 

@@ -7,6 +7,7 @@ would give itself away however well its edge is blended.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -96,14 +97,14 @@ def choose_place(
 ) -> Place | None:
     """The possible place whose surroundings resemble the mass's most; see `insert_mass`."""
     found: list[tuple[float, Place]] = []
-    wanted = {"view": host.view, "shape": patch.shape, "margin": patch.margin}
+    draw = partial(placement.draw, host.breast, rng, view=host.view, shape=patch.shape, margin=patch.margin)
     longest = size if size is not None else patch.size
     if longest is None:  # one size, so that all places are compared for the same mass
-        longest = placement.draw(host.breast, rng, **wanted).longest_side
+        longest = draw().longest_side
     laid = scaled(patch, longest / patch.longest_side)
     own = surroundings(laid.image, laid.valid, _ring_of(laid)) if laid.calibrated else None
     for _ in range(1 if centre is not None else TRIES):
-        place = placement.draw(host.breast, rng, size=longest, near=patch.place, centre=centre, **wanted)
+        place = draw(size=longest, near=patch.place, centre=centre)
         place = replace(place, width=laid.box[2], height=laid.box[3])
         pair = pair_at(host, laid, place)
         if pair is not None:
@@ -144,7 +145,7 @@ def scaled(patch: MassPatch, scale: float) -> MassPatch:
     factors = [new / old for new, old in zip(size, patch.image.shape)]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image = cv2.resize(patch.image, size[::-1], interpolation=method)
-    layers = (cv2.resize(np.float32(layer), size[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
+    layers = (cv2.resize(layer.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
               for layer in (patch.valid, patch.outline))  # fmt: skip
     valid, outline = layers
     x, y, width, height = patch.box

@@ -113,7 +113,7 @@ class Inserter:
             name: np.asarray(value).tolist() for name, value in vars(self.placement).items() if name != "counts"
         }
         known = [one for lesions in self._known for one in lesions]
-        parts = [self.mammograms.fingerprint, self.masses.fingerprint, asdict(self.settings), placement]
+        parts: list[object] = [self.mammograms.fingerprint, self.masses.fingerprint, asdict(self.settings), placement]
         parts += [sorted(self.placement.counts.items()), [asdict(one) for one in known]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -139,16 +139,16 @@ class Inserter:
     def _one_more(self, host: Host, rng: np.random.Generator, subject: str) -> Inserted | None:
         """The mammogram with one mass more, or None where none of some found room."""
         settings = self.settings
+        centre = None if settings.place is None else host.breast.pixel(*settings.place)
         for number in rng.choice(self.usable, OTHER_MASSES):
             patch = self.masses.patch(int(number))
             if patch is None or patch.subject == subject:
                 continue
             if rng.integers(2):
                 patch = patch.mirrored()
-            options = {"method": settings.method, "size": settings.size}
-            if settings.place is not None:
-                options["centre"] = host.breast.pixel(*settings.place)
-            result = insert_mass(host, patch, self.placement, rng, **options)
+            result = insert_mass(
+                host, patch, self.placement, rng, method=settings.method, size=settings.size, centre=centre
+            )
             if result is not None:
                 return result
         return None

@@ -219,7 +219,8 @@ def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch |
         subject=str(dataset.field("subject")[item]),
         name=f"item {item}",
         synthetic=synthetic,
-        **labels,
+        shape=labels["shape"],
+        margin=labels["margin"],
     )
 
 
@@ -232,11 +233,11 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
     left, top = round(x - side / 2), round(y - side / 2)
     inside = (slice(max(top, 0), top + side), slice(max(left, 0), left + side))
     edges = (max(-top, 0), max(top + side - level[0], 0), max(-left, 0), max(left + side - level[1], 0))
-    window, valid = (
+    window, shown = (
         cv2.copyMakeBorder(np.ascontiguousarray(layer[inside]), *edges, cv2.BORDER_CONSTANT, value=0)
         for layer in (image, mask.view(np.uint8))
     )
-    valid = valid > 0
+    valid = shown > 0
     box = (one.box[0] - left, one.box[1] - top, *one.box[2:])
     if one.outline is not None:
         outline = mask_of(np.array(one.outline) - (left, top), window.shape)
@@ -254,5 +255,6 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
         subject=str(dataset.field("subject")[one.item]),
         name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
         synthetic=one.synthetic or bool(dataset.meta["synthetic"]),
-        **labels,
+        shape=labels["shape"],
+        margin=labels["margin"],
     )

@@ -29,7 +29,7 @@ def find_outline(patch: np.ndarray, box: tuple[float, float, float, float]) -> n
         box: x, y, width, height of the mass in the patch; its outline is sought near the ellipse in it.
     """
     x, y, width, height = box
-    smooth = cv2.GaussianBlur(np.float32(patch), (0, 0), max(0.5, SMOOTHING * max(width, height)))
+    smooth = cv2.GaussianBlur(np.asarray(patch, np.float32), (0, 0), max(0.5, SMOOTHING * max(width, height)))
     angles = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
     rays = np.stack([np.cos(angles) * width / 2, np.sin(angles) * height / 2], axis=1)  # [angles, 2]
     centre = np.array([x + width / 2, y + height / 2])

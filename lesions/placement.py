@@ -170,16 +170,17 @@ def fit_placement(
     """
     used = set((dataset.indices("train") if items is None else np.asarray(items)).tolist())
     views, level = dataset.field("view"), dataset.levels[-1]
-    rows, counts = [], Counter()
+    rows: list[tuple] = []
+    counts: Counter[int] = Counter()
     for item, lesions in enumerate(by_item(annotations, dataset.count)):
         if item not in used or not lesions:
             continue
         counts[len(lesions)] += 1
         breast = Breast(dataset.masks(level, [item])[0])
         for one in lesions:
-            width, height = one.box[2:]
-            size, aspect = one.longest_side / level[0], np.log2(width / height)
-            rows.append((str(views[item]), *breast.place(*one.centre), size, aspect, one.shape, one.margin))
+            across, down = one.box[2:]
+            sizes = (one.longest_side / level[0], np.log2(across / down))
+            rows.append((str(views[item]), *breast.place(*one.centre), *sizes, one.shape, one.margin))
     if not rows:
         raise DataError(f"{dataset.folder}: none of its mammograms has a known lesion to fit a placement model to")
     view, depth, height, size, aspect, shape, margin = (np.array(column) for column in zip(*rows))

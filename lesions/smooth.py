@@ -13,16 +13,16 @@ def membrane(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         values: float32 (height, width).
         known: bool (height, width), at least one.
     """
-    levels = [(np.where(known, values, 0).astype(np.float32), known.astype(np.float32))]
+    levels: list[tuple[np.ndarray, np.ndarray]] = [
+        (np.where(known, values, 0).astype(np.float32), known.astype(np.float32))
+    ]
     while min(levels[-1][0].shape) > 2:
-        levels.append(tuple(cv2.pyrDown(layer) for layer in levels[-1]))
-    filled = None
-    for total, weight in reversed(levels):
-        if filled is None:
-            filled = np.full_like(total, total.sum() / max(weight.sum(), 1e-6))
-        else:
-            filled = cv2.pyrUp(filled, dstsize=total.shape[::-1])
-        filled = total + (1 - weight) * filled
+        total, weight = levels[-1]
+        levels.append((cv2.pyrDown(total), cv2.pyrDown(weight)))
+    total, weight = levels[-1]
+    filled = total + (1 - weight) * np.full_like(total, total.sum() / max(weight.sum(), 1e-6))
+    for total, weight in reversed(levels[:-1]):
+        filled = total + (1 - weight) * cv2.pyrUp(filled, dstsize=total.shape[::-1])
     return filled
 
 
@@ -35,7 +35,8 @@ def blurred_within(image: np.ndarray, region: np.ndarray, sigma: float) -> np.nd
 
 def bands(image: np.ndarray) -> list[np.ndarray]:
     """An image as the sum of octaves, finest first, and of what is coarser than all of them."""
-    parts, current = [], np.asarray(image, np.float32)
+    parts: list[np.ndarray] = []
+    current: np.ndarray = np.asarray(image, np.float32)
     for sigma in OCTAVES:
         coarser = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
         parts.append(current - coarser)
@@ -45,7 +46,7 @@ def bands(image: np.ndarray) -> list[np.ndarray]:
 
 def distance_to(region: np.ndarray) -> np.ndarray:
     """Pixels to the nearest one of a region, 0 inside it, float32: exact, and the same in every call."""
-    distance = cv2.distanceTransform(np.uint8(~region), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # OpenCV's last bits depend on where an array lies in memory; a squared distance is a whole number.
     return np.sqrt(np.rint(distance.astype(np.float64) ** 2)).astype(np.float32)
 

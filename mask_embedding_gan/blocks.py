@@ -8,10 +8,8 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, PixelNorm
+from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, PixelNorm, leaky_relu
 
-PHASES = 7
-LEAKY_SLOPE = 0.2
 NOISE_MAPS = 8  # per resolution that has noise
 ADDED_GAIN = 0.3  # of what a level adds to the image of the level below: details are small
 
@@ -23,7 +21,7 @@ def resolution(level: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the generator and the critic. The defaults are those of Ren et al. 2019, §5 and §6.2.
+    """Sizes of the generator and the critic. The defaults are those of Ren et al. 2019, §4.
 
     Attributes:
         latent_size: length of the random vector.
@@ -31,8 +29,8 @@ class NetworkConfig:
             `latent_size + 32` long so that the projection keeps its size.
         mask_filters: features of every mask block.
         base_filters: features of the 4×2 projection.
-        latent_filters: kernels of each transposed convolution, lowest resolution first (each ×0.8, rounded).
-        group_size: images a group of the critic's minibatch standard deviation.
+        latent_filters: kernels of each transposed convolution, lowest resolution first (each ×0.8; rounding ours).
+        group_size: images per group of the critic's minibatch standard deviation (ours).
         second_convolution: a 3×3 convolution, LeakyReLU and pixel norm after each transposed convolution (ours).
         sum_of_levels: the image is the enlarged image of the level below plus what the new features add to it
             (Karras et al., *StyleGAN2*, 2020, §4.1).
@@ -69,10 +67,6 @@ class NetworkConfig:
     def filters(self, level: int) -> int:
         """Features of the latent path at a level."""
         return self.base_filters if level == 0 else self.latent_filters[level - 1]
-
-
-def leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
-    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=name, dtype=dtype)
 
 
 def stride_2(filters: int, name: str, dtype: str) -> EqualizedConv2D:
@@ -183,8 +177,11 @@ def latent_noise(latent, level: int, name: str):
 
 def to_image(features, level: int, config: NetworkConfig):
     """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
-    added = {"gain": ADDED_GAIN, "kernel_initializer": "zeros"} if config.sum_of_levels and level > 1 else {}
-    return EqualizedConv2D(1, 1, **{"gain": 1.0, **added}, name=f"to_image_{level}", dtype="float32")(features)
+    name = f"to_image_{level}"
+    if config.sum_of_levels and level > 1:
+        added = EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")
+        return added(features)
+    return EqualizedConv2D(1, 1, gain=1.0, name=name, dtype="float32")(features)
 
 
 def critic_block(features, level: int, config: NetworkConfig, dtype: str):

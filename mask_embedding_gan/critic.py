@@ -1,4 +1,8 @@
-"""The critic: the mirror of the generator's latent path (ours; Ren et al. 2019 do not describe theirs)."""
+"""The critic: from an image and its mask to a score (Ren et al. 2019, §4, Fig. 1).
+
+The paper gives inputs and output; sizes, the mirror of the generator's latent path, are ours. Its score is called a
+probability, which a WGAN's is not: here it is unbounded.
+"""
 
 import keras
 
@@ -7,11 +11,10 @@ from mask_embedding_gan.blocks import (
     critic_block,
     critic_entrance,
     halve,
-    leaky_relu,
     pointwise,
     resolution,
 )
-from training.layers import EqualizedConv2D, EqualizedDense, FadeIn, MinibatchStandardDeviation
+from training.layers import EqualizedConv2D, EqualizedDense, FadeIn, MinibatchStandardDeviation, leaky_relu
 
 
 def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -> keras.Model:

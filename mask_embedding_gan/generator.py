@@ -1,4 +1,4 @@
-"""The generator of Ren et al. 2019, §5: the mask shrinks to an embedding, the latent grows to an image."""
+"""The generator of Ren et al. 2019, §4: the mask shrinks to an embedding, the latent grows to an image."""
 
 import keras
 
@@ -8,7 +8,6 @@ from mask_embedding_gan.blocks import (
     fine_block,
     halve,
     latent_block,
-    leaky_relu,
     mask_block,
     mask_entrance,
     pointwise,
@@ -18,7 +17,7 @@ from mask_embedding_gan.blocks import (
 )
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
-from training.layers import EqualizedDense, FadeIn, PixelNorm
+from training.layers import EqualizedDense, FadeIn, PixelNorm, leaky_relu
 
 
 def build_generator(
@@ -46,13 +45,7 @@ def build_generator(
 
     # 1) mask path: p stride-2 convolutions of 8 features down to 4×2
     whole_mask = reduced_mask(mask, 2 ** (phase - whole), "whole_mask")
-    features = mask_entrance(whole_mask, whole, config, dtype)
-    if fades:
-        older = pointwise(config.mask_filters, f"from_mask_{phase - 1}", dtype)(halve(mask, "mask_halved"))
-        features = FadeIn(name="mask_fade", dtype=dtype)([older, features, alpha])
-    mask_features = {whole - 1: features}
-    for level in range(whole - 1, 0, -1):
-        mask_features[level - 1] = mask_block(mask_features[level], level, config, dtype)
+    mask_features = _mask_path(whole_mask, whole, config, dtype, alpha if fades else None)
 
     # 2) mask embedding, joined to the latent vector and projected to 4×2×128
     projected = latent
@@ -91,6 +84,18 @@ def build_generator(
 
     inputs = [mask, latent, alpha] if fading else [mask, latent]
     return keras.Model(inputs, image, name=name)
+
+
+def _mask_path(mask, phase: int, config: NetworkConfig, dtype: str, alpha) -> dict:
+    """Features of the mask path by level, from `phase` − 1 down to 0; `alpha` where the finest block fades in."""
+    features = mask_entrance(mask, phase, config, dtype)
+    if alpha is not None:
+        older = pointwise(config.mask_filters, f"from_mask_{phase - 1}", dtype)(halve(mask, "mask_halved"))
+        features = FadeIn(name="mask_fade", dtype=dtype)([older, features, alpha])
+    levels = {phase - 1: features}
+    for level in range(phase - 1, 0, -1):
+        levels[level - 1] = mask_block(levels[level], level, config, dtype)
+    return levels
 
 
 def _sum_of_levels(features: dict, phase: int, config: NetworkConfig):

@@ -1,11 +1,14 @@
-"""The WGAN-GP train step (Ren et al. 2019, §6.2; Gulrajani et al. 2017; drift term of Karras et al. 2018)."""
+"""The WGAN-GP train step: Ren et al. 2019, §5, name "standard WGAN-GP".
+
+The penalty is that of Gulrajani et al. 2017 (eq. 3), the drift term that of Karras et al. 2018 (appendix A.1).
+"""
 
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.growth import without_fade_in
-from mask_embedding_gan.presets import Diversity, PhaseSchedule
+from mask_embedding_gan.schedule import Diversity, PhaseSchedule
+from training.amplification import amplifier
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
 
@@ -97,12 +100,17 @@ class MaskEmbeddingGAN(AdversarialModel):
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
 
+    @property
+    def alpha(self) -> float:
+        """Weight of the new block after the images seen."""
+        return float(self.schedule.alpha(self.images_seen))
+
     def is_stable(self, step: int) -> bool:
         return step * self.schedule.batch >= self.schedule.fade_in_images
 
     def player_gradients(self, batch, step, stable=False):
         generator = self.stable_generator if stable else self.generator
-        critic = self.stable_critic if stable else self.critic
+        critic = self.stable_critic if stable else self.discriminator
         real, mask = batch["image"], batch["mask"]
         local_batch = _count(real)
         alpha = tf.reshape(self.schedule.alpha(step * self.schedule.batch), (1,))
@@ -123,7 +131,7 @@ class MaskEmbeddingGAN(AdversarialModel):
                 fake, diversity_loss = generator([mask, latent, alpha], training=True), tf.zeros(())
 
         # 3) critic: real high, fake low, slope one between them, real near zero
-        variables = [variable.value for variable in self.critic.trainable_variables]
+        variables = [variable.value for variable in self.discriminator.trainable_variables]
         critic_gradients, fake_gradient, losses = critic_step(
             critic, variables, self.as_critic_sees, real, fake, mask, alpha, u
         )
@@ -158,6 +166,7 @@ class MaskEmbeddingGAN(AdversarialModel):
             mean_square = context.all_reduce(tf.distribute.ReduceOp.MEAN, mean_square)
         real_rms = tf.sqrt(mean_square + 1e-12)
         twin_square, _ = mean_square_inside(first, second, coarse(twin_masks))
+        assert self.diversity is not None
         wanted = self.diversity.share * real_rms
         gap = tf.sqrt(tf.reduce_sum(twin_masks, axis=(1, 2, 3))) * tf.nn.relu(wanted - tf.sqrt(twin_square + 1e-12))
         return fake, tf.reduce_mean(gap)

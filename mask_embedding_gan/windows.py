@@ -11,12 +11,12 @@ is cut off, so that every pixel is the one that the whole image has there: tilin
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.amplification import amplifier
 from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolution, to_image
 from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.growth import without_fade_in
-from mask_embedding_gan.presets import PhaseSchedule
+from mask_embedding_gan.schedule import PhaseSchedule
 from mask_embedding_gan.train_step import CRITIC_LOSSES, critic_step
+from training.amplification import amplifier
 from training.export import stock_model
 from training.model import AdversarialModel
 from training.noise import global_batch_noise, stream_seed
@@ -185,7 +185,7 @@ class WindowGAN(AdversarialModel):
             inconsistency = inconsistency_with(inputs[1], image, mask)
 
         # 3) critic: real high, fake low, slope one between them, real near zero
-        variables = [variable.value for variable in self.critic.trainable_variables]
+        variables = [variable.value for variable in self.discriminator.trainable_variables]
         critic_gradients, fake_gradient, losses = critic_step(
             self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
         )

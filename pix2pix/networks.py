@@ -1,6 +1,6 @@
-"""U-Net generator and PatchGAN critic of pix2pix (Isola et al., *Image-to-Image Translation*, CVPR 2017, §6.1).
+"""U-Net generator and PatchGAN discriminator of pix2pix (Isola et al. 2017, arXiv 1611.07004v3, §3.2 and §6.1).
 
-    texture map, dropout noise → generator → image          texture map ‖ image → critic → a logit for each patch
+    texture map, dropout noise → generator → image          texture map ‖ image → discriminator → one logit per patch
 
 Numbers of layers and filters are the paper's for the largest images here, 512×256; both networks have fewer layers for
 smaller ones. All layers are stock Keras layers.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-LEAKY_SLOPE = 0.2
+from training.layers import leaky_relu
+
 DROPPED_BLOCKS = 3  # innermost blocks of the decoder that have dropout
 GROWTH = 8  # filters are doubled from layer to layer, up to so many times the first
 KEEP = 0.5  # share of features that dropout keeps
@@ -41,15 +42,15 @@ class NetworkConfig:
         return self.size[1].bit_length() - 1
 
     @property
-    def critic_depth(self) -> int:
-        """Stride-2 convolutions of the critic: 3 at 512×256, the paper's 70×70 patches.
+    def discriminator_depth(self) -> int:
+        """Stride-2 convolutions of the discriminator: 3 at 512×256, the paper's 70×70 patches.
 
         For smaller images fewer, so that a patch stays about a quarter of the height: 34×34 at 128×64, 16×16 below.
         """
         return min(max(self.depth - 4, 1), 3)
 
     def layer_filters(self, layer: int) -> int:
-        """Filters of an encoder's or critic's convolution, counted from 1."""
+        """Filters of an encoder's or discriminator's convolution, counted from 1."""
         return self.filters * min(2 ** (layer - 1), GROWTH)
 
     @property
@@ -84,14 +85,11 @@ def _convolution(
 
 
 def _instance_norm(name: str, dtype: str) -> keras.layers.Layer:
-    """What batch normalisation is for one image at a time, with statistics of that image when it generates, as in the
-    paper: an image does not depend on what else is in its batch, however small or shared by devices that is.
+    """Normalise each image by its own statistics: batch normalisation of a batch of one, which the paper uses (§3.3).
+
+    An image does not depend on what else is in its batch, however small or shared by devices the batch is.
     """
     return keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{name}_normalization", dtype=dtype)
-
-
-def _leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
-    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_activation", dtype=dtype)
 
 
 def _dropout_masks(noise, config: NetworkConfig, dtype: str) -> list:
@@ -113,8 +111,8 @@ def _dropout_masks(noise, config: NetworkConfig, dtype: str) -> list:
 def build_generator(config: NetworkConfig, *, dtype: str = "float32", name: str = "generator") -> keras.Model:
     """Functional U-Net; what dropout keeps is an input, so that it stays at work when images are generated.
 
-    Dropout is the only randomness of pix2pix, and stays on at test time (§3.2). As a multiplication by an input it is a
-    function of what a caller draws, where a dropout layer of Keras falls asleep outside of training.
+    Dropout is the only randomness of pix2pix (§3.1), and stays on at test time (§3.3). As a multiplication by an input
+    it is a function of what a caller draws; Keras' own dropout layer is inactive at inference.
 
     Args:
         config: sizes.
@@ -139,7 +137,7 @@ def build_generator(config: NetworkConfig, *, dtype: str = "float32", name: str 
         features = _convolution(config.layer_filters(layer), at, exact, use_bias=not normalised)(features)
         if normalised:
             features = _instance_norm(at, dtype)(features)
-        features = skips[layer] = _leaky_relu(at, dtype)(features)
+        features = skips[layer] = leaky_relu(f"{at}_activation", dtype)(features)
 
     # 2) decoder: CD512-CD512-CD512-C512-C256-C128-C64, each joined by what the encoder saw at its resolution
     for block in range(1, config.depth):
@@ -159,8 +157,8 @@ def build_generator(config: NetworkConfig, *, dtype: str = "float32", name: str 
     return keras.Model([texture_map, noise], image, name=name)
 
 
-def build_critic(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
-    """Functional PatchGAN: C64-C128-C256-C512, the last of stride 1, and a convolution to one logit a patch.
+def build_discriminator(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
+    """Functional PatchGAN: C64-C128-C256-C512, the last of stride 1, and a convolution to one logit per patch.
 
     Args:
         config: sizes.
@@ -168,20 +166,20 @@ def build_critic(config: NetworkConfig, *, dtype: str = "float32") -> keras.Mode
 
     Returns:
         Model from [texture_map, image], each (height, width, 1) in [0, 1], to logits (height / 2^d, width / 2^d, 1), d
-        the `critic_depth`.
+        the `discriminator_depth`.
     """
     inputs = [keras.Input((*config.size, 1), name=name) for name in ("texture_map", "image")]
     pair = keras.layers.Concatenate(name="texture_map_and_image", dtype=dtype)(inputs)
     features = keras.layers.Rescaling(2.0, -1.0, name="pair_scaled", dtype=dtype)(pair)
-    for layer in range(1, config.critic_depth + 2):
+    for layer in range(1, config.discriminator_depth + 2):
         at = f"critic_{layer}"
-        strides = 2 if layer <= config.critic_depth else 1
+        strides = 2 if layer <= config.discriminator_depth else 1
         convolution = _convolution(config.layer_filters(layer), at, dtype, strides=strides, use_bias=layer == 1)
         features = convolution(features)
         if layer > 1:
             features = _instance_norm(at, dtype)(features)
-        features = _leaky_relu(at, dtype)(features)
-    logits = _convolution(1, f"critic_{config.critic_depth + 2}", "float32", strides=1, use_bias=True)(features)
+        features = leaky_relu(f"{at}_activation", dtype)(features)
+    logits = _convolution(1, f"critic_{config.discriminator_depth + 2}", "float32", strides=1, use_bias=True)(features)
     return keras.Model(inputs, logits, name="critic")
 
 

@@ -9,122 +9,31 @@ runs/pix2pix/generator.keras              stock layers; once training is complet
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pix2pix.networks import NetworkConfig, build_critic, build_generator, finished_generator
+from pix2pix.networks import build_discriminator, build_generator, finished_generator
+from pix2pix.settings import Preset
 from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
-from training.adam import FusedAdam
-from training.checkpoint import restore_checkpoint
+from preprocessing.training_data import checksums
 from training.cluster import current
-from training.export import save_model
 from training.noise import stream_seed
-from training.run import RunDirectory, check_batch, choose_strategy
-from training.trainer import fit
+from training.run import RunDirectory, choose_strategy
+from training.run import run_config as common_config
+from training.trainer import Training, train_stage
 
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
 
 
-@dataclass(frozen=True)
-class Preset:
-    """Everything that decides what is trained, but the data and the seed.
-
-    Attributes:
-        network: sizes, that of the images included.
-        batch: images a step, over all replicas.
-        images: real images that training sees, but for rounding: `images_in_run`.
-        ticks: status lines, checkpoints and sample grids in the run.
-        l1_weight: of the difference of pixels, for images in [−1, 1].
-        learning_rate, beta_1: Adam's, for both players; β₂ is 0.999.
-        ema_half_life_images: half-life of the generator's moving average; 0: none.
-        steps_per_execution: steps that run without returning to Python.
-        jitter: random geometry of the reader.
-        precision: policy of the hidden layers.
-        phantoms: mammograms that are drawn where no data is given.
-    """
-
-    name: str
-    network: NetworkConfig
-    batch: int
-    images: int
-    ticks: int
-    l1_weight: float = 100.0
-    learning_rate: float = 2e-4
-    beta_1: float = 0.5
-    ema_half_life_images: float = 0.0
-    steps_per_execution: int = 1
-    jitter: bool = True
-    precision: str = "float32"
-    phantoms: int = 2000
-
-    @property
-    def steps_per_tick(self) -> int:
-        """Whole executions that cover `images` in `ticks` ticks; at least one."""
-        wanted = self.images / (self.batch * self.ticks)
-        return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
-
-    @property
-    def images_in_run(self) -> int:
-        """Images the run really takes: ticks are whole."""
-        return self.ticks * self.steps_per_tick * self.batch
-
-    def adam(self) -> keras.optimizers.Adam:
-        return FusedAdam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999)
-
-    def lengthened(self, images: int) -> "Preset":
-        """The same, trained on so many images."""
-        factor = images / self.images
-        half_life = self.ema_half_life_images * min(factor, 4.0)
-        return replace(self, images=images, ticks=max(1, round(self.ticks * factor)), ema_half_life_images=half_life)
-
-
-def _paper() -> Preset:
-    """Networks, losses and Adam of Isola et al. 2017; images and batch as the last phase of the mask-embedding GAN.
-
-    Isola et al. trained with batches of 1 to 10; Ren et al. 2019 say of theirs only what it was given.
-    """
-    return Preset("paper", NetworkConfig(), batch=8, images=1_200_000, ticks=60, jitter=False, phantoms=20_000)
-
-
-def _quick() -> Preset:
-    """Minutes on two CPU cores at 512×256: a quarter of the filters, and a moving average (ours)."""
-    return Preset(
-        "quick",
-        NetworkConfig(filters=16),
-        batch=4,
-        images=8_000,
-        ticks=8,
-        ema_half_life_images=400,
-        steps_per_execution=5,
-    )
-
-
-PRESETS = {"quick": _quick, "paper": _paper}
-
-
-def chosen_preset(
-    name: str, *, height: int | None = None, images: int | None = None, precision: str | None = None
-) -> Preset:
-    """A preset by name with what a command line may change of it; None keeps the preset's.
-
-    Args:
-        name: "quick" or "paper".
-        height: of the images, half as wide; a power of two, 8 or more.
-        images: real images to train on.
-        precision: "float32" or "mixed_bfloat16".
-    """
-    preset = PRESETS[name]()
-    if height is not None:
-        preset = replace(preset, network=replace(preset.network, height=height))
-    if images is not None:
-        preset = preset.lengthened(images)
-    return replace(preset, precision=precision) if precision else preset
+def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the preset, the data's checksums, the seed."""
+    return common_config(preset, checksums(dataset), seed)
 
 
 def train(
@@ -136,11 +45,11 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     echo: Callable[[str], None] = print,
 ) -> bool:
-    """Train until the preset's end, going on where the run stopped; write generator.keras.
+    """Train until the preset's end, continuing where the run stopped; write generator.keras.
 
     Args:
         dataset: mammogram shards that hold the preset's resolution.
-        run: the run directory, made with `training.run.run_config`.
+        run: the run directory, made with `run_config`.
         preset: networks, losses and length.
         seed: of weights, order of images, jitter and dropout.
         strategy: defaults to all visible GPUs.
@@ -152,39 +61,10 @@ def train(
     Raises:
         RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
     """
-    if current().from_chief(run.generator(None).exists):
+    training = Pix2PixTraining(dataset, run, preset, seed)
+    if current().from_chief(training.stage.generator.exists):
         return False
-    strategy = strategy or choose_strategy()
-    check_batch(preset.batch, strategy.num_replicas_in_sync)
-    dataset.read(preset.network.size, [])  # a resolution that is not there is an error before networks are built
-    with strategy.scope():
-        model, images_seen = start(run, preset, seed)
-    images_seen = current().same_start(model, images_seen)
-    batches = mammogram_batches(
-        dataset,
-        "train",
-        *preset.network.size,
-        preset.batch,
-        stream_seed(seed, "data"),
-        first_image=images_seen,
-        jitter=preset.jitter,
-        texture_maps=True,
-        share=current().share,
-    )
-    fit(
-        model,
-        batches,
-        run,
-        None,
-        batch=preset.batch,
-        steps_per_tick=preset.steps_per_tick,
-        ticks=preset.ticks,
-        images_seen=images_seen,
-        samples=sampler(dataset, model, preset.network, seed),
-        echo=echo,
-    )
-    if current().is_chief:
-        save_model(finished_generator(model.ema_generator, preset.network), run.generator(None))
+    train_stage(training, strategy or choose_strategy(), echo)
     return True
 
 
@@ -195,38 +75,61 @@ def build_model(preset: Preset, seed: int) -> Pix2Pix:
     generator = build_generator(config, dtype=dtype)
     average = build_generator(config, dtype=dtype, name="ema_generator")
     average.set_weights(generator.get_weights())
-    critic = build_critic(config, dtype=dtype)
-    model = Pix2Pix(generator, critic, average, preset.l1_weight, preset.ema_half_life_images, seed)
-    model.compile(preset.adam(), preset.adam(), steps_per_execution=preset.steps_per_execution)
+    discriminator = build_discriminator(config, dtype=dtype)
+    model = Pix2Pix(generator, discriminator, average, preset.l1_weight, preset.ema_half_life_images, seed)
+    model.compile(*preset.optimizers(), preset.duration)
     return model
 
 
-def start(run: RunDirectory, preset: Preset, seed: int) -> tuple[Pix2Pix, int]:
-    """The compiled model and the images it has seen; call inside the strategy's scope."""
-    model = build_model(preset, seed)
-    # 1. this run's own newest whole checkpoint
-    for checkpoint in current().checkpoints(run.path):
-        return model, restore_checkpoint(checkpoint, model)["images_seen"]
-    # 2. scratch
-    return model, 0
+class Pix2PixTraining(Training):
+    """Training of pix2pix, from scratch.
 
-
-def sampler(dataset: Dataset, model: Pix2Pix, config: NetworkConfig, seed: int) -> Callable[[], np.ndarray]:
-    """Draws the sample grid of a run: the same images and dropout at every tick.
-
-    Returns:
-        () → float `(images, 2 + draws, height, width)`: each row a texture map, its real image, then fakes.
+    Args:
+        dataset: mammogram shards.
+        run: the run directory.
+        preset: networks, losses and length.
+        seed: of the run.
     """
-    random = np.random.default_rng(seed)
-    split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
-    indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
-    images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
-    texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
-    noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
 
-    def draw() -> np.ndarray:
-        rows = [model.ema_generator([tf.repeat(shown[None], SAMPLE_DRAWS, 0), noise]) for shown in texture_maps]
-        fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
-        return np.concatenate([texture_maps[:, None, ..., 0], images[:, None], fakes], axis=1)
+    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, seed: int):
+        self.dataset, self.preset, self.seed = dataset, preset, seed
+        self.stage, self.duration = run.stage(), preset.duration
 
-    return draw
+    def build(self) -> Pix2Pix:
+        return build_model(self.preset, self.seed)
+
+    def batches(self, first_image: int) -> tf.data.Dataset:
+        return mammogram_batches(
+            self.dataset,
+            "train",
+            *self.preset.network.size,
+            self.preset.batch,
+            stream_seed(self.seed, "data"),
+            first_image=first_image,
+            jitter=self.preset.jitter,
+            texture_maps=True,
+            share=current().share,
+        )
+
+    def sampler(self, model: Pix2Pix) -> Callable[[], np.ndarray]:
+        """Draw the sample grid of a run: the same images and dropout at every tick.
+
+        Returns:
+            () → float (images, 2 + draws, height, width): each row a texture map, its real image, then fakes.
+        """
+        random, dataset, config = np.random.default_rng(self.seed), self.dataset, self.preset.network
+        split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
+        indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
+        images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
+        texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
+        noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
+
+        def draw() -> np.ndarray:
+            rows = [model.ema_generator([tf.repeat(shown[None], SAMPLE_DRAWS, 0), noise]) for shown in texture_maps]
+            fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
+            return np.concatenate([texture_maps[:, None, ..., 0], images[:, None], fakes], axis=1)
+
+        return draw
+
+    def finished(self, model: Pix2Pix) -> dict[Path, keras.Model]:
+        return {self.stage.generator: finished_generator(model.ema_generator, self.preset.network)}

@@ -87,7 +87,7 @@ def mammogram_batches(
     permutation = partial(_permutation, seed, len(indices))
 
     def read(first: np.int64) -> tuple[np.ndarray, ...]:
-        counters = _counters(first, batches, batch_size, share)
+        counters = _counters(int(first), batches, batch_size, share)
         pixels, masks = dataset.read((height, width), indices[_order(permutation, len(indices), counters)])
         images = pixels.astype(np.float32)
         images *= 1 / 65535
@@ -155,8 +155,8 @@ def mass_batches(
     batches = max(1, _READ_PIXELS // (batch_size * MASS_SIZE**2))  # a call
     images_a_call = batches * batch_size
 
-    def read(first: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counters = _counters(first, batches, batch_size, share)
+    def read(first: np.int64) -> tuple[np.ndarray, ...]:
+        counters = _counters(int(first), batches, batch_size, share)
         chosen = _order(permutation, len(indices), counters)
         images = dataset.read_array("image", (MASS_SIZE, MASS_SIZE), indices[chosen]).astype(np.float32)
         images *= 1 / 65535
@@ -198,7 +198,7 @@ def _endless(
         first_image: First image counter.
         images_a_call: By how much it grows from call to call.
     """
-    empty = tuple(np.zeros(shape, dtype) for dtype, shape in fields.values())
+    empty: tuple[np.ndarray, ...] = tuple(np.zeros(shape, dtype) for dtype, shape in fields.values())
     _end_readers_at_exit()
 
     def load(first: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -286,8 +286,8 @@ def _jitter(images: np.ndarray, masks: np.ndarray, draws: np.ndarray) -> None:
     height, width = masks.shape[1:]
     flags, edge = cv2.WARP_INVERSE_MAP | INTERPOLATION, cv2.BORDER_REPLICATE
     for image, mask, affine in zip(images, masks, affine_maps(masks, draws), strict=True):
-        moved = cv2.warpAffine(mask * 255, affine, (width, height), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR)
-        moved = moved > 127
+        grey = cv2.warpAffine(mask * 255, affine, (width, height), flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR)
+        moved = np.greater(grey, 127)
         left, _, across, _ = cv2.boundingRect(moved.view(np.uint8))
         if across:
             end = left + across  # half of the frame is background: resample up to here only
@@ -312,8 +312,7 @@ def affine_maps(masks: np.ndarray, draws: np.ndarray) -> np.ndarray:
     height, width = masks.shape[1:]
     low, high = np.transpose([WIDTH_SCALE, HEIGHT_SCALE, SHIFT, SHEAR])
     across, along, shift, shear = (low + (high - low) * draws).T
-    top, bottom, right = (masks[:, 0], masks[:, -1], masks[:, :, -1])
-    top, bottom, right = (edge.any(axis=1) for edge in (top, bottom, right))
+    top, bottom, right = (np.any(edge, axis=1) for edge in (masks[:, 0], masks[:, -1], masks[:, :, -1]))
     across = np.where(right, np.maximum(across, 1), across)
     along = np.where(top & bottom, np.maximum(along, 2 - along), along)
 

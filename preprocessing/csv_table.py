@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import stat
 from collections.abc import Sequence
 
 from preprocessing.shards import DataError
@@ -18,16 +20,31 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
     Raises:
         DataError: It cannot be read, has no rows or lacks a column; the message names the flag.
     """
+    if not stat.S_ISREG(_mode(table)):
+        raise DataError(f"{flag} {table}: is no file that can be read")
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             names = [name.strip() for name in reader.fieldnames or ()]
             rows = [{(k or "").strip(): v.strip() for k, v in row.items() if isinstance(v, str)} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{flag} {table}: cannot be read as a CSV file; save it as CSV in UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"{flag} {table}: cannot be read as a CSV file") from error
+    twice = sorted({name for name in names if name in columns and names.count(name) > 1})
+    if twice:
+        raise DataError(f"{flag} {table}: has several columns {', '.join(twice)}; leave one")
     lacking = [column for column in columns if column not in names]
     if lacking:
-        raise DataError(f"{flag} {table}: has no column {', '.join(lacking)}; it needs {', '.join(columns)}")
+        hint = " with commas between them" if len(names) == 1 and re.search(r"[;\t]", names[0]) else ""
+        raise DataError(f"{flag} {table}: has no column {', '.join(lacking)}; it needs {', '.join(columns)}{hint}")
     if not rows:
         raise DataError(f"{flag} {table}: has no rows")
     return [{name: row.get(name, "") for name in names} for row in rows]
+
+
+def _mode(path: str | os.PathLike) -> int:
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0

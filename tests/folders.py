@@ -20,5 +20,5 @@ def records(run: Path) -> list[dict]:
 
 def without_times(run: Path) -> list[dict]:
     """The lines of a run's log, less what no two runs share."""
-    timed = ("seconds", "images_per_second", "data_wait_percent")
+    timed = ("seconds", "images_per_second")
     return [{name: value for name, value in r.items() if name not in timed} for r in records(run)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mask_embedding_gan.blocks import NetworkConfig
-from mask_embedding_gan.presets import PhaseSchedule, Preset
+from mask_embedding_gan.schedule import PhaseSchedule, Preset
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.shards import Dataset, DatasetWriter
 
@@ -45,7 +45,7 @@ def preset(**changes) -> Preset:
         )
         for phase in (1, 2, 3)
     )
-    return Preset(**{"name": "tiny", "network": NETWORK, "phases": phases, "phantoms": 4, **changes})
+    return Preset(**{"name": "tiny", "network": NETWORK, "phases": phases, "jitter": True, "phantoms": 4, **changes})
 
 
 def film() -> Preset:

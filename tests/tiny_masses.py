@@ -8,11 +8,12 @@ import numpy as np
 
 from feature2mass.losses import LossWeights
 from feature2mass.networks import NetworkConfig
-from feature2mass.train import Preset
+from feature2mass.settings import Mixing, Preset
 from preprocessing.shards import Dataset, DatasetWriter
 
 CLASSES = {"shape": ("round", "oval", "irregular"), "margin": ("circumscribed", "spiculated")}
-NETWORK = NetworkConfig(width=1 / 16, discriminator_width=1 / 16, discriminator_filters=(32, 64))
+ADDITIONS = {"plain_ends": True, "activation_last": True, "low_pass": True, "smooth_start": True}
+NETWORK = NetworkConfig(width=1 / 16, discriminator_width=1 / 16, discriminator_filters=(32, 64), **ADDITIONS)
 # (shape, margin): masses. One category has none, one fewer than twenty, one is unknown in part.
 COUNTS = {(0, 0): 24, (0, 1): 3, (1, 0): 6, (2, 1): 10, (-1, 0): 2, (1, -1): 1}
 
@@ -31,6 +32,8 @@ def preset(**changes) -> Preset:
         ema_half_life_images=20.0,
         steps_per_execution=2,
         phantoms=40,
+        linear_start=True,
+        mixing=Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6),
     )
     return replace(base, **changes)
 

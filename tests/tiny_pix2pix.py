@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pix2pix.networks import NetworkConfig
-from pix2pix.train import Preset
+from pix2pix.settings import Preset
 
 NETWORK = NetworkConfig(height=32, filters=4)
 
@@ -21,6 +21,7 @@ def preset(**changes) -> Preset:
         learning_rate=1e-3,
         ema_half_life_images=10.0,
         steps_per_execution=2,
+        jitter=True,
         phantoms=4,
     )
     return replace(base, **changes)

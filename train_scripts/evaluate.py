@@ -1,16 +1,15 @@
-"""Measure generated images beside real ones: table, report.json, report.html; one method or several side by side."""
+"""Measure generated images next to real ones: table, report.json, report.html; one method or several side by side."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evaluation.command_line import level_option
-
-PRIVACY, LABELS = "privacy", "labels"
-LABELS_OF = 10_000  # masses; they are held in memory
+from preprocessing.command_line import Command
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--real",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -30,9 +29,11 @@ LABELS_OF = 10_000  # masses; they are held in memory
 @click.option(
     "--metrics",
     metavar="A,B,C",
-    show_default="all that apply",
-    help="swd, msssim, variation, iou, leakage, beta, fine, histogram, fid, kid, precision, recall, density, coverage, "
-    "privacy; of masses also labels.",
+    show_default="all that apply, but for realism_auc_cnn",
+    help="swd_7x7, msssim_pairs, variation_per_mask, mask_iou_film, leakage, beta_64px, fine_energy_64px, "
+    "histogram_w1_64bins, fid_radiomic_z, kid_radiomic_z, precision_k3_radiomic_z, recall_k3_radiomic_z, "
+    "density_k3_radiomic_z, coverage_k3_radiomic_z (named by the extractor), memorisation_texture, realism_auc_cnn; "
+    "of masses labels_read_cnn, labels_learned_cnn.",
 )
 @click.option(
     "--extractor",
@@ -46,7 +47,7 @@ LABELS_OF = 10_000  # masses; they are held in memory
     "--split",
     type=click.Choice(["all", "train", "validation"]),
     default="all",
-    help="Real images to compare with; privacy always uses both splits.",
+    help="Real images to compare with; the memorisation audit always uses both splits.",
 )
 @click.option("--count", type=click.IntRange(2), show_default="all", help="At most so many images of each set.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of halves, pairs, patches and bootstrap.")
@@ -61,46 +62,51 @@ def main(
     count: int | None,
     seed: int,
 ) -> None:
-    """Measure generated images, with 95 % intervals, beside what two halves of the real images score."""
+    """Measure generated images, with 95 % intervals, next to what two halves of the real images score.
+
+    \b
+    Example: two methods at 256×128
+      python train_scripts/evaluate.py --real data/mine --fake ours=data/ours --fake pix2pix=data/pix2pix \\
+          --level 256x128 --output report
+    """
     from evaluation import report
     from evaluation.evaluate import evaluate
     from evaluation.image_set import EvaluationError
-    from evaluation.mass_classifier import Masses
     from evaluation.metrics.features import keras_extractor, radiomic
     from preprocessing.shards import DataError, open_dataset
 
     runs = _runs(fakes)
-    wanted = metrics.split(",") if metrics else None
-    privacy, labels = (wanted is None or name in wanted for name in (PRIVACY, LABELS))
-    wanted = [name for name in wanted if name not in (PRIVACY, LABELS)] if wanted else wanted
     try:
-        dataset = open_dataset(real, kind="mass" if metrics and labels else None)
+        dataset = open_dataset(real)
         measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
+        name = Path(extractor).stem if extractor else "radiomic"
         extract = keras_extractor(extractor) if extractor else radiomic
-        index = _training(dataset, level) if privacy else None
-        judge = _judge(dataset, seed) if labels and dataset.kind == "mass" else None
-        reports, described = {}, None
-        for name, (method, folder) in runs.items():
-            generated = open_dataset(folder, kind=dataset.kind)
-            fake = _some(generated, level, None, count, f"--fake {folder}", seed)
-            found = evaluate(
-                measured,
-                fake,
-                wanted,
-                extractor=extract,
-                extractor_name=Path(extractor).name if extractor else "radiomic",
-                described_real=described,
-                seed=seed,
+        wanted = _wanted(metrics, extract, name)
+        reports: dict[str, report.Report] = {}
+        shared: dict[str, Any] = {}
+        for run, (method, folder) in runs.items():
+            fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
+            evaluation = evaluate(
+                measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed
             )
-            described = found.described[0]
-            found.rows += judge.rows(Masses.of_dataset(generated, at_most=count or LABELS_OF)) if judge else []
-            reports[name] = report.Report(found, *_audit(index, fake), method=method)
-        made = {"seed": seed, "split": split, "command": "evaluate"}
-        report.write(reports, output, made)
+            reports[run] = report.Report(evaluation, method)
+        report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
     except (DataError, EvaluationError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(report.table(reports))
     click.echo(f"\n{output}: report.html, report.json, table.txt")
+
+
+def _wanted(metrics: str | None, extract, name: str) -> list[str] | None:
+    """Names of the metrics that were asked for; one line for each former name among them."""
+    from evaluation.metrics.catalogue import catalogue, present_names
+
+    if not metrics:
+        return None
+    wanted, replaced = present_names(metrics.split(","), catalogue(extract, name))
+    for former, present in replaced.items():
+        click.echo(f"--metrics {former}: is now called {', '.join(present)}", err=True)
+    return wanted
 
 
 def _runs(fakes: tuple[str, ...]) -> dict[str, tuple[str, Path]]:
@@ -135,40 +141,6 @@ def _some(dataset, level, split: str | None, count: int | None, name: str, seed:
     if count is None or count >= len(samples):
         return samples
     return samples.subset(np.sort(np.random.default_rng(seed).permutation(len(samples))[:count]))
-
-
-def _training(dataset, level):
-    """(training images, held-out ones, their comparison), or why there is none."""
-    from evaluation.image_set import Samples
-    from evaluation.metrics.memorisation import LEAST_HELD_OUT, TrainingIndex
-
-    training, held_out = (Samples.of_dataset(dataset, level, split) for split in ("train", "validation"))
-    if not len(training) or len(held_out) < LEAST_HELD_OUT:
-        return f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}"
-    index = TrainingIndex(training)
-    return index, index.matches(held_out)
-
-
-def _judge(dataset, seed: int):
-    """The judge of labels, taught by the real masses; None, and a word about it, where they are too few."""
-    from evaluation.image_set import EvaluationError
-    from evaluation.mass_classifier import Masses
-    from evaluation.usefulness import LabelJudge
-
-    try:
-        return LabelJudge(*(Masses.of_dataset(dataset, split) for split in ("train", "validation")), seed=seed)
-    except EvaluationError as error:
-        click.echo(f"labels are not judged: {error}", err=True)
-        return None
-
-
-def _audit(index, fake) -> tuple:
-    """(audit, training images, why there is none)."""
-    from evaluation.metrics.memorisation import audit_with
-
-    if index is None or isinstance(index, str):
-        return None, None, index or ""
-    return audit_with(*index, fake), index[0].training, ""
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Draw new labelled masses from a trained run, by mixing features of masses of one category."""
+"""Draw new labelled masses with a trained run, by mixing features of masses of one category."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Run of train_feature2mass.py.")
 @click.option(
     "--data",
@@ -44,17 +46,22 @@ def main(
     figure_file: Path | None,
     seed: int,
 ) -> None:
-    """COUNT new masses of a wanted shape and margin; manifest.csv says which masses each was mixed from."""
+    """Draw COUNT new masses of a wanted shape and margin; manifest.csv says which masses each was mixed from.
+
+    \b
+    Example: 500 irregular, spiculated masses
+      python train_scripts/generate_masses.py --run runs/masses --shape irregular --margin spiculated \\
+          --count 500 --output data/synthetic-masses
+    """
     import_tensorflow_quietly()
     from feature2mass.figures import figures
-    from feature2mass.generate import write_png, write_shards
     from feature2mass.seeds import MassGeneratorError
+    from generation.masses import write_masses
     from preprocessing.shards import DataError
 
-    write = {"h5": write_shards, "png": write_png}[file_format]
-    wanted = {"data": data, "shape": shape, "margin": margin, "seed": seed}
+    wanted: dict[str, Any] = {"data": data, "shape": shape, "margin": margin, "seed": seed}
     try:
-        write(run, output, count, **wanted)
+        write_masses(run, output, count, file_format=file_format, **wanted)
         click.echo(f"{output}: {count} synthetic masses")
         for path in figures(run, figure_file, **wanted) if figure_file else ():
             click.echo(f"figure: {path}")

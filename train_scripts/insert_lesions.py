@@ -1,11 +1,14 @@
 """Insert masses into mammograms: labelled images for detectors, with boxes and outlines."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from preprocessing.command_line import Command
 
-@click.command(context_settings={"show_default": True})
+
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--mammograms", type=click.Path(path_type=Path), required=True, help="Dataset of real or synthetic mammograms."
 )
@@ -78,7 +81,7 @@ def main(
     save_placement: Path | None,
     figure_file: Path | None,
     lesions_per_image: int | None,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Insert masses into mammograms, where and as large as real masses are.
 

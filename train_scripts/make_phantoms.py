@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from preprocessing.command_line import output_option, validation_option, workers_option
+from preprocessing.command_line import Command, output_option, validation_option, workers_option
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--kind", type=click.Choice(["mammogram", "mass"]), default="mammogram", help="What to draw.")
 @click.option("--count", type=click.IntRange(1), required=True, help="How many.")
 @output_option

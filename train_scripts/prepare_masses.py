@@ -1,21 +1,26 @@
 """Prepare labelled masses for training: CBIS-DDSM, DDSM, or a CSV file of boxes in, a dataset of shards out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from preprocessing.command_line import (
+    Command,
     conclude,
     conversion_options,
+    echo_remarks,
     echo_some,
     output_option,
+    overwrite_option,
     refuse_both,
+    thumbnail_store,
     validation_option,
 )
 from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_POLICIES, MassOptions
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--cbis-csv",
     "cbis_csv",
@@ -65,6 +70,7 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     help="Stretch each mass to the whole range, and keep what it was, or leave it as in the mammogram.",
 )
 @validation_option("patients")
+@overwrite_option
 @conversion_options
 def main(
     cbis_csv: tuple[Path, ...],
@@ -77,7 +83,8 @@ def main(
     keep_unlabelled: bool,
     context: float,
     contrast: str,
-    **settings: object,
+    no_contact_sheet: bool,
+    **settings: Any,
 ) -> None:
     """Cut labelled masses out of mammograms, 64×64 pixels each, patients split into training and validation.
 
@@ -103,18 +110,22 @@ def main(
             lesions = read_cbis(cbis_csv, images)
         elif ddsm:
             lesions = read_ddsm(ddsm, digitizer)
-        else:
+        elif rois and images:
             lesions = read_rois(rois, images)
         options = MassOptions(label_policy, keep_unlabelled, context, contrast)
+        store = thumbnail_store(output)
         done = convert_masses(lesions, output, options, **settings)
+        if done.already_done:
+            click.echo(f"{output}: already there, nothing to do")
+        # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
+        rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
+        echo_remarks(done.remarks)
+        echo_some("note", [(f"lesion {number}", note) for number, note in done.notes])
+        echo_some("rejected", rarest_first(rejected))
+        click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
+        conclude(output, done, "masses", None if no_contact_sheet else store)
     except DataError as error:
         raise click.ClickException(str(error)) from error
-    if done.already_done:
-        click.echo(f"{output}: already there, nothing to do")
-    echo_some("note", done.notes)
-    echo_some("rejected", rarest_first(done.rejected))
-    click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
-    conclude(output, done, "masses")
 
 
 if __name__ == "__main__":

@@ -56,11 +56,20 @@ def build(
     title: str,
     seed: int,
 ) -> None:
-    """Draw MASKS real images and as many of each method, and write the page and the answer key."""
+    """Draw MASKS real images and as many of each method, and write the page and the answer key.
+
+    The page contains real images: keep it and pass it on as you would the images themselves.
+
+    \b
+    Example: 50 real images, 50 of a generator for the same masks
+      python train_scripts/reader_study.py build --real data/mine --page study/page.html --key keys/study.json \\
+          --generator embedding=runs/demo/phase-7/generator.keras
+    """
     import numpy as np
 
     from evaluation.image_set import EvaluationError, Samples
-    from evaluation.reader_study import study as reader_study
+    from evaluation.reader_study.build import build as build_study
+    from evaluation.reader_study.key import REAL
     from preprocessing.shards import DataError, open_dataset
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
@@ -71,7 +80,7 @@ def build(
         split = "validation" if len(dataset.indices("validation")) >= masks else None
         source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
         pictures, breast_masks = source.read(_drawn(source, masks, seed))
-        images, numbers = {reader_study.REAL: pictures}, {reader_study.REAL: range(masks)}
+        images, numbers = {REAL: pictures}, {REAL: range(masks)}
         for name, (flag, path) in methods.items():
             if flag == "--images":
                 fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
@@ -79,7 +88,8 @@ def build(
             else:
                 images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
                 numbers[name] = range(masks)
-        study = reader_study.build(images, page, key, masks=numbers, title=title)
+        of_patients = not dataset.meta["synthetic"]
+        study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
     except (DataError, EvaluationError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
@@ -92,16 +102,18 @@ def build(
 @click.option("--incomplete", is_flag=True, help="Accept readers who have not scored every image.")
 @click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
-    """Analyse the SCORES that readers saved: one CSV file a reader."""
+    """Analyse the SCORES that readers saved: one CSV file per reader."""
     from evaluation.image_set import EvaluationError
-    from evaluation.reader_study import study as reader_study
+    from evaluation.reader_study import analyse as analysis_of
+    from evaluation.reader_study.key import read_key
+    from evaluation.reader_study.readings import read_scores
 
     try:
-        readings = reader_study.read_scores(scores, reader_study.read_key(key), incomplete=incomplete)
-        analysis = reader_study.analyse(readings)
-        click.echo(reader_study.table(analysis))
+        readings = read_scores(scores, read_key(key), incomplete=incomplete)
+        analysis = analysis_of.analyse(readings)
+        click.echo(analysis_of.table(analysis))
         if output:
-            reader_study.write_results(analysis, output)
+            analysis_of.write_results(analysis, output)
             click.echo(f"\n{output}: table.txt, results.json, plot.png")
     except EvaluationError as error:
         raise click.ClickException(str(error)) from error
@@ -109,7 +121,7 @@ def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path
 
 def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:
     """(flag, name, path) of every method. Raises UsageError for what is not NAME=PATH, or a name given twice."""
-    found = []
+    found: list[tuple[str, str, Path]] = []
     for flag, values in (("--generator", generators), ("--images", folders)):
         for value in values:
             name, equals, path = value.partition("=")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from preprocessing.command_line import Command
 from training.command_line import training_command
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--run", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Of the run.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write, .h5.")
 def main(run: Path, output: Path) -> None:
@@ -16,7 +17,7 @@ def main(run: Path, output: Path) -> None:
     train_mask_embed --networks OUTPUT continues from it, on this machine or another, though not bit by bit.
     """
     with training_command():
-        from mask_embedding_gan.train import save_networks
+        from mask_embedding_gan.handover import save_networks
         from training.run import RunError
 
         try:

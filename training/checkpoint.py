@@ -2,22 +2,27 @@
 
 Frozen weights, which the generator and its moving average share, are written once.
 
-A file is written beside its final name, flushed to disk and renamed, so that a run killed at any moment finds either
+A file is written next to its final name, flushed to disk and renamed, so that a run killed at any moment finds either
 the old state or the new one, never half of one. The last two are kept.
 """
 
+import hashlib
+import io
 import json
-import os
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
+from preprocessing.atomic import remove_left_over, write_whole
 from training.model import AdversarialModel
 
 KEPT = 2
+DISCRIMINATOR = "critic"  # what checkpoints of every system call it
+CHECKSUM = "sha256"  # attribute of a file; older ones have none
 PREVIOUS = "previous_generator"  # in a light checkpoint
 
 
@@ -28,10 +33,10 @@ class CheckpointError(ValueError):
 def _variables(model: AdversarialModel) -> dict[str, list]:
     return {
         "generator": model.generator.weights,
-        "critic": model.critic.weights,
+        DISCRIMINATOR: model.discriminator.weights,
         "ema_generator": [average for average, _ in model.weight_pairs(frozen=False)],
         "generator_optimizer": model.generator_optimizer.variables,
-        "critic_optimizer": model.critic_optimizer.variables,
+        f"{DISCRIMINATOR}_optimizer": model.discriminator_optimizer.variables,
     }
 
 
@@ -40,31 +45,30 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.h5"), reverse=True)
 
 
-def save_checkpoint(folder: Path, model: AdversarialModel, images_seen: int, state: dict) -> Path:
-    """Write the model's whole state.
+def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
+    """Write the model's whole state; the file is named after the images it has seen.
 
     Args:
         folder: where; made if absent.
         model: the model, compiled.
-        images_seen: real images seen in this phase; names the file.
         state: what else the run must remember, JSON-able.
 
     Returns:
         The file. Older ones than the last two are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"checkpoint-{images_seen:010d}.h5"
-    partial = final.with_suffix(".partial")
-    with h5py.File(partial, "w") as file:
-        file.attrs["state"] = json.dumps({**state, "images_seen": images_seen})
+    final = folder / f"checkpoint-{model.images_seen:010d}.h5"
+    content = io.BytesIO()  # a full disk makes HDF5 end in errors without a reason, or in a crash
+    with h5py.File(content, "w") as file:
+        file.attrs["state"] = json.dumps({**state, "images_seen": model.images_seen})
         for player, variables in _variables(model).items():
             group = file.create_group(player)
             for index, variable in enumerate(variables):
                 dataset = group.create_dataset(f"{index:03d}", data=np.asarray(variable))
                 dataset.attrs["path"] = variable.path
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, final)
+        file.attrs[CHECKSUM] = _checksum(file)
+    write_whole(final, content.getvalue())
+    remove_left_over(folder)
     for old in checkpoints(folder)[KEPT:]:
         old.unlink()
     return final
@@ -101,22 +105,23 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
         output: the file to write; replaced if it exists.
         previous: a finished generator that the checkpoint builds on, kept within.
     """
-    partial = output.with_suffix(".partial")
-    with _open(checkpoint) as whole, h5py.File(partial, "w") as light:
+    content = io.BytesIO()
+    with _open(checkpoint) as whole, h5py.File(content, "w") as light:
         light.attrs["state"] = whole.attrs["state"]
         for player, group in whole.items():
             for index, dataset in group.items():
                 value = dataset[()]
                 if player.endswith("optimizer") and value.ndim:
                     value = value.mean(dtype=np.float64).astype(value.dtype)
-                elif player in ("generator", "critic"):
+                elif player in ("generator", DISCRIMINATOR):
                     value = value.astype(np.float16)
                 options = {"compression": 9, "shuffle": True} if value.size > 1 else {}
                 kept = light.create_dataset(f"{player}/{index}", data=value, **options)
                 kept.attrs["path"] = dataset.attrs["path"]
         if previous:
             light.create_dataset(PREVIOUS, data=np.frombuffer(previous.read_bytes(), np.uint8))
-    os.replace(partial, output)
+        light.attrs[CHECKSUM] = _checksum(light)
+    write_whole(output, content.getvalue())
 
 
 def unpack(light: Path, folder: Path, previous: Path) -> None:
@@ -129,23 +134,28 @@ def unpack(light: Path, folder: Path, previous: Path) -> None:
     """
     state = read_state(light)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(light, folder / f"checkpoint-{state['images_seen']:010d}.h5")
+    write_whole(folder / f"checkpoint-{int(state['images_seen']):010d}.h5", light.read_bytes())
     with _open(light) as file:
         if PREVIOUS in file:
-            previous.parent.mkdir(parents=True, exist_ok=True)
-            previous.write_bytes(file[PREVIOUS][()].tobytes())
+            write_whole(previous, file[PREVIOUS][()].tobytes())
 
 
-def restore_critic(path: Path, critic: keras.Model) -> None:
-    """Set the weights of a critic alone from a checkpoint of a model with one like it; errors as above."""
+def restore_discriminator(path: Path, discriminator: keras.Model) -> None:
+    """Set the weights of a discriminator alone from a checkpoint of a model with one like it.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds another network's variables.
+    """
     with _open(path) as file:
-        _assign(critic.weights, file["critic"], path, "critic")
+        _assign(discriminator.weights, file[DISCRIMINATOR], path, DISCRIMINATOR)
 
 
 def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None:
+    """Set variables from a group of a checkpoint."""
     if len(group) != len(variables):
+        whose = player.replace(DISCRIMINATOR, "discriminator").replace("_", " ")
         raise CheckpointError(
-            f"{path}: holds {len(group)} variables of the {player}, this network has {len(variables)}; "
+            f"{path}: holds {len(group)} variables of the {whose}, this network has {len(variables)}; "
             "it was written with other settings: use another --run"
         )
     for index, variable in enumerate(variables):
@@ -157,11 +167,45 @@ def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None
                 f"{path}: {variable.path} is {value.shape} there and {tuple(variable.shape)} here; "
                 "it was written with other settings: use another --run"
             )
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise CheckpointError(f"{path}: {variable.path} is NaN or infinite; delete it to use the one before")
         variable.assign(value)
 
 
-def _open(path: Path) -> h5py.File:
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    """Open a checkpoint, checksum verified; whatever is wrong with it in the meantime is a `CheckpointError`.
+
+    It is opened as a plain file: HDF5 would lock it, which many network file systems cannot do.
+    """
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to go on from the one before") from error
+        with open(path, "rb") as plain, h5py.File(plain, "r") as file:
+            if CHECKSUM in file.attrs and file.attrs[CHECKSUM] != _checksum(file):
+                raise CheckpointError(f"{path}: is damaged (wrong checksum); delete it to use the one before")
+            yield file
+    except CheckpointError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, and perhaps over another file
+        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to use the one before") from error
+
+
+def _checksum(file: h5py.File) -> str:
+    """SHA-256 of the state and of every array, its name, type and shape; all must lie in the file itself."""
+    digest = hashlib.sha256(str(file.attrs["state"]).encode())
+    for name, array in _arrays(file):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array[()]).tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(group: h5py.Group, above: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
+    for name in sorted(group):
+        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if isinstance(item, h5py.Group):
+            yield from _arrays(item, f"{above}{name}/")
+        elif isinstance(item, h5py.Dataset) and not (item.is_virtual or item.external):
+            yield f"{above}{name}", item
+        else:
+            raise ValueError(f"{name} lies outside the file")

@@ -107,15 +107,15 @@ class Cluster:
         """Whole checkpoints of a folder as the chief sees them, newest first."""
         return [Path(path) for path in self.from_chief(lambda: [str(path) for path in checkpoints(folder)])]
 
-    def same_start(self, model: AdversarialModel, images_seen: int) -> int:
-        """Give every host the chief's variables; returns the images that the chief's model has seen.
+    def same_start(self, model: AdversarialModel) -> None:
+        """Give every host the chief's variables, with them the count of images seen.
 
         What is computed before the first step (growth, a linear start) may differ in the last bit on another CPU.
         """
         if self.count == 1:
-            return images_seen
-        optimizers = (model.generator_optimizer, model.critic_optimizer)
-        networks = (model.generator, model.critic, model.ema_generator)
+            return
+        optimizers = (model.generator_optimizer, model.discriminator_optimizer)
+        networks = (model.generator, model.discriminator, model.ema_generator)
         for variable in [
             *(weight for network in networks for weight in network.weights),
             *(variable for optimizer in optimizers for variable in optimizer.variables),
@@ -123,7 +123,6 @@ class Cluster:
             value = tf.convert_to_tensor(variable.value)
             mine = value if self.is_chief else tf.zeros_like(value)
             variable.assign(model.distribute_strategy.reduce("SUM", mine, axis=None))
-        return self.from_chief(lambda: images_seen)
 
     def leave(self) -> None:
         """Wait until all are here, done with their work, and part."""

@@ -1,4 +1,4 @@
-"""What the commands that train have in common: options, data, a quiet terminal, and errors of one line."""
+"""What the commands that train have in common: options, a quiet terminal, and errors of one line."""
 
 import os
 import sys
@@ -13,7 +13,6 @@ import click
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 if TYPE_CHECKING:
-    from preprocessing.shards import Dataset
     from training.device import Device
 
 data_option = click.option(
@@ -24,6 +23,12 @@ precision_option = click.option(
     type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
     default="auto",
     help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
+)
+length_option = click.option(
+    "--length",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    help="Multiply the real images that training sees.",
 )
 replicas_option = click.option(
     "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
@@ -60,25 +65,63 @@ def preset_option(**what: str) -> Callable:
 
 
 def seed_option(of: str) -> Callable:
-    """`--seed`, of everything drawn by lot."""
+    """`--seed`, of all random draws."""
     return click.option("--seed", type=click.IntRange(0), default=0, help=f"Of {of}.")
 
 
+def additions_options(*names: str) -> Callable:
+    """`--with` and `--without`, which arrive as `adding` and `without`: what a preset has and its paper has not.
+
+    Args:
+        names: of all additions; `ADDITIONS` of the system has the same.
+    """
+
+    def chosen(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+        wanted = tuple(name.strip().replace("-", "_") for name in value.split(",") if name.strip())
+        for name in wanted:
+            if name not in names:
+                raise click.BadParameter(f"there is no addition {name}; choose from {', '.join(names)}")
+        return wanted
+
+    def options(command: Callable) -> Callable:
+        for flag, argument, text in (
+            ("--without", "without", "Switch off additions to the paper (ours) that the preset has, as for --with."),
+            ("--with", "adding", f"Switch on additions to the paper (ours), with commas between: {', '.join(names)}."),
+        ):
+            command = click.option(
+                flag, argument, default="", show_default=False, metavar="NAMES", callback=chosen, help=text
+            )(command)
+        return command
+
+    return options
+
+
+def warn_of_old_flag(flag: str, instead: str) -> None:
+    """Say in one line that a flag still works, and how it is spelled now."""
+    click.echo(f"warning: {flag} is now {instead}; the old spelling still works", err=True)
+
+
 @contextmanager
-def training_command() -> Iterator[None]:
-    """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
+def training_command(*refusals: type[Exception]) -> Iterator[None]:
+    """Settings of the libraries for a command that trains; what a user got wrong becomes one line.
+
+    Args:
+        refusals: more exceptions that say what a user got wrong.
+    """
     import_tensorflow_quietly()
-    from preprocessing.shards import DataError
+    from training.additions import PresetError
     from training.checkpoint import CheckpointError
     from training.cluster import together
+    from training.export import ModelError
     from training.hosts import HostsError
     from training.run import RunError, configure_tensorflow
 
+    known: tuple[type[Exception], ...] = (PresetError, RunError, CheckpointError, ModelError, HostsError, *refusals)
     configure_tensorflow()
     try:
         with together():
             yield
-    except (DataError, RunError, CheckpointError, HostsError) as error:
+    except known as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -107,30 +150,3 @@ def start_again() -> NoReturn:
     """Replace this process by one with the same command line, in which the run continues."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def open_training_data(folder: Path | None, kind: str, phantoms: int) -> "Dataset":
-    """The dataset of a folder, checksums verified; without one (None), phantoms that are made once and kept.
-
-    Args:
-        folder: of `--data`.
-        kind: "mammogram" or "mass".
-        phantoms: how many to make.
-
-    Raises:
-        preprocessing.shards.DataError: the dataset cannot be opened, or phantoms cannot be written.
-    """
-    from preprocessing.phantoms.mammogram import make_phantoms
-    from preprocessing.phantoms.mass import make_mass_phantoms
-    from preprocessing.shards import open_dataset
-    from training.cluster import current
-
-    if folder is None:
-        noun, parent, make = {
-            "mammogram": ("phantoms", "data/phantoms", make_phantoms),
-            "mass": ("mass phantoms", "data/mass-phantoms", make_mass_phantoms),
-        }[kind]
-        folder = Path(parent) / f"{phantoms}"
-        current().echo(f"no --data: training on {phantoms} {noun}, kept in {folder}")
-        make(folder, phantoms)
-    return open_dataset(folder, kind=kind, verify=True)

@@ -16,6 +16,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 CPU_FLAGS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX", "bf16": "the Arm BF16 extension"}
 GPU_CAPABILITY = (8, 0)  # NVIDIA's compute capability from which on bfloat16 is computed, not emulated
 STARTS = "starts.jsonl"
+ALL_CORES = 0  # threads per operation, as TensorFlow says it
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,9 @@ def choose_device(precision: str = "auto", run_folder: Path | None = None) -> De
 
 def limit_threads(threads: int) -> bool:
     """Have this process's TensorFlow compute each operation on so many threads.
+
+    Args:
+        threads: 1 or more, or `ALL_CORES`.
 
     Returns:
         False if that is not ours to decide (the user has set `TF_NUM_INTRAOP_THREADS`, or there are GPUs) or it is too

@@ -1,12 +1,18 @@
 """Saved models that any Keras opens: stock layers only, and the same bytes for the same weights."""
 
+import io
 import json
 import os
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
 
+from preprocessing.atomic import whole_file
+
+_LARGEST = 2**32  # bytes of a model, inflated
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 
 
@@ -32,16 +38,84 @@ def stock_model(model: keras.Model) -> keras.Model:
 def save_model(model: keras.Model, path: Path) -> None:
     """Save as `.keras`, byte for byte a function of the model (Keras writes the time of day into its file).
 
-    Written beside its final name and renamed when whole.
+    Written next to its final name and renamed when whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft, partial = path.with_name("draft-" + path.name), path.with_suffix(".partial")
-    model.save(draft)
-    with zipfile.ZipFile(draft) as source, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as target:
+    with whole_file(path) as partial:
+        draft = partial.with_name("draft" + partial.name)
+        try:
+            model.save(draft)
+            _repack(draft, partial)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _repack(draft: Path, final: Path) -> None:
+    """Copy a saved model without the time of day."""
+    with zipfile.ZipFile(draft) as source, zipfile.ZipFile(final, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
             content = source.read(name)
             if name == "metadata.json":
                 content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
             target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), content, zipfile.ZIP_DEFLATED)
-    draft.unlink()
-    os.replace(partial, path)
+
+
+# ----------------------------------------------------------------------------------------- opening
+
+
+class ModelError(ValueError):
+    """A file cannot be opened as a Keras model; the message names it and says why."""
+
+
+def open_model(path: str | os.PathLike) -> keras.Model:
+    """Open a `.keras` file of stock layers, checked before Keras reads it.
+
+    Nothing but classes of Keras is built, nothing is read that lies outside the file, and weights are finite.
+
+    Raises:
+        ModelError: the file is damaged, is no such model, or holds NaN or infinite weights.
+    """
+    try:
+        _check_archive(Path(path))
+        model = keras.models.load_model(path, compile=False)
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file makes Keras raise anything
+        raise ModelError(f"{path}: is not a Keras model") from error
+    if not all(np.isfinite(np.asarray(weight)).all() for weight in model.weights):
+        raise ModelError(f"{path}: holds weights that are NaN or infinite")
+    return model
+
+
+def _check_archive(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path}: is no file")
+    with zipfile.ZipFile(path) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        if sum(sizes.values()) > _LARGEST or any(name.startswith("/") or ".." in name for name in sizes):
+            raise ModelError(f"{path}: is not a Keras model")
+        _check_classes(json.loads(archive.read("config.json")), path)
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as weights:
+            _check_links(weights, path)
+
+
+def _check_classes(config: object, path: Path) -> None:
+    """Check that a configuration names no class but those of Keras: Keras would import whatever it names."""
+    if isinstance(config, dict):
+        module = config.get("module")
+        named = "class_name" in config and module not in (None, "builtins")
+        if named and not (isinstance(module, str) and module.split(".")[0] == "keras"):
+            raise ModelError(f"{path}: holds classes that are not of Keras")
+        config = list(config.values())
+    if isinstance(config, list):
+        for item in config:
+            _check_classes(item, path)
+
+
+def _check_links(group: h5py.Group, path: Path) -> None:
+    """Check that all weights lie in the file itself."""
+    for name in group:
+        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if item is None or (isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)):
+            raise ModelError(f"{path}: holds weights that lie in another file")
+        if isinstance(item, h5py.Group):
+            _check_links(item, path)

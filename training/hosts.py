@@ -214,7 +214,7 @@ def meet(members: Members, alike: dict, wait: float) -> dict[int, Link]:
 
 def _gather(members: Members, own: dict, wait: float) -> dict[int, Link]:
     """The chief's side: accept connections until every other host has said who it is."""
-    until, links = time.monotonic() + wait, {}
+    until, links = time.monotonic() + wait, dict[int, Link]()
     with _listen(members) as server:
         while len(links) < len(members.addresses) - 1:
             if time.monotonic() > until:
@@ -250,9 +250,9 @@ def _difference(
     if number == 0 or number in links:
         return f"two processes were started as {members.name(number)}; give each host its own number"
     for name in sorted({*alike, *own["alike"]}):
-        theirs, ours = alike.get(name), own["alike"].get(name)
-        if theirs != ours:
-            return f"{name}: {theirs} on {members.name(number)}, {ours} on {members.name(0)}; they must be equal"
+        there, here = alike.get(name), own["alike"].get(name)
+        if there != here:
+            return f"{name}: {there} on {members.name(number)}, {here} on {members.name(0)}; they must be equal"
     return None
 
 

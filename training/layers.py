@@ -1,4 +1,4 @@
-"""Layers that the two systems share, written with `keras.ops` alone.
+"""Layers that several systems share, written with `keras.ops` alone.
 
 The equalised learning rate (Karras et al., *Progressive Growing of GANs*, 2018, §4.1) keeps every stored kernel at
 unit variance and multiplies it by `gain / √fan_in` each time it is used, so that one learning rate suits all layers.
@@ -13,12 +13,20 @@ from keras import ops
 
 PACKAGE = "synthetic_mammography"
 LEAKY_RELU_GAIN = math.sqrt(2.0)
+LEAKY_SLOPE = 0.2
+
+
+def leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
+    """The activation of every hidden layer of ours: LeakyReLU of slope 0.2."""
+    return keras.layers.LeakyReLU(LEAKY_SLOPE, name=name, dtype=dtype)
 
 
 class _EqualizedKernel:
     """Mixin: `kernel` is the stored kernel times `kernel_scale`."""
 
     stock: type[keras.layers.Layer]
+    bias: keras.Variable
+    use_bias: bool
 
     def __init__(self, *args, gain: float = LEAKY_RELU_GAIN, **kwargs):
         kwargs.setdefault("kernel_initializer", keras.initializers.RandomNormal(stddev=1.0))
@@ -60,7 +68,7 @@ class _EqualizedKernel:
         keras.layers.Layer.load_own_variables(self, store)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "gain": self.gain}
+        return {**super().get_config(), "gain": self.gain}  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -224,7 +232,7 @@ class MinibatchStandardDeviation(keras.layers.Layer):
     group size gives the same scores as the whole batch. The batch must be a multiple of `group_size`.
 
     Args:
-        group_size: int. Images a group. Defaults to 4.
+        group_size: int. Images per group. Defaults to 4.
     """
 
     def __init__(self, group_size: int = 4, **kwargs):

@@ -1,28 +1,29 @@
-"""`AdversarialModel`: what a train step of any generator–critic pair needs besides its losses.
+"""`AdversarialModel`: what a train step of any generator–discriminator pair needs besides its losses.
 
 The traps it is built around (each has a test): Keras checkpoints only `model.optimizer`; several replicas sum
 gradients; `compile()` without an optimizer installs one; raw losses returned from `train_step` log the last batch only.
 """
 
-import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from training.schedule import Duration
 from training.summation import keep_additions_apart
 
 
 class AdversarialModel(keras.Model):
-    """A generator, a critic, an exponential moving average of the generator, and an optimizer for each player.
+    """A generator, a discriminator, an exponential moving average of the generator, and an optimizer for each player.
 
     A subclass writes `player_gradients`, the part that is its paper; this class applies the gradients, keeps the moving
     average and the trackers, and counts. Everything that varies over a run is a function of `iterations`, the number of
-    steps this phase has taken, so that a checkpoint of the variables is the whole state.
+    steps this stage has taken, so that a checkpoint of the variables is the whole state.
 
     Args:
         generator: keras.Model. Trained by `generator_optimizer`.
-        critic: keras.Model. Trained by `critic_optimizer`.
+        discriminator: keras.Model. Trained by `discriminator_optimizer`.
         ema_generator: keras.Model of the generator's structure, frozen layers equal; what `call` runs and what gets
             saved.
         ema_half_life_images: float. Images after which the average has half forgotten its past.
@@ -32,33 +33,40 @@ class AdversarialModel(keras.Model):
     def __init__(
         self,
         generator: keras.Model,
-        critic: keras.Model,
+        discriminator: keras.Model,
         ema_generator: keras.Model,
         ema_half_life_images: float,
         loss_names: tuple[str, ...],
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.generator, self.critic, self.ema_generator = generator, critic, ema_generator
+        self.generator, self.discriminator, self.ema_generator = generator, discriminator, ema_generator
         self.ema_generator.trainable = False
         self.ema_half_life_images = ema_half_life_images
+        self.train_function: Callable | None = None
         # in float32 the graph optimiser merged a loss's last addition into the tracker's, in an order that differed
         # from one process to the next (`training/summation.py`)
         self.trackers = {name: keras.metrics.Mean(name, dtype="float64") for name in loss_names}
-        self.data_wait = keras.metrics.Sum("data_wait_seconds")
-        self.built = True  # its parts are: it has no weights of its own
+        self.built = True  # no weights of its own; submodels are already built
 
     def compile(
         self,
         generator_optimizer: keras.optimizers.Optimizer,
-        critic_optimizer: keras.optimizers.Optimizer,
-        steps_per_execution: int = 1,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+        duration: Duration,
     ) -> None:
-        """Build both optimizers at once: an optimizer built inside the first step is missed by a checkpoint."""
+        """Build both optimizers at once: an optimizer built inside the first step is missed by a checkpoint.
+
+        Args:
+            generator_optimizer, discriminator_optimizer: one for each player.
+            duration: of the stage; its batch is what turns steps into images seen.
+        """
+        steps_per_execution = duration.steps_per_execution
         super().compile(optimizer=None, loss=None, jit_compile=False, steps_per_execution=steps_per_execution)
-        self.generator_optimizer, self.critic_optimizer = generator_optimizer, critic_optimizer
+        self.duration = duration
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         generator_optimizer.build(self.generator.trainable_variables)
-        critic_optimizer.build(self.critic.trainable_variables)
+        discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     def call(self, inputs):
         return self.ema_generator(inputs)
@@ -74,12 +82,17 @@ class AdversarialModel(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return [*self.trackers.values(), self.data_wait]
+        return list(self.trackers.values())
 
     @property
     def iterations(self):
-        """Steps taken in this phase: the only counter there is."""
-        return self.critic_optimizer.iterations
+        """Steps taken in this stage: the only counter there is."""
+        return self.discriminator_optimizer.iterations
+
+    @property
+    def images_seen(self) -> int:
+        """Real images seen in this stage, over all replicas; alpha, ticks and names of checkpoints follow from it."""
+        return int(np.asarray(self.iterations)) * self.duration.batch
 
     def is_stable(self, step: int) -> bool:
         """Whether what fades in has faded in before a step of this number; the step is then compiled without it."""
@@ -94,21 +107,22 @@ class AdversarialModel(keras.Model):
             stable: bool. Whether nothing fades in any more, see `is_stable`.
 
         Returns:
-            (critic gradients, generator gradients, {loss name: scalar}). Gradients are those of losses averaged over
-            this replica; the losses are reported as they are.
+            (discriminator gradients, generator gradients, {loss name: scalar}). Gradients are those of losses averaged
+            over this replica; the losses are reported as they are.
         """
         raise NotImplementedError
 
     @tf.autograph.experimental.do_not_convert  # no branch depends on a tensor: a tenth less time to start
     def train_step(self, batch, stable=False):
         step = tf.cast(self.iterations.value, tf.int64)
-        critic_gradients, generator_gradients, losses = self.player_gradients(batch, step, stable)
+        discriminator_gradients, generator_gradients, losses = self.player_gradients(batch, step, stable)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:  # replicas sum their gradients: a mean over the global batch wants each divided
-            critic_gradients, generator_gradients = (
-                [gradient / replicas for gradient in gradients] for gradients in (critic_gradients, generator_gradients)
+            discriminator_gradients, generator_gradients = (
+                [gradient / replicas for gradient in gradients]
+                for gradients in (discriminator_gradients, generator_gradients)
             )
-        self.critic_optimizer.apply(critic_gradients, self.critic.trainable_variables)
+        self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator.trainable_variables)
         self.generator_optimizer.apply(generator_gradients, self.generator.trainable_variables)
         images = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0] * replicas, tf.float32)
         self._update_moving_average(0.5 ** (images / self.ema_half_life_images))
@@ -134,7 +148,7 @@ class AdversarialModel(keras.Model):
         """Do nothing: all is built. Keras would average a batch over hosts first, and cannot if it is a dictionary."""
 
     def make_train_function(self, force: bool = False):
-        """Keras' loop of `steps_per_execution` steps, with the wait for each batch measured inside it."""
+        """Keras' loop of `steps_per_execution` steps, compiled once while fading in and once for a stable model."""
         if self.train_function is not None and not force:
             return self.train_function
         compiled = {stable: self._compiled_steps(stable) for stable in (False, True)}  # traced when first called
@@ -154,19 +168,8 @@ class AdversarialModel(keras.Model):
 
         @tf.function
         def steps(iterator):
-            waited = tf.constant(0.0, tf.float64)
-            for step in tf.range(self.steps_per_execution):
-                # one wait stands for all of this execution, less what asking the time takes
-                timed = step + 1 == self.steps_per_execution
-                asked = _clock(timed, after=step)
-                began = _clock(timed, after=asked)
-                with tf.control_dependencies([began]):
-                    batch = next(iterator)
-                parts = tf.nest.flatten(strategy.experimental_local_results(batch))
-                arrived = _clock(timed, after=tf.stack([tf.reshape(part, [-1])[0] for part in parts]))
-                waited += tf.maximum((arrived - began) - (began - asked), 0.0)
-                strategy.run(self.train_step, args=(batch, stable))
-            self.data_wait.update_state(tf.cast(waited * self.steps_per_execution, tf.float32))
+            for _ in tf.range(self.steps_per_execution):
+                strategy.run(self.train_step, args=(next(iterator), stable))
             return self.get_metrics_result()
 
         return steps
@@ -181,13 +184,3 @@ def frozen_weights(network: keras.Model) -> list[keras.Variable]:
         elif not layer.trainable:
             weights += layer.weights
     return weights
-
-
-def _clock(wanted: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-    """Seconds once `after` is known, 0 if not wanted (`tf.timestamp` is refused where op determinism is on)."""
-
-    def seconds() -> tf.Tensor:
-        now = tf.numpy_function(lambda _: time.perf_counter(), [after], tf.float64, stateful=False)
-        return tf.ensure_shape(now, ())
-
-    return tf.cond(wanted, seconds, lambda: tf.zeros((), tf.float64))

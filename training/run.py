@@ -9,23 +9,25 @@ runs/demo/phase-3/checkpoint-0000024000.h5     the last two
 runs/demo/phase-3/samples-0000024000.png       fixed masks and latents
 runs/demo/phase-3/generator.keras              once the phase is complete
 
-A run of a single phase keeps its checkpoints and samples in the folder itself, and its log has no phase.
+A run without phases keeps its checkpoints and samples in the folder itself, and its log has no phase.
 """
 
 import json
-import os
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from preprocessing.shards import Dataset
+from preprocessing.atomic import write_whole
+from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
 from training.summation import sum_gradients_in_order
 
 
 class RunError(ValueError):
-    """A run cannot start or go on; the message is for the user: what was wrong and what to do."""
+    """A run cannot start or continue; the message is for the user: what was wrong and what to do."""
 
 
 class NonFiniteLossError(RunError):
@@ -94,10 +96,15 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
         raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
-def run_config(preset: object, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the preset (a dataclass), the data's checksums, the seed."""
-    checksums = [shard["sha256"] for shard in dataset.meta["shards"]]
-    return {"preset": asdict(preset), "seed": seed, "data": checksums}
+def run_config(preset: Any, checksums: Sequence[str], seed: int) -> dict:
+    """What decides the result of a run, as JSON.
+
+    Args:
+        preset: a dataclass.
+        checksums: of the data.
+        seed: of the run.
+    """
+    return {"preset": asdict(preset), "seed": seed, "data": list(checksums)}
 
 
 class RunDirectory:
@@ -106,31 +113,38 @@ class RunDirectory:
     Args:
         path: made if absent.
         config: JSON-able settings that decide the result. Those of an existing folder must be equal.
+        earlier: JSON-able, nested like `config`: what a run was made with whose config.json does not have these
+            settings yet. Any other setting that one of both lacks must be off (false, 0, empty) in the other.
 
     Raises:
         RunError: the folder cannot be written, or was made with other settings.
     """
 
-    def __init__(self, path: Path, config: dict):
+    def __init__(self, path: Path, config: dict, earlier: dict | None = None):
         self.path = path
-        self.config = json.loads(json.dumps(config))
+        self.config, self.earlier = (json.loads(json.dumps(settings)) for settings in (config, earlier or {}))
         try:
             path.mkdir(parents=True, exist_ok=True)
+            # of several hosts the first writes; the lock ends with this object
+            self._lock = FolderLock(path) if current().is_chief else None
             self._agree()
+        except LockError as error:
+            raise RunError(f"--run {error}") from error
         except OSError as error:
             raise RunError(f"--run {path}: cannot be written ({error.strerror}); choose another folder") from error
 
     def _agree(self) -> None:
         file = self.path / "config.json"
         if not file.exists():
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(self.config, indent=2) + "\n")
-            os.replace(partial, file)
+            write_whole(file, json.dumps(self.config, indent=2) + "\n")
             return
         try:
             theirs = json.loads(file.read_text())
-        except ValueError as error:
+            if not isinstance(theirs, dict):
+                raise ValueError("no settings")
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
+        theirs = _completed(theirs, self.earlier)
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
         for name in sorted({*theirs, *ours}):
             if theirs.get(name) != ours.get(name):
@@ -139,45 +153,76 @@ class RunDirectory:
                     "use another folder, or the old settings"
                 )
 
-    def phase(self, phase: int | None) -> Path:
-        """The folder of a phase; of a run of a single phase (None), its own."""
-        return self.path if phase is None else self.path / f"phase-{phase}"
-
-    @property
-    def first_phase(self) -> int:
-        """The phase that the run began with: 1, or that of the light checkpoint that it was given."""
-        file = self.path / "begun.json"
-        return json.loads(file.read_text())["phase"] if file.exists() else 1
-
-    def begin_with(self, phase: int) -> None:
-        """Note the phase that the run begins with."""
-        (self.path / "begun.json").write_text(json.dumps({"phase": phase}) + "\n")
-
-    def generator(self, phase: int | None) -> Path:
-        """Where the finished generator of a phase, or of a run of a single one (None), is; it exists once complete."""
-        return self.phase(phase) / "generator.keras"
+    def stage(self, name: str = "") -> "Stage":
+        """A part of the run: "phase-3", or "" for all of a run without phases."""
+        return Stage(self, name)
 
     def log(self, record: dict) -> None:
         """Append one line to log.jsonl."""
         with open(self.path / "log.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def forget_log_after(self, phase: int | None, images_seen: int) -> None:
-        """Drop the lines of work that a kill undid: a resumed run writes them again."""
+    def forget_log_after(self, stage: "Stage", images_seen: int) -> None:
+        """Drop log lines later than the checkpoint being resumed: the run writes them again.
+
+        Args:
+            stage: that is resumed; later stages are dropped, too.
+            images_seen: in that stage, at the checkpoint.
+        """
         file = self.path / "log.jsonl"
         if not file.exists():
             return
         kept = []
-        for line in file.read_text().splitlines():
+        for line in file.read_text(errors="replace").splitlines():
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError:  # the line that the kill cut
+                when = record.get("phase", 0), record["images_seen"]
+                if when <= (stage.fields.get("phase", 0), images_seen):
+                    kept.append(line + "\n")
+            except (ValueError, TypeError, KeyError, AttributeError):  # the line that the kill cut, or a damaged one
                 continue
-            if (record.get("phase", 0), record["images_seen"]) <= (phase or 0, images_seen):
-                kept.append(line + "\n")
-        partial = file.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        os.replace(partial, file)
+        write_whole(file, "".join(kept))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run that trains one set of networks: a phase, or all of a run without phases.
+
+    Attributes:
+        run: that it belongs to.
+        name: "phase-3"; "" for all of a run without phases, which keeps its files in the run's own folder.
+    """
+
+    run: RunDirectory
+    name: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoints, samples and generator are."""
+        return self.run.path / self.name
+
+    @property
+    def generator(self) -> Path:
+        """Where its finished generator is; it exists once the stage is complete."""
+        return self.folder / "generator.keras"
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """What its log lines and checkpoints are marked with: {"phase": 3}, or nothing."""
+        kind, _, number = self.name.partition("-")
+        return {kind: int(number)} if number else {}
+
+    @property
+    def title(self) -> str:
+        """What its messages begin with: "phase 3: ", or nothing."""
+        return "".join(f"{kind} {number}: " for kind, number in self.fields.items())
+
+
+def _completed(settings, earlier):
+    """Settings with those of `earlier` that they lack, however deep."""
+    if not isinstance(settings, dict) or not isinstance(earlier, dict):
+        return settings
+    return earlier | {name: _completed(value, earlier.get(name)) for name, value in settings.items()}
 
 
 def _known(settings, others):

@@ -1,70 +1,113 @@
-"""The training loop of every adversarial run, and what happens at each tick: check, print, record, draw, checkpoint.
+"""One trainer for every system: `train_stage` resumes, trains tick by tick, and saves what is finished.
 
-A tick is a Keras epoch: so many steps, whatever the number of images.
+What differs from system to system is a `Training`. At each tick: check, print, record, draw, checkpoint.
 """
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
 import tensorflow as tf
 
-from training.checkpoint import save_checkpoint
+from training.checkpoint import restore_checkpoint, save_checkpoint
 from training.cluster import current
+from training.export import save_model
 from training.model import AdversarialModel
-from training.run import NonFiniteLossError, RunDirectory
+from training.run import NonFiniteLossError, Stage, check_batch
+from training.schedule import Duration
 
 
-def fit(
-    model: AdversarialModel,
-    batches: tf.data.Dataset,
-    run: RunDirectory,
-    phase: int | None,
-    *,
-    batch: int,
-    steps_per_tick: int,
-    ticks: int,
-    images_seen: int,
-    samples: Callable[[], np.ndarray],
-    describe: Callable[[], dict[str, float]] = dict,
-    echo: Callable[[str], None] = print,
-) -> None:
-    """Train a compiled model from where it stands to the end of a phase, or of a run of a single one (None).
+class Training(ABC):
+    """What one system brings to the training of one stage.
+
+    Attributes:
+        stage: where its files are.
+        duration: how long it lasts.
+        group_size: images that must be on one device together.
+    """
+
+    stage: Stage
+    duration: Duration
+    group_size: int = 1
+
+    @abstractmethod
+    def build(self) -> AdversarialModel:
+        """The compiled model with networks as drawn; a function of the seed alone."""
+
+    def begin(self, model: AdversarialModel) -> None:  # noqa: B027  networks as drawn are a way to begin
+        """Fill the networks of a stage that has no checkpoint yet; by default they stay as drawn."""
+
+    @abstractmethod
+    def batches(self, first_image: int) -> tf.data.Dataset:
+        """Endless batches of real images from the first that the model has not seen; this host's share of each."""
+
+    @abstractmethod
+    def sampler(self, model: AdversarialModel) -> Callable[[], np.ndarray]:
+        """() → sample images float (rows, columns, height, width) in [0, 1], from the moving average."""
+
+    def fields(self, model: AdversarialModel) -> dict[str, float]:
+        """What status lines show and logs record next to the losses, e.g. alpha."""
+        return {}
+
+    @abstractmethod
+    def finished(self, model: AdversarialModel) -> dict[Path, keras.Model]:
+        """The networks to save once training is complete, by file, in the order in which they are written."""
+
+
+def train_stage(training: Training, strategy: tf.distribute.Strategy, echo: Callable[[str], None] = print) -> None:
+    """Train a stage to its end from where it stands, and save its finished networks.
 
     Args:
-        model: with the weights of its newest checkpoint, if it has one.
-        batches: endless, from the first image that the model has not seen; this host's share of each.
-        run: where.
-        batch: images a step, over all replicas.
-        ticks: in all, those done before included.
-        images_seen: by the model, whole ticks.
-        samples, describe, echo: as `Tick` takes them.
+        training: of the stage.
+        strategy: the devices.
+        echo: prints status lines.
 
     Raises:
+        RunError: the batch cannot be shared by the devices.
+        CheckpointError: the newest checkpoint cannot be used.
         NonFiniteLossError: training diverged; the checkpoint before it is kept.
     """
-    images_per_tick = steps_per_tick * batch
-    if images_seen and current().is_chief:
-        echo(f"{'' if phase is None else f'phase {phase}: '}continues from its checkpoint at {images_seen} images")
-    if current().is_chief:
-        run.forget_log_after(phase, images_seen)
-    tick = Tick(
-        run,
-        phase,
-        describe,
-        images_per_tick=images_per_tick,
-        images_in_phase=ticks * images_per_tick,
-        samples=samples,
-        echo=echo,
-    )
+    stage, duration, cluster = training.stage, training.duration, current()
+    check_batch(duration.batch, strategy.num_replicas_in_sync, what=stage.title, group=training.group_size)
+    with strategy.scope():
+        model = resumed(training)
+    cluster.same_start(model)
+    images_seen = model.images_seen
+    if cluster.is_chief:
+        if images_seen:
+            echo(f"{stage.title}continues from its checkpoint at {images_seen} images")
+        stage.run.forget_log_after(stage, images_seen)
+    tick = Tick(stage, training.sampler(model), lambda: training.fields(model), echo)
+    fit(model, training.batches(images_seen), tick)
+    for file, network in training.finished(model).items():
+        if cluster.is_chief:
+            save_model(network, file)
+
+
+def resumed(training: Training) -> AdversarialModel:
+    """The compiled model of a stage, as far as it has been trained; call inside the strategy's scope."""
+    model = training.build()
+    # 1. this stage's own newest whole checkpoint
+    for checkpoint in current().checkpoints(training.stage.folder):
+        restore_checkpoint(checkpoint, model)
+        return model
+    # 2. what the system begins with
+    training.begin(model)
+    return model
+
+
+def fit(model: AdversarialModel, batches: tf.data.Dataset, tick: "Tick") -> None:
+    """Train a compiled model to the end of its duration, which it may have begun; a tick is a Keras epoch."""
     model.fit(
         _per_replica(batches, model.distribute_strategy),
-        epochs=ticks,
-        initial_epoch=images_seen // images_per_tick,
-        steps_per_epoch=steps_per_tick,
+        epochs=model.duration.ticks,
+        initial_epoch=model.images_seen // model.duration.images_per_tick,
+        steps_per_epoch=model.duration.steps_per_tick,
         verbose=0,
         shuffle=False,  # the reader has shuffled
         callbacks=[tick],
@@ -107,90 +150,78 @@ class Tick(keras.callbacks.Callback):
     """At the end of every tick (a Keras epoch), in this order: check, print, record, draw, checkpoint.
 
     Args:
-        run: where.
-        phase: number of the phase; None for a run of a single one.
-        describe: () → fields to show and record beside the losses, e.g. alpha.
-        images_per_tick, images_in_phase: of this phase.
-        samples: () → sample images float `(rows, columns, height, width)`, from the moving average.
+        stage: where.
+        samples: () → sample images float (rows, columns, height, width), from the moving average.
+        describe: () → fields to show and record next to the losses, e.g. alpha.
         echo: prints the status line.
     """
 
     def __init__(
         self,
-        run: RunDirectory,
-        phase: int | None,
-        describe: Callable[[], dict[str, float]],
-        images_per_tick: int,
-        images_in_phase: int,
+        stage: Stage,
         samples: Callable[[], np.ndarray],
+        describe: Callable[[], dict[str, float]] = dict,
         echo: Callable[[str], None] = print,
     ):
         super().__init__()
-        self.run, self.phase, self.describe = run, phase, describe
-        self.images_per_tick, self.images_in_phase = images_per_tick, images_in_phase
-        self.samples, self.echo = samples, echo
-        self.numbered = {} if phase is None else {"phase": phase}
+        self.stage, self.samples, self.describe, self.echo = stage, samples, describe, echo
         self.is_chief = current().is_chief  # the others only check: what they would write is the same
-        if not self.is_chief:
-            return
-        events = run.path / "tensorboard"
-        self.writer = tf.summary.create_file_writer(str(events if phase is None else events / f"phase-{phase}"))
+        if self.is_chief:
+            self.writer = tf.summary.create_file_writer(str(stage.run.path / "tensorboard" / stage.name))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.began
+        assert logs is not None
         model: AdversarialModel = self.model
-        images_seen = (epoch + 1) * self.images_per_tick
         losses = {name: float(logs[name]) for name in model.trackers}
-        if not all(math.isfinite(value) for value in losses.values()):
-            bad = ", ".join(name for name, value in losses.items() if not math.isfinite(value))
-            raise NonFiniteLossError(self._diverged(bad, epoch))
-        if not all(
-            np.isfinite(np.asarray(weight)).all() for weight in (*model.generator.weights, *model.critic.weights)
-        ):
-            raise NonFiniteLossError(self._diverged("a weight", epoch))
+        self._check(losses)
         if not self.is_chief:
             return
-        images_per_second = self.images_per_tick / seconds
+        described = self.describe()
         record = {
-            **self.numbered,
-            "images_seen": images_seen,
-            **self.describe(),
+            **self.stage.fields,
+            "images_seen": model.images_seen,
+            **described,
             **losses,
-            "images_per_second": images_per_second,
-            "data_wait_percent": 100 * float(logs["data_wait_seconds"]) / seconds,
+            "images_per_second": model.duration.images_per_tick / seconds,
             "seconds": seconds,
         }
-        self.echo(self._line(record, (self.images_in_phase - images_seen) / images_per_second))
-        self.run.log(record)
+        self.echo(self._line(record, [*described, *losses]))
+        self.stage.run.log(record)
         sheet = grid(self.samples())
         self._tensorboard(record, sheet)
-        folder = self.run.phase(self.phase)
+        folder = self.stage.folder
         folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"samples-{images_seen:010d}.png"), sheet)
-        save_checkpoint(folder, model, images_seen, self.numbered)
+        cv2.imwrite(str(folder / f"samples-{model.images_seen:010d}.png"), sheet)
+        save_checkpoint(folder, model, self.stage.fields)
 
-    def _diverged(self, what: str, epoch: int) -> str:
-        first, last = epoch * self.params["steps"], (epoch + 1) * self.params["steps"]
-        where = "" if self.phase is None else f"phase {self.phase}: "
-        return (
-            f"{where}{what} became NaN or infinite between steps {first} and {last}; "
-            f"the checkpoint before it is kept in {self.run.phase(self.phase)}; try --precision float32, a shorter "
-            "training or another --seed"
-        )
+    def _check(self, losses: dict[str, float]) -> None:
+        """Raise where a loss or a weight is not finite."""
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        weights = (*self.model.generator.weights, *self.model.discriminator.weights)
+        if not bad and not all(np.isfinite(np.asarray(weight)).all() for weight in weights):
+            bad = ["a weight"]
+        if bad:
+            last = int(np.asarray(self.model.iterations))
+            raise NonFiniteLossError(
+                f"{self.stage.title}{', '.join(bad)} became NaN or infinite between steps "
+                f"{last - self.model.duration.steps_per_tick} and {last}; the checkpoint before it is kept in "
+                f"{self.stage.folder}; try --precision float32, a shorter training or another --seed"
+            )
 
-    def _line(self, record: dict, seconds_left: float) -> str:
+    def _line(self, record: dict, shown: list[str]) -> str:
+        total = self.model.duration.total_images
+        seconds_left = (total - record["images_seen"]) / record["images_per_second"]
         minutes, seconds = divmod(round(seconds_left), 60)
         fields = [
-            *(f"{name} {number}" for name, number in self.numbered.items()),
-            f"{record['images_seen'] / 1000:.1f} of {self.images_in_phase / 1000:.1f} kimg",
-            *(f"{name} {value:.3g}" for name, value in self.describe().items()),
-            *(f"{name} {record[name]:.3g}" for name in self.model.trackers),
+            *(f"{name} {number}" for name, number in self.stage.fields.items()),
+            f"{record['images_seen'] / 1000:.1f} of {total / 1000:.1f} kimg",
+            *(f"{name} {record[name]:.3g}" for name in shown),
             f"{record['images_per_second']:,.0f} images/s",
-            f"data wait {record['data_wait_percent']:.1f} %",
-            f"{'run' if self.phase is None else 'phase'} ends in {minutes} min {seconds} s",
+            f"{next(iter(self.stage.fields), 'run')} ends in {minutes} min {seconds} s",
         ]
         return " · ".join(fields)
 

@@ -32,7 +32,7 @@ class Project:
         make = self._mammograms if system == "mammograms" else self._masses
         spec, self.batch = make(preset, phase, precision, fading)
         spec["generator_adam"], spec["critic_adam"] = map(
-            _adam, (self.model.generator_optimizer, self.model.critic_optimizer)
+            _adam, (self.model.generator_optimizer, self.model.discriminator_optimizer)
         )
         spec["decay"] = 0.5 ** (spec["batch"] / self.model.ema_half_life_images)
         self._start()
@@ -42,10 +42,10 @@ class Project:
         import numpy as np
 
         from mask_embedding_gan.blocks import resolution
+        from mask_embedding_gan.players import build_players, compiled
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import build_players, compiled
 
-        chosen = PRESETS["paper"]()
+        chosen = PRESETS["paper"]
         network, schedule = chosen.network, chosen.schedule(phase)
         if preset == "half":
             network = replace(network, **HALF_WIDTH)
@@ -68,9 +68,12 @@ class Project:
         import numpy as np
 
         from feature2mass.networks import EMBEDDING_UNITS, FEATURES, SIZE, VERDICT_UNITS
-        from feature2mass.train import PRESETS, build_model
+        from feature2mass.presets import PRESETS
+        from feature2mass.train import build_model
 
-        preset = replace(PRESETS["quick" if preset == "half" else preset](), precision=precision)
+        preset = PRESETS["quick" if preset == "half" else preset].changed(
+            adding=("plain_ends", "activation_last", "low_pass", "smooth_start", "moving_average"), precision=precision
+        )
         margins, shapes = 5, 4
         self.model = build_model(preset, margins, shapes, 0)
         self.first_step = 0
@@ -95,7 +98,7 @@ class Project:
         """Everything up to the first step."""
         import tensorflow as tf
 
-        self.model.critic_optimizer.iterations.assign(self.first_step)
+        self.model.discriminator_optimizer.iterations.assign(self.first_step)
         self.batches = iter(tf.data.Dataset.from_tensors(self.batch).repeat())
         self.model.make_train_function()
 
@@ -122,7 +125,10 @@ class Project:
         batch = {name: tf.constant(value) for name, value in self.batch.items()}
         stable = (model.is_stable(self.first_step),) if hasattr(model, "is_stable") else ()
         critic, generator, losses = tf.function(lambda: model.player_gradients(batch, step, *stable))()
-        for player, network, gradients in (("critic", model.critic, critic), ("generator", model.generator, generator)):
+        for player, network, gradients in (
+            ("critic", model.discriminator, critic),
+            ("generator", model.generator, generator),
+        ):
             for variable in network.weights:
                 arrays[f"{player}/weight/{_name(variable)}"] = np.asarray(variable)
             for variable, gradient in zip(network.trainable_variables, gradients, strict=True):

@@ -89,12 +89,30 @@ def python_pages() -> dict[str, str]:
     return pages
 
 
+def names_page() -> str:
+    """Return the page of the names that `synthmammo` offers, each linked to its description."""
+    import synthmammo
+
+    lines = [
+        "# Names of synthmammo",
+        "",
+        inspect.cleandoc(synthmammo.__doc__ or ""),
+        "",
+        "| name | module |",
+        "|---|---|",
+    ]
+    lines += [f"| [`{name}`][{place}.{name}] | `{place}` |" for name, place in synthmammo.PLACES.items()]
+    return "\n".join(lines) + "\n"
+
+
 # ------------------------------------------------------------------------------------------ copies
 
 
 def copied_page(source: str) -> str:
-    """Return a file outside docs/ as a page; its links to docs/ become links within the site."""
+    """Return a file outside docs/ as a page; its links to docs/ and other copies become links within the site."""
     text = (ROOT / source).read_text(encoding="utf-8")
+    for page, other in COPIES.items():
+        text = re.sub(rf"\]\((?:\.\./)?{re.escape(other)}", f"]({page}", text)
     return re.sub(r"\]\((?:\.\./)?docs/", "](", text)
 
 
@@ -104,6 +122,7 @@ def copied_page(source: str) -> str:
 def on_config(config):
     """Add the generated pages to the navigation."""
     reference = [{"Commands": "reference/commands.md"}, {"Data in Python": "reference/index.md"}]
+    reference.append({"synthmammo": "reference/names.md"})
     reference += [{name.split("/")[1].removesuffix(".md"): name} for name in python_pages()]
     config.nav.append({"Commands and Python": reference})
     config.nav.append(
@@ -116,7 +135,7 @@ def on_files(files, config):
     """Add the generated pages to the site."""
     from mkdocs.structure.files import File
 
-    pages = {"reference/commands.md": commands_page(), **python_pages()}
+    pages = {"reference/commands.md": commands_page(), "reference/names.md": names_page(), **python_pages()}
     pages |= {page: copied_page(source) for page, source in COPIES.items()}
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))

@@ -1,1 +1,1 @@
-"""One module per metric."""
+"""One module per metric: its mathematics, and the `Metric` object that the table is made of."""

@@ -1,32 +1,40 @@
 """Distances between two sets of feature vectors, (n, d) each: FID, KID, precision, recall, density, coverage.
 
-They take features, so that the extractor is the user's choice; radiomic ones have units, so `standardise` them first.
+They take features, so that the extractor is the user's choice. The metrics standardise features by the real images
+first, since radiomic ones have units: their values are comparable with each other, never with a published FID, and
+their names say so (`fid_radiomic_z`).
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.image_set import EvaluationError
+from evaluation.metrics.features import Extractor
+from evaluation.metrics.metric import HIGH, LOW, Chunk, Metric, Row, Sets, distance_row
 
 NEIGHBOURS = 3  # Kynkäänniemi 2019, §3: k = 3
 BLOCK = 1000  # rows of a distance matrix in memory at once
 
 
 def standardise(features: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Features less the mean of the real ones, over their standard deviation; constant ones become 0."""
+    """Subtract the mean of the real features and divide by their standard deviation; constant ones become 0."""
     mean, spread = real.mean(axis=0), real.std(axis=0)
     return (features - mean) / np.where(spread > 1e-12, spread, np.inf)
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """FID (Heusel et al. 2017, eq. 6): squared 2-Wasserstein distance of the Gaussians fitted to two sets.
+    """Compute the FID (Heusel et al. 2017, eq. 6): squared 2-Wasserstein distance of the Gaussians fitted to two sets.
 
     Symmetric. Biased: it falls with the number of images. Covariances divide by n − 1.
 
     Raises:
-        EvaluationError: not more images than features, so that a covariance has no full rank.
+        EvaluationError: not more images than features, so that a covariance has no full rank; or features that are not
+            finite.
     """
+    _check_finite(first, second)
     needed = first.shape[1] + 1
     if min(len(first), len(second)) < needed:
         raise EvaluationError(
@@ -37,11 +45,21 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def gaussian_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
-    """|μ_a − μ_b|² + tr(Σ_a + Σ_b − 2·(Σ_a^½ Σ_b Σ_a^½)^½), never below 0 (Dowson and Landau 1982)."""
+    """Compute |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2·(Σ_a^½ Σ_b Σ_a^½)^½), never below 0 (Dowson and Landau 1982)."""
     values, vectors = np.linalg.eigh(cov_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
     return max(0.0, float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross))
+
+
+def _check_finite(*sets: np.ndarray) -> None:
+    """Raise EvaluationError for features that are not finite: their distance is no number, and never the best one."""
+    for features in sets:
+        broken = int((~np.isfinite(features)).any(axis=1).sum())
+        if broken:
+            raise EvaluationError(
+                f"the features of {broken} of {len(features)} images are NaN or infinite; give another --extractor"
+            )
 
 
 def _covariance(features: np.ndarray) -> np.ndarray:
@@ -49,13 +67,14 @@ def _covariance(features: np.ndarray) -> np.ndarray:
 
 
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """KID (Bińkowski et al. 2018, §4): unbiased squared MMD with the kernel (x·y/d + 1)³.
+    """Compute the KID (Bińkowski et al. 2018, §4): unbiased squared MMD with the kernel (x·y/d + 1)³.
 
     Symmetric; its expectation is 0 for two samples of one distribution, so single values can be negative. Memory: d².
 
     Raises:
-        EvaluationError: fewer than two images of either kind.
+        EvaluationError: fewer than two images of either kind, or features that are not finite.
     """
+    _check_finite(first, second)
     m, n = len(first), len(second)
     if min(m, n) < 2:
         raise EvaluationError(f"KID needs at least 2 images of each kind, there are {m} and {n}")
@@ -75,10 +94,11 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
 class Manifolds:
     """How two sets overlap, judged by balls that reach to the k-th neighbour of each point of a set.
 
-    precision: share of generated points in a ball of a real one: are they like real ones?
-    recall: share of real points in a ball of a generated one: is all of it made? (Kynkäänniemi et al. 2019, eq. 2)
-    density: real balls that a generated point lies in, over k; above 1 where they crowd (Naeem et al. 2020, eq. 3).
-    coverage: share of real points with a generated one in their ball (Naeem et al. 2020, eq. 4).
+    Attributes:
+        precision: share of generated points in a ball of a real one: are they like real ones?
+        recall: share of real points in a ball of a generated one: is all of it made? (Kynkäänniemi et al. 2019, eq. 2)
+        density: real balls that a generated point lies in, over k; above 1 where they crowd (Naeem et al. 2020, eq. 3).
+        coverage: share of real points with a generated one in their ball (Naeem et al. 2020, eq. 4).
     """
 
     precision: float
@@ -88,11 +108,12 @@ class Manifolds:
 
 
 def manifolds(real: np.ndarray, fake: np.ndarray, neighbours: int = NEIGHBOURS) -> Manifolds:
-    """Precision, recall, density and coverage; with swapped roles precision and recall change places.
+    """Compute precision, recall, density and coverage; with swapped roles precision and recall change places.
 
     Raises:
-        EvaluationError: not more than `neighbours` images of either kind.
+        EvaluationError: not more than `neighbours` images of either kind, or features that are not finite.
     """
+    _check_finite(real, fake)
     if min(len(real), len(fake)) <= neighbours:
         raise EvaluationError(
             f"precision and recall need at least {neighbours + 1} images of each kind; "
@@ -117,7 +138,7 @@ def manifolds(real: np.ndarray, fake: np.ndarray, neighbours: int = NEIGHBOURS) 
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of each point to the nearest of others, and which one that is: float (n,), int (n,)."""
+    """Find the distance of each point to the nearest of others, and which one that is: float (n,), int (n,)."""
     distances, indices = np.empty(len(points)), np.empty(len(points), np.int64)
     for start in range(0, len(points), BLOCK):
         squared = _squared(points[start : start + BLOCK], others)
@@ -127,7 +148,7 @@ def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _reach(points: np.ndarray, neighbours: int) -> np.ndarray:
-    """Squared distance of each point to its k-th neighbour in its own set."""
+    """Return the squared distance of each point to its k-th neighbour in its own set."""
     reach = np.empty(len(points))
     for start in range(0, len(points), BLOCK):
         squared = _squared(points[start : start + BLOCK], points)
@@ -138,3 +159,58 @@ def _reach(points: np.ndarray, neighbours: int) -> np.ndarray:
 def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None] - 2 * a @ b.T
     return np.maximum(squared, 0, out=squared)
+
+
+# ------------------------------------------------------------------------------------ the metrics
+
+
+def feature_metrics(extractor: Extractor, name: str) -> tuple[Metric, ...]:
+    """Make the metrics of an extractor's features; they share one description of each image.
+
+    Args:
+        extractor: function of images and masks.
+        name: of the extractor, for the metrics' names; what is no letter or digit becomes a hyphen.
+    """
+    short = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "unnamed"
+
+    def describe(chunk: Chunk) -> np.ndarray:
+        return np.asarray(extractor(chunk.images, chunk.masks), np.float64)
+
+    def metric(kind: str, title: str, wanted: str, compare: Callable[[Metric, Sets], list[Row]]) -> Metric:
+        described = f"{title} of {short} features, z-scored"
+        return Metric(f"{kind}_{short}_z", described, wanted, compare, {"features": describe})
+
+    k = f"k{NEIGHBOURS}"
+    return (
+        metric("fid", "FID", LOW, _compare(frechet_distance, lambda features: 2 * (features + 1))),
+        metric("kid", "KID", LOW, _compare(kernel_distance, lambda features: 4, (-np.inf, np.inf))),
+        metric(f"precision_{k}", "precision", HIGH, _compare(_overlap("precision"), _needs_neighbours, (0, 1))),
+        metric(f"recall_{k}", "recall", HIGH, _compare(_overlap("recall"), _needs_neighbours, (0, 1))),
+        metric(f"density_{k}", "density", HIGH, _compare(_overlap("density"), _needs_neighbours)),
+        metric(f"coverage_{k}", "coverage", HIGH, _compare(_overlap("coverage"), _needs_neighbours, (0, 1))),
+    )
+
+
+def _compare(
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    needs: Callable[[int], int],
+    bounds: tuple[float, float] = (0, np.inf),
+) -> Callable[[Metric, Sets], list[Row]]:
+    """Compare standardised features; `needs`, of their number, is twice what half-samples must still have."""
+
+    def compare(metric: Metric, sets: Sets) -> list[Row]:
+        _check_finite(*sets.described["features"])
+        pooled = sets.pooled("features")
+        pooled = standardise(pooled, pooled[: len(sets.real)])
+        of_indices = lambda a, b: statistic(pooled[a], pooled[b])
+        return [distance_row(metric, sets, of_indices, needs=needs(pooled.shape[1]), bounds=bounds)]
+
+    return compare
+
+
+def _overlap(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda real, fake: getattr(manifolds(real, fake), name)
+
+
+def _needs_neighbours(features: int) -> int:
+    return 2 * (NEIGHBOURS + 1)

@@ -1,4 +1,4 @@
-"""What an image is described by, before sets of images are compared: numbers of radiology, or a network's features."""
+"""Features of images, by which sets are compared: radiomic numbers, or the output of a network."""
 
 import os
 import sys
@@ -35,7 +35,7 @@ def radiomic(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     gradient; log energy of the Haar wavelet's horizontal, vertical and diagonal details at four levels.
 
     Returns:
-        float64 (n, 31), each image by itself: independent of the batch.
+        float64 (n, 31); each row depends on its own image alone.
     """
     return np.array([_radiomic(image, mask) for image, mask in zip(images, masks, strict=True)])
 
@@ -56,7 +56,7 @@ def _intensity(values: np.ndarray) -> np.ndarray:
 
 
 def _co_occurrence(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Means over four directions. Grey 0 is kept for what lies outside, and its pairs are struck out."""
+    """Average over four directions. Grey 0 is reserved for what lies outside, and its pairs are left out."""
     greys = np.where(mask, 1 + np.minimum(image * GREYS, GREYS - 1), 0).astype(np.uint8)
     angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
     counts = graycomatrix(greys, list(DISTANCES), angles, levels=GREYS + 1, symmetric=True)[1:, 1:]
@@ -85,7 +85,7 @@ def _haar(image: np.ndarray) -> np.ndarray:
 
 
 def keras_extractor(model: str | os.PathLike) -> Extractor:
-    """Features of a network: a `.keras` file of the user's, or one of Keras Applications by its name.
+    """Make an extractor of a network: a `.keras` file of the user's, or one of Keras Applications by its name.
 
     A file's model has one image input. Images are resized to it (bilinear), given as many channels as it takes, and
     passed in [0, 1]; what the model was trained on must be scaled inside it (a `Rescaling` layer). The output is
@@ -104,14 +104,14 @@ def keras_extractor(model: str | os.PathLike) -> Extractor:
 
 
 def _of_file(path: Path) -> tuple:
-    """(model, no preprocessing, no least side)."""
+    """Return (model, no preprocessing, no least side)."""
     import_tensorflow_quietly()  # only who brings a network needs it
-    import keras
+    from training.export import ModelError, open_model
 
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"--extractor {path}: is not a Keras model; give a .keras file") from error
+        model = open_model(path)
+    except ModelError as error:
+        raise EvaluationError(f"--extractor {error}; give a .keras file") from error
     shape = model.inputs[0].shape
     if len(model.inputs) != 1 or len(shape) != 4:
         raise EvaluationError(f"--extractor {path}: must take one image (n, height, width, channels), takes {shape}")
@@ -119,7 +119,7 @@ def _of_file(path: Path) -> tuple:
 
 
 def _of_keras_applications(name: str) -> tuple:
-    """(model, what its training did to pixels, least side of an image)."""
+    """Return (model, what its training did to pixels, least side of an image)."""
     import_tensorflow_quietly()
     import keras
 

@@ -1,9 +1,20 @@
-"""Metrics on arrays of images: float (n, height, width) in [0, 1], chest wall on the left."""
+"""Metrics of images and their masks: float (height, width) in [0, 1], chest wall on the left."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
+from evaluation.metrics.metric import (
+    HIGH,
+    LOW,
+    Metric,
+    Row,
+    Sets,
+    compare_means,
+    distance_row,
+    each,
+    needs_masks,
+)
 from preprocessing.images.image import UnusableImage
 from preprocessing.mammograms.breast_mask import breast_mask
 
@@ -11,13 +22,13 @@ HISTOGRAM_BINS = 64
 
 
 def intersection_over_union(a: np.ndarray, b: np.ndarray) -> float:
-    """|a ∩ b| / |a ∪ b| of two boolean masks; 1 when both are empty."""
+    """Compute |a ∩ b| / |a ∪ b| of two boolean masks; 1 when both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
 def mask_agreement(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> np.ndarray:
-    """IoU of the breast found in each image with the mask it was asked to fill.
+    """Compute the IoU of the breast found in each image with the mask that it was asked to fill.
 
     The breast is found as in a film (`breast_mask`); an image in which none is found scores 0.
 
@@ -35,31 +46,31 @@ def mask_agreement(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) ->
 
 
 def leakage(image: np.ndarray, mask: np.ndarray) -> float:
-    """Share of an image's brightness that lies outside its mask: 0 when all is inside; NaN for a black image."""
+    """Return the share of an image's brightness outside its mask: 0 when all is inside; NaN for a black image."""
     total = float(image.sum(dtype=np.float64))
     return float(image[~mask.astype(bool)].sum(dtype=np.float64)) / total if total > 0 else float("nan")
 
 
 def histogram(image: np.ndarray, mask: np.ndarray, bins: int = HISTOGRAM_BINS) -> np.ndarray:
-    """Shares of the pixels inside a mask in equal bins of [0, 1]: float (bins,), sum 1 (0 for an empty mask)."""
+    """Count the pixels inside a mask in equal bins of [0, 1]: shares, float (bins,), sum 1 (0 for an empty mask)."""
     counts = np.histogram(image[mask.astype(bool)], bins, (0, 1))[0]
     return counts / max(counts.sum(), 1)
 
 
 def histogram_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """1-Wasserstein distance of two histograms over [0, 1]: how far, on average, brightness has to be moved."""
+    """Return the 1-Wasserstein distance of two histograms over [0, 1]: how far brightness has to be moved."""
     return float(np.abs(np.cumsum(first) - np.cumsum(second)).sum() / len(first))
 
 
 def difference_inside(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute difference of two images inside a mask."""
+    """Return the mean absolute difference of two images inside a mask."""
     return float(np.abs(a - b)[mask.astype(bool)].mean())
 
 
 def latent_effect(
     first: np.ndarray, second: np.ndarray, masks: np.ndarray, real: np.ndarray, real_masks: np.ndarray
 ) -> float:
-    """How much the latent changes an image, as a share of how much two real images differ.
+    """Measure how much the latent changes an image, as a share of how much two real images differ.
 
     Args:
         first, second: fakes of the same masks from two latents each, (n, height, width).
@@ -76,22 +87,32 @@ def latent_effect(
     return float(np.mean(fakes) / np.mean(pairs))
 
 
-def fine_energy(image: np.ndarray, mask: np.ndarray, patch: int = 64) -> float:
-    """Energy above a quarter of the sampling frequency inside the breast: where fine texture lives.
+def _compare_histograms(metric: Metric, sets: Sets) -> list[Row]:
+    pooled = sets.pooled("histogram")
+    of_indices = lambda a, b: histogram_distance(pooled[a].mean(axis=0), pooled[b].mean(axis=0))
+    return [distance_row(metric, sets, of_indices, needs=2)]
 
-    Of every patch that lies wholly inside the mask (steps of half a patch), the mean is taken off, a Hann window laid
-    on, and the power at radial frequencies above 0.25 cycles a pixel summed; the result is the mean over the patches.
 
-    Returns:
-        Variance of the pixels' values at those frequencies; NaN when no patch fits.
-    """
-    window = np.outer(np.hanning(patch), np.hanning(patch))
-    frequency = np.hypot(np.fft.fftfreq(patch)[:, None], np.fft.fftfreq(patch)[None])
-    energies = []
-    for y in range(0, image.shape[0] - patch + 1, patch // 2):
-        for x in range(0, image.shape[1] - patch + 1, patch // 2):
-            if mask[y : y + patch, x : x + patch].all():
-                tile = image[y : y + patch, x : x + patch]
-                power = np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2
-                energies.append(power[frequency > 0.25].sum() / (patch**2 * (window**2).sum()))
-    return float(np.mean(energies)) if energies else float("nan")
+MASK_IOU = Metric(
+    "mask_iou_film",
+    "IoU of breast (found as on film) and wanted mask",
+    HIGH,
+    compare_means("iou"),
+    {"iou": lambda chunk: mask_agreement(chunk.images, chunk.masks)},
+    unsuitable=needs_masks,
+)
+LEAKAGE = Metric(
+    "leakage",
+    "share of brightness outside the mask",
+    LOW,
+    compare_means("leakage"),
+    {"leakage": each(leakage)},
+    unsuitable=needs_masks,
+)
+HISTOGRAM = Metric(
+    f"histogram_w1_{HISTOGRAM_BINS}bins",
+    "distance of brightness histograms",
+    LOW,
+    _compare_histograms,
+    {"histogram": each(histogram)},
+)

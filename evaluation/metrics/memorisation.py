@@ -1,4 +1,4 @@
-"""Has a generator learned images by heart? Each generated image is compared with every training image.
+"""Memorisation audit: compare each generated image with every training image.
 
 All mammograms share outlines and brightness, so neither may count. Compared is the texture inside the masks: a band of
 frequencies, with its local contrast made equal everywhere (which undoes gamma and windowing), as a correlation in
@@ -18,8 +18,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import stats
 
 from evaluation.image_set import EvaluationError, Samples, same_size
+from evaluation.intervals import CONFIDENCE, Estimate
+from evaluation.metrics.metric import LOW, Metric, Row, Sets
 from evaluation.metrics.msssim import ms_ssim, scales_for
 
 FINE_HEIGHT, COARSE_HEIGHT = 128, 32
@@ -29,7 +32,7 @@ EDGE = 2  # fine pixels along the mask's edge that do not count
 CANDIDATES = 8  # of the coarse stage
 MAX_SHIFT = 1 / 8  # of the height
 LEAST_HELD_OUT = 20
-ALARMS_AN_AUDIT = 0.01  # that chance may raise
+ALARMS_PER_AUDIT = 0.01  # that chance may raise
 FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # of rows, of columns
 EQUAL = 1.5 / 255  # largest difference of a pixel between exact copies, 8-bit files allowed for
 
@@ -38,8 +41,11 @@ EQUAL = 1.5 / 255  # largest difference of a pixel between exact copies, 8-bit f
 class Match:
     """The training image most like an image.
 
-    score: correlation of band-passed texture, in [−1, 1].
-    index: of the training image. flip: of its rows and columns. shift: of it, in pixels down and right.
+    Attributes:
+        score: correlation of band-passed texture, in [−1, 1].
+        index: of the training image.
+        flip: of its rows and columns.
+        shift: of it, in pixels down and right.
     """
 
     score: float
@@ -50,15 +56,22 @@ class Match:
 
 @dataclass(frozen=True)
 class Audit:
-    """Matches of all generated and of all held-out images, and the score from which a match is a copy."""
+    """What an audit found.
+
+    Attributes:
+        generated, held_out: the best match of each image.
+        threshold: score from which a match is a copy.
+        training: what the matches point into.
+    """
 
     generated: list[Match]
     held_out: list[Match]
     threshold: float
+    training: Samples
 
     @property
     def suspicious(self) -> list[int]:
-        """Numbers of the generated images that are too near a training image, the nearest first."""
+        """Numbers of the generated images that are too near to a training image, the nearest first."""
         numbers = [n for n, match in enumerate(self.generated) if match.score > self.threshold]
         return sorted(numbers, key=lambda n: -self.generated[n].score)
 
@@ -77,7 +90,7 @@ def audit(training: Samples, held_out: Samples, generated: Samples) -> Audit:
         generated: to be judged.
 
     Returns:
-        A match an image. Memory: 2 kB a training image, and a few images.
+        One match per image. Memory: 2 kB per training image, and a few images.
 
     Raises:
         EvaluationError: different sizes, no training images, or fewer than 20 held-out ones.
@@ -95,16 +108,23 @@ def audit(training: Samples, held_out: Samples, generated: Samples) -> Audit:
 
 
 def audit_with(index: "TrainingIndex", control: list[Match], generated: Samples) -> Audit:
-    """The audit of one of several sets of generated images; training and held-out images are compared only once.
+    """Audit one of several sets of generated images; training and held-out images are compared only once.
 
-    control: the matches of the held-out images. Raises EvaluationError for generated images of another size.
+    Args:
+        index: of the training images.
+        control: the matches of the held-out images.
+        generated: to be judged.
+
+    Raises:
+        EvaluationError: generated images of another size.
     """
     same_size(index.training, generated)
-    return Audit(index.matches(generated), control, copy_threshold([m.score for m in control], len(generated)))
+    threshold = copy_threshold([match.score for match in control], len(generated))
+    return Audit(index.matches(generated), control, threshold, index.training)
 
 
 def copy_threshold(scores: Sequence[float], images: int) -> float:
-    """Score that different images do not reach: from the scores of held-out images against the training images.
+    """Return a score that different images do not reach, from those of held-out images against training images.
 
     Each score is the largest of many, so that they follow Gumbel's law (Fisher and Tippett 1928) on Fisher's z scale.
     Its tail gives where chance raises an alarm in one of a hundred audits of so many images.
@@ -112,12 +132,12 @@ def copy_threshold(scores: Sequence[float], images: int) -> float:
     z = np.arctanh(np.clip(scores, -0.999999, 0.999999))
     scale = np.std(z, ddof=1) * np.sqrt(6) / np.pi
     location = np.mean(z) - np.euler_gamma * scale
-    tail = location - scale * np.log(-np.log1p(-ALARMS_AN_AUDIT / max(images, 1)))
+    tail = location - scale * np.log(-np.log1p(-ALARMS_PER_AUDIT / max(images, 1)))
     return float(np.tanh(max(tail, z.max())))
 
 
 def textures(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Band-passed texture with equal local contrast: float32 (n, height, width), 0 outside the masks, length 1."""
+    """Extract texture of equal local contrast: float32 (n, height, width), 0 outside the masks, length 1."""
     return np.array([_texture(image, mask) for image, mask in zip(images, masks, strict=True)])
 
 
@@ -144,7 +164,7 @@ def _texture(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _blur_inside(image: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean of the neighbours inside."""
+    """Return the Gaussian mean of the neighbours inside."""
     weight = cv2.GaussianBlur(inside, (0, 0), sigma)
     return cv2.GaussianBlur(image * inside, (0, 0), sigma) / np.maximum(weight, 1e-3)
 
@@ -152,7 +172,8 @@ def _blur_inside(image: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndar
 class TrainingIndex:
     """Training images in a form that any number of others can be compared with.
 
-    training: Samples. They are read again for the candidates of the fine stage.
+    Args:
+        training: the images; they are read again for the candidates of the fine stage.
     """
 
     def __init__(self, training: Samples):
@@ -160,7 +181,7 @@ class TrainingIndex:
         self._coarse = np.concatenate([_coarse(textures(images, masks)) for _, images, masks in training.chunks()])
 
     def matches(self, samples: Samples) -> list[Match]:
-        """The best match of each image."""
+        """Find the best match of each image."""
         found = []
         for _, images, masks in samples.chunks():
             of_chunk = textures(images, masks)
@@ -169,7 +190,7 @@ class TrainingIndex:
         return found
 
     def _candidates(self, of_chunk: np.ndarray) -> np.ndarray:
-        """Indices (n, candidates) of the training images most alike at the coarse stage."""
+        """Return the indices (n, candidates) of the training images most alike at the coarse stage."""
         coarse = _coarse(of_chunk)
         best = np.full((len(coarse), len(self._coarse)), -1.0, np.float32)
         others = self._coarse.reshape(len(self._coarse), -1)
@@ -183,7 +204,7 @@ class TrainingIndex:
         return np.argpartition(-best, count - 1, axis=1)[:, :count]
 
     def _best(self, texture: np.ndarray, candidates: np.ndarray) -> Match:
-        """The best of the candidates over flips and shifts."""
+        """Find the best of the candidates over flips and shifts."""
         images, masks = self.training.read(candidates)
         others = textures(images, masks)
         height, width = texture.shape
@@ -207,7 +228,7 @@ class TrainingIndex:
 
 
 def _coarse(fine: np.ndarray) -> np.ndarray:
-    """Textures at the coarse stage's size, length 1."""
+    """Shrink textures to the coarse stage's size, length 1."""
     height = min(COARSE_HEIGHT, fine.shape[1])
     size = max(1, round(fine.shape[2] * height / fine.shape[1])), height
     small = np.array([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in fine])
@@ -215,7 +236,7 @@ def _coarse(fine: np.ndarray) -> np.ndarray:
 
 
 def _moved(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Images moved by whole pixels, zeros where nothing comes in."""
+    """Move images by whole pixels, with zeros where nothing comes in."""
     moved = np.zeros_like(images)
     height, width = images.shape[1:]
     target = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
@@ -225,7 +246,7 @@ def _moved(images: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def aligned(training: Samples, match: Match) -> np.ndarray:
-    """The training image of a match, flipped and shifted as it fits: (height, width), 0 where nothing comes in."""
+    """Return the training image of a match, flipped and shifted as it fits, 0 where nothing comes in."""
     image = training.read([match.index])[0][:, :: match.flip[0], :: match.flip[1]]
     height, width = training.size
     down, right = (int(np.clip(s, 1 - n, n - 1)) for s, n in zip(match.shift, (height, width)))
@@ -233,7 +254,42 @@ def aligned(training: Samples, match: Match) -> np.ndarray:
 
 
 def kind_of_copy(generated: np.ndarray, training: Samples, match: Match) -> tuple[str, float]:
-    """("exact" or "near", MS-SSIM) of an image and its match, the training image aligned first."""
+    """Return ("exact" or "near", MS-SSIM) of an image and its match, the training image aligned first."""
     other = aligned(training, match)
     exact = float(np.abs(generated - other).max()) <= EQUAL
     return "exact" if exact else "near", ms_ssim(generated, other, scales_for(*training.size))
+
+
+# ------------------------------------------------------------------------------------- the metric
+
+
+def _compare(metric: Metric, sets: Sets) -> list[Row]:
+    """Give the share of generated images that are suspiciously near to a training image; the audit is the detail."""
+    index, control = sets.common(metric.name, lambda: _control(sets.real))
+    found = audit_with(index, control, sets.fake)
+    generated = _share(len(found.suspicious), len(found.generated))
+    return [metric.row(generated, _share(0, len(control)), detail=found)]  # the threshold is above all of the control
+
+
+def _control(real: Samples) -> tuple[TrainingIndex, list[Match]]:
+    dataset = real.require_dataset()
+    training, held_out = (Samples.of_dataset(dataset, real.size, split) for split in ("train", "validation"))
+    if not len(training) or len(held_out) < LEAST_HELD_OUT:
+        raise EvaluationError(f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}")
+    index = TrainingIndex(training)
+    return index, index.matches(held_out)
+
+
+def _share(found: int, of: int) -> Estimate:
+    """Estimate a share with its exact binomial interval (Clopper and Pearson 1934)."""
+    interval = stats.binomtest(found, of).proportion_ci(CONFIDENCE, method="exact")
+    return Estimate(found / of, float(interval.low), float(interval.high), of)
+
+
+MEMORISATION = Metric(
+    "memorisation_texture",
+    "share of images suspiciously near to a training image",
+    LOW,
+    _compare,
+    unsuitable=lambda real, fake: "" if real.dataset else "needs the dataset that the generator was trained on",
+)

@@ -8,8 +8,9 @@ import numpy as np
 from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import CONFIDENCE, Estimate, bootstrap_mean
 from evaluation.metrics.masks import difference_inside
+from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, needs_masks
 
-WINDOW, SIGMA = 11, 1.5  # Wang 2004, §III.B
+WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window (Wang et al. 2004)
 C1, C2 = 0.01**2, 0.03**2  # for pixels in [0, 1]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang 2003, §3.2
 PAIRS = 1000
@@ -17,7 +18,7 @@ IMAGES = 500  # of a set, from which the pairs are made
 
 
 def scales_for(height: int, width: int) -> int:
-    """How many of the five scales an image is large enough for: 5 at 512×256, 3 at 64×64."""
+    """Count for how many of the five scales an image is large enough: 5 at 512×256, 3 at 64×64."""
     count = sum(min(height, width) >> scale >= WINDOW for scale in range(len(WEIGHTS)))
     if not count:
         raise EvaluationError(f"MS-SSIM needs images of at least {WINDOW}x{WINDOW} pixels, these are {height}x{width}")
@@ -25,13 +26,13 @@ def scales_for(height: int, width: int) -> int:
 
 
 def ssim_terms(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Mean SSIM, and mean contrast-structure term, of two images at one scale.
+    """Compute the mean SSIM and the mean contrast-structure term of two images at one scale.
 
     Args:
         first, second: float (height, width) in [0, 1].
 
     Returns:
-        (mean of l·cs, mean of cs) of Wang et al. 2004, eq. 12, over the pixels whose window lies in the image.
+        (mean of l·cs, mean of cs) of Wang et al. 2004, over the pixels whose window lies in the image.
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
 
@@ -48,7 +49,7 @@ def ssim_terms(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray, scales: int | None = None) -> float:
-    """MS-SSIM of two images (Wang, Simoncelli and Bovik 2003, eq. 7).
+    """Compute the MS-SSIM of two images (Wang, Simoncelli and Bovik 2003, eq. 7).
 
     Args:
         first, second: float (height, width) in [0, 1].
@@ -74,7 +75,7 @@ def _halved(image: np.ndarray) -> np.ndarray:
 
 
 def random_pairs(count: int, pairs: int, rng: np.random.Generator) -> np.ndarray:
-    """Random pairs of different items, none twice, each item in equally many: int (≥ pairs or all, 2)."""
+    """Draw random pairs of different items, none twice, each item in equally many: int (≥ pairs or all, 2)."""
     order = rng.permutation(count)
     shifts = min(-(-pairs // count), max(1, (count - 1) // 2))
     return np.concatenate([np.stack([order, np.roll(order, -shift)], axis=1) for shift in range(1, shifts + 1)])
@@ -90,10 +91,10 @@ def mean_over_pairs(
     name: str = "MS-SSIM",
     subjects: np.ndarray | None = None,
 ) -> Estimate:
-    """Mean of a similarity over random pairs of `count` items, with its bootstrap interval.
+    """Estimate the mean of a similarity over random pairs of `count` items, with its bootstrap interval.
 
     The bootstrap draws items, not pairs, since pairs that share an item are not independent: a pair counts as often as
-    both its items were drawn. With few pairs an item this errs on the wide side. Where items have `subjects`, int
+    both its items were drawn. With few pairs per item this errs on the wide side. Where items have `subjects`, int
     (count,), those are drawn, with all their items.
 
     Raises:
@@ -106,7 +107,7 @@ def mean_over_pairs(
     values = np.array([of_pair(int(a), int(b)) for a, b in chosen])
     _, whose = np.unique(np.arange(count) if subjects is None else subjects, return_inverse=True)
     there = whose.max() + 1
-    drawn = []
+    drawn: list[float] = []
     while len(drawn) < replicates:
         times = rng.multinomial(there, np.full(there, 1 / there))[whose]
         weights = times[chosen[:, 0]] * times[chosen[:, 1]]
@@ -118,7 +119,7 @@ def mean_over_pairs(
 
 
 def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: int = IMAGES) -> Estimate:
-    """Mean MS-SSIM of random pairs of a set's images: high when they are all alike (Odena et al. 2017).
+    """Estimate the mean MS-SSIM of random pairs of a set's images: high when all are alike (Odena et al. 2017).
 
     At most `at_most` images are used. Memory: two images.
 
@@ -133,12 +134,12 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: i
         images, _ = samples.read(chosen[[a, b]])
         return ms_ssim(images[0], images[1], scales)
 
-    options = {"pairs": pairs, "seed": seed, "subjects": samples.subjects[chosen]}
-    return mean_over_pairs(len(chosen), of_pair, name=f"MS-SSIM of {samples.name}", **options)
+    name, subjects = f"MS-SSIM of {samples.name}", samples.subjects[chosen]
+    return mean_over_pairs(len(chosen), of_pair, pairs=pairs, seed=seed, name=name, subjects=subjects)
 
 
 def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: int = 0) -> Estimate:
-    """Mean difference of two images inside the masks of both: what a generator makes of one mask, or of any two.
+    """Estimate the mean difference of two images inside both masks: of one mask, or of any two.
 
     Random pairs are compared, at most `pairs`. Memory: two images.
 
@@ -167,3 +168,26 @@ def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: 
         wanted = "of one mask; generate several of each (--latents-per-mask)" if of_one_mask else "whose masks overlap"
         raise EvaluationError(f"{samples.name}: holds no pairs {wanted}")
     return bootstrap_mean(np.array(differences), rng, np.array(whose))
+
+
+def _compare_diversity(metric: Metric, sets: Sets) -> list[Row]:
+    apart = halves_apart(sets, lambda part: diversity(part, pairs=PAIRS // 4, seed=sets.seed))
+    generated, real = diversity(sets.fake, seed=sets.seed), diversity(sets.real, seed=sets.seed)
+    return [metric.row(generated, real, halves=apart)]
+
+
+def _compare_variation(metric: Metric, sets: Sets) -> list[Row]:
+    """Compare with two real images where their masks overlap, since there is only one real image of each mask."""
+    apart = halves_apart(sets, lambda part: variation(part, of_one_mask=False, seed=sets.seed))
+    generated = variation(sets.fake, of_one_mask=True, seed=sets.seed)
+    return [metric.row(generated, variation(sets.real, of_one_mask=False, seed=sets.seed), halves=apart)]
+
+
+DIVERSITY = Metric("msssim_pairs", "MS-SSIM of random pairs", AS_REAL, _compare_diversity)
+VARIATION = Metric(
+    "variation_per_mask",
+    "difference of two images of one mask",
+    AS_REAL,
+    _compare_variation,
+    unsuitable=needs_masks,
+)

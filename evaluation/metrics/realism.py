@@ -1,4 +1,4 @@
-"""Can a classifier tell generated mammograms from real ones? An AUC of 0.5 says that it cannot, 1 that it always can.
+"""A classifier of generated against real images: AUC 0.5 if it cannot tell them apart, 1 if it always can.
 
 A small convolutional network (ours) is trained on four fifths of the patients and scores the images of the last fifth,
 five times, so that every image is scored by a network that has seen none of its patient (after Lopez-Paz and Oquab,
@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from evaluation.image_set import EvaluationError, Samples, same_size
-from evaluation.intervals import Estimate
+from evaluation.intervals import Estimate, halves
+from evaluation.metrics.metric import LOW, Metric, Row, Sets
 from evaluation.roc import area_under_roc
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
@@ -23,14 +24,14 @@ REPLICATES = 1000
 WINDOW = (128, 64)  # height and width that are seen at once
 WINDOWS = 3  # per larger image
 BLUR = 1.0  # pixels, below which structure is fine
-FINE = 0.02  # about its strength in films
+FINE = 0.02  # about its strength in scanned films
 SHIFT = 1 / 32  # of the height, of the augmentation
 
 
 def real_or_generated(
     real: Samples, fake: Samples, *, seed: int = 0, folds: int = FOLDS, steps: int = STEPS
 ) -> Estimate:
-    """AUC of a classifier of generated against real images, each scored by a network that does not know its patient.
+    """Estimate the AUC of a classifier of generated against real images that does not know their patients.
 
     Args:
         real, fake: images of one size; `subjects` of both number the same patients (of a generated image: the patient
@@ -64,7 +65,7 @@ def real_or_generated(
 
 
 def _inputs(samples: Samples, seed: int) -> np.ndarray:
-    """Image, mask and fine structure, float32 (n, windows, height, width, 3); what is outside the mask is no clue.
+    """Lay out image, mask and fine structure, float32 (n, windows, height, width, 3), 0 outside the mask.
 
     Images larger than `WINDOW` are seen through windows of that size about random pixels of their masks.
     """
@@ -74,7 +75,7 @@ def _inputs(samples: Samples, seed: int) -> np.ndarray:
     found = np.empty((len(samples), windows, *sizes, 3), np.float32)
     for indices, images, masks in samples.chunks():
         for index, image, mask in zip(indices, images * masks, masks, strict=True):
-            fine = (image - cv2.GaussianBlur(image, None, BLUR)) * mask
+            fine = (image - cv2.GaussianBlur(image, (0, 0), BLUR)) * mask
             channels = np.stack([image, mask, fine / FINE], axis=-1)
             inside = np.argwhere(mask) if mask.any() else np.zeros((1, 2), int)
             for number, centre in enumerate(rng.choice(inside, windows)):
@@ -102,7 +103,7 @@ def _trained(inputs: np.ndarray, generated: np.ndarray, steps: int, seed: int):
 
 
 def _augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image upside down or not, and moved up or down a little; the chest wall stays at the left."""
+    """Turn each image upside down or not, and move it up or down a little; the chest wall stays at the left."""
     limit = max(1, round(SHIFT * images.shape[1]))
     moves, turns = rng.integers(-limit, limit + 1, len(images)), rng.choice([1, -1], len(images))
     return np.stack([np.roll(image, move, axis=0)[::turn] for image, move, turn in zip(images, moves, turns)])
@@ -129,4 +130,24 @@ def _bootstrapped(scores: np.ndarray, generated: np.ndarray, subjects: np.ndarra
     for _ in range(REPLICATES):
         some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
         drawn.append(area_under_roc(scores[some], generated[some]))
-    return Estimate(area_under_roc(scores, generated), *np.nanpercentile(drawn, [2.5, 97.5]), len(scores))
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Estimate(area_under_roc(scores, generated), float(low), float(high), len(scores))
+
+
+# ------------------------------------------------------------------------------------- the metric
+
+
+def _compare(metric: Metric, sets: Sets) -> list[Row]:
+    """Compare with what the classifier finds between two halves of the real images, where there is nothing to find."""
+
+    def floor() -> Estimate:
+        first, second = (sets.real.subset(part) for part in halves(sets.real.subjects, sets.rng))
+        return real_or_generated(first, second, seed=sets.seed)
+
+    fake = sets.fake.subset(np.arange(len(sets.fake)))
+    fake.subjects = sets.subjects[len(sets.real) :]
+    generated = real_or_generated(sets.real, fake, seed=sets.seed)
+    return [metric.row(generated, sets.common(metric.name, floor))]
+
+
+REALISM = Metric("realism_auc_cnn", "AUC of a classifier of generated against real", LOW, _compare, by_default=False)

@@ -9,24 +9,25 @@ not each set by its own, so that texture which is there but too faint counts. An
 their centre inside: the empty half of a mammogram is always right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from evaluation.image_set import EvaluationError, Samples
+from evaluation.metrics.metric import LOW, Chunk, Metric, Row, Sets, distance_row
 from preprocessing.images.mask import resize_mask
 
 PATCH = 7
 COARSEST = 16  # pixels of the shorter side at the coarsest level (Karras et al.)
-PATCHES = 128  # of an image and level, when there is room for so many
-MOST_PATCHES = 2**15  # of a set and level: what bounds the memory
+PATCHES = 128  # per image and level, when there is room for so many
+MOST_PATCHES = 2**15  # per level, of both sets: what bounds the memory
 DIRECTIONS = 64
 SCALE = 1000  # distances are printed times 10³, as by Karras et al.
 
 
 def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """Sizes of the levels, finest first: halved while the shorter side keeps 16 pixels."""
+    """List the sizes of the levels, finest first: halved while the shorter side keeps 16 pixels."""
     sizes = [(height, width)]
     while min(sizes[-1]) // 2 >= COARSEST:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
@@ -34,9 +35,10 @@ def pyramid_sizes(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
-    """Band-passed copies of an image, finest first; the last is the low-pass that remains (Burt and Adelson 1983)."""
+    """Split an image into bands, finest first; the last is the low-pass that remains (Burt and Adelson 1983)."""
     sizes = pyramid_sizes(*image.shape)
-    current, bands = np.asarray(image, np.float32), []
+    bands: list[np.ndarray] = []
+    current: np.ndarray = np.asarray(image, np.float32)
     for height, width in sizes[1:]:
         small = cv2.resize(cv2.GaussianBlur(current, (5, 5), 1), (width, height), interpolation=cv2.INTER_AREA)
         bands.append(current - cv2.resize(small, current.shape[::-1], interpolation=cv2.INTER_LINEAR))
@@ -45,9 +47,10 @@ def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
 
 
 def patches_of(image: np.ndarray, mask: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Random 7×7 patches with their centre in the mask, of every level: each float32 (count, 49).
+    """Cut random 7×7 patches with their centre in the mask, at every level: each float32 (count, 49).
 
-    Raises EvaluationError for an image smaller than a patch.
+    Raises:
+        EvaluationError: the image is smaller than a patch.
     """
     if min(image.shape) < PATCH:
         raise EvaluationError(f"SWD needs images of at least {PATCH}x{PATCH} pixels")
@@ -64,19 +67,25 @@ def patches_of(image: np.ndarray, mask: np.ndarray, count: int, rng: np.random.G
     return found
 
 
+def patches_per_image(images: int) -> int:
+    """Return how many patches per level each of so many images may give."""
+    return int(np.clip(MOST_PATCHES // max(images, 1), 1, PATCHES))
+
+
 class SlicedWasserstein:
     """Gathers the patches of images one by one, then compares any two sets of them.
 
-    count: int. How many images will come; it decides how many patches an image may give.
-    size: (height, width) of the images.
-    seed: int. Of the patches' places (a function of it and the image's number alone) and the directions.
+    Memory: 4·49 bytes per patch and level, no more than 2¹⁵ patches per level whatever the count.
 
-    Memory: 4·49 bytes a patch and level, no more than 2¹⁵ patches a level whatever the count.
+    Args:
+        count: how many images will come; it decides how many patches an image may give.
+        size: (height, width) of the images.
+        seed: of the patches' places (a function of it and the image's number alone) and the directions.
     """
 
     def __init__(self, count: int, size: tuple[int, int], seed: int = 0):
         self.count, self.sizes, self.seed = count, pyramid_sizes(*size), seed
-        self.patches = int(np.clip(MOST_PATCHES // max(count, 1), 1, PATCHES))
+        self.patches = patches_per_image(count)
         self._table = [np.empty((count, self.patches, PATCH**2), np.float32) for _ in self.sizes]
         self._sorted: list[tuple[np.ndarray, np.ndarray]] = []  # gaps of sorted projections, whose image is below
 
@@ -85,6 +94,10 @@ class SlicedWasserstein:
         rng = np.random.default_rng([self.seed, number if places is None else places])
         for table, patches in zip(self._table, patches_of(image, mask, self.patches, rng)):
             table[number] = patches
+
+    def take(self, patches: np.ndarray) -> None:
+        """Take the patches of all images at once: float32 (count, levels, patches, 49)."""
+        self._table = [patches[:, level] for level in range(patches.shape[1])]
 
     def project(self, real: np.ndarray) -> None:
         """Normalise by the real images (indices), project on random directions, and sort, once for all comparisons."""
@@ -100,7 +113,7 @@ class SlicedWasserstein:
         self._table = []
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Distance ×10³ between two disjoint sets of images (indices, equally many), a level each, finest first.
+        """Compute the distance ×10³ of two disjoint sets of images (indices, equally many) per level, finest first.
 
         The 1-Wasserstein distance of two samples is the area between their distribution functions: over each gap
         between neighbouring values, how many more patches of the first set lie below than of the second.
@@ -116,7 +129,7 @@ class SlicedWasserstein:
 
 
 def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, seed: int = 0) -> np.ndarray:
-    """SWD ×10³ of equally many real and generated images, a level each, finest first.
+    """Compute the SWD ×10³ of equally many real and generated images per level, finest first.
 
     Args:
         real, fake: (n, height, width) in [0, 1], or `Samples` (with masks, if patches shall lie inside them).
@@ -141,5 +154,40 @@ def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, s
 
 
 def level_names(sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Names of the levels, as 512x256."""
+    """Name the levels, as 512x256."""
     return [f"{height}x{width}" for height, width in sizes]
+
+
+def _describe(chunk: Chunk) -> np.ndarray:
+    """Patches of each image, at places of its own: float32 (n, levels, patches, 49)."""
+    count = patches_per_image(chunk.total)
+    found = []
+    for number, image, mask in zip(chunk.numbers, chunk.images, chunk.masks):
+        rng = np.random.default_rng([chunk.seed, int(number)])
+        found.append(np.stack(patches_of(image, mask, count, rng)))
+    return np.array(found)
+
+
+def _compare(metric: Metric, sets: Sets) -> list[Row]:
+    """Compare at every level, and the mean over the levels."""
+    swd = SlicedWasserstein(len(sets.real) + len(sets.fake), sets.real.size, sets.seed)
+    swd.take(sets.pooled("patches"))
+    swd.project(np.arange(len(sets.real)))
+    memory: dict[bytes, np.ndarray] = {}
+
+    def of_level(level: int | None) -> Callable[[np.ndarray, np.ndarray], float]:
+        def statistic(a: np.ndarray, b: np.ndarray) -> float:
+            key = a.tobytes() + b"|" + b.tobytes()  # the levels ask for the same pairs of sets
+            if key not in memory:
+                memory[key] = swd.distances(a, b)
+            return float(memory[key].mean() if level is None else memory[key][level])
+
+        return statistic
+
+    levels = zip([None, *range(len(swd.sizes))], ["mean", *level_names(swd.sizes)], strict=True)
+    return [distance_row(metric, sets, of_level(level), part=name, replicates=20) for level, name in levels]
+
+
+SLICED_WASSERSTEIN = Metric(
+    f"swd_{PATCH}x{PATCH}", "sliced Wasserstein distance ×10³", LOW, _compare, {"patches": _describe}, per_pair=True
+)

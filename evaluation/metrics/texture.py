@@ -3,14 +3,15 @@
 import numpy as np
 
 from evaluation.image_set import EvaluationError
+from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, each, mean_row
 
 PATCH = 64  # pixels
-LOWEST_CYCLES = 5  # a patch: below, what the window smears of the strong low frequencies steepens the law
-HIGHEST_FREQUENCY = 0.25  # cycles a pixel: above, resizing has taken power away
+LOWEST_CYCLES = 5  # per patch: below, what the window smears of the strong low frequencies steepens the law
+HIGHEST_FREQUENCY = 0.25  # cycles per pixel: above, resizing has taken power away
 
 
 def patches_inside(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> np.ndarray:
-    """Patches that lie wholly inside a mask, in steps of half a patch: (n, patch, patch)."""
+    """Cut the patches that lie wholly inside a mask, in steps of half a patch: (n, patch, patch)."""
     inside = [
         image[y : y + patch, x : x + patch]
         for y in range(0, image.shape[0] - patch + 1, patch // 2)
@@ -21,12 +22,13 @@ def patches_inside(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> n
 
 
 def radial_spectrum(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectrum of the texture inside a mask, averaged over directions and patches (Burgess et al. 2001, §II).
+    """Compute the power spectrum of the texture inside a mask, averaged over directions and patches.
 
-    Of each patch the mean is taken off and a Hann window laid on, so that edges do not leak into high frequencies.
+    As Burgess, Jacobson and Judy (2001) do: the mean of each patch is subtracted and a Hann window applied, so that
+    edges do not leak into high frequencies.
 
     Returns:
-        (frequencies in cycles a pixel, power at them): 1, 2, … patch/2 cycles a patch. Power is NaN when no patch
+        (frequencies in cycles per pixel, power at them): 1, 2, … patch/2 cycles per patch. Power is NaN when no patch
         fits in the mask.
     """
     window = np.outer(np.hanning(patch + 1)[:-1], np.hanning(patch + 1)[:-1])
@@ -42,13 +44,14 @@ def radial_spectrum(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> 
 
 
 def power_law_exponent(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> float:
-    """Exponent β of the power law P(f) ∝ 1/f^β that mammographic texture follows (Burgess, Jacobson and Judy 2001).
+    """Fit the exponent β of the power law P(f) ∝ 1/f^β of mammographic texture (Burgess, Jacobson and Judy 2001).
 
-    A straight line through log power against log frequency, from 5 cycles a patch to a quarter of the sampling
+    A straight line through log power against log frequency, from 5 cycles per patch to a quarter of the sampling
     frequency, each octave with equal weight. Real breasts have β near 3.
 
     Args:
-        image: float (height, width). mask: bool (height, width), the breast.
+        image: float (height, width).
+        mask: bool (height, width), the breast.
 
     Returns:
         β; NaN when no patch fits in the mask, or the texture is flat.
@@ -62,7 +65,47 @@ def power_law_exponent(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) 
     return float(-slope)
 
 
+def fine_energy(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> float:
+    """Compute the energy above a quarter of the sampling frequency inside the breast: where fine texture lives.
+
+    The mean of every patch that lies wholly inside the mask (in steps of half a patch) is subtracted, a Hann window
+    applied, and the power at radial frequencies above 0.25 cycles per pixel summed; the result is the mean over the
+    patches.
+
+    Returns:
+        Variance of the pixels' values at those frequencies; NaN when no patch fits.
+    """
+    window = np.outer(np.hanning(patch), np.hanning(patch))
+    frequency = np.hypot(np.fft.fftfreq(patch)[:, None], np.fft.fftfreq(patch)[None])
+    energies = []
+    for y in range(0, image.shape[0] - patch + 1, patch // 2):
+        for x in range(0, image.shape[1] - patch + 1, patch // 2):
+            if mask[y : y + patch, x : x + patch].all():
+                tile = image[y : y + patch, x : x + patch]
+                power = np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2
+                energies.append(power[frequency > 0.25].sum() / (patch**2 * (window**2).sum()))
+    return float(np.mean(energies)) if energies else float("nan")
+
+
 def needs_room(height: int, width: int, patch: int = PATCH) -> None:
     """Raise EvaluationError for images in which no patch fits."""
     if min(height, width) < patch:
         raise EvaluationError(f"texture needs images of at least {patch}x{patch} pixels, these are {height}x{width}")
+
+
+def _compare(metric: Metric, sets: Sets) -> list[Row]:
+    (name,) = (one for one in metric.describe if one != "spectrum")
+    needs_room(*sets.real.size)
+    if not all(np.isfinite(rows).any() for rows in sets.described[name]):
+        raise EvaluationError("no patch of texture fits into any of the masks; compare at a finer level")
+    return [mean_row(metric, sets, name)]
+
+
+POWER_LAW = Metric(
+    f"beta_{PATCH}px",
+    "power-law exponent β of texture",
+    AS_REAL,
+    _compare,
+    {"beta": each(power_law_exponent), "spectrum": each(lambda image, mask: radial_spectrum(image, mask)[1])},
+)
+FINE_ENERGY = Metric(f"fine_energy_{PATCH}px", "fine energy of texture", AS_REAL, _compare, {"fine": each(fine_energy)})

@@ -8,17 +8,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
 
-from preprocessing.images import dicom_identity, grey_levels, jpeg, rle
-from preprocessing.images.grey_levels import apply_window
+from preprocessing.images import acceptance, dicom_identity, grey_levels, jpeg, rle
+from preprocessing.images.bounds import check_size, check_stream
+from preprocessing.images.grey_levels import apply_window, has_window
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant, unusable
-from preprocessing.images.large import StoredImage
+from preprocessing.images.large import StoredImage, bits_held
+from preprocessing.images.rules import Rules
 
 # One decoder per syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
@@ -61,13 +65,22 @@ _REQUIRED = (
     "BitsStored",
     "PixelRepresentation",
 )
-_READ = [*_REQUIRED, *grey_levels.ELEMENTS, *dicom_identity.ELEMENTS, "NumberOfFrames", "PixelData"]
+_READ = list(
+    dict.fromkeys(
+        [
+            *_REQUIRED,
+            *grey_levels.ELEMENTS,
+            *dicom_identity.ELEMENTS,
+            *acceptance.ELEMENTS,
+            "HighBit",
+            "NumberOfFrames",
+            "PixelData",
+        ]
+    )
+)
 
-# More pixels than any detector or film scanner gives: a damaged header must not ask for 8 GiB.
-_MAX_PIXELS = 2**28
 
-
-def read_dicom(path: Path, window: str | None = None) -> MammogramImage:
+def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
     """Read one DICOM mammogram.
 
     FOR PRESENTATION, FOR PROCESSING and secondary captures of scanned film are read alike. pydicom's warnings are
@@ -76,34 +89,48 @@ def read_dicom(path: Path, window: str | None = None) -> MammogramImage:
     Args:
         path: A DICOM file, with or without preamble.
         window: Name of the VOI LUT or window to apply; see `apply_window`.
+        rules: Which images are wanted. Defaults to None: whatever image the file holds.
 
     Raises:
-        UnusableImage: The file cannot be used; the message is the reason.
+        UnusableImage: The file cannot be used, or is not wanted; the message is the reason.
     """
-    with _silent_pydicom():
+    with silent_pydicom():
         with unusable("the DICOM file is damaged or cut short"):
             dataset = pydicom.dcmread(path, force=True, specific_tags=_READ)
+        doubts = []
+        if rules is not None:
+            with unusable("the DICOM header cannot be read"):
+                doubts += acceptance.check_header(dataset, rules)
         check_grey_image(dataset)
         stored = decode(dataset)
 
         # Stored values have at most 16 bits: the grey levels are computed once for each value.
         first, last = int(stored.min()), int(stored.max())
+        bits = bits_held(last, int(dataset.BitsStored)) if first >= 0 and not has_window(dataset) else 0
+        if bits and bits < dataset.BitsStored:
+            dataset.BitsStored = bits
+            doubts.append(f"values of {bits} bits in 16: taken as {bits} bits")
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
         image = StoredImage.of(stored, levels, first)
         if levels[0] == levels[-1]:  # both are in the image
             refuse_constant(image.pixels())
 
         with unusable("the DICOM header's identity cannot be read"):
+            laterality = dicom_identity.laterality_of(dataset, path)
+            patient, told_by = dicom_identity.identity_of(dataset, path)
             return MammogramImage(
                 image,
-                patient=dicom_identity.patient_of(dataset, path),
-                laterality=dicom_identity.laterality_of(dataset, path),
+                patient=patient,
+                told_by=told_by,
+                laterality=laterality,
                 view=dicom_identity.view_of(dataset, path),
+                turn=dicom_identity.turn_of_header(dataset, laterality),
+                doubts=doubts,
             )
 
 
 @contextmanager
-def _silent_pydicom() -> Iterator[None]:
+def silent_pydicom() -> Iterator[None]:
     """Silence the warnings of pydicom: they quote the header's values."""
     logger = logging.getLogger("pydicom")
     level = logger.level
@@ -129,8 +156,7 @@ def check_grey_image(dataset: Dataset) -> None:
             if dataset.get(keyword) in (None, ""):
                 raise UnusableImage(f"the DICOM header has no {keyword}")
         if int(dataset.get("NumberOfFrames") or 1) != 1:
-            frames = int(dataset.NumberOfFrames)
-            raise UnusableImage(f"{frames} frames; only single images can be used")
+            raise UnusableImage("several frames; only single images can be used")
         if dataset.SamplesPerPixel != 1:
             raise UnusableImage("a colour image; only grey ones can be used")
         if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
@@ -139,8 +165,7 @@ def check_grey_image(dataset: Dataset) -> None:
             raise UnusableImage(f"BitsAllocated is {int(dataset.BitsAllocated)}, not 8 or 16")
         if not 1 <= dataset.BitsStored <= dataset.BitsAllocated:
             raise UnusableImage("BitsStored does not fit in BitsAllocated")
-        if not 1 <= dataset.Rows * dataset.Columns <= _MAX_PIXELS:
-            raise UnusableImage(f"the image is {int(dataset.Rows)} x {int(dataset.Columns)} pixels")
+        check_size(int(dataset.Columns), int(dataset.Rows))
 
 
 def decode(dataset: Dataset) -> np.ndarray:
@@ -161,19 +186,41 @@ def decode(dataset: Dataset) -> np.ndarray:
             raise UnusableImage(f"its transfer syntax cannot be decoded ({name})")
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableImage(f"no decoder is installed for {name}; reinstall this package")
-        options = {
+        if syntax not in _NATIVE and syntax != uid.RLELossless:
+            frame = next(generate_frames(dataset.PixelData, number_of_frames=1), b"")
+            check_stream(frame, int(dataset.Rows), int(dataset.Columns))
+        shift = _unused_low_bits(dataset)
+        options: dict[str, Any] = {
             "raw": True,
             "decoding_plugin": _DECODERS.get(syntax, ""),
             # A lossy value may pass the bits stored, and must not be wrapped from white to black.
-            "correct_unused_bits": bool(dataset.PixelRepresentation) or syntax not in _LOSSY,
+            "correct_unused_bits": not shift and (bool(dataset.PixelRepresentation) or syntax not in _LOSSY),
         }
         if syntax == uid.RLELossless:
             try:  # as `as_array` does, but without its copy
                 ((stored, _),) = get_decoder(syntax).iter_array(dataset, **options)
-                return stored
+                return _without_low_bits(stored, dataset, shift)
             except Exception:  # noqa: BLE001, then pydicom's own, slow decoder: it tolerates padding behind a segment
                 options["decoding_plugin"] = "pydicom"
-        return get_decoder(syntax).as_array(dataset, **options)[0]
+        return _without_low_bits(get_decoder(syntax).as_array(dataset, **options)[0], dataset, shift)
+
+
+def _unused_low_bits(dataset: Dataset) -> int:
+    """Count the bits below the stored ones, of which older objects have some (HighBit 15 of 12 bits stored)."""
+    high = dataset.get("HighBit")
+    shift = 0 if high in (None, "") else int(high) + 1 - int(dataset.BitsStored)
+    return shift if 0 < shift <= dataset.BitsAllocated - dataset.BitsStored else 0
+
+
+def _without_low_bits(stored: np.ndarray, dataset: Dataset, shift: int) -> np.ndarray:
+    """Shift values down to their stored bits, unless no value reaches above these: then HighBit is wrong."""
+    if not shift:
+        return stored
+    bits = int(dataset.BitsStored)
+    if int(stored.max()) >= 2**bits or int(stored.min()) < -(2 ** (bits - 1)):
+        stored = stored >> shift
+    unused = 8 * stored.itemsize - bits
+    return (stored << unused) >> unused
 
 
 def _transfer_syntax(dataset: Dataset) -> uid.UID:

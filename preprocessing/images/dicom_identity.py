@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from preprocessing.images.views import LATERALITIES, read_view, view_of_code
+from preprocessing.images.views import LATERALITIES, Turn, read_view, turn_of, view_of_code
 
 ELEMENTS = (
     "PatientID",
@@ -23,13 +23,36 @@ _CBIS_PATIENT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d+)")
 _SIDE_AND_VIEW = re.compile(r"(?:^|[\W_])(L|R|LEFT|RIGHT)[\W_]?(CC|MLO)(?=$|[\W_])", re.IGNORECASE)
 
 
-def patient_of(dataset: Dataset, path: Path) -> str:
-    """Return CBIS-DDSM's P_00001, else PatientID, else the study, else the file's stem."""
+# What anonymisation writes instead of a PatientID, without blanks and marks: it tells nobody from anybody.
+_PLACEHOLDERS = frozenset(
+    """
+    anon anonym anonymous anonymized anonymised anonymousid anonymouspatient blank deid deidentified empty hidden na nan
+    noid noname none notavailable null patient patientid private redacted removed undefined unknown unspecified
+    """.split()
+)
+
+
+def identity_of(dataset: Dataset, path: Path) -> tuple[str, str]:
+    """Return whose image it is, and what tells it: CBIS-DDSM's P_00001 or PatientID, else the study, else the file.
+
+    A PatientID that anonymisation puts into every file, as "ANONYMOUS" or "0000", counts as none.
+    """
     identity = _text(dataset, "PatientID")
     cbis = _CBIS_PATIENT.search(identity) or (not identity and _CBIS_PATIENT.search(path.stem))
     if cbis:
-        return cbis.group(1)
-    return identity or _text(dataset, "StudyInstanceUID") or path.stem
+        return cbis.group(1), "PatientID"
+    study, placeholder = _text(dataset, "StudyInstanceUID"), bool(identity) and is_placeholder(identity)
+    if identity and not placeholder:
+        return identity, "PatientID"
+    if study:
+        return study, "study of a placeholder" if placeholder else "study"
+    return path.stem, "file"
+
+
+def is_placeholder(identity: str) -> bool:
+    """Tell whether a PatientID is a word for none, or a row of zeros, nines, crosses or marks."""
+    letters = re.sub(r"[\W_]", "", identity.lower())
+    return letters in _PLACEHOLDERS or re.fullmatch(r"|00+|xx+|9{4,}", letters) is not None
 
 
 def laterality_of(dataset: Dataset, path: Path) -> str | None:
@@ -51,6 +74,12 @@ def view_of(dataset: Dataset, path: Path) -> str | None:
             return view
     # CBIS-DDSM writes the view where the orientation belongs.
     return read_view(_text(dataset, "PatientOrientation")) or _side_and_view(dataset, path)[1] or None
+
+
+def turn_of_header(dataset: Dataset, laterality: str | None) -> Turn:
+    """Return what makes the image upright, by PatientOrientation; nothing where it does not tell."""
+    orientation = dataset.get("PatientOrientation") or ()
+    return turn_of([] if isinstance(orientation, str) else [str(value) for value in orientation], laterality)
 
 
 def _side_and_view(dataset: Dataset, path: Path) -> tuple[str, str]:

@@ -1,13 +1,18 @@
-"""Synthetic mammograms as DICOM: images that a workstation shows and that no one takes for a patient's.
+"""Synthetic mammograms as DICOM: images that a workstation shows and that nobody takes for a patient's.
 
     write_synthetic_dicom("000007.dcm", image, number=7, series="seed 0", view="CC", generator=fingerprint)
 
-Digital Mammography X-Ray Image Storage, For Presentation (PS3.3 A.27), its mandatory modules and no more: what an
-X-ray machine would state and a generator cannot know (dates, dose, detector, thickness) is empty or absent.
+Digital Mammography X-Ray Image Storage, For Presentation (PS3.3 A.27), its mandatory modules, what mammography
+workstations ask for beyond them, and no more: what an X-ray machine would state and a generator cannot know (dose,
+detector, thickness) is empty or absent. What the header says of the image's origin is what the caller knows of it.
 """
 
+import io
 import os
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from pydicom import uid
@@ -31,37 +36,82 @@ _UNKNOWN_VIEW = View("261665006", "", "Unknown", "")
 _OTHER_SIDE = str.maketrans("LR", "RL")
 
 _DERIVATION = (
-    "Drawn by a generative neural network from a breast outline and random numbers; no X-ray was taken and "
-    "no patient is shown. Not for diagnosis. Generator SHA-256: {generator}"
+    "Drawn by a generative neural network from {shown} and random numbers; no X-ray was taken. Not for diagnosis. "
 )
 _COMMENTS = (
-    "SYNTHETIC IMAGE made by a neural network, shows no patient, not for diagnosis. "
-    "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured. "
+    "SYNTHETIC IMAGE made by a neural network from {shown}{patient}; not for diagnosis. "
+    "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured. {side}"
 )
+_PATIENT = {
+    True: ", which was taken from a patient's image",
+    False: ", shows no patient",
+    None: ", of which it is not known whether it was taken from a patient's image",
+}
+_DEIDENTIFICATION = {  # at most 64 characters (LO)
+    True: "Synthetic image; what it fills is from a patient's image",
+    False: "No patient existed: image made by a neural network",
+    None: "Synthetic image; the origin of what it fills is not known",
+}
 _NO_SIDE = "The side is not known: drawn with the chest wall on the left, as a left breast is displayed."
 _SIDE = "Side and view are those of the outline that it was drawn from."
+_SIDE_OF_STUDY = "Side and view are those that its place in the study of four views asks for."
+_PROCESSING = ("109102", "Processing Equipment")  # PS3.16 CID 7005
 
 
-def write_synthetic_dicom(
-    path: str | os.PathLike,
-    image: np.ndarray,
-    *,
-    number: int,
-    series: str,
-    laterality: str = "",
-    view: str = "",
-    generator: str,
-) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """What a synthetic image was made from, and by which software.
+
+    Attributes:
+        shown: what the generator was shown, in words that complete "from …".
+        from_patient: whether that was taken from a patient's image; None where it is not known.
+        seed: of the random inputs; None where it is not known.
+        mask: which mask it was, for the record; must hold nothing that could identify a person.
+        made_by: `preprocessing.version.made_by()`, or nothing.
+    """
+
+    shown: str = "a breast outline"
+    from_patient: bool | None = None
+    seed: int | None = None
+    mask: str = ""
+    made_by: Mapping = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The study that an image belongs to.
+
+    Attributes:
+        name: what sets it apart from other studies of the generator; only hashed, never written.
+        number: of the study, 0 or more; the patient is called by it.
+        place: of the image in the study, from 0.
+        of_four: whether it is a study of four views, which decides side and view of each image.
+        date, time: when it was drawn, YYYYMMDD and HHMMSS; "" is left empty.
+    """
+
+    name: str
+    number: int
+    place: int = 0
+    of_four: bool = False
+    date: str = ""
+    time: str = ""
+
+
+def write_synthetic_dicom(path: str | os.PathLike, image: np.ndarray, **options: Any) -> None:
     """Write one synthetic mammogram; see `synthetic_dicom`. The same arguments give the same bytes.
 
     Raises:
-        ValueError: See `synthetic_dicom`.
-        OSError: The file cannot be written.
+        ValueError: see `synthetic_dicom`.
+        OSError: the file cannot be written.
     """
-    dataset = synthetic_dicom(
-        image, number=number, series=series, laterality=laterality, view=view, generator=generator
-    )
-    dataset.save_as(path, enforce_file_format=True)
+    synthetic_dicom(image, **options).save_as(path, enforce_file_format=True)
+
+
+def encoded_dicom(image: np.ndarray, **options: Any) -> bytes:
+    """Return the content of the file that `write_synthetic_dicom` writes."""
+    content = io.BytesIO()
+    synthetic_dicom(image, **options).save_as(content, enforce_file_format=True)
+    return content.getvalue()
 
 
 def synthetic_dicom(
@@ -72,28 +122,31 @@ def synthetic_dicom(
     laterality: str = "",
     view: str = "",
     generator: str,
+    origin: Origin = Origin(),
+    study: Study | None = None,
 ) -> Dataset:
-    """Make a synthetic mammogram as a DICOM object (explicit little endian, uncompressed).
+    """Make a DICOM object of a synthetic mammogram (explicit little endian, uncompressed).
 
-    Each image is a patient, study and series of its own. Names and UIDs are functions of (generator, series, number)
-    alone, never of a clock or a machine.
+    Names and UIDs are functions of (generator, series, number) and the study alone, never of a clock or a machine.
 
     Args:
         image: float (height, width) in [0, 1], background 0, chest wall on the left.
-        number: Of the image, 0 or more; the patient's name holds it.
-        series: What sets these numbers apart from others of the same generator (its seed, its masks); only hashed,
-            never written.
+        number: of the image, 0 or more; the patient is called by it where there is no study.
+        series: what sets this run of numbers apart from others of the same generator (its seed, its masks); only
+            hashed, never written.
         laterality: "L", "R", or "" where unknown. "R" mirrors the image: stored images have every chest wall on the
             left, and a right breast is displayed with it on the right. "" is drawn as it is and so called a left
             breast, as the standard asks for a side (ImageLaterality, type 1), and a comment says so.
         view: View Position (0018,5101), a name of `VIEWS`: "CC", "MLO", …; or "" where unknown.
         generator: SHA-256 of the generator's file, in hexadecimal (at most 64 characters).
+        origin: what is said of how the image came about.
+        study: what it shares patient and study with; None: it has a patient and a study of its own, without a date.
 
     Returns:
         The object with its file meta information; `apply_window` gives back the image to 1/65535.
 
     Raises:
-        ValueError: An argument is none of the above; the message names it.
+        ValueError: an argument is none of the above; the message names it.
     """
     if laterality not in ("", *LATERALITIES):
         raise ValueError(f"laterality is {laterality!r}; give 'L', 'R' or ''")
@@ -102,8 +155,9 @@ def synthetic_dicom(
     names = (generator, series, int(number))
 
     dataset = Dataset()
-    _set_identity(dataset, names)
-    _set_origin(dataset, generator, laterality)
+    _set_identity(dataset, names, study, origin)
+    side = _NO_SIDE if not laterality else _SIDE_OF_STUDY if study and study.of_four else _SIDE
+    _set_origin(dataset, generator, origin, number, side)
     _set_anatomy(dataset, laterality or "L", view)
     _set_pixels(dataset, _checked(image)[:, ::-1] if laterality == "R" else _checked(image))
     dataset.file_meta = _file_meta(dataset)
@@ -122,24 +176,29 @@ def _checked(image: np.ndarray) -> np.ndarray:
 # --- modules of PS3.3 A.27.3 -----------------------------------------------------------------------------------------
 
 
-def _set_identity(dataset: Dataset, names: tuple[str, str, int]) -> None:
-    """Set Patient (C.7.1.1), General Study (C.7.2.1), General Series (C.7.3.1): invented, without a date."""
-    dataset.PatientName = f"SYNTHETIC^{names[-1]:06d}"
-    dataset.PatientID = f"SYNTHETIC-{_uuid('patient', names).hex}"
+def _set_identity(dataset: Dataset, names: tuple[str, str, int], study: Study | None, origin: Origin) -> None:
+    """Set Patient (C.7.1.1), General Study (C.7.2.1), General Series (C.7.3.1): invented names.
+
+    A file-set's directory asks for date, time and ID of a study (PS3.3 F.5), so that a `Study` has them.
+    """
+    whose = (names[0], study.name, study.number) if study else names
+    dataset.PatientName = f"SYNTHETIC^{whose[-1]:06d}"
+    dataset.PatientID = f"SYNTHETIC-{_uuid('patient', whose).hex}"
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "No patient existed: image made by a neural network"  # 1C with the former
-    dataset.StudyInstanceUID = _uid("study", names)
+    dataset.DeidentificationMethod = _DEIDENTIFICATION[origin.from_patient]  # 1C with the former
+    dataset.StudyInstanceUID = _uid("study", whose)
     dataset.SeriesInstanceUID = _uid("series", names)
     dataset.SOPInstanceUID = _uid("image", names)
-    dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC mammogram, not a patient"
-    dataset.SeriesNumber = 1
+    dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC mammogram, not for diagnosis"
+    dataset.SeriesNumber = 1 + (study.place if study else 0)
     dataset.InstanceNumber = names[-1]
-    for unknown in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"):
+    dataset.StudyID = f"S{whose[-1]:06d}"
+    dataset.StudyDate, dataset.StudyTime = (study.date, study.time) if study else ("", "")
+    for unknown in ("PatientBirthDate", "PatientSex", "AccessionNumber", "ReferringPhysicianName"):
         setattr(dataset, unknown, "")
-    dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
 
 
-def _set_origin(dataset: Dataset, generator: str, laterality: str) -> None:
+def _set_origin(dataset: Dataset, generator: str, origin: Origin, number: int, side: str) -> None:
     """Set what the object is and what made it: SOP Common (C.12.1), Equipment (C.7.5.1), Reference (C.12.4)."""
     dataset.SOPClassUID = uid.DigitalMammographyXRayImageStorageForPresentation
     dataset.SyntheticData = "YES"
@@ -148,12 +207,32 @@ def _set_origin(dataset: Dataset, generator: str, laterality: str) -> None:
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]  # three values, the third empty (C.8.11.7.1.4)
     dataset.Manufacturer = dataset.ManufacturerModelName = MAKER
-    dataset.SoftwareVersions = generator
-    dataset.DerivationDescription = _DERIVATION.format(generator=generator)
-    dataset.ImageComments = _COMMENTS + (_SIDE if laterality else _NO_SIDE)
+    version = origin.made_by.get("version")
+    dataset.SoftwareVersions = [version, generator] if version else generator
+    patient = _PATIENT[origin.from_patient]
+    dataset.DerivationDescription = _DERIVATION.format(shown=origin.shown) + f"Generator SHA-256: {generator}"
+    dataset.ImageComments = _COMMENTS.format(shown=origin.shown, patient=patient, side=side)
     dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
     dataset.AcquisitionContextSequence = []
+    dataset.ContributingEquipmentSequence = [_contribution(generator, origin, number)]
+
+
+def _contribution(generator: str, origin: Origin, number: int) -> Dataset:
+    """Return the software as an item of the Contributing Equipment Sequence (C.12.1.1.5)."""
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [_code(*_PROCESSING, scheme="DCM")]
+    item.Manufacturer = item.ManufacturerModelName = MAKER
+    made = origin.made_by
+    versions = [made.get("version"), made.get("commit") and f"commit {made['commit']}"]
+    versions += [f"{name} {version}" for name, version in made.get("libraries", {}).items()]
+    if any(versions):
+        item.SoftwareVersions = [version for version in versions if version]
+    said = [f"Drew image {number} from {origin.shown}", f"generator SHA-256 {generator}"]
+    said += [f"seed {origin.seed}"] if origin.seed is not None else []
+    said += [origin.mask] if origin.mask else []
+    item.ContributionDescription = "; ".join(said)
+    return item
 
 
 def _set_anatomy(dataset: Dataset, laterality: str, view: str) -> None:
@@ -170,6 +249,7 @@ def _set_anatomy(dataset: Dataset, laterality: str, view: str) -> None:
     dataset.ViewCodeSequence[0].ViewModifierCodeSequence = []
     if view:
         dataset.ViewPosition = view
+    dataset.PartialView = dataset.BreastImplantPresent = "NO"
     dataset.PositionerType = "NONE"
 
 
@@ -198,7 +278,7 @@ def _set_pixels(dataset: Dataset, image: np.ndarray) -> None:
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:
-    """Make the file meta information, complete, so that pydicom adds nothing of its own version (PS3.10 7.1)."""
+    """Return complete file meta information, so that pydicom adds nothing of its own version (PS3.10 7.1)."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -211,10 +291,10 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def _code(value: str, meaning: str) -> Dataset:
-    """Make the item of a SNOMED CT code (PS3.3 table 8.8-1)."""
+def _code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
+    """Return a code, of SNOMED CT where no other scheme is named (PS3.3 table 8.8-1)."""
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 
@@ -223,5 +303,5 @@ def _uuid(kind: str, names: tuple) -> uuid.UUID:
 
 
 def _uid(kind: str, names: tuple) -> uid.UID:
-    """Make a UID of a UUID (PS3.5 B.2)."""
+    """Return a UUID as a UID (PS3.5 B.2)."""
     return uid.UID(f"2.25.{_uuid(kind, names).int}")

@@ -21,6 +21,9 @@ ELEMENTS = (
     "WindowCenter",
     "WindowWidth",
     "WindowCenterWidthExplanation",
+    "PresentationLUTShape",
+    "PresentationIntentType",
+    "PixelIntensityRelationshipSign",
 )
 _STORED = ("BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 
@@ -28,9 +31,10 @@ _STORED = ("BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 def apply_window(dataset: Dataset, stored: np.ndarray, window: str | None = None) -> np.ndarray:
     """Map stored values to grey levels in [0, 1] (PS3.3 C.11.1, C.11.2).
 
-    Modality LUT (or rescale), then VOI, MONOCHROME1 inverted, values outside truncated. 0 and 1 are the ends of the
-    output range: of the window's (LINEAR and LINEAR_EXACT reach both, SIGMOID neither), of the VOI LUT's number of
-    bits, or, without either, of the bits stored. Padding (PixelPaddingValue, C.7.5.1.1.2) is no image and stays 0.
+    Modality LUT (or rescale), then VOI, inverted where low values are white, values outside truncated. 0 and 1 are the
+    ends of the output range: of the window's (LINEAR and LINEAR_EXACT reach both, SIGMOID neither), of the VOI LUT's
+    number of bits, or, without either, of the bits stored. Padding (PixelPaddingValue, C.7.5.1.1.2) is no image and
+    stays 0.
 
     Where the header offers VOI LUTs and windows, LUTs come first, as in pydicom: the vendor's windows approximate them.
 
@@ -62,10 +66,16 @@ def apply_window(dataset: Dataset, stored: np.ndarray, window: str | None = None
         levels = np.clip((values - low) / (high - low), 0, 1)
         if not np.isfinite(levels).all():
             raise UnusableImage("the header's modality LUT or VOI window has no number")
-        if header.PhotometricInterpretation == "MONOCHROME1":
+        if _is_inverted(header):
             levels = 1 - levels
         levels[_padding(header, stored)] = 0
         return levels
+
+
+def has_window(dataset: Dataset) -> bool:
+    """Tell whether a header says more of the range of its values than their number of bits."""
+    header = _without_empty(dataset)
+    return any(keyword in header for keyword in ("WindowCenter", "VOILUTSequence", "ModalityLUTSequence"))
 
 
 def _without_empty(dataset: Dataset) -> Dataset:
@@ -153,12 +163,32 @@ def _check_window(dataset: Dataset, index: int) -> None:
     width = widths[index if len(widths) > 1 else 0]
     # PS3.3 C.11.2.1.2.1: LINEAR subtracts 1 from the width.
     if width < 1 if function == "LINEAR" else width <= 0:
-        raise UnusableImage(f"WindowWidth is {width:g}, too small for a {function} window")
+        raise UnusableImage(f"WindowWidth is too small for a {function} window")
+
+
+def _is_inverted(dataset: Dataset) -> bool:
+    """Tell whether low values are to be white.
+
+    MONOCHROME1 and Presentation LUT Shape INVERSE say the same (PS3.3 C.8.11.3.1.2); one of them is enough. Raw images
+    are not for display: they say whether the value grows with the X-rays, of which air lets all through.
+    """
+    sign = dataset.get("PixelIntensityRelationshipSign")
+    if dataset.get("PresentationIntentType") == "FOR PROCESSING" and sign in (1, -1):
+        return (sign == 1) != (float(dataset.get("RescaleSlope", 1)) < 0)
+    return dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
 
 
 def _padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
     if "PixelPaddingValue" not in dataset:
         return np.zeros(np.shape(stored), dtype=bool)
-    value = dataset.PixelPaddingValue
-    limit = dataset.get("PixelPaddingRangeLimit", value)
+    value = _as_stored(dataset.PixelPaddingValue, dataset)
+    limit = _as_stored(dataset.get("PixelPaddingRangeLimit", value), dataset)
     return (stored >= min(value, limit)) & (stored <= max(value, limit))
+
+
+def _as_stored(value: int, dataset: Dataset) -> int:
+    """Return a padding value as the pixels hold it: in explicit syntaxes many write a negative one as unsigned."""
+    bits, signed = int(dataset.BitsStored), dataset.PixelRepresentation == 1
+    if signed and value >= 2 ** (bits - 1):
+        return value - 2 ** (16 if value >= 2**15 else bits)
+    return value if signed else value % 2**bits if value < 0 else value

@@ -1,6 +1,6 @@
 """One decoded mammogram, and why a file gives none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from preprocessing.images.large import Image, pixels_of
+from preprocessing.images.views import UPRIGHT, Turn
 
 
 class UnusableImage(ValueError):
@@ -35,12 +36,18 @@ class MammogramImage:
         patient: str. Raw identity, only ever to enter a keyed hash; left out of `repr`.
         laterality: "L", "R" or None where unknown.
         view: A name of `preprocessing.images.views.VIEWS`, or None where unknown.
+        turn: What makes the image upright, where the header says how it lies.
+        doubts: What is odd about it, and may be right.
+        told_by: What `patient` is: "PatientID", "study", "study of a placeholder", or the name of the "file".
     """
 
     grey_levels: Image = field(repr=False)
     patient: str = field(repr=False)
     laterality: str | None
     view: str | None
+    turn: Turn = UPRIGHT
+    doubts: Sequence[str] = ()
+    told_by: str = "file"
 
     @cached_property
     def pixels(self) -> np.ndarray:

@@ -49,6 +49,10 @@ class StoredImage:
         """Return a part of the image, or the image mirrored; a view."""
         return StoredImage(self.stored[part], self.levels)
 
+    def transposed(self) -> "StoredImage":
+        """Return the image with rows and columns exchanged."""
+        return StoredImage(np.ascontiguousarray(self.stored.T), self.levels)
+
     def pixels(self) -> np.ndarray:
         """Look up the grey levels, float32 (height, width)."""
         if self.levels.size == 256 or _opencv_looks_up_16_bits():
@@ -61,11 +65,24 @@ class StoredImage:
         return pixels
 
 
+def bits_held(greatest: int, bits: int) -> int:
+    """Tell how many bits an image really holds: scripts write the 12 bits of a detector into 16, a sixteenth as bright.
+
+    Args:
+        greatest: The greatest value of the image.
+        bits: How many its file says, without a window.
+
+    Returns:
+        8, 10, 12 or 14 where a file of 16 bits holds no greater value, else `bits`.
+    """
+    return next((held for held in (8, 10, 12, 14) if bits == 16 and greatest < 2**held), bits)
+
+
 @cache
 def _opencv_looks_up_16_bits() -> bool:
     """Tell whether OpenCV's look-up takes 16 bits: version 5 does, in a third of NumPy's time."""
     try:
-        return cv2.LUT(np.uint16([[65535]]), np.arange(65536, dtype=np.float32)).item() == 65535
+        return cv2.LUT(np.array([[65535]], np.uint16), np.arange(65536, dtype=np.float32)).item() == 65535
     except cv2.error:
         return False
 
@@ -133,7 +150,9 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
     first = np.minimum(np.int64(edges[:-1]), height - taps)
     rows = first[:, np.newaxis] + np.arange(taps)
     covered = np.minimum(edges[1:, np.newaxis], rows + 1) - np.maximum(edges[:-1, np.newaxis], rows)
-    weights = np.float32(covered.clip(0) / edges[1])  # of the rows that a row of the result covers, [rows, taps]
+    weights = (covered.clip(0) / edges[1]).astype(
+        np.float32
+    )  # of the rows that a row of the result covers, [rows, taps]
     low = np.empty((size[0], width), np.float32)
     for group in range(0, size[0], 4):
         pixels = pixels_of(image[first[group] : first[group : group + 4][-1] + taps])

@@ -22,7 +22,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    pixels = np.uint8(image) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
+    pixels = image.astype(np.uint8) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 

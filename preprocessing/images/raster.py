@@ -2,11 +2,12 @@
 
 import re
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import StoredImage
+from preprocessing.images.large import StoredImage, bits_held
 
 MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -18,12 +19,18 @@ MAGIC = {
 }
 
 
-def decode_raster(content: bytes, kind: str) -> StoredImage:
-    """Decode one grey image; white is the greatest value that its type, or the header of a PGM, allows.
+def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
+    """Decode one grey image.
+
+    White is the greatest value that its type, or the header of a PGM, allows, or that of 8, 10, 12 or 14 bits where 16
+    hold no greater value.
 
     Args:
         content: The file.
         kind: A value of `MAGIC`.
+
+    Returns:
+        The image, and what is doubtful about it.
 
     Raises:
         UnusableImage: It is damaged, in colour, of other values than 8 or 16 bits, of several pages or constant.
@@ -41,10 +48,29 @@ def decode_raster(content: bytes, kind: str) -> StoredImage:
     inverted = inverted and image.dtype == np.uint16
 
     last = np.iinfo(image.dtype).max
+    doubts = []
+    if image.dtype == np.uint16 and white is None and (bits := bits_held(int(image.max()), 16)) < 16:
+        white = 2**bits - 1
+        doubts.append(f"values of {bits} bits in 16: taken as {bits} bits")
     levels = np.clip(np.arange(last + 1, dtype=np.float32) / np.float32(white or last), 0, 1)
     if levels[image.min()] == levels[image.max()]:
         raise UnusableImage("every pixel has the same value")
-    return StoredImage(image, 1 - levels if inverted else levels)
+    return StoredImage(image, 1 - levels if inverted else levels), doubts
+
+
+def png_text(content: bytes) -> Iterator[tuple[str, str]]:
+    """Read the text chunks of a PNG, (keyword, text), without the compressed ones."""
+    place = 8
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        data = content[place + 8 : place + 8 + length] if kind in (b"tEXt", b"iTXt") else b""
+        if kind == b"tEXt":
+            keyword, _, text = data.partition(b"\0")
+            yield keyword.decode("latin-1"), text.decode("latin-1")
+        elif kind == b"iTXt" and data.partition(b"\0")[2][:1] == b"\0":
+            keyword, _, rest = data.partition(b"\0")
+            yield keyword.decode("latin-1"), rest.split(b"\0", 4)[-1].decode("utf-8", "replace")
+        place += 12 + length
 
 
 def _decode(content: bytes, kind: str) -> np.ndarray:

@@ -5,11 +5,14 @@ A file is judged by its first bytes, never by its name: archives export DICOM as
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import MammogramImage, UnusableImage
-from preprocessing.images.raster import MAGIC, decode_raster
+from preprocessing.images.raster import MAGIC, decode_raster, png_text
+from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
 
 _SUFFIXES = frozenset([".dcm", ".dicom", ".dic", ".ima", ".png", ".pgm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg"])
 
@@ -31,7 +34,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     for given in map(Path, inputs):
         if given.is_dir():
             found.update(_walk(given))
-        elif given.exists():
+        elif given.exists() or given.is_symlink():
             found.add(given)
         else:
             raise FileNotFoundError(f"{given}: no such file or folder; check the path")
@@ -39,39 +42,67 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    kept = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """List the files that may be images; linked folders are followed, each folder once.
+
+    A folder that cannot be listed is in the list itself, to be rejected with its reason.
+    """
+    kept: list[Path] = []
+    closed: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    _is_new("", str(folder), seen)
+    walk = os.walk(folder, followlinks=True, onerror=lambda error: closed.append(Path(error.filename)))
+    for parent, folders, files in walk:
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _is_new(parent, name, seen)]
         kept += [Path(parent) / name for name in files if not name.startswith(".")]
-    return [path for path in kept if _may_be_image(path)]
+    return closed + [path for path in kept if _may_be_image(path)]
+
+
+def _is_new(parent: str, name: str, seen: set[tuple[int, int]]) -> bool:
+    """Tell whether a folder was not walked before: links may lead round in circles."""
+    try:
+        found = os.stat(os.path.join(parent, name))
+    except OSError:
+        return True  # os.walk says why
+    here = found.st_dev, found.st_ino
+    new = here not in seen
+    seen.add(here)
+    return new
 
 
 def _may_be_image(path: Path) -> bool:
     if path.suffix.lower() in _SUFFIXES:
         return True
     try:
-        return path.name.upper() != "DICOMDIR" and _kind(_first_bytes(path)) is not None
+        if path.name.upper() == "DICOMDIR" or not stat.S_ISREG(path.stat().st_mode):
+            return False
+        return _kind(_first_bytes(path)) is not None
+    except PermissionError:
+        return True  # it may be one: rejected with its reason
     except OSError:
         return False
 
 
-def read_image(path: Path, *, window: str | None = None) -> MammogramImage:
+def read_image(path: Path, *, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
     """Read one image of any supported kind.
 
     Args:
         path: A DICOM object (with or without preamble, any suffix) or an 8/16-bit grey PNG, PGM, TIFF or JPEG. For the
             latter the patient is the file's stem, and neither laterality nor view is known.
         window: Name of the VOI window to apply (DICOM only). Defaults to the header's first.
+        rules: Which images are wanted as mammograms. Defaults to None: whatever image the file holds.
 
     Raises:
-        UnusableImage: The file cannot be used; the message is the reason.
+        UnusableImage: The file cannot be used, or is not wanted; the message is the reason.
     """
     path = Path(path)
     try:
+        check_file(path)
         kind = _kind(_first_bytes(path))
         content = path.read_bytes() if kind not in (None, "DICOM") else b""
     except OSError as error:
-        raise UnusableImage(f"cannot be opened: {error.strerror}") from None
+        gone = path.is_symlink() and not path.exists()
+        reason = "a link to a file that is not there" if gone else error.strerror
+        raise UnusableImage(f"cannot be opened: {reason}") from None
 
     if kind is None:
         reason = "not a DICOM, PNG, PGM, TIFF or JPEG file" if path.stat().st_size else "empty file"
@@ -79,8 +110,13 @@ def read_image(path: Path, *, window: str | None = None) -> MammogramImage:
     if kind == "DICOM":
         from preprocessing.images.dicom import read_dicom  # pydicom only where it is needed
 
-        return read_dicom(path, window)
-    return MammogramImage(decode_raster(content, kind), patient=path.stem, laterality=None, view=None)
+        return read_dicom(path, window, rules)
+    if kind == "PNG" and rules is not None and "synthetic" not in rules.accept:
+        if any(key == "Software" and text.startswith(SYNTHETIC_MAKER) for key, text in png_text(content)):
+            raise UnusableImage(refusal("synthetic"))
+    check_raster(content, kind)
+    image, doubts = decode_raster(content, kind)
+    return MammogramImage(image, patient=path.stem, laterality=None, view=None, doubts=doubts)
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -44,7 +44,7 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> np.ndarray:
     size = runner.bits_allocated // 8
     _check_header(source, size)
     frame = np.empty(runner.rows * runner.columns * size, np.uint8)
-    if len(dicomrle_decode(source, f"<u{size}", out=frame)) != len(frame):
+    if len(dicomrle_decode(source, f"<u{size}", out=frame.data)) != len(frame):
         raise ValueError("the RLE segments hold fewer bytes than the image has pixels")
     return frame
 

@@ -1,5 +1,6 @@
 """The views and sides of mammograms: their names, codes and orientations, in one table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LATERALITIES = ("L", "R")
@@ -57,3 +58,40 @@ def read_view(text: str | None) -> str:
 def view_of_code(code: str) -> str:
     """Return the view of a SNOMED CT or SNOMED-RT code; "" where it has none."""
     return _BY_CODE.get(code, "")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What makes an image upright, first the one, then the other.
+
+    Attributes:
+        transposed: bool. Rows and columns are exchanged: the chest wall is above or below.
+        flipped: bool. Up and down are exchanged.
+    """
+
+    transposed: bool = False
+    flipped: bool = False
+
+
+UPRIGHT = Turn()
+
+
+def turn_of(orientation: Sequence[str], laterality: str | None) -> Turn:
+    """Find what brings a breast's chest wall to the side, and its axilla or lateral side up.
+
+    Left and right are not decided here: the pixels tell them.
+
+    Args:
+        orientation: Patient Orientation (0020,0020), where rows and columns run to (PS3.3 C.7.6.1.1.1); anything but
+            two values of its letters is as if absent.
+        laterality: "L" or "R"; None where unknown.
+    """
+    runs = [value.strip().upper() for value in orientation]
+    if len(runs) != 2 or not all(run and set(run) <= set("APLRHF") for run in runs):
+        return UPRIGHT
+    transposed = runs[1][0] in "AP" and runs[0][0] not in "AP"
+    down = runs[0] if transposed else runs[1]
+    if ("F" in down) != ("H" in down):  # the letters of the height of a body decide, where there are any
+        return Turn(transposed, "H" in down)
+    # Of a cranio-caudal view the lateral side is up, that of the breast's own letter.
+    return Turn(transposed, laterality in LATERALITIES and down[0] == laterality)

@@ -4,6 +4,8 @@ Arrays are (height, width), pixels float in [0, 1] with a dark background, masks
 the image's own breast and background, so a mask does not change when the image is mirrored or its brightness is scaled.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -33,6 +35,13 @@ SMOOTHING_SIGMA = 2.5  # of the skin line
 SKIN_OF_BREAST = 0.15
 SKIN_ABOVE_BACKGROUND = 0.07
 BORDER_OF_BREAST = 0.9
+
+# A film in padding that is exactly 0 (see `_padded_film`).
+PADDING_BLUR = 6  # how far the blur spreads
+SMALLEST_PADDING = 0.01  # of the image
+SMALLEST_BASE = 0.15  # of the film
+BASE_OF_SKIN = 0.75  # a darker base does not reach the skin line's brightness
+FLAT_BASE = 0.06  # half of the base lies within this, of what the breast is brighter
 
 SMALLEST_BREAST = 0.02  # of the image
 SMALLEST_RANGE = 1e-3  # of [0, 1]: less is a constant image with noise
@@ -101,17 +110,75 @@ def _flaw(pixels: np.ndarray) -> str:
 
 def _film_mask(small: np.ndarray) -> np.ndarray:
     """Find the breast in an image of the working height, free of borders and markers, its skin smooth."""
-    # 1) everything brighter than the skin line
+    # 1) what is brighter than the skin line, and the part of the image that is film
     threshold, breast = _skin_threshold(small)
+    film = _padded_film(small, threshold)
+    inside = np.zeros(small.shape, bool)
+    part = inside
+    if film is not None:
+        threshold, breast = film.threshold, film.breast
+        small, part = small[film.part], inside[film.part]
     bright = small > threshold
 
     # 2) cut the scanner's white borders off, so that they cannot bridge to the breast
     rows, columns = _inside_borders(small, threshold, BORDER_OF_BREAST * breast)
-    inside = np.zeros_like(bright)
-    inside[rows, columns] = _without_markers(bright[rows, columns])
+    part[rows, columns] = _without_markers(bright[rows, columns])
     if inside.mean() < SMALLEST_BREAST:
         raise UnusableImage("no breast: nothing large is brighter than the background")
     return inside
+
+
+@dataclass(frozen=True)
+class _Film:
+    """A film that padding surrounds: its rows and columns, its skin line's brightness, its breast's brightness."""
+
+    part: tuple[slice, slice]
+    threshold: float
+    breast: float
+
+
+def _padded_film(small: np.ndarray, threshold: float) -> _Film | None:
+    """Find the film in an image whose background is padding, exactly 0, and not the film's own.
+
+    What is not 0 then has two parts, and the darker one is flat: the film's base. In the breast of a digital image,
+    with which it could be confused, brightness varies.
+
+    Args:
+        small: float (height, width), an image of the working height.
+        threshold: Brightness of the skin line by the background of the whole image.
+
+    Returns:
+        The film; None where there is no padding, or the base is darker than the skin line anyway.
+    """
+    lit = small > SMALLEST_RANGE / 1000
+    inside = cv2.erode(lit.view(np.uint8), np.ones((4 * PADDING_BLUR + 1,) * 2, np.uint8)).view(bool)
+    if np.count_nonzero(lit) > (1 - SMALLEST_PADDING) * lit.size or not SMALLEST_BREAST < inside.mean():
+        return None
+    values = np.sort(small[inside][::16])  # these are enough for medians
+    base, brighter = _parted(values)
+    if len(base) < SMALLEST_BASE * len(values) or not len(brighter):
+        return None
+    low, high = _median(base), _median(brighter)
+    spread = float(np.subtract(*np.quantile(base, [0.75, 0.25])))
+    above = max(SKIN_OF_BREAST * high, low + max(SKIN_ABOVE_BACKGROUND * (high - low), 1.5 * spread))
+    if spread > FLAT_BASE * (high - low) or low < BASE_OF_SKIN * threshold:
+        return None
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    margin = PADDING_BLUR  # the erosion took twice as much, the blur once
+    part = (
+        slice(max(0, rows[0] - margin) if rows[0] > 2 * margin else 0, rows[-1] + 1 + margin),
+        slice(max(0, columns[0] - margin) if columns[0] > 2 * margin else 0, columns[-1] + 1 + margin),
+    )
+    return _Film(part, above, high)
+
+
+def _parted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Part values, in ascending order, by Otsu's threshold on log intensity."""
+    # The 99th percentile, not the maximum: one saturated marker must not set the scale.
+    unit = 255 / max(float(np.percentile(values, 99)), 1e-6)
+    logarithm = np.log1p(np.maximum(values, 0) * unit)
+    parting = np.searchsorted(logarithm, otsu_threshold(logarithm), side="right")
+    return values[:parting], values[parting:]
 
 
 def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
@@ -121,12 +188,8 @@ def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
     to markers and borders. The skin line lies at a fixed fraction of the breast's median, unless the film's base is so
     bright that the line must lie above it.
     """
-    values = np.sort(small, axis=None)
-    # The 99th percentile, not the maximum: one saturated marker must not set the scale.
-    unit = 255 / max(float(np.percentile(values, 99)), 1e-6)
-    logarithm = np.log1p(np.maximum(values, 0) * unit)
-    parting = np.searchsorted(logarithm, otsu_threshold(logarithm), side="right")
-    background, breast = _median(values[:parting]), _median(values[parting:])
+    darker, brighter = _parted(np.sort(small, axis=None))
+    background, breast = _median(darker), _median(brighter)
     if background > 0.5 * breast:
         raise UnusableImage("no breast: the image has no dark background")
     above_background = background + SKIN_ABOVE_BACKGROUND * (breast - background)

@@ -1,34 +1,40 @@
 """Many images of patients into one dataset of mammograms.
 
-What leaves an image is its pixels, a keyed hash of the patient, laterality and view. The key, and the list of which
-image became which item, lie **next to** the dataset, not in it, readable by their owner only: `<output>.key` and
+What leaves an image is its pixels, a keyed hash of the patient, laterality, view and density. The key, and the list of
+which image became which item, lie **next to** the dataset, not in it, readable by their owner only: `<output>.key` and
 `<output>.films.csv`. File names often hold a patient's number, so `rejected.csv`, which is in the dataset, names an
-image by its number in that list (from 0, sorted by path); the command also prints path and reason of what it rejects.
+image by its number in that list (from 0, sorted by path), and so does the command.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from preprocessing.csv_table import read_table
-from preprocessing.images.image import UnusableImage
+from preprocessing.contact_sheet.store import ThumbnailStore
+from preprocessing.contact_sheet.thumbnail import thumbnail
+from preprocessing.images.image import MammogramImage, UnusableImage
+from preprocessing.images.large import Image
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
+from preprocessing.images.words import read_density
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
+from preprocessing.mammograms.image_table import Row, find_table, rows_of
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
-from preprocessing.mammograms.standardise import orient, standardise
+from preprocessing.mammograms.outline import Outline
+from preprocessing.mammograms.patients import Whose, remarks_on, unique_names
+from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
+from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask
 from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
+from preprocessing.shards.format import Item
+from preprocessing.shards.sources import Entry, Sources, size_of
 
-TABLE_FILE = "films.csv"
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards
-
-Rows = Mapping[str, tuple[str, str, str]]  # subject, laterality, view by file name
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,21 @@ class MammogramTask:
         path: Path. The image's file.
         key: Key. Of the patients' hashes.
         options: MammogramOptions. How it is prepared.
+        whose: Whose. Where its patient is to be found.
         mask: Path. File of its given mask, if any.
-        row: (subject, laterality, view). Its row in the table, if any.
+        row: (subject, laterality, view, density). Its row in the table, if any.
         unusable: str. Why it cannot be used, when that is known before it is read.
+        drawn: bool. Whether a thumbnail is wanted.
     """
 
     path: Path
     key: Key
     options: MammogramOptions
+    whose: Whose
     mask: Path | None = None
-    row: tuple[str, str, str] | None = None
+    row: Row | None = None
     unusable: str = ""
+    drawn: bool = False
 
 
 def convert_mammograms(
@@ -64,40 +74,51 @@ def convert_mammograms(
     workers: int | None = None,
     scheduler: str | None = None,
     shard_size: int | None = None,
+    overwrite: bool = False,
+    thumbnails: ThumbnailStore | None = None,
 ) -> Conversion:
     """Prepare many mammograms (Ren et al. 2019, section 6.1) and write them as one dataset, its patients split.
 
-    A run that was killed continues after its last whole shard; a finished dataset is left as it is. An image that
-    cannot be used is rejected with its reason and the run continues.
+    A run that was killed continues after its last whole shard. A finished dataset is left as it is, unless images,
+    masks or rows of the table are new or have changed: then these are converted. An image that cannot be used is
+    rejected with its reason and the run continues.
 
     Args:
         inputs: Files, and folders searched with their subfolders.
         output: Folder of the dataset.
         options: How they are prepared. Defaults to `MammogramOptions()`.
         masks: Folder of given breast masks, each named as its image (another ending is fine) and of its size; non-zero
-            is breast. Defaults to None: found by the mask method.
-        table: CSV file with the columns image, subject, laterality, view, for images without a header. Defaults to
-            `films.csv` in an input folder or next to it, where there is one.
+            is breast. They are no images, even below an input. Defaults to None: found by the mask method.
+        table: CSV file with the columns image, subject, laterality, view, density, for images without a header; the
+            last three may be missing. Defaults to `films.csv` in an input folder or next to it, where there is one.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         workers, scheduler: Number of processes, or the address of a dask scheduler.
         shard_size: Images per shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
+        overwrite: Whether to make the dataset anew, whatever dataset is there.
+        thumbnails: Where to keep thumbnails for a contact sheet. Defaults to None: nowhere.
 
     Raises:
         DataError: One line: no images, unreadable table or key, output made with other settings or not writable.
     """
     options = options or MammogramOptions()
     output = Path(output).resolve()
-    inputs = [Path(path) for path in inputs]
-    images = _find(inputs)
-    rows = _read_rows(table, inputs)
+    places = [Path(path) for path in inputs]
+    masks = None if masks is None else Path(masks)
+    images = _find(places, masks, output)
+    names = unique_names(images, places)
+    table = table or find_table(places)
+    rows = None if table is None else rows_of(table, names)
     secret = open_output(output, key)
-    names = [_relative(image, inputs) for image in images]
-    given = None if masks is None else GivenMasks(Path(masks))
-    tasks = [_task(image, name, secret, options, rows, given) for image, name in zip(images, names, strict=True)]
+    given = None if masks is None else GivenMasks(masks, names)
+    drawn = thumbnails is not None
+    by_name = None if rows is None else rows.by_name
+    tasks = [_task(image, name, secret, options, by_name, given, drawn) for image, name in zip(images, names)]
+    if options.rules.intent == "any":
+        tasks = _one_of_each_exposure(tasks)
     method = {} if given is None else {"mask_method": "given"}
-    settings = {"by": "prepare_mammograms", **asdict(options), **method, "table": rows is not None}
-    return build_dataset(
+    settings = {"by": "prepare_mammograms", **options.settings(), **method, "table": rows is not None}
+    done = build_dataset(
         output,
         tasks,
         prepare_mammogram,
@@ -105,25 +126,31 @@ def convert_mammograms(
         kind="mammogram",
         title="Mammograms",
         validation_fraction=validation_fraction,
-        work=secret.fingerprint([[name, image.stat().st_size] for name, image in zip(names, images, strict=True)]),
+        synthetic="synthetic" in options.rules.accept,
+        work=secret.fingerprint([[name, size_of(image)] for name, image in zip(names, images, strict=True)]),
         origins=Origins(secret, "film", "file", images),
         shard_size=shard_size or _shard_size(output, len(images)),
+        keep=None if thumbnails is None else thumbnails.keep,
         workers=workers,
         scheduler=scheduler,
+        sources=Sources(secret, [_entry(task) for task in tasks]),
+        overwrite=overwrite,
     )
+    unused = [] if rows is None or not rows.unused else [f"--table {table}: {rows.unused} rows are of no image"]
+    notes = [] if rows is None else [(f"{table} row {row}", note) for row, note in rows.notes]
+    return replace(done, remarks=[*done.remarks, *unused, *remarks_on(done.dataset)], notes=notes)
 
 
-def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
+def prepare_mammogram(task: MammogramTask) -> Item | str:
     """Make a dataset item of one image, or tell as a string why it cannot be used."""
     if task.unusable:
         return task.unusable
     try:
-        found = read_image(task.path, window=task.options.window)
-        if task.mask is None:
-            mask = find_breast(found.grey_levels, task.options.mask_method)
-        else:
-            mask = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(found.grey_levels, mask)
+        found = read_image(task.path, window=task.options.window, rules=task.options.rules)
+        patient, told_by = task.whose.identity(found)
+        check_grey_levels(found.grey_levels)
+        pixels, mask, doubts = _breast(found, task)
+        drawn = {"thumbnail": thumbnail(pixels, mask)} if task.drawn else {}
         image, mask = standardise(pixels, mask, keep_background=task.options.keep_background)
     except UnusableImage as reason:
         return str(reason)
@@ -131,14 +158,41 @@ def prepare_mammogram(task: MammogramTask) -> dict[str, np.ndarray | str] | str:
         return f"cannot be read ({error.strerror or type(error).__name__})"
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
-    patient, laterality, view = task.row or (found.patient, found.laterality, found.view)
-    subject = task.key.pseudonym(patient)
-    return mammogram_item(image, mask, subject=subject, laterality=read_laterality(laterality), view=read_view(view))
+    _, laterality, view, density = task.row or ("", found.laterality, found.view, "")
+    item = mammogram_item(
+        image,
+        mask,
+        subject=task.key.pseudonym(patient),
+        laterality=read_laterality(laterality),
+        view=read_view(view),
+        density=read_density(density),
+    )
+    return {**item, **drawn, "doubtful": "\n".join(doubts), "told_by": told_by}
 
 
-def _find(inputs: Sequence[Path]) -> list[Path]:
+def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
+    """Return an image as it hangs, chest wall on the left, its breast, and what is doubtful about them.
+
+    Raises:
+        UnusableImage: It shows no breast.
+    """
+    view = read_view(task.row[2]) if task.row else found.view
+    doubts = list(found.doubts)
+    if task.mask is not None:
+        given, said = read_mask(task.mask, found.grey_levels.shape)
+        pixels, mask, _ = orient(turned(found.grey_levels, found.turn), turned_mask(given, found.turn))
+        try:
+            return pixels, mask, doubts + said + check_breast(pixels, mask, view)
+        except UnusableImage as reason:  # the user's own mask: trusted, but worth a look
+            return pixels, mask, [*doubts, *said, str(reason)]
+    upright = turned(found.grey_levels, found.turn)
+    pixels, mask, _ = orient(upright, find_breast(upright, task.options.mask_method))
+    return pixels, mask, doubts + check_breast(pixels, mask, view)
+
+
+def _find(inputs: Sequence[Path], masks: Path | None, output: Path) -> list[Path]:
     try:
-        images = find_images(inputs)
+        images = _without(find_images(inputs), inputs, masks, output)
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
     if not images:
@@ -146,26 +200,59 @@ def _find(inputs: Sequence[Path]) -> list[Path]:
     return images
 
 
-def _relative(image: Path, inputs: Sequence[Path]) -> str:
-    """Return an image's path below the input it was found in."""
-    for path in inputs:
-        if path in image.parents:
-            return str(image.relative_to(path))
-    return image.name
+def _without(images: Sequence[Path], inputs: Sequence[Path], masks: Path | None, output: Path) -> list[Path]:
+    """Leave out what lies in the folder of masks or in the output, which may be below an input.
+
+    Raises:
+        DataError: The folder of masks is an input or holds one: which files are masks?
+    """
+    if masks is None:
+        return [image for image in images if output not in _absolute(image).parents]
+    folder = _absolute(masks)
+    for path in map(_absolute, inputs):
+        if folder == path or folder in path.parents:
+            raise DataError(f"--masks {masks}: is or holds --input {path.name}; put masks into a folder of their own")
+    return [image for image in images if not {output, folder} & set(_absolute(image).parents)]
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def _task(
-    image: Path, name: str, key: Key, options: MammogramOptions, rows: Rows | None, given: GivenMasks | None
+    image: Path,
+    name: str,
+    key: Key,
+    options: MammogramOptions,
+    rows: Mapping[str, Row] | None,
+    given: GivenMasks | None,
+    drawn: bool = False,
 ) -> MammogramTask:
     """Look up the mask and the row of an image, where there are masks and a table."""
     mask = None if given is None else given.of(name)
-    row = None if rows is None else rows.get(image.name)
+    row = None if rows is None else rows.get(name)
     unusable = ""
     if given is not None and mask is None:
-        unusable = "no mask of its name in the folder of masks"
+        unusable = given.why_not(name)
     elif rows is not None and row is None:
         unusable = "has no row in the table of images"
-    return MammogramTask(image, key, options, mask, row, unusable)
+    whose = Whose(options.patient_from, name, row[0] if row else "")
+    return MammogramTask(image, key, options, whose, mask, row, unusable, drawn)
+
+
+def _entry(task: MammogramTask) -> Entry:
+    """Say what decides a task's item, for reruns."""
+    mask = [] if task.mask is None else [task.mask]
+    return Entry(task.whose.name, [task.row, [path.name for path in mask], task.unusable], [task.path, *mask])
+
+
+def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]:
+    """Set aside the raw images whose processed ones are in the list too."""
+    from preprocessing.images.twins import raw_with_processed  # pydicom only where it is needed
+
+    twins = raw_with_processed([task.path for task in tasks])
+    reason = "a raw image, FOR PROCESSING, of which the processed one is here too"
+    return [replace(task, unusable=task.unusable or reason) if task.path in twins else task for task in tasks]
 
 
 def _shard_size(output: Path, images: int) -> int:
@@ -175,22 +262,3 @@ def _shard_size(output: Path, images: int) -> int:
     except (OSError, ValueError, LookupError, TypeError):  # none there, or one that the writer refuses
         begun = 0
     return begun if begun > 0 else max(SHARD_SIZE, -(-images // 256))
-
-
-def _read_rows(table: str | os.PathLike | None, inputs: Sequence[Path]) -> Rows | None:
-    """Read the table of images; None without one."""
-    if table is None:
-        folders = [path if path.is_dir() else path.parent for path in inputs]
-        places = [place / TABLE_FILE for path in folders for place in (path, path.parent)]
-        table = next((place for place in places if place.is_file()), None)
-        if table is None:
-            return None
-    found = {}
-    for row in read_table(table, "--table", ("image", "subject")):
-        if not row["image"] or not row["subject"]:
-            raise DataError(f"--table {table}: a row lacks its image or its subject; fill it in")
-        name = Path(row["image"]).name
-        fields = (row["subject"], row.get("laterality", ""), row.get("view", ""))
-        if found.setdefault(name, fields) != fields:
-            raise DataError(f"--table {table}: two rows for {name} differ; leave one of them")
-    return found

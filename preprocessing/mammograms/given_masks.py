@@ -1,41 +1,108 @@
 """Breast masks that the user gives, in a folder of image files."""
 
 import os
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
 
+SUFFIXES = frozenset([".png", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"])
+MOST_LABELS = 16  # of a label map; a mask with soft edges has more grey levels
+
 
 class GivenMasks:
-    """Finds the mask of an image in a folder: same relative path, or else same name, whatever the ending."""
+    """Finds the mask of an image in a folder, by the image's path whatever the ending.
 
-    def __init__(self, folder: Path):
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        self._by_path = {str(path.relative_to(folder).with_suffix("")): path for path in files}
-        self._by_stem = {path.stem: path for path in files}
+    A mask in the folder itself serves an image of its name in any folder, and a mask in a subfolder an image in none,
+    as long as no other mask and no other image is meant by that name.
+
+    Args:
+        folder: Of the masks.
+        names: Of the images: their paths below the inputs.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]):
+        self._of: dict[str, Path] = {}
+        self._ambiguous: set[str] = set()
+        files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+        paths = {str(path.relative_to(folder)): path for path in files}
+        self._match(paths, names)
+
+    def _match(self, masks: Mapping[str, Path], names: Sequence[str]) -> None:
+        by_stem = defaultdict(list)
+        for name in masks:
+            by_stem[Path(name).stem].append(name)
+        served = defaultdict(list)
+        for name in names:
+            for mask in self._fitting(name, by_stem):
+                served[mask].append(name)
+        of = defaultdict(list)
+        for mask, images in served.items():
+            exact = [name for name in images if _path(name) == _path(mask)]
+            for name in exact or images:
+                of[name].append((mask, len(exact or images) > 1))
+        for name, found in of.items():
+            if len(found) > 1 or found[0][1]:
+                self._ambiguous.add(name)
+            else:
+                self._of[name] = masks[found[0][0]]
+
+    @staticmethod
+    def _fitting(name: str, by_stem: Mapping[str, Sequence[str]]) -> list[str]:
+        """List the masks that an image's name fits: of its own path, else those that one of the paths ends with."""
+        parts = _path(name)
+        candidates = by_stem.get(parts[-1], ())
+        exact = [mask for mask in candidates if _path(mask) == parts]
+        same = [mask for mask in exact if Path(mask).suffix == Path(name).suffix]
+        if len(same) == 1:
+            return same
+        return exact or [mask for mask in candidates if _bare(parts, _path(mask))]
 
     def of(self, name: str) -> Path | None:
         """Find the mask of an image by the image's path below its input folder; None where there is none."""
-        return self._by_path.get(os.path.splitext(name)[0]) or self._by_stem.get(Path(name).stem)
+        return self._of.get(name)
+
+    def why_not(self, name: str) -> str:
+        """Say why an image has no mask."""
+        if name in self._ambiguous:
+            return "several masks, or several images for one mask, have its name; arrange masks in the images' folders"
+        return "no mask of its name in the folder of masks"
 
 
-def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a given breast mask: what is brighter than half of its brightest.
+def _path(name: str) -> tuple[str, ...]:
+    return PurePath(os.path.splitext(name)[0]).parts
+
+
+def _bare(image: tuple[str, ...], mask: tuple[str, ...]) -> bool:
+    """Tell whether one of two paths is the end of the other."""
+    shared = min(len(image), len(mask))
+    return image[-shared:] == mask[-shared:]
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """Read a given breast mask: every pixel that is not background (0) is breast, whatever its label.
+
+    A mask of more grey levels than a label map has, as one that was compressed or made smooth, is cut at half of its
+    brightest.
 
     Args:
         path: An image file.
         shape: (height, width) of the mammogram.
 
     Returns:
-        bool (height, width).
+        bool (height, width), and what is doubtful: that it has several labels.
 
     Raises:
         UnusableImage: It cannot be read, is empty, or is not of the mammogram's size.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    try:
+        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    except (OSError, cv2.error):
+        mask = None
     if mask is None:
         raise UnusableImage("its mask cannot be read as an image")
     if mask.shape != shape:
@@ -43,4 +110,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         raise UnusableImage(f"its mask is {sizes[0]} but the image is {sizes[1]} (height x width)")
     if not mask.any():
         raise UnusableImage("its mask is empty")
-    return mask > mask.max() / 2
+    labels = np.count_nonzero(np.bincount(mask.ravel())[1:])
+    if labels > MOST_LABELS:
+        return mask > mask.max() / 2, []
+    return mask > 0, [] if labels == 1 else [f"its mask has {labels} labels: all but 0 are taken as breast"]

@@ -54,9 +54,9 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
         half = int(half_widths[radius + k])
         kept &= (runs[half] >> k * stride - half) & (runs[half] << k * stride + half)
 
-    packed = (kept & bits).to_bytes((frame.size + 7) // 8, "little")
-    kept = np.unpackbits(np.frombuffer(packed, np.uint8), count=frame.size, bitorder="little").reshape(frame.shape)
-    return kept[radius:-radius, radius:-radius].astype(bool)
+    packed = np.frombuffer((kept & bits).to_bytes((frame.size + 7) // 8, "little"), np.uint8)
+    unpacked = np.unpackbits(packed, count=frame.size, bitorder="little").reshape(frame.shape)
+    return unpacked[radius:-radius, radius:-radius].astype(bool)
 
 
 def _disc(radius: int) -> np.ndarray:

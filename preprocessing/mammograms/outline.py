@@ -79,6 +79,25 @@ class Outline:
         np.add.at(changes, (self.rows, self.columns), self.steps)
         return changes[:-1].cumsum(axis=0, dtype=np.int8).astype(bool)
 
+    def sampled(self, size: tuple[int, int]) -> np.ndarray:
+        """Take the mask at the middle of each of fewer columns, its ends rounded to fewer rows.
+
+        Args:
+            size: (height, width) of the result, not larger than the mask.
+
+        Returns:
+            bool of `size`.
+        """
+        height, width = size
+        number = np.full(self.shape[1], -1)
+        number[((np.arange(width) + 0.5) * (self.shape[1] / width)).astype(int)] = np.arange(width)
+        columns = number[self.columns]
+        taken = columns >= 0
+        rows = np.rint(self.rows[taken] * (height / self.shape[0])).astype(int)
+        changes = np.zeros((height + 1, width), np.int8)
+        np.add.at(changes, (rows, columns[taken]), self.steps[taken])
+        return changes[:-1].cumsum(axis=0, dtype=np.int8) > 0
+
     def shares(self, corner: tuple[int, int], size: tuple[int, int], pixel: tuple[float, float]) -> np.ndarray:
         """Compute the mask's share of the area of larger pixels.
 

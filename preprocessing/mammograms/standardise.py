@@ -6,10 +6,25 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, pixels_of, shrink
+from preprocessing.images.large import Image, StoredImage, pixels_of, shrink
 from preprocessing.images.mask import mask_of
+from preprocessing.images.views import Turn
 from preprocessing.mammograms.morphology import fill_holes, largest_component
 from preprocessing.mammograms.outline import Outline
+
+
+def turned(image: Image, turn: Turn) -> Image:
+    """Turn an image as its header asks for."""
+    if not isinstance(image, StoredImage):
+        return turned_mask(image, turn)
+    image = image.transposed() if turn.transposed else image
+    return image[::-1] if turn.flipped else image
+
+
+def turned_mask(mask: np.ndarray, turn: Turn) -> np.ndarray:
+    """Turn a mask, (height, width), as the header of its image asks for."""
+    mask = np.ascontiguousarray(mask.T) if turn.transposed else mask
+    return mask[::-1] if turn.flipped else mask
 
 
 def orient(pixels: Image, mask: np.ndarray | Outline) -> tuple[Image, np.ndarray | Outline, bool]:
@@ -156,9 +171,9 @@ def pyramid(image: np.ndarray, levels: Iterable[tuple[int, int]]) -> dict[tuple[
     Raises:
         ValueError: Halving does not reach a level.
     """
-    wanted = [tuple(level) for level in levels]
+    wanted = [(height, width) for height, width in levels]
     current = np.asarray(image, np.float32)
-    found = {current.shape: current}
+    found: dict[tuple[int, ...], np.ndarray] = {current.shape: current}
     while current.shape[0] % 2 == 0 and current.shape[1] % 2 == 0 and current.size:
         pairs = current[:, 0::2] + current[:, 1::2]
         current = (pairs[0::2] + pairs[1::2]) * np.float32(0.25)

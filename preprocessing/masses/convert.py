@@ -27,6 +27,7 @@ from preprocessing.masses.lesion import Lesion, Located
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.window import SIZE, cut_window
 from preprocessing.shards import Conversion, DataError, Key, Origins, build_dataset, open_output
+from preprocessing.shards.sources import Entry, Sources, size_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def convert_masses(
     workers: int | None = None,
     scheduler: str | None = None,
     shard_size: int | None = None,
+    overwrite: bool = False,
 ) -> Conversion:
     """Cut out many lesions and write them as one dataset, its patients split.
 
@@ -62,6 +64,7 @@ def convert_masses(
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         workers, scheduler: Number of processes, or the address of a dask scheduler.
         shard_size: Masses per shard.
+        overwrite: Whether to make the dataset anew, whatever dataset is there.
 
     Raises:
         DataError: One line: no lesions, output made with other settings or not writable.
@@ -87,9 +90,10 @@ def convert_masses(
         shard_size=shard_size,
         workers=workers,
         scheduler=scheduler,
+        sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
+        overwrite=overwrite,
     )
-    rejected = {place for place, _ in done.rejected}
-    notes = [(lesion.place, lesion.note) for lesion in lesions if lesion.note and lesion.place not in rejected]
+    notes = [(n, lesion.note) for n, lesion in enumerate(lesions) if lesion.note and n not in done.reasons]
     return replace(done, notes=notes)
 
 
@@ -101,8 +105,8 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
         if lesion.unusable and not lesion.shape and not lesion.margin:
             return lesion.unusable
         labels = {field: _label(getattr(lesion, field), field, options) for field in CLASSES}
-        if lesion.unusable:
-            return lesion.unusable
+        if lesion.unusable or lesion.source is None:
+            return lesion.unusable or "image missing"
         found = lesion.source.locate()
         window = cut_window(found.image.pixels, found.box, options.context)
         refuse_constant(window)
@@ -130,8 +134,14 @@ def _cut_region(found: Located, context: float) -> np.ndarray | None:
     return mask_of(cut_window(found.region.view(np.uint8), found.box, context))
 
 
+def _entry(lesion: Lesion) -> Entry:
+    """Say what decides a lesion's item, for reruns; notes are printed, not stored."""
+    what = [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable]
+    return Entry(str(lesion.place), what, lesion.source.files() if lesion.source else ())
+
+
 def _known(lesion: Lesion) -> list:
     """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
     files = lesion.source.files() if lesion.source else ()
-    sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
+    sizes = [size_of(path) if path.is_file() else -1 for path in files]
     return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, sizes]

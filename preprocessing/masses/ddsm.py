@@ -15,6 +15,7 @@ import numpy as np
 
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
+from preprocessing.masses.options import DIGITIZERS
 from preprocessing.shards import DataError
 
 FILMS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")
@@ -187,14 +188,23 @@ def read_ljpeg(path: str | os.PathLike, height: int, width: int) -> np.ndarray:
     # of the two, neighbours have nothing in common.
     size = height.to_bytes(2) + width.to_bytes(2)
     readings = [source[: marker + 5] + size + source[marker + 9 :], source]
-    pixels = [_decode(reading, strict=False) for reading in readings]
-    pixels = [p.reshape(height, width) for p in pixels if p is not None and p.size == height * width]
-    if not pixels:
+    decoded = [_try_decode(reading) for reading in readings]
+    films = [
+        pixels.reshape(height, width) for pixels in decoded if pixels is not None and pixels.size == height * width
+    ]
+    if not films:
         raise UnusableImage("LJPEG film cannot be decoded")
-    return min(pixels, key=_roughness)
+    return min(films, key=_roughness)
 
 
-def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
+def _decode(source: bytes) -> np.ndarray:
+    pixels = _try_decode(source)
+    if pixels is None:
+        raise UnusableImage("LJPEG film cannot be decoded")
+    return pixels
+
+
+def _try_decode(source: bytes) -> np.ndarray | None:
     from imagecodecs import jpeg8_decode
 
     try:
@@ -202,11 +212,7 @@ def _decode(source: bytes, strict: bool = True) -> np.ndarray | None:
         pixels = jpeg8_decode(source) if b"\xff\xd9" in source[-64:] else None
     except Exception:  # imagecodecs raises its own kinds
         pixels = None
-    if pixels is None or pixels.ndim != 2:
-        if strict:
-            raise UnusableImage("LJPEG film cannot be decoded")
-        return None
-    return pixels.astype(np.uint16)
+    return None if pixels is None or pixels.ndim != 2 else pixels.astype(np.uint16)
 
 
 def _roughness(pixels: np.ndarray) -> float:
@@ -231,7 +237,7 @@ def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:
             return 3.789 - 0.00094568 * grey
         case "HOWTEK", "D":
             return 3.96604096 - 0.00099055807612 * grey
-    raise UnusableImage(f"no optical density is known: digitizer {digitizer[:16]!r} at site {site!r}")
+    raise UnusableImage("no optical density is known: none of the digitizers DBA, LUMISYS, and HOWTEK at site A or D")
 
 
 # ------------------------------------------------------------------------------------------ cases
@@ -295,7 +301,7 @@ def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[L
         if digitizer is None or case.digitizer.upper() == digitizer.upper():
             lesions.extend(_case_lesions(path, case))
     if digitizer is not None and digitizer.upper() not in digitizers:
-        there = ", ".join(sorted(digitizers)) or "none that can be read"
+        there = ", ".join(sorted(digitizers & set(DIGITIZERS))) or "none that is known"
         raise DataError(f"--digitizer {digitizer}: no case in {folder} was made by it; there: {there}")
     if not lesions:
         raise DataError(f"--ddsm {folder}: its cases have no mass")
@@ -322,7 +328,7 @@ def _lesion(found: Abnormality, case: Case, view: str, film: Path | None, overla
     unusable, note, source = found.problem, "", None
     if film is None:
         unusable = unusable or "film missing: no .LJPEG file beside the overlay"
-    if not unusable:
+    elif not unusable and found.boundary is not None:
         try:
             box, outside = clip_outline(found.boundary, case.films[view])
             source = DdsmMass(film, overlay, case.films[view], case.digitizer, case.site, box, found.boundary)
@@ -339,7 +345,7 @@ def clip_outline(boundary: np.ndarray, size: tuple[int, int]) -> tuple[Box, int]
     Raises:
         UnusableImage: Nothing of it is on the film.
     """
-    off = ((boundary < 0) | (boundary >= (size[1], size[0]))).any(axis=1)[1:]
+    off = np.any((boundary < 0) | (boundary >= (size[1], size[0])), axis=1)[1:]
     if not off.any():
         (x, y), (right, bottom) = boundary.min(axis=0).tolist(), boundary.max(axis=0).tolist()
         return Box(x, y, right - x + 1, bottom - y + 1), 0

@@ -62,7 +62,7 @@ def summary_lines(summary: Mapping) -> list[str]:
     return lines
 
 
-def rarest_first(rejected: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def rarest_first(rejected: Sequence[tuple[object, str]]) -> list[tuple[object, str]]:
     """Sort (place, reason), rare kinds of reason first: hundreds of unusable labels must not hide one missing file."""
     kinds = Counter(reason.split(":")[0] for _, reason in rejected)
     return sorted(rejected, key=lambda pair: kinds[pair[1].split(":")[0]])

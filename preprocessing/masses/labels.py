@@ -41,10 +41,10 @@ def read_label(text: str, field: str, policy: str = "single") -> int | None:
     words = [word.strip().replace(" ", "_") for word in text.split("-")]
     for word in words:
         if word not in names and word not in OTHER_WORDS[field]:
-            raise UnusableImage(f"unknown {field} word: {word[:32]!r} is none of {', '.join(CLASSES[field])}")
+            raise UnusableImage(f"unknown {field} word: none of {', '.join(CLASSES[field])}")
     if policy == "single" and len(words) > 1:
         raise UnusableImage(f"several {field} words")
-    word = next((word for word in words if word in names), None)
-    if word is None:
+    chosen = next((word for word in words if word in names), None)
+    if chosen is None:
         raise UnusableImage(f"{field} of no class: {words[0].replace('_', ' ')}")
-    return names.index(word)
+    return names.index(chosen)

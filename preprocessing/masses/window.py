@@ -32,10 +32,9 @@ def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int
     """
     height, width = pixels.shape
     if box.width < 1 or box.height < 1:
-        raise UnusableImage(f"empty box: {box.width} x {box.height} pixels")
+        raise UnusableImage("empty box: its width or height is below one pixel")
     if box.x < 0 or box.y < 0 or box.x + box.width > width or box.y + box.height > height:
-        span = f"x {box.x} to {box.x + box.width}, y {box.y} to {box.y + box.height}"
-        raise UnusableImage(f"box outside the image: {span}, but the image is {width} x {height}")
+        raise UnusableImage(f"box outside the image, which is {width} x {height} pixels")
     longest = max(box.width, box.height)
     side = min(max(round(context * longest), longest), max(longest, min(height, width)))
     top, bottom = _span(box.y + box.height / 2, side, height)

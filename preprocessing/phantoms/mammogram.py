@@ -19,7 +19,7 @@ from preprocessing.mammograms.morphology import largest_component
 from preprocessing.phantoms.anatomy import HEIGHT, WIDTH, Anatomy, breast_region, draw_anatomy, filled
 from preprocessing.phantoms.task import PhantomTask, phantom_tasks
 from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
-from preprocessing.shards import Dataset, build_dataset
+from preprocessing.shards import Dataset, Item, build_dataset
 
 SHARPNESS = 5  # of strands
 
@@ -59,7 +59,7 @@ def make_phantoms(
     ).dataset
 
 
-def prepare_phantom(task: PhantomTask) -> dict[str, np.ndarray | str]:
+def prepare_phantom(task: PhantomTask) -> Item:
     """Draw one phantom as a dataset item."""
     image, mask, view = mammogram_phantom(task.seed)
     return mammogram_item(image, mask, subject=task.subject, view=view)
@@ -139,7 +139,8 @@ def towards_nipple(nipple: np.ndarray, clouds: np.ndarray) -> tuple[np.ndarray, 
     """Compute coordinates in the fan of ducts, along and across, in pixels, float32 (512, 256) each."""
     x = np.arange(WIDTH, dtype=np.float32)[None, :] - np.float32(nipple[0] + 26)
     y = np.arange(HEIGHT, dtype=np.float32)[:, None] - np.float32(nipple[1])
-    distance, angle = cv2.cartToPolar(*np.broadcast_arrays(x, y))  # pi = straight to the chest wall
+    x, y = np.broadcast_arrays(x, y)
+    distance, angle = cv2.cartToPolar(x, y)  # pi = straight to the chest wall
     return 75 * np.log(distance + 40), 110 * angle + 7 * clouds  # the fan is never quite straight
 
 

@@ -17,7 +17,8 @@ from preprocessing.shards.format import (
 )
 from preprocessing.shards.pseudonyms import Key, Origins, keyed_hash, open_output, write_private
 from preprocessing.shards.reader import Dataset, open_dataset
-from preprocessing.shards.writer import DatasetWriter, split_subjects, write_shard
+from preprocessing.shards.shard_file import write_shard
+from preprocessing.shards.writer import DatasetWriter, split_subjects
 
 __all__ = [
     "DATASET_FILE",

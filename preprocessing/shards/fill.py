@@ -5,20 +5,27 @@ shards in progress.
 """
 
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, TypeVar
 
 from preprocessing.progress import progress
 from preprocessing.shards.format import DataError, Item
+from preprocessing.shards.sources import Made, Sources, digest_of
+from preprocessing.shards.update import Former
 from preprocessing.shards.writer import DatasetWriter
 
-Prepare = Callable[[object], Item | str]  # an item, or the reason why there is none
+Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
+Result = TypeVar("Result")
+Keep = Callable[[int, Sequence[Item]], None]  # a shard's number and its items
 
 
 def fill(
@@ -27,18 +34,25 @@ def fill(
     prepare: Prepare,
     *,
     title: str,
+    keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    sources: Sources | None = None,
+    former: Former | None = None,
 ) -> None:
     """Prepare and write every shard that the writer still misses.
 
     Args:
         writer: Of the dataset.
         work: The work list, `writer.count` long; entries and `prepare` must be picklable.
-        prepare: Function of one entry; returns the item, or as a string why the entry is rejected.
+        prepare: Function of one entry; returns the item, or as a string why the entry is rejected. An item may say
+            `told_by`: how its patient was told from others.
         title: Of the progress bar.
+        keep: Called with every shard before it is written, to keep what a dataset does not hold.
         workers: Number of processes; 1 works in this one. Defaults to the number of usable cores.
         scheduler: Address of a dask scheduler, to use its workers instead.
+        sources: What the entries are made from, to note it in the dataset. Defaults to None: nothing is noted.
+        former: Of the dataset that this one updates: entries that are taken over. Defaults to None.
 
     Raises:
         DataError: A worker died, the scheduler does not answer, or the disk is full.
@@ -46,18 +60,40 @@ def fill(
     missing = writer.missing()
     if not missing:
         return
-    tasks = [work[number] for _, numbers in missing for number in numbers]
-    with _results(prepare, tasks, workers, scheduler) as results, progress(title, len(tasks)) as tick:
+    taken = [n for _, numbers in missing for n in numbers if former is not None and n in former]
+    left = [n for _, numbers in missing for n in numbers if former is None or n not in former]
+    tasks = [(work[n], () if sources is None else sources.entries[n].files) for n in left]
+    with _results(partial(_noted, prepare), tasks, workers, scheduler) as results, progress(title, len(left)) as tick:
+        converted = zip(left, results, strict=True)
+        taken_over = set(taken)
         for shard, numbers in missing:
-            items, rejected = [], []
+            items, rejected, doubtful, made = [], [], [], []
             for number in numbers:
-                result = next(results)
+                note: Made | None
+                if former is not None and number in taken_over:
+                    note, result = former.result(number)
+                else:
+                    _, (digest, result) = next(converted)
+                    told_by = "" if isinstance(result, str) else str(result.get("told_by", ""))
+                    note = None if sources is None else sources.converted(number, digest, told_by)
+                    tick()
+                made.append(note)
                 if isinstance(result, str):
                     rejected.append((number, result))
                 else:
                     items.append(result)
-                tick()
-            writer.write(shard, items, rejected)
+                    doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
+            if sources is not None:
+                writer.note(numbers[0], [one for one in made if one is not None])
+            if keep is not None:
+                keep(shard, items)
+            writer.write(shard, items, rejected, doubtful)
+
+
+def _noted(prepare: Prepare, task: tuple[object, Sequence[Path]]) -> tuple[str, Item | str]:
+    """Prepare an entry, its files hashed first: what is decoded then is at least as new."""
+    entry, files = task
+    return digest_of(files) if files else "", prepare(entry)
 
 
 def usable_cores() -> int:
@@ -70,15 +106,15 @@ def usable_cores() -> int:
 
 @contextmanager
 def _results(
-    prepare: Prepare, tasks: Sequence, workers: int | None, scheduler: str | None
-) -> Iterator[Iterator[Item | str]]:
+    prepare: Callable[[Any], Result], tasks: Sequence, workers: int | None, scheduler: str | None
+) -> Iterator[Iterator[Result]]:
     """Yield the results of the tasks, in order, from this process, other processes or a cluster."""
     if scheduler is not None:
         with _cluster(scheduler) as (executor, workers):
             yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
         return
     workers = min(workers or usable_cores(), len(tasks))
-    if workers == 1:
+    if workers <= 1:
         yield map(prepare, tasks)
         return
     executor = ProcessPoolExecutor(workers, get_context("spawn"), _leave_with_parent)
@@ -93,18 +129,32 @@ def _results(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(executor: Executor, prepare: Prepare, tasks: Iterable, ahead: int) -> Iterator[Item | str]:
+def _in_order(executor: Executor, prepare: Callable[[Any], Result], tasks: Iterable, ahead: int) -> Iterator[Result]:
     """Yield results in the order of the tasks; only a few are under way, so memory stays small."""
-    waiting = deque()
+    waiting: deque[Future[Result]] = deque()
     for task in tasks:
-        waiting.append(executor.submit(prepare, task))
+        with _workers_without_interrupts():
+            waiting.append(executor.submit(prepare, task))
         if len(waiting) > ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _on_one_core(prepare: Prepare, task: object) -> Item | str:
+@contextmanager
+def _workers_without_interrupts() -> Iterator[None]:
+    """Start workers that Ctrl-C does not reach: this process ends them, and each would print a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _on_one_core(prepare: Callable[[Any], Result], task: object) -> Result:
     import cv2
 
     cv2.setNumThreads(1)  # there is one process per core already
@@ -114,9 +164,12 @@ def _on_one_core(prepare: Prepare, task: object) -> Item | str:
 def _leave_with_parent() -> None:
     """End a worker whose parent was killed: it would wait for work for ever."""
 
+    parent = parent_process()
+
     def watch() -> None:
-        parent_process().join()
-        os._exit(1)
+        if parent is not None:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -6,8 +6,9 @@ A dataset is of one of a few kinds (`KINDS`). Every kind holds, for each item,
   `mask/512x256` uint8 in {0, 1}, `image/64` for a square. The `lesion` of a mass is 1 where the lesion is in its
   window; it is unknown where it is 0 everywhere;
 - small fields, one value per item: `subject` (a keyed hash), `split`, and what the kind adds. A field with classes
-  holds int8 indices into the names in its attribute `classes`; −1 is unknown. `low` and `high` of a mass are the
-  original grey levels of a stored 0 and 1: contrast is normalised per mass, and this undoes it.
+  holds int8 indices into the names in its attribute `classes`; −1 is unknown. `density` of a mammogram is 1 to 4 for
+  BI-RADS a to d; 0 is unknown. `low` and `high` of a mass are the original grey levels of a stored 0 and 1: contrast
+  is normalised per mass, and this undoes it.
 
 All arrays are contiguous and uncompressed, so that the reader asks HDF5 once, at opening, where each array begins and
 then reads single images with `os.pread`. That needs no lock (h5py has one for the whole process), works from many
@@ -18,7 +19,6 @@ skip it. Only its `split` is filled in last, when all subjects are known.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,13 @@ FORMAT = 1
 LEVELS = [(8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 128), (512, 256)]  # height, width
 SPLITS = ("train", "validation")
 DATASET_FILE = "dataset.json"
+REJECTED_FILE = "rejected.csv"
+DOUBTFUL_FILE = "doubtful.csv"
+LESIONS_FILE = "lesions.json"
+WORK_FILE = "work.jsonl"
+PREVIOUS = ".previous"  # what an update has set aside
+BELONGING = (REJECTED_FILE, DOUBTFUL_FILE, LESIONS_FILE, WORK_FILE)
 WHITE = 65535  # the stored value that stands for 1
-
-MAKE_AGAIN = "run the command that made the dataset again, it makes only what is missing"
-REMAKE = f"delete it and {MAKE_AGAIN}"
 
 Level = tuple[int, int]
 Item = Mapping[str, np.ndarray | str | int | float]
@@ -53,13 +56,15 @@ class Kind:
 KINDS = {
     "mammogram": Kind(
         pixels={"image": "<u2", "mask": "|u1"},
-        fields={"subject": "S16", "laterality": "S1", "view": "S4", "split": "|i1"},
+        fields={"subject": "S16", "laterality": "S1", "view": "S4", "density": "|i1", "split": "|i1"},
     ),
     "mass": Kind(
         pixels={"image": "<u2", "lesion": "|u1"},
         fields={"subject": "S16", "shape": "|i1", "margin": "|i1", "low": "<f4", "high": "<f4", "split": "|i1"},
     ),
 }
+UNKNOWN = {"density": 0}  # what an item without the field gets; of every other int8 field −1
+ADDED = ("density",)  # fields that shards of earlier versions lack: there every item is unknown
 
 
 def array_name(pixels: str, level: Level) -> str:
@@ -78,28 +83,6 @@ def as_stored(image: np.ndarray) -> np.ndarray:
         uint16 of the same shape, 0…65535, rounded.
     """
     return np.round(np.clip(image, 0, 1) * WHITE).astype(np.uint16)
-
-
-def read_description(folder: Path) -> dict:
-    """Read `dataset.json`.
-
-    Raises:
-        DataError: It is missing, damaged, or of another format.
-    """
-    path = folder / DATASET_FILE
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(f"{folder}: holds no dataset ({DATASET_FILE} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read; {REMAKE}") from error
-    if not isinstance(content, dict) or content.get("kind") not in KINDS:
-        raise DataError(f"{path}: is not a dataset description of this library")
-    if content.get("format") != FORMAT:
-        raise DataError(
-            f"{path}: has format {content.get('format')}, this version reads {FORMAT}; make the dataset again"
-        )
-    return content
 
 
 def sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ import csv
 import errno
 import hashlib
 import hmac
+import io
 import json
 import os
 import secrets
@@ -14,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.shards.format import DATASET_FILE, DataError
-
-REJECTED_FILE = "rejected.csv"
+from preprocessing.atomic import write_whole
+from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Key:
 
 def keyed_hash(secret: bytes, text: str) -> str:
     """Return the first sixteen hexadecimal digits of an HMAC-SHA-256."""
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]
 
 
 def open_output(output: Path, key: str | os.PathLike | None) -> Key:
@@ -108,35 +108,41 @@ class Origins:
     column: str
     places: Sequence
 
-    def write_lists(self, output: Path, rejected: Mapping[int, str]) -> None:
-        """Write `rejected.csv`, by number, into the dataset, and which number is which, privately, next to the key.
+    def write_lists(self, output: Path, rejected: Mapping[int, str], doubtful: Sequence[tuple[int, str]] = ()) -> None:
+        """Write `rejected.csv` and, where something is doubtful, `doubtful.csv`, by number, into the dataset.
+
+        Which number is which is written privately, next to the key.
 
         Args:
             output: Folder of the dataset.
             rejected: Reasons by number in the work list.
+            doubtful: (number in the work list, reason) of what was used.
 
         Raises:
             DataError: A list cannot be written.
         """
         used = [number for number in range(len(self.places)) if number not in rejected]
         item = {number: index for index, number in enumerate(used)}
-        rows = [(self.noun, "item", self.column)]
+        rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
         rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
         private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
         try:
-            _write_csv(output / REJECTED_FILE, [(self.noun, "reason"), *sorted(rejected.items())])
-            write_private(private, "")
-            _write_csv(private, rows)
+            write_whole(output / REJECTED_FILE, _csv_of([(self.noun, "reason"), *sorted(rejected.items())]))
+            if doubtful:
+                write_whole(output / DOUBTFUL_FILE, _csv_of([(self.noun, "reason"), *doubtful]))
+            else:
+                (output / DOUBTFUL_FILE).unlink(missing_ok=True)
+            write_private(private, _csv_of(rows))
         except OSError as error:
             raise DataError(f"{output}: its lists of {self.noun}s cannot be written ({error.strerror})") from error
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+    """Write a file that only its owner may read; bytes of names that are not UTF-8 are kept."""
+    write_whole(path, text.encode("utf-8", "surrogateescape"), private=True)
 
 
-def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows(rows)
+def _csv_of(rows: Sequence[Sequence]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

@@ -1,27 +1,36 @@
 """Reading a dataset: its description, its small fields, and its pixels by index."""
 
 import hashlib
-import json
 import os
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 
 from preprocessing.shards.format import (
+    ADDED,
+    DATASET_FILE,
     KINDS,
-    MAKE_AGAIN,
-    REMAKE,
     SPLITS,
+    UNKNOWN,
     WHITE,
     DataError,
     Level,
     array_name,
-    read_description,
     sha256,
+)
+from preprocessing.shards.schema import (
+    MAKE_AGAIN,
+    REMAKE,
+    NotAShard,
+    check_fields,
+    check_shard,
+    read_description,
+    reasons_of,
 )
 
 
@@ -34,32 +43,68 @@ class Shard:
         fields: The small fields by name, one value per item.
         rejected: (number in the work list, reason) of what could not be used.
         work: Fingerprint of the work list that the shard was made from.
+        doubtful: (number in the work list, reason) of what was used, but is worth a look.
     """
 
     offsets: Mapping[str, int]
     fields: Mapping[str, np.ndarray]
     rejected: Sequence[tuple[int, str]]
     work: str
+    doubtful: Sequence[tuple[int, str]] = ()
 
 
-def open_shard(path: Path, kind: str, levels: Sequence[Level]) -> Shard:
+def open_shard(
+    path: Path, kind: str, levels: Sequence[Level], classes: Mapping[str, Sequence[str]] | None = None
+) -> Shard:
     """Read everything of a shard but its pixels.
 
+    It is opened as a plain file: HDF5 would lock it, which many network file systems cannot do, and would follow what
+    it says about other files.
+
+    Args:
+        path: The shard; a link is refused.
+        kind, levels: What it must hold.
+        classes: Names of the classes of fields that are indices.
+
     Raises:
-        DataError: The file is not a whole shard of this kind with these levels.
+        DataError: The file cannot be read, or is not a whole shard of this kind with these levels.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise DataError(f"{path}: is a link or no file; put the shard itself there")
     try:
-        with h5py.File(path, "r") as file:
-            names = [array_name(p, level) for p in KINDS[kind].pixels for level in levels]
-            names.append("split")
-            return Shard(
-                offsets={name: file[name].id.get_offset() or 0 for name in names},
-                fields={name: file[name][()] for name in KINDS[kind].fields},
-                rejected=[tuple(pair) for pair in json.loads(file["rejected"][()].tobytes())],
-                work=str(file.attrs["work"]),
-            )
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: not a whole shard; {REMAKE}") from error
+        with open(path, "rb") as plain:
+            try:
+                return _read_shard(plain, kind, levels, classes or {})
+            except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                reason = f" ({error})" if isinstance(error, NotAShard) else ""
+                raise DataError(f"{path}: not a whole shard{reason}; {REMAKE}") from error
+    except OSError as error:
+        raise DataError(f"{path}: this shard cannot be read ({error.strerror or type(error).__name__})") from error
+
+
+def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Mapping[str, Sequence[str]]) -> Shard:
+    with h5py.File(plain, "r") as file:
+        check_shard(file, kind, levels, os.fstat(plain.fileno()).st_size)
+        names = [array_name(p, level) for p in KINDS[kind].pixels for level in levels]
+        names.append("split")
+        shard = Shard(
+            offsets={name: file[name].id.get_offset() or 0 for name in names},
+            fields={name: _values(file, name) for name in KINDS[kind].fields},
+            rejected=reasons_of(file["rejected"][()].tobytes()),
+            work=str(file.attrs["work"]),
+            doubtful=reasons_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
+        )
+    check_fields(shard.fields, classes)
+    return shard
+
+
+def _values(file: h5py.File, name: str) -> np.ndarray:
+    """Read a small field; one that the shard is too old to have is unknown of every item."""
+    if name in ADDED and name not in file:
+        return np.full(len(file["subject"]), UNKNOWN[name], np.int8)
+    return file[name][()]
 
 
 class Dataset:
@@ -103,7 +148,10 @@ class Dataset:
                 raise DataError(f"{path}: this shard is missing; {MAKE_AGAIN}")
             if path.stat().st_size != entry["bytes"]:
                 raise DataError(f"{path}: this shard's size is wrong; {REMAKE}")
-        shards = [open_shard(path, self.kind, self.levels) for path in paths]
+        shards = [open_shard(path, self.kind, self.levels, self.meta["classes"]) for path in paths]
+        for path, entry, shard in zip(paths, entries, shards, strict=True):
+            if len(shard.fields["subject"]) != entry["count"]:
+                raise DataError(f"{path}: holds another number of items than {DATASET_FILE} says; {REMAKE}")
         self._fields = {
             name: np.concatenate([shard.fields[name] for shard in shards] or [np.empty(0, dtype)])
             for name, dtype in KINDS[self.kind].fields.items()
@@ -197,7 +245,7 @@ class Dataset:
         shard = np.searchsorted(self._starts, indices, side="right") - 1
         position = self._offsets[array_name(pixels, level)][shard]
         position += (indices - self._starts[shard]) * size
-        rows = memoryview(out.reshape(-1)).cast("B")
+        rows = out.reshape(-1).data.cast("B")
         begins = range(0, size * len(indices), size)
         for begin, file, at in zip(begins, self._files[shard].tolist(), position.tolist()):
             if os.preadv(file, [rows[begin : begin + size]], at) != size:

@@ -2,13 +2,16 @@
 
 import io
 import os
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class SparseFile(io.RawIOBase):
     """A file object for h5py that keeps what is written and needs no memory for the holes in between."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._position = self._size = 0
         self._written: list[tuple[int, bytes]] = []  # in the order of writing
 
@@ -17,15 +20,17 @@ class SparseFile(io.RawIOBase):
         self._position = offset + (0, self._position, self._size)[whence]
         return self._position
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: "Buffer") -> int:
         """Keep a copy of the data; returns its length."""
-        self._written.append((self._position, bytes(data)))
-        self._position += len(data)
+        kept = bytes(data)
+        self._written.append((self._position, kept))
+        self._position += len(kept)
         self._size = max(self._size, self._position)
-        return len(data)
+        return len(kept)
 
-    def readinto(self, target: memoryview) -> int:
-        """Fill the target with what was written, and zeros where nothing was."""
+    def readinto(self, buffer: "Buffer") -> int:
+        """Fill a buffer with what was written, and zeros where nothing was."""
+        target = memoryview(buffer)
         target[:] = bytes(len(target))
         first, last = self._position, self._position + len(target)
         for start, data in self._written:
@@ -35,10 +40,10 @@ class SparseFile(io.RawIOBase):
         self._position = last
         return len(target)
 
-    def truncate(self, size: int) -> int:
-        """Set the length of the file."""
-        self._size = size
-        return size
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length of the file. Defaults to the position."""
+        self._size = self._position if size is None else size
+        return self._size
 
     def copy_to(self, file: BinaryIO) -> None:
         """Write all of it to a real file, with zeros (on most disks: holes) where nothing was written."""

@@ -2,30 +2,31 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
-import h5py
 import numpy as np
 
+from preprocessing.atomic import is_left_over, remove_left_over, write_whole
+from preprocessing.lock import LOCK_FILE, FolderLock, LockError
 from preprocessing.shards.format import (
+    BELONGING,
     DATASET_FILE,
     FORMAT,
     KINDS,
     LEVELS,
-    REMAKE,
+    PREVIOUS,
     SPLITS,
+    WORK_FILE,
     DataError,
     Item,
     Level,
-    array_name,
-    read_description,
     sha256,
 )
 from preprocessing.shards.reader import Dataset, Shard, open_dataset, open_shard
-from preprocessing.shards.sparse_file import SparseFile
+from preprocessing.shards.schema import REMAKE, SHARD_NAME, read_description, shard_name
+from preprocessing.shards.shard_file import set_split, write_shard
+from preprocessing.shards.sources import Made, append_to_log
 
 Summarise = Callable[[Mapping[str, np.ndarray], Sequence[tuple[int, str]]], Mapping]
 
@@ -45,6 +46,7 @@ class DatasetWriter:
         synthetic: bool. Whether the images show no patient. Defaults to False.
         generator: str. Fingerprint of the generator that made the images, where one did.
         shard_size: int. Items per shard. Defaults to 128, or more where that would give over 256 shards.
+        remedy: str. What errors advise where the folder holds a dataset that was made otherwise.
 
     Raises:
         DataError: The folder cannot be written, holds something else, or a dataset that was made otherwise.
@@ -70,12 +72,14 @@ class DatasetWriter:
         synthetic: bool = False,
         generator: str | None = None,
         shard_size: int | None = None,
+        remedy: str = "choose another output folder, or delete this one",
     ):
+        self._remedy = remedy
         self.folder = Path(folder)
         self.kind = kind
         self.count = count
-        self.levels = [tuple(level) for level in levels]
-        self.shard_size = shard_size or max(128, -(-count // 256))
+        self.levels: list[Level] = [(height, width) for height, width in levels]
+        self.shard_size = shard_size or default_shard_size(count)
         self.shards = -(-count // self.shard_size)
         self._plan = {
             "format": FORMAT,
@@ -96,7 +100,7 @@ class DatasetWriter:
 
     def path(self, shard: int) -> Path:
         """Return the final name of a shard."""
-        return self.folder / f"shard-{shard:05d}-of-{self.shards:05d}.h5"
+        return self.folder / shard_name(shard, self.shards)
 
     def numbers(self, shard: int) -> range:
         """Return the numbers of the work list that a shard holds."""
@@ -104,15 +108,26 @@ class DatasetWriter:
 
     def missing(self) -> list[tuple[int, range]]:
         """List the shards still to be written, each with its numbers in the work list."""
-        return [(s, self.numbers(s)) for s in range(self.shards) if not self.path(s).exists()]
+        return [(s, self.numbers(s)) for s in range(self.shards) if not self._has(s)]
 
-    def write(self, shard: int, items: Sequence[Item], rejected: Sequence[tuple[int, str]] = ()) -> None:
+    def _has(self, shard: int) -> bool:
+        path = self.path(shard)
+        return path.is_file() and not path.is_symlink()
+
+    def write(
+        self,
+        shard: int,
+        items: Sequence[Item],
+        rejected: Sequence[tuple[int, str]] = (),
+        doubtful: Sequence[tuple[int, str]] = (),
+    ) -> None:
         """Write one shard: the items of its numbers in order, without the rejected ones.
 
         Raises:
             DataError: The shard cannot be written.
         """
         try:
+            self._lock.check()
             write_shard(
                 self.path(shard),
                 self.kind,
@@ -121,28 +136,57 @@ class DatasetWriter:
                 classes=self._plan["classes"],
                 work=self._plan["work"]["fingerprint"],
                 rejected=rejected,
+                doubtful=doubtful,
             )
+        except LockError as error:
+            raise DataError(str(error)) from error
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable(self.folder, error) from error
+
+    def note(self, first: int, made: Sequence[Made]) -> None:
+        """Note what the entries of a shard were made from, from a number of the work list on, before it is written.
+
+        Raises:
+            DataError: It cannot be written.
+        """
+        try:
+            append_to_log(self.folder, first, made)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
 
     def rejected(self) -> list[tuple[int, str]]:
         """List (number in the work list, reason) of everything rejected in the shards written so far."""
-        whole = [self.path(s) for s in range(self.shards) if self.path(s).exists()]
+        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
         return [pair for path in whole for pair in self._shard(path).rejected]
 
-    def finish(self, validation_fraction: float = 0.0, summarise: Summarise | None = None) -> Dataset:
+    def doubtful(self) -> list[tuple[int, str]]:
+        """List (number in the work list, reason) of everything doubtful in the shards written so far."""
+        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
+        return [pair for path in whole for pair in self._shard(path).doubtful]
+
+    def finish(
+        self,
+        validation_fraction: float = 0.0,
+        summarise: Summarise | None = None,
+        *,
+        write_lists: Callable[[], None] | None = None,
+        described: Mapping | None = None,
+    ) -> Dataset:
         """Split the subjects, seal the shards with checksums, complete `dataset.json`, open the dataset.
 
-        A dataset that is complete already is only opened.
+        A dataset that is complete already is only opened. The folder is free for other commands afterwards.
 
         Args:
             validation_fraction: Share of the subjects that are for validation, in [0, 1).
             summarise: Function of (fields by name, rejected); its mapping is kept as `summary`.
+            write_lists: Writes what lies next to the shards, before the dataset counts as complete.
+            described: More entries of `dataset.json`; nothing about a patient.
 
         Raises:
             DataError: A shard is missing, damaged or of another dataset, or the disk is full.
         """
         if self.complete:
+            self._lock.release()
             return open_dataset(self.folder)
         shards = [self._shard(self.path(s)) for s in range(self.shards)]
         splits = split_subjects((name for shard in shards for name in _subjects(shard)), validation_fraction)
@@ -153,62 +197,70 @@ class DatasetWriter:
                 names = KINDS[self.kind].fields
                 fields = {n: np.concatenate([s.fields[n] for s in shards]) for n in names if n != "split"}
                 counts["summary"] = summarise(fields, self.rejected())
-            _write_description(self.folder, {**self._plan, **counts, "complete": True, "shards": entries})
+            if write_lists is not None:
+                write_lists()
+            done = {**self._plan, **counts, **(described or {}), "complete": True, "shards": entries}
+            self._lock.check()
+            _write_description(self.folder, done)
+        except LockError as error:
+            raise DataError(str(error)) from error
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable(self.folder, error) from error
+        self._lock.release()
         return open_dataset(self.folder)
 
     def _seal(self, number: int, shard: Shard, splits: Mapping[str, str]) -> dict:
         """Fill in the splits of a shard; returns its entry in `dataset.json`."""
         path, names = self.path(number), _subjects(shard)
-        _set_split(path, shard, [SPLITS.index(splits[name]) for name in names])
+        set_split(path, shard, [SPLITS.index(splits[name]) for name in names])
         digest = sha256(path)
         return {"file": path.name, "count": len(names), "bytes": path.stat().st_size, "sha256": digest}
 
     def _begin(self) -> None:
         """Create the folder and its plan, or check that what is there was made by the same plan."""
+        self._lock = lock_folder(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / DATASET_FILE).exists():
-                if any(path.suffix != ".part" for path in self.folder.iterdir()):
+                if any(_is_foreign(path) for path in self.folder.iterdir()):
                     raise DataError(
                         f"{self.folder}: the folder is not empty and holds no dataset; choose another output folder"
                     )
                 _write_description(self.folder, {**self._plan, "complete": False})
             there = read_description(self.folder)
+            if is_empty(self.folder, there):  # a mistake, or a run that was stopped at once: nothing is lost
+                discard(self.folder)
+                _write_description(self.folder, {**self._plan, "complete": False})
+                return
             self._compare(there)
             self._drop_damaged(there)
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise unwritable(self.folder, error) from error
 
     def _drop_damaged(self, there: Mapping) -> None:
         """Delete shards of a finished dataset that have changed, so that they are made again."""
-        for entry in there.get("shards", ()):
-            path = self.folder / entry["file"]
-            if path.exists() and sha256(path) != entry["sha256"]:
+        for number, entry in enumerate(there.get("shards", ())):
+            path = self.path(number)  # the one name that the entry may have
+            if self._has(number) and sha256(path) != entry["sha256"]:
                 path.unlink()
         if there["complete"] and self.missing():
             _write_description(self.folder, {**self._plan, "complete": False})
 
     def _compare(self, there: Mapping) -> None:
         """Raise DataError, naming what differs, unless the dataset there has this plan."""
-        other = "choose another output folder, or delete this one"
-        for name in (*self._plan["made"], *there.get("made", {})):
-            old, new = there.get("made", {}).get(name), self._plan["made"].get(name)
-            if old != new:
-                raise DataError(f"{self.folder}: this dataset was made with {name} {old}, not {new}; {other}")
-        if there.get("work", {}).get("count") != self.count:
+        if differences := _differences(there["made"], self._plan["made"]):
+            raise DataError(f"{self.folder}: this dataset was made {differences}; {self._remedy}")
+        if there["work"]["count"] != self.count:
             raise DataError(
                 f"{self.folder}: this dataset was made from a list of "
-                f"{there.get('work', {}).get('count')}, not of {self.count}; {other}"
+                f"{there['work']['count']}, not of {self.count}; {self._remedy}"
             )
         for name, value in self._plan.items():
             if there.get(name) != value:
                 what = "from other input" if name == "work" else f"with another {name}"
-                raise DataError(f"{self.folder}: this dataset was made {what}; {other}")
+                raise DataError(f"{self.folder}: this dataset was made {what}; {self._remedy}")
 
     def _shard(self, path: Path) -> Shard:
-        shard = open_shard(path, self.kind, self.levels)
+        shard = open_shard(path, self.kind, self.levels, self._plan["classes"])
         if shard.work != self._plan["work"]["fingerprint"]:
             raise DataError(f"{path}: this shard belongs to another dataset; {REMAKE}")
         return shard
@@ -244,108 +296,79 @@ def _counts(subjects: Sequence[str], splits: Mapping[str, str]) -> dict:
     return {"count": len(subjects), "images": images, "subjects": patients}
 
 
-def _set_split(path: Path, shard: Shard, split: list[int]) -> None:
-    """Fill in the splits in place: bytes of a contiguous array, so no kill can break the file."""
-    with open(path, "rb+") as file:
-        os.pwrite(file.fileno(), np.array(split, np.int8).tobytes(), shard.offsets["split"])
-        os.fsync(file.fileno())
-
-
 # ------------------------------------------------------------------------------------------ files
 
 
-def write_shard(
-    path: Path,
-    kind: str,
-    levels: Sequence[Level],
-    items: Sequence[Item],
-    *,
-    classes: Mapping[str, Sequence[str]],
-    work: str = "",
-    rejected: Sequence[tuple[int, str]] = (),
-) -> None:
-    """Write one shard next to its final name and rename it when it is whole and on disk.
+def default_shard_size(count: int) -> int:
+    """Return how many items a shard holds: 128, or more where that would give over 256 shards."""
+    return max(128, -(-count // 256))
 
-    Args:
-        path: Final name.
-        kind: A name of `KINDS`.
-        levels: Levels of the pixel arrays, (height, width).
-        items: One mapping per item: every pixel array at every level, and the fields (except `split`).
-        classes: Names of the classes of fields that are indices.
-        work: Fingerprint of the work list, compared before a rerun skips the shard.
-        rejected: (number in the work list, reason) of what could not be used.
+
+def discard(folder: Path) -> None:
+    """Remove what a dataset consists of, by exact names, and nothing else; its description stays until another comes.
 
     Raises:
-        OSError: The disk is full or the folder cannot be written; nothing half-written stays.
+        OSError: A file cannot be removed.
     """
-    # HDF5 on a full disk ends in errors without a reason, or in a crash: it lays out the file and writes its small
-    # fields in memory, and the pixels go straight from the items to their places.
-    layout = SparseFile()
-    places = {}
-    with h5py.File(layout, "w") as file:
-        file.attrs.update({"format": FORMAT, "kind": kind, "work": work})
-        for pixels, dtype in KINDS[kind].pixels.items():
-            for level in levels:
-                name = array_name(pixels, level)
-                array = file.create_dataset(name, (len(items), *level), dtype)
-                if items:
-                    array[0, 0, 0] = 0  # HDF5 gives an array its place when it is first written to
-                    places[array.id.get_offset()] = (name, level, dtype)
-        for name, dtype in KINDS[kind].fields.items():
-            values = [item.get(name, -1) if dtype == "|i1" else item[name] for item in items]
-            field = file.create_dataset(name, data=_field(name, values, dtype))
-            if name in classes:
-                field.attrs["classes"] = list(classes[name])
-        text = json.dumps([[int(n), reason] for n, reason in rejected]).encode()
-        file.create_dataset("rejected", data=np.frombuffer(text, np.uint8))
-    with _whole_file(path) as file:
-        layout.copy_to(file)
-        for place, (name, level, dtype) in places.items():
-            file.seek(place)
-            for item in items:
-                file.write(_pixels(name, item[name], level, dtype))
+    for path in folder.iterdir():
+        if (SHARD_NAME.fullmatch(path.name) or path.name in BELONGING) and not (
+            path.is_dir() and not path.is_symlink()
+        ):
+            path.unlink(missing_ok=True)
 
 
-def _pixels(name: str, pixels: np.ndarray, level: Level, dtype: str) -> np.ndarray:
-    """Return one item's pixels as they are stored."""
-    pixels = np.ascontiguousarray(pixels, dtype)
-    if pixels.shape != tuple(level):
-        raise ValueError(f"{name}: an item has pixels of shape {pixels.shape}")
-    return pixels
+def is_empty(folder: Path, there: Mapping) -> bool:
+    """Tell whether a dataset holds nothing that is worth keeping: no image, or not one whole shard."""
+    if there["complete"] and there["count"] == 0:
+        return True
+    return not any(SHARD_NAME.fullmatch(path.name) for path in folder.iterdir())
 
 
-def _field(name: str, values: list, dtype: str) -> np.ndarray:
-    """Return the values of one field as they are stored; a text too long is an error, never cut."""
-    if not dtype.startswith("S"):
-        return np.array(values, dtype)
-    texts = [value.encode("ascii") for value in values]
-    longest = max(map(len, texts), default=0)
-    if longest > np.dtype(dtype).itemsize:
-        raise DataError(f"{name}: a value of {longest} characters does not fit ({dtype})")
-    return np.array(texts, dtype)
+def _is_foreign(path: Path) -> bool:
+    """Tell whether something in a folder without a description is not of a dataset that is being begun."""
+    return path.name not in (LOCK_FILE, PREVIOUS, WORK_FILE) and path.suffix != ".part" and not is_left_over(path)
 
 
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that, under its final name, is whole and on disk: a kill or a power cut leaves all or nothing."""
-    unfinished = path.with_name(path.name + ".part")
+def lock_folder(folder: Path) -> FolderLock:
+    """Create the folder of a dataset and take the right to write to it.
+
+    Raises:
+        DataError: Another command writes to it, or it cannot be written.
+    """
     try:
-        with open(unfinished, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(folder)
+        remove_left_over(folder)
+        return lock
+    except LockError as error:
+        raise DataError(str(error)) from error
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def _write_description(folder: Path, content: Mapping) -> None:
-    with _whole_file(folder / DATASET_FILE) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_whole(folder / DATASET_FILE, json.dumps(content, indent=1) + "\n")
 
 
-def _unwritable(folder: Path, error: OSError) -> DataError:
+def unwritable(folder: Path, error: OSError) -> DataError:
+    """Make the error of a folder that cannot be written."""
     return DataError(
         f"{folder}: cannot be written ({error.strerror or type(error).__name__}); "
         "what is finished is kept, run the same command again when this is solved"
     )
+
+
+def _differences(old: Mapping, new: Mapping) -> str:
+    """List the settings that differ, as the command line spells them."""
+    found = [_difference(name, old.get(name), new.get(name)) for name in dict.fromkeys((*old, *new))]
+    return ", ".join(text for text in found if text)
+
+
+def _difference(name: str, old: object, new: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    if old == new:
+        return ""
+    if isinstance(old, bool | None) and isinstance(new, bool | None):
+        return f"{'with' if old else 'without'} {flag}, not {'with' if new else 'without'}"
+    values = ["its default" if value is None else value for value in (old, new)]
+    return f"with {flag} {values[0]}, not {values[1]}"

@@ -26,6 +26,21 @@ def masses(count: int, seed: int, size: int = 32, *, first_subject: int = 0) -> 
     return Masses(np.clip(images, 0, 1), labels, CLASSES, subjects)
 
 
+class Oracle:
+    """Stands for a classifier: sure of the true labels of the masses that it is told of."""
+
+    def __init__(self, *sets: Masses):
+        self.known = {
+            image.tobytes(): {head: labels[number] for head, labels in masses.labels.items()}
+            for masses in sets
+            for number, image in enumerate(masses.images)
+        }
+
+    def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        known = [self.known[image.tobytes()] for image in images]
+        return {head: np.eye(2)[[labels[head] for labels in known]] for head in ("shape", "margin")}
+
+
 def power_law_field(beta: float, seed: int, height: int = 512, width: int = 256) -> np.ndarray:
     """White noise filtered to a spectrum 1/f^β."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])

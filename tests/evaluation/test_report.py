@@ -3,18 +3,28 @@
 import json
 import re
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from browser import open_browser
 
-from evaluation.evaluate import Evaluation, Row, evaluate
+from evaluation.evaluate import Evaluation, evaluate
 from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import Estimate
-from evaluation.metrics.memorisation import audit
+from evaluation.metrics.memorisation import MEMORISATION, audit
+from evaluation.metrics.metric import Row
 from evaluation.report import Report, as_html, as_json, best, table, write
 
-METRICS = ["swd", "msssim", "fine", "histogram", "kid", "fid"]
+METRICS = [
+    "swd_7x7",
+    "msssim_pairs",
+    "fine_energy_64px",
+    "histogram_w1_64bins",
+    "kid_radiomic_z",
+    "fid_radiomic_z",
+]
 
 
 def noise(count: int, seed: int, contrast: float = 0.1) -> Samples:
@@ -30,7 +40,10 @@ def reports() -> dict[str, Report]:
     copies = np.concatenate([noise(40, 2).read(range(40))[0], real.read(range(3))[0]])
     found = {}
     for name, fake in {"good <b>": Samples(copies), "flat": noise(43, 3, 0.05)}.items():
-        found[name] = Report(evaluate(real, fake, METRICS), audit(real, held_out, fake), real)
+        evaluation = evaluate(real, fake, METRICS)
+        judged = Row(MEMORISATION.name, "t", "low", detail=audit(real, held_out, fake))
+        evaluation.rows.append(judged)
+        found[name] = Report(evaluation)
     return found
 
 
@@ -41,7 +54,7 @@ def row(good: str, value: float, reach: float, real: float = 0.0) -> Row:
 def best_of(**runs: Row) -> str:
     """Of reports with one row each; runs of a method are a1, a2 …, a single one is a."""
     samples = Samples(np.zeros((2, 8, 8)))
-    evaluations = {name: Evaluation(samples, samples, [one], (None, None), {}, "") for name, one in runs.items()}
+    evaluations = {name: Evaluation(samples, samples, [one], {}, {}, "") for name, one in runs.items()}
     return best({name: Report(found, method=name.rstrip("12")) for name, found in evaluations.items()}, "m")
 
 
@@ -66,35 +79,34 @@ def test_runs_of_one_method_do_not_compete():
 
 def test_the_table_has_a_line_a_metric_and_marks_what_differs(reports):
     lines = table(reports).splitlines()
-    fine = next(line for line in lines if line.startswith("fine energy"))
+    fine = next(line for line in lines if line.startswith("fine_energy_64px"))
     assert fine.count("*") == 1 and fine.endswith("good <b>")
     assert lines[0].split()[:2] == ["metric", "wanted"] and lines[0].endswith("best")
 
 
 def test_a_metric_without_enough_images_tells_so_in_the_table(reports):
-    assert "FID needs at least 128 real images (two halves) and 64 generated ones; there are 60 and 43" in table(
-        reports
-    )
+    problem = "fid_radiomic_z needs at least 128 real images (two halves) and 64 generated ones; there are 60 and 43"
+    assert problem in table(reports)
 
 
 def test_a_reason_is_told_once_for_all_that_it_holds_for(reports):
-    told = [line for line in table(reports).splitlines() if "FID needs" in line]
-    assert len(told) == 1 and told[0].startswith("no fid of good <b>, flat: FID needs")
+    told = [line for line in table(reports).splitlines() if "fid_radiomic_z needs" in line]
+    assert len(told) == 1 and told[0].startswith("no fid_radiomic_z of good <b>, flat: fid_radiomic_z needs")
 
 
 def test_the_audit_is_told_in_a_line(reports):
     lines = table(reports).splitlines()
-    assert lines[-2].startswith("good <b>: 3 of 43 images suspiciously near a training image")
+    assert lines[-2].startswith("good <b>: 3 of 43 images suspiciously near to a training image")
     assert lines[-1].startswith("flat: 0 of 43 images")
 
 
 def test_json_holds_numbers_intervals_and_counts(reports):
     found = json.loads(json.dumps(as_json(reports), allow_nan=False))
     method = found["methods"]["good <b>"]
-    swd = next(row for row in method["metrics"] if row["name"] == "swd mean")
+    swd = next(row for row in method["metrics"] if row["name"] == "swd_7x7 mean")
     assert swd["generated"]["low"] < swd["generated"]["value"] < swd["generated"]["high"]
     assert swd["generated"]["count"] == 30  # half of sixty real images
-    assert method["memorisation"]["suspicious"] and method["seconds per 1000 images"]["kid"] >= 0
+    assert method["memorisation"]["suspicious"] and method["seconds per 1000 images"]["kid_radiomic_z"] >= 0
     assert {pair["generated"] for pair in method["memorisation"]["nearest"][:3]} == {40, 41, 42}
 
 
@@ -130,10 +142,28 @@ def test_the_page_opens_without_a_network(reports, tmp_path):
 def test_three_files_are_written(reports, tmp_path):
     write(reports, tmp_path / "report", {"seed": 3})
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "report.json", "table.txt"}
-    assert json.loads((tmp_path / "report" / "report.json").read_text())["seed"] == 3
+    found = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert found["seed"] == 3 and found["made_by"]["version"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(reports, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="--output .*file: cannot be written"):
         write(reports, tmp_path / "file")
+
+
+def test_a_page_with_patients_images_says_so_on_its_face(reports, tiny_dataset):
+    assert "This page contains real images, of patients." in as_html(reports)
+    real = Samples.of_dataset(tiny_dataset)
+    assert "real images, of patients" in as_html({"a": Report(evaluate(real, real, ["leakage"]))})
+    found = evaluate(real, real, ["leakage"])
+    drawn = Samples(real.read(np.arange(len(real)))[0])
+    drawn.dataset = SimpleNamespace(meta={"synthetic": True})
+    page = as_html({"a": Report(replace(found, real=drawn))})
+    assert "real images, of patients" not in page and "it shows no patient" in page
+
+
+def test_a_report_says_which_software_and_which_data(tiny_dataset):
+    real = Samples.of_dataset(tiny_dataset)
+    found = as_json({"a": Report(evaluate(real, real, ["leakage"]))})
+    assert found["real"]["dataset"] == found["methods"]["a"]["dataset"] == tiny_dataset.fingerprint

@@ -9,6 +9,7 @@ from feature2mass.features import (
     category_weights,
     interpolate,
     line_weights,
+    spread_weights,
 )
 
 RNG = np.random.default_rng(0)
@@ -127,3 +128,29 @@ def test_weights_within_a_category_are_uniform_over_the_simplex():
 def test_weights_are_a_function_of_the_generator():
     a, b, c = (category_weights(5, random=np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+# --- weights that are spread ----------------------------------------------------------------------
+
+
+def test_spread_weights_by_hand():
+    """Of four, 0.25 + 0.05 grows to the largest share: its deviation becomes five times as large, as do the others'."""
+    np.testing.assert_allclose(spread_weights([[0.3, 0.25, 0.25, 0.2]]), [[0.5, 0.25, 0.25, 0]], atol=1e-12)
+
+
+def test_mixtures_by_spread_weights_keep_more_of_the_variance_of_their_features():
+    weights = category_weights(400, random=np.random.default_rng(1))
+    features = np.random.default_rng(2).standard_normal((20, 1024))
+    plain, spread = (np.var(mixture @ features) for mixture in (weights, spread_weights(weights)))
+    assert plain < 0.15 and 1.5 * plain < spread < 0.6
+
+
+def test_spread_weights_sum_to_one_and_leave_unused_features_out():
+    weights = category_weights(50, random=np.random.default_rng(3))
+    spread = spread_weights(weights)
+    np.testing.assert_allclose(spread.sum(axis=1), 1)
+    assert (spread[weights == 0] == 0).all()
+
+
+def test_weights_that_differ_enough_stay_as_they_are():
+    np.testing.assert_allclose(spread_weights([[1.0, 0.0, 0.0], [0.95, 0.05, 0.0]]), [[1.0, 0, 0], [0.95, 0.05, 0]])

@@ -11,7 +11,7 @@ import tiny_masses
 from feature2mass.linear_start import HAAR, start_linearly
 from feature2mass.networks import NetworkConfig, build_decoder, build_encoder
 
-HALF = NetworkConfig(width=0.5)
+HALF = NetworkConfig(width=0.5, **tiny_masses.ADDITIONS)
 
 
 def smooth_images(count: int, seed: int = 0, sigma: float = 4.0) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,12 +12,14 @@ import tiny_masses
 from contrast import undo_contrast
 
 from feature2mass.features import decode, encode, interpolate
-from feature2mass.generate import generate, write_shards
+from feature2mass.generate import generate
 from feature2mass.mixing import Mixer, load_networks, open_seeds
 from feature2mass.octaves import energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, mirrored, seed_image
+from feature2mass.settings import Mixing
+from generation.masses import write_masses
 from preprocessing.batches import labelled_masses
-from preprocessing.shards import Dataset
+from preprocessing.shards import Dataset, open_dataset
 
 
 def restored_mixture(one: Recipe, run: Path, dataset: Dataset) -> np.ndarray:
@@ -52,7 +55,7 @@ def test_what_networks_lose_of_any_mass_is_the_mean_of_mass_less_reconstruction(
 def test_masses_get_the_contrast_that_their_dataset_has(tmp_path, tiny_mass_run):
     """Stored from black to white, with fields that give back what was decoded, on the scale of its seeds' films."""
     seeds = tiny_masses.write_dataset(tmp_path / "seeds", contrast="normalised")
-    dataset = write_shards(tiny_mass_run.path, tmp_path / "new", 6, data=seeds.folder)
+    dataset = open_dataset(write_masses(tiny_mass_run.path, tmp_path / "new", 6, data=seeds.folder))
     stored = dataset.read_array("image", (64, 64), range(6)) / 65535
     assert (stored.min(axis=(1, 2)) == 0).all() and (stored.max(axis=(1, 2)) == 1).all()
     again = undo_contrast(stored, dataset.field("low"), dataset.field("high"))
@@ -74,7 +77,7 @@ def copied(tmp_path, tiny_mass_run) -> Path:
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text("{")])
 def test_a_folder_that_is_no_run_is_named(copied, damage):
     damage(copied / "config.json")
-    with pytest.raises(MassGeneratorError, match=f"--run {copied}: is no run"):
+    with pytest.raises(MassGeneratorError, match=f"--run {copied}: is not a run"):
         load_networks(copied)
 
 
@@ -116,3 +119,17 @@ def test_training_data_that_is_gone_asks_for_data(copied):
     (copied / "source.json").write_text(json.dumps({"folder": str(copied / "gone")}))
     with pytest.raises(MassGeneratorError, match="training data cannot be opened; give --data"):
         open_seeds(copied, None, load_networks(copied))
+
+
+def test_without_octaves_a_mass_is_its_decoded_mixture(tiny_mass_run, tiny_masses_dataset):
+    networks = replace(load_networks(tiny_mass_run.path), mixing=Mixing())
+    seeds, weights = generate(tiny_mass_run.path, 1)[1][0].mixture()
+    images = np.array([seed_image(tiny_masses_dataset, seed.index, seed.mirror) for seed in seeds])
+    kinds = [seeds[0].category.margin] * len(seeds), [seeds[0].category.shape] * len(seeds)
+    feature = interpolate(encode(networks.encoder, images, *kinds), weights[None])
+    made = Mixer(networks, tiny_masses_dataset).mixtures([(seeds, weights)])
+    np.testing.assert_allclose(made, decode(networks.decoder, feature), atol=1e-5)
+
+
+def test_a_run_says_how_its_masses_are_mixed(tiny_mass_run):
+    assert load_networks(tiny_mass_run.path).mixing == tiny_masses.preset().mixing

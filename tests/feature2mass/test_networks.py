@@ -15,9 +15,9 @@ from keras.layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, Lea
 from feature2mass.networks import (
     NetworkConfig,
     SmoothUpsampling,
-    build_critic,
     build_decoder,
     build_discriminator,
+    build_discriminators,
     build_encoder,
     build_generator,
     finished_networks,
@@ -31,12 +31,12 @@ def layers(model: keras.Model, kind: type) -> list:
     return [layer for layer in model.layers if type(layer) is kind]
 
 
-# --- counts of the paper, from full-size networks ------------------------------------------------
+# --- counts of the paper, from full-size networks with our additions -------------------------------
 
 
 @pytest.fixture(scope="module")
 def full() -> dict[str, keras.Model]:
-    config = NetworkConfig()
+    config = NetworkConfig(**tiny_masses.ADDITIONS)
     return {
         "encoder": build_encoder(config, MARGINS, SHAPES),
         "decoder": build_decoder(config),
@@ -83,6 +83,11 @@ def test_units_are_leaky_relu_then_convolution_then_batch_norm(full, name, kind)
         assert kinds == 6 * unit + unit[:2]
 
 
+def test_discriminators_activate_last_and_do_not_normalise_first(full):
+    kinds = [type(layer) for layer in full["margin"].layers if type(layer) in (LeakyReLU, Conv2D, BatchNormalization)]
+    assert kinds == [Conv2D, LeakyReLU, *9 * [Conv2D, BatchNormalization, LeakyReLU], LeakyReLU, LeakyReLU]
+
+
 def test_width_narrows_everything_but_the_feature():
     config = NetworkConfig(width=0.25, discriminator_width=0.125)
     encoder = build_encoder(config, MARGINS, SHAPES)
@@ -117,13 +122,13 @@ def test_the_feature_depends_on_each_label(generator, label):
     assert np.abs(np.asarray(encoder(inputs())) - np.asarray(encoder(changed))).max() > 1e-3
 
 
-def test_the_critic_gives_both_verdicts_on_one_image():
+def test_the_discriminator_gives_both_verdicts_on_one_image():
     discriminators = [
         build_discriminator(tiny_masses.NETWORK, classes, name)
         for classes, name in ((2, "margin_discriminator"), (3, "shape_discriminator"))
     ]
     images = tiny_masses.batch()["image"]
-    outputs = build_critic(*discriminators)(images)
+    outputs = build_discriminators(*discriminators)(images)
     for ours, theirs in zip(outputs, [*discriminators[0](images), *discriminators[1](images)], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

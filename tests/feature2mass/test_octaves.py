@@ -91,6 +91,13 @@ def test_grain_brings_what_the_finest_octave_lacks_and_nothing_else():
     np.testing.assert_allclose(found[1:], wanted[1:], rtol=0.15)  # octaves overlap a little
 
 
+def test_the_finest_octave_may_get_grain_alone():
+    deviation = 0.001 * texture(2)
+    found = restored(MEAN + deviation, MEAN, np.ones(6), NO_GRAIN, amplify_finest=False) - MEAN
+    finest, *others = split(deviation)
+    np.testing.assert_allclose(found, join([finest, *(LARGEST_GAIN * part for part in others)]), atol=1e-4)
+
+
 def examples() -> tuple[np.ndarray, np.ndarray]:
     """Features, and residuals of vertical stripes, each with a phase of its own."""
     stripes = 0.1 * np.sin(np.arange(64) * np.pi / 2 + np.linspace(0, np.pi, 30)[:, None])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from feature2mass.seeds import MIRRORS, Category, MassGeneratorError, categories, mirrored, recipe, seed_image
+from feature2mass.settings import Mixing
 
 
 def category(shape: int, margin: int, seeds: np.ndarray) -> Category:
@@ -126,3 +127,20 @@ def test_a_category_without_seeds_is_one_clear_line(tiny_masses_dataset, wanted)
 def test_a_class_that_does_not_exist_names_those_that_do(tiny_masses_dataset):
     with pytest.raises(MassGeneratorError, match="--shape square: must be one of round, oval, irregular"):
         categories(tiny_masses_dataset, shape="square")
+
+
+# --- as the paper mixes ---------------------------------------------------------------------------
+
+
+def test_without_mirrored_seeds_a_small_category_lends_its_masses_alone():
+    one = recipe(0, [FEW], mixing=Mixing())
+    assert sorted(one.seeds) == sorted(FEW.seeds) and not one.mirrors.any()
+    assert one.weights.sum() == pytest.approx(1)
+
+
+def test_without_a_cap_a_seed_may_have_any_weight():
+    largest = {
+        mixing: max(recipe(n, [FEW], mixing=mixing).weights.max() for n in range(200))
+        for mixing in (Mixing(largest_weight=0.6), Mixing())
+    }
+    assert largest[Mixing(largest_weight=0.6)] <= 0.6 + 1e-9 < largest[Mixing()]

@@ -14,11 +14,13 @@ import tiny_masses
 from folders import contents, quiet, records, without_times
 
 from feature2mass.losses import LossWeights
-from feature2mass.train import PRESETS, build_model, chosen_preset, run_config, start, train
+from feature2mass.settings import EARLIER
+from feature2mass.train import MassTraining, build_model, run_config, train
 from feature2mass.train_step import LOSS_NAMES
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.run import RunDirectory, RunError
+from training.trainer import resumed
 
 
 @pytest.fixture
@@ -26,37 +28,6 @@ def copied_run(tmp_path, tiny_mass_run, tiny_masses_dataset) -> RunDirectory:
     """A copy of the tiny run, to be damaged."""
     shutil.copytree(tiny_mass_run.path, tmp_path / "run")
     return RunDirectory(tmp_path / "run", run_config(tiny_masses.preset(), tiny_masses_dataset, 0))
-
-
-# --- presets --------------------------------------------------------------------------------------
-
-
-def test_the_paper_s_preset_is_the_paper():
-    preset = PRESETS["paper"]()
-    assert (preset.batch, preset.epochs, preset.beta_1) == (512, 8000, 0.9)
-    assert preset.learning_rate == preset.discriminator_learning_rate == 2e-4
-    assert preset.weights == LossWeights(10, 10, 10, 300)
-    assert preset.augment
-    assert (preset.network.width, preset.network.discriminator_width) == (1, 1)
-
-
-def test_the_paper_takes_some_13000_steps_of_841_masses():
-    preset = PRESETS["paper"]()
-    assert preset.ticks * preset.steps_per_tick(841) == pytest.approx(8000 * 841 / 512, rel=0.02)
-
-
-def test_length_multiplies_the_epochs():
-    assert chosen_preset("quick", length=3).epochs == 3 * PRESETS["quick"]().epochs
-
-
-def test_precision_replaces_the_preset_s():
-    assert chosen_preset("quick", precision="float32").precision == "float32"
-
-
-def test_ticks_are_whole_executions():
-    preset = tiny_masses.preset(batch=8, epochs=3.0, ticks=3, steps_per_execution=4)
-    assert preset.steps_per_tick(64) == 8
-    assert preset.steps_per_tick(1) == 4
 
 
 # --- what a run leaves ----------------------------------------------------------------------------
@@ -115,8 +86,8 @@ def test_a_finished_run_is_left_alone(tiny_mass_run, tiny_masses_dataset):
 
 
 def test_a_run_starts_from_its_newest_checkpoint(tiny_mass_run, tiny_masses_dataset):
-    model, images_seen = start(tiny_mass_run, tiny_masses.preset(), tiny_masses_dataset, seed=0)
-    assert images_seen == 48 and int(model.iterations) == 6
+    model = resumed(MassTraining(tiny_masses_dataset, tiny_mass_run, tiny_masses.preset(), 0))
+    assert model.images_seen == 48 and int(model.iterations) == 6
 
 
 def test_a_run_killed_before_its_decoder_was_saved_only_saves_it(copied_run, tiny_mass_run, tiny_masses_dataset):
@@ -134,6 +105,30 @@ def test_settings_that_decide_the_result_are_in_the_run_s_config(tiny_masses_dat
     assert base != run_config(tiny_masses.preset(), tiny_masses_dataset, 1)
     assert base != run_config(tiny_masses.preset(batch=4), tiny_masses_dataset, 0)
     assert base != run_config(tiny_masses.preset(weights=LossWeights()), tiny_masses_dataset, 0)
+
+
+def test_a_run_older_than_the_switches_goes_on(tmp_path, copied_run, tiny_masses_dataset):
+    """Its settings were those of all additions; of no others."""
+    config = json.loads((copied_run.path / "config.json").read_text())
+    for name in ("epsilon", "linear_start", "mixing"):
+        del config["preset"][name]
+    for name in ("plain_ends", "activation_last"):
+        del config["preset"]["network"][name]
+    (copied_run.path / "config.json").write_text(json.dumps(config))
+    new = run_config(replace(tiny_masses.preset(), epsilon=1e-7), tiny_masses_dataset, 0)
+    RunDirectory(copied_run.path, new, EARLIER)
+    with pytest.raises(RunError, match="preset linear_start: true there, false here"):
+        other = replace(tiny_masses.preset(), epsilon=1e-7, linear_start=False)
+        RunDirectory(copied_run.path, run_config(other, tiny_masses_dataset, 0), EARLIER)
+
+
+def test_without_a_linear_start_networks_start_as_drawn(tmp_path, tiny_masses_dataset):
+    preset = tiny_masses.preset(linear_start=False)
+    run = RunDirectory(tmp_path, run_config(preset, tiny_masses_dataset, 0))
+    started = resumed(MassTraining(tiny_masses_dataset, run, preset, 0))
+    drawn = build_model(preset, 2, 3, 0)
+    for a, b in zip(started.generator.weights, drawn.generator.weights, strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_data_without_labels_is_refused(tmp_path):
@@ -224,11 +219,10 @@ def trained(strategy):
     start = weights(model)
     batches = mass_batches(dataset, "train", 16, seed=0)
     history = model.fit(batches, steps_per_epoch=20, verbose=0, shuffle=False).history
-    history.pop("data_wait_seconds")
     return start, weights(model), {name: values[0] for name, values in history.items()}
 
 def weights(model):
-    players = {name: getattr(model, name) for name in ("generator", "critic", "ema_generator")}
+    players = {name: getattr(model, name) for name in ("generator", "discriminator", "ema_generator")}
     return {name: [np.array(weight) for weight in player.weights] for name, player in players.items()}
 
 def difference(a, b, names):
@@ -258,7 +252,7 @@ def replicas(tmp_path_factory, tiny_masses_dataset) -> dict:
     return result
 
 
-@pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+@pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 def test_two_replicas_train_the_same_weights_as_one(replicas, player):
     """After twenty steps; moving statistics of batch normalisation included.
 

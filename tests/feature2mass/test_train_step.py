@@ -9,12 +9,12 @@ import tiny_masses
 
 from feature2mass.losses import LossWeights
 from feature2mass.train import build_model
-from feature2mass.train_step import BiradsGAN
+from feature2mass.train_step import Feature2Mass
 
 WEIGHTS = LossWeights(margin=2.0, shape=3.0, labels=1.5, reconstruction=20.0)
 
 
-def model_of(weights: LossWeights = WEIGHTS, seed: int = 0) -> BiradsGAN:
+def model_of(weights: LossWeights = WEIGHTS, seed: int = 0) -> Feature2Mass:
     return build_model(tiny_masses.preset(weights=weights), 2, 3, seed)
 
 
@@ -22,10 +22,10 @@ def batch_of(count: int = 8) -> dict[str, tf.Tensor]:
     return {name: tf.constant(value) for name, value in tiny_masses.batch(count).items()}
 
 
-def gradients(model: BiradsGAN, step: int = 3, batch: dict | None = None) -> tuple[list, list, dict]:
-    """(critic's, generator's, losses), by variable path less the model's name."""
-    critic, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64))
-    return [np.array(g) for g in critic], [np.array(g) for g in generator], losses
+def gradients(model: Feature2Mass, step: int = 3, batch: dict | None = None) -> tuple[list, list, dict]:
+    """(discriminator's, generator's, losses), by variable path less the model's name."""
+    discriminator, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64))
+    return [np.array(g) for g in discriminator], [np.array(g) for g in generator], losses
 
 
 def relative_difference(ours, theirs) -> float:
@@ -41,11 +41,11 @@ def bce(logits, target):
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, logits))
 
 
-def textbook(model: BiradsGAN, batch: dict, weights: LossWeights) -> tuple[list, list, dict]:
+def textbook(model: Feature2Mass, batch: dict, weights: LossWeights) -> tuple[list, list, dict]:
     """Eq. 3–5 with one tape and one forward pass for each loss."""
     image, m, s = batch["image"], batch["margin"], batch["shape"]
-    d1 = model.critic.get_layer("margin_discriminator")
-    d2 = model.critic.get_layer("shape_discriminator")
+    d1 = model.discriminator.get_layer("margin_discriminator")
+    d2 = model.discriminator.get_layer("shape_discriminator")
     reconstruction = model.generator([image, m, s], training=True)
 
     def discriminator_loss(d, label, weight):
@@ -56,7 +56,7 @@ def textbook(model: BiradsGAN, batch: dict, weights: LossWeights) -> tuple[list,
     with tf.GradientTape(persistent=True) as tape:
         loss_1 = discriminator_loss(d1, m, weights.margin)
         loss_2 = discriminator_loss(d2, s, weights.shape)
-    critic = [*tape.gradient(loss_1, d1.trainable_variables), *tape.gradient(loss_2, d2.trainable_variables)]
+    discriminator = [*tape.gradient(loss_1, d1.trainable_variables), *tape.gradient(loss_2, d2.trainable_variables)]
     with tf.GradientTape() as tape:
         made = model.generator([image, m, s], training=True)
         first, second = d1(made, training=True), d2(made, training=True)
@@ -64,7 +64,7 @@ def textbook(model: BiradsGAN, batch: dict, weights: LossWeights) -> tuple[list,
         l1 = tf.reduce_mean(tf.abs(image - made))
         loss = bce(first[0], 1.0) + bce(second[0], 1.0) + weights.labels * labels + weights.reconstruction * l1
     generator = tape.gradient(loss, model.generator.trainable_variables)
-    return critic, generator, {"margin_loss": loss_1, "shape_loss": loss_2, "labels": labels, "l1": l1}
+    return discriminator, generator, {"margin_loss": loss_1, "shape_loss": loss_2, "labels": labels, "l1": l1}
 
 
 def test_one_pass_gives_the_textbook_s_gradients():
@@ -84,10 +84,10 @@ def test_one_pass_reports_the_textbook_s_losses():
 # --- where gradients flow -------------------------------------------------------------------------
 
 
-def split(model: BiradsGAN, critic: list) -> dict[str, list]:
+def split(model: Feature2Mass, discriminator: list) -> dict[str, list]:
     """Gradients of D₁ and D₂ apart."""
-    count = len(model.critic.get_layer("margin_discriminator").trainable_variables)
-    return {"margin": critic[:count], "shape": critic[count:]}
+    count = len(model.discriminator.get_layer("margin_discriminator").trainable_variables)
+    return {"margin": discriminator[:count], "shape": discriminator[count:]}
 
 
 @pytest.mark.parametrize("weight, moved, still", [("margin", "margin", "shape"), ("shape", "shape", "margin")])
@@ -111,8 +111,8 @@ def test_the_generator_s_weights_do_not_move_the_discriminators(weight):
 
 def test_every_weight_gets_a_finite_gradient():
     model = model_of()
-    critic, generator, _ = gradients(model)
-    for values, player in ((critic, model.critic), (generator, model.generator)):
+    discriminator, generator, _ = gradients(model)
+    for values, player in ((discriminator, model.discriminator), (generator, model.generator)):
         for gradient, variable in zip(values, player.trainable_variables, strict=True):
             assert gradient.shape == tuple(variable.shape) and np.isfinite(gradient).all(), variable.path
             assert gradient.any(), variable.path

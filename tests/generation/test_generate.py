@@ -9,30 +9,38 @@ import numpy as np
 import pytest
 import tiny
 
-from generation import generate as module
+from generation import writers as module
 from generation.figures import figure
 from generation.generate import (
-    BATCH,
     GeneratorError,
-    MaskSource,
     fingerprint_of,
     generate,
-    latents,
     load_generator,
-    write_dicom,
-    write_png,
-    write_shards,
+    write_mammograms,
 )
+from generation.sources import MaskSource
+from mask_embedding_gan.generate import MaskEmbeddingGenerator
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import DataError, open_dataset
+from training.drawing import BATCH
 
 HEIGHT, WIDTH = 16, 8
+FORMATS = pytest.mark.parametrize("file_format", ["h5", "png", "dicom"])
+
+
+def latents(first: int, count: int, size: int, seed: int = 0) -> np.ndarray:
+    rows = [MaskEmbeddingGenerator.random_input(size, seed, number) for number in range(first, first + count)]
+    return np.array(rows, np.float32)
+
+
+def write_shards(*arguments, **options):
+    return open_dataset(write_mammograms(*arguments, **options))
 
 
 @pytest.fixture(scope="module")
 def generator(tiny_run):
     """The file of a finished phase 2."""
-    return tiny_run.generator(2)
+    return tiny_run.stage("phase-2").generator
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,6 @@ def test_every_number_and_every_seed_has_a_latent_of_its_own():
 
 def test_latents_are_standard_normal():
     drawn = latents(0, 1000, 20)
-    assert drawn.dtype == np.float32
     assert drawn.mean() == pytest.approx(0, abs=0.03) and drawn.std() == pytest.approx(1, abs=0.03)
 
 
@@ -133,23 +140,23 @@ def test_a_dataset_gives_its_validation_masks(tiny_dataset):
     held_out = tiny_dataset.indices("validation")
     assert len(source) == len(held_out) == 8
     wanted = tiny_dataset.read((HEIGHT, WIDTH), held_out)[1]
-    np.testing.assert_array_equal([source[number][0] for number in range(8)], wanted)
+    np.testing.assert_array_equal([source[number].mask for number in range(8)], wanted)
 
 
 def test_a_dataset_gives_the_real_image_of_a_mask(tiny_dataset):
-    _, real, fields = MaskSource(HEIGHT, WIDTH, tiny_dataset.folder)[0]
+    found = MaskSource(HEIGHT, WIDTH, tiny_dataset.folder)[0]
     pixels = tiny_dataset.read((HEIGHT, WIDTH), tiny_dataset.indices("validation")[:1])[0]
-    np.testing.assert_allclose(real, pixels[0] / 65535, rtol=1e-6)
-    assert fields == {"laterality": "L", "view": "CC"}
+    np.testing.assert_allclose(found.image, pixels[0] / 65535, rtol=1e-6)
+    assert (found.laterality, found.view, found.origin) == ("L", "CC", "real image")
 
 
 def test_a_folder_of_mask_images_is_resized_by_area(mask_folder):
     source = MaskSource(HEIGHT, WIDTH, mask_folder)
-    assert [int(source[number][0].sum(axis=1)[0]) for number in range(3)] == [4, 2, 6]
+    assert [int(source[number].mask.sum(axis=1)[0]) for number in range(3)] == [4, 2, 6]
 
 
 def test_phantoms_are_a_function_of_seed_and_number():
-    first, same, other = (MaskSource(HEIGHT, WIDTH, seed=seed)[3][1] for seed in (0, 0, 1))
+    first, same, other = (MaskSource(HEIGHT, WIDTH, seed=seed)[3].image for seed in (0, 0, 1))
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
@@ -158,10 +165,9 @@ def test_masks_alone_are_the_same_masks(tiny_dataset, place):
     where = tiny_dataset.folder if place == "dataset" else None
     both, alone = (MaskSource(HEIGHT, WIDTH, where, with_images=wanted) for wanted in (True, False))
     for number in range(8):
-        mask, real, fields = both[number]
-        same, none, same_fields = alone[number]
-        np.testing.assert_array_equal(same, mask)
-        assert same_fields == fields and real is not None and none is None
+        one, same = both[number], alone[number]
+        np.testing.assert_array_equal(same.mask, one.mask)
+        assert same.view == one.view and one.image is not None and same.image is None
 
 
 @pytest.mark.parametrize("name", ["empty", "absent"])
@@ -249,7 +255,7 @@ def test_shards_after_a_kill_are_those_of_a_run_to_the_end(tmp_path, generator, 
         write_shards(generator, tmp_path / "killed", count)
     monkeypatch.undo()
     folders = [write_shards(generator, tmp_path / name, count).folder for name in ("killed", "whole")]
-    names = ["dataset.json", "shard-00000-of-00002.h5", "shard-00001-of-00002.h5"]
+    names = ["dataset.json", "manifest.csv", "shard-00000-of-00002.h5", "shard-00001-of-00002.h5"]
     assert all(sorted(path.name for path in folder.iterdir()) == names for folder in folders)
     assert all((folders[0] / name).read_bytes() == (folders[1] / name).read_bytes() for name in names)
 
@@ -262,7 +268,7 @@ def test_shards_made_otherwise_are_not_taken_for_these(shards, generator, tiny_d
 
 
 def test_png_files_hold_the_images_in_16_bits(tmp_path, generator, mask_folder):
-    assert write_png(generator, tmp_path, 4, masks=mask_folder) == 4
+    write_mammograms(generator, tmp_path, 4, masks=mask_folder, file_format="png")
     images, _ = generate(generator, mask_folder, count=4)
     for number, image in enumerate(images):
         pixels = cv2.imread(str(tmp_path / f"{number:06d}.png"), cv2.IMREAD_UNCHANGED)
@@ -271,32 +277,32 @@ def test_png_files_hold_the_images_in_16_bits(tmp_path, generator, mask_folder):
 
 
 def test_png_masks_lie_beside_their_images_and_can_be_used_again(tmp_path, generator, mask_folder):
-    write_png(generator, tmp_path, 3, masks=mask_folder)
+    write_mammograms(generator, tmp_path, 3, masks=mask_folder, file_format="png")
     again, source = MaskSource(HEIGHT, WIDTH, tmp_path / "masks"), MaskSource(HEIGHT, WIDTH, mask_folder)
     for number in range(3):
-        np.testing.assert_array_equal(again[number][0], source[number][0])
+        np.testing.assert_array_equal(again[number].mask, source[number].mask)
 
 
-@pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, generator, write):
+@FORMATS
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, generator, file_format):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=f"{tmp_path / 'file'}.* cannot be written"):
-        write(generator, tmp_path / "file" / "output", 1)
+        write_mammograms(generator, tmp_path / "file" / "output", 1, file_format=file_format)
 
 
-@pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])
-def test_a_disk_that_fills_up_is_named(tmp_path, generator, monkeypatch, write):
+@FORMATS
+def test_a_disk_that_fills_up_is_named(tmp_path, generator, monkeypatch, file_format):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "write_image", full)
+    monkeypatch.setattr(module, "write_whole", full)
     monkeypatch.setattr("preprocessing.shards.writer.write_shard", full)
     with pytest.raises(DataError, match=f"{tmp_path}.*cannot be written .No space left on device"):
-        write(generator, tmp_path, 20)
+        write_mammograms(generator, tmp_path, 20, file_format=file_format)
 
 
-@pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])
-def test_the_progress_bar_ends_at_the_count(tmp_path, generator, monkeypatch, write):
+@FORMATS
+def test_the_progress_bar_ends_at_the_count(tmp_path, generator, monkeypatch, file_format):
     totals, ticks = [], []
 
     @contextmanager
@@ -305,14 +311,14 @@ def test_the_progress_bar_ends_at_the_count(tmp_path, generator, monkeypatch, wr
         yield ticks.append
 
     monkeypatch.setattr(module, "progress", progress)
-    write(generator, tmp_path, BATCH + 1)
+    write_mammograms(generator, tmp_path, BATCH + 1, file_format=file_format)
     assert totals == [BATCH + 1] and ticks == [BATCH, 1]
 
 
-@pytest.mark.parametrize("write", [write_shards, write_png, write_dicom])
-def test_a_generator_that_is_not_there_is_named_and_nothing_is_written(tmp_path, write):
+@FORMATS
+def test_a_generator_that_is_not_there_is_named_and_nothing_is_written(tmp_path, file_format):
     with pytest.raises(GeneratorError, match="absent.keras: no such file"):
-        write(tmp_path / "absent.keras", tmp_path / "output", 1)
+        write_mammograms(tmp_path / "absent.keras", tmp_path / "output", 1, file_format=file_format)
     assert not (tmp_path / "output").exists()
 
 

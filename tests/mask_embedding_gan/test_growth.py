@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from mask_embedding_gan.growth import transfer, weights_by_name
-from mask_embedding_gan.train import Players, build_players, grow
+from mask_embedding_gan.players import Players, build_players, grow
 
 PHASES = pytest.mark.parametrize("phase", [2, 3, 7])
 ZERO, ONE = np.zeros(1, np.float32), np.ones(1, np.float32)

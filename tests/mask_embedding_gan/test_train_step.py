@@ -11,8 +11,8 @@ import tiny
 
 from mask_embedding_gan.blocks import NetworkConfig
 from mask_embedding_gan.critic import build_critic
-from mask_embedding_gan.presets import Diversity
-from mask_embedding_gan.train import build_players, compiled
+from mask_embedding_gan.players import build_players, compiled
+from mask_embedding_gan.schedule import Diversity
 from mask_embedding_gan.train_step import (
     DRIFT_WEIGHT,
     PENALTY_WEIGHT,
@@ -206,7 +206,7 @@ def test_the_step_without_its_fade_in_gives_the_older_path_gradients_of_zero():
     """Adam's state of every weight decays as it would at alpha 1, and a checkpoint holds the same variables."""
     model = model_of(2)
     critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(100, tf.int64), stable=True)
-    for gradients, player in ((critic, model.critic), (generator, model.generator)):
+    for gradients, player in ((critic, model.discriminator), (generator, model.generator)):
         still = [v.path for v, g in zip(player.trainable_variables, gradients, strict=True) if not np.any(g)]
         assert still and all("_1/" in path for path in still)
 
@@ -227,7 +227,7 @@ def test_one_pass_reports_the_textbook_s_losses(textbook):
 def test_float32_gradients_agree_with_float64_ones():
     """Joins the finite differences above to the step that trains."""
     model, batch = model_of(2), batch_of(2)
-    critic = in_float64(model.critic)
+    critic = in_float64(model.discriminator)
     step = tf.constant(3, tf.int64)
     alpha = tf.constant([12 / 24], tf.float64)
     latent = global_batch_noise(tf.random.stateless_normal, 4, (6,), model.latent_seed, step)
@@ -249,7 +249,7 @@ def test_the_step_is_a_function_of_its_number():
 def test_every_weight_of_both_players_gets_a_gradient():
     model = model_of(2)
     critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(3, tf.int64))
-    for gradients, player in ((critic, model.critic), (generator, model.generator)):
+    for gradients, player in ((critic, model.discriminator), (generator, model.generator)):
         for gradient, variable in zip(gradients, player.trainable_variables, strict=True):
             assert gradient is not None and tuple(gradient.shape) == tuple(variable.shape), variable.path
             assert np.isfinite(gradient).all() and np.any(gradient), variable.path

@@ -46,7 +46,7 @@ def model_of(phase: int) -> WindowGAN:
     ema_block.set_weights(block.get_weights())
     schedule = replace(tiny.preset().schedule(3), phase=phase, fade_in_images=0, amplification=(2.0,))
     model = WindowGAN(block, build_critic(CONFIG, 2), ema_block, below, schedule)
-    model.compile(*schedule.optimizers())
+    model.compile(*schedule.optimizers(), schedule.duration)
     return model
 
 
@@ -151,7 +151,7 @@ def test_every_weight_of_the_block_and_the_critic_gets_a_gradient(phase):
     assert np.isfinite([float(loss) for loss in losses.values()]).all()
     for gradients, network in ((critic, model.stable_critic), (generator, model.generator)):
         seen = {id(variable) for variable in network.trainable_variables}
-        whole = model.critic if network is model.stable_critic else network
+        whole = model.discriminator if network is model.stable_critic else network
         for gradient, variable in zip(gradients, whole.trainable_variables, strict=True):
             assert np.any(gradient) or id(variable) not in seen, variable.path
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tiny_pix2pix
 
-from pix2pix.networks import NetworkConfig, build_critic, build_generator, finished_generator
+from pix2pix.networks import NetworkConfig, build_discriminator, build_generator, finished_generator
 from training.export import save_model
 
 CONFIG = tiny_pix2pix.NETWORK
@@ -24,9 +24,9 @@ def generator() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def large() -> tuple[keras.Model, keras.Model]:
-    """(generator, critic) at 512×256 with 2 filters where the paper has 64."""
+    """(generator, discriminator) at 512×256 with 2 filters where the paper has 64."""
     config = NetworkConfig(filters=2)
-    return build_generator(config), build_critic(config)
+    return build_generator(config), build_discriminator(config)
 
 
 def layers(model: keras.Model, kind: type) -> list:
@@ -54,25 +54,25 @@ def test_the_decoder_mirrors_the_encoder(large):
     assert all(layer.kernel_size == (4, 4) and layer.strides == (2, 2) for layer in convolutions)
 
 
-def test_the_critic_is_c64_c128_c256_c512(large):
+def test_the_discriminator_is_c64_c128_c256_c512(large):
     convolutions = layers(large[1], keras.layers.Conv2D)
     assert [(layer.filters, layer.strides[0]) for layer in convolutions] == [(2, 2), (4, 2), (8, 2), (16, 1), (1, 1)]
     assert large[1].output.shape[1:] == (64, 32, 1)
 
 
 @pytest.mark.parametrize(
-    "height, depth, critic_depth, patch",
+    "height, depth, discriminator_depth, patch",
     [(512, 8, 3, 70), (256, 7, 3, 70), (128, 6, 2, 34), (64, 5, 1, 16), (32, 4, 1, 16), (8, 2, 1, 16)],
 )
-def test_smaller_images_have_fewer_layers(height, depth, critic_depth, patch):
+def test_smaller_images_have_fewer_layers(height, depth, discriminator_depth, patch):
     config = NetworkConfig(height, filters=2)
-    assert (config.depth, config.critic_depth) == (depth, critic_depth)
-    generator, critic = build_generator(config), build_critic(config)
+    assert (config.depth, config.discriminator_depth) == (depth, discriminator_depth)
+    generator, discriminator = build_generator(config), build_discriminator(config)
     assert len(layers(generator, keras.layers.Conv2D)) == len(layers(generator, keras.layers.Conv2DTranspose)) == depth
     assert generator.get_layer(f"encoder_{depth}").output.shape[1:3] == (2, 1)
     assert generator.output.shape[1:] == (height, height // 2, 1)
     field = 1
-    for layer in reversed(layers(critic, keras.layers.Conv2D)):
+    for layer in reversed(layers(discriminator, keras.layers.Conv2D)):
         field = layer.kernel_size[0] + layer.strides[0] * (field - 1)
     assert field == patch
 
@@ -155,8 +155,10 @@ def test_gradients_in_bfloat16_are_finite_down_to_the_innermost_layers():
 
 
 def test_images_and_logits_are_float32_whatever_the_hidden_layers_are():
-    generator, critic = (build(CONFIG, dtype="mixed_bfloat16") for build in (build_generator, build_critic))
-    assert generator.output.dtype == critic.output.dtype == "float32"
+    generator, discriminator = (
+        build(CONFIG, dtype="mixed_bfloat16") for build in (build_generator, build_discriminator)
+    )
+    assert generator.output.dtype == discriminator.output.dtype == "float32"
     assert generator.get_layer("encoder_2").compute_dtype == "bfloat16"
 
 

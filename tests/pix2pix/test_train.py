@@ -12,12 +12,13 @@ import tiny
 import tiny_pix2pix
 
 from pix2pix.networks import NetworkConfig
-from pix2pix.train import PRESETS, build_model, chosen_preset, start, train
+from pix2pix.train import Pix2PixTraining, build_model, run_config, train
 from pix2pix.train_step import LOSS_NAMES
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import RunDirectory, RunError, run_config
+from training.run import RunDirectory, RunError
+from training.trainer import resumed
 
 
 def quiet(line: str) -> None:
@@ -29,47 +30,12 @@ def records(run: Path) -> list[dict]:
 
 
 def without_times(run: Path) -> list[dict]:
-    timed = ("seconds", "images_per_second", "data_wait_percent")
+    timed = ("seconds", "images_per_second")
     return [{name: value for name, value in r.items() if name not in timed} for r in records(run)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-# --- presets --------------------------------------------------------------------------------------
-
-
-def test_the_paper_s_preset_is_the_paper():
-    preset = PRESETS["paper"]()
-    assert preset.network == NetworkConfig(height=512, filters=64)
-    assert (preset.l1_weight, preset.learning_rate, preset.beta_1) == (100, 2e-4, 0.5)
-    assert preset.ema_half_life_images == 0 and not preset.jitter
-
-
-def test_quick_differs_in_size_and_length_alone():
-    quick, paper = PRESETS["quick"](), PRESETS["paper"]()
-    assert (quick.l1_weight, quick.learning_rate, quick.beta_1) == (paper.l1_weight, paper.learning_rate, paper.beta_1)
-    assert quick.network == NetworkConfig(filters=16)
-
-
-def test_adam_is_the_paper_s():
-    adam = PRESETS["paper"]().adam()
-    assert (float(adam.learning_rate), adam.beta_1, adam.beta_2) == (pytest.approx(2e-4), 0.5, 0.999)
-
-
-@pytest.mark.parametrize("images", [80, 8_000, 84_800, 94_000])
-def test_a_run_takes_as_many_images_as_asked_for(images):
-    assert chosen_preset("quick", images=images).images_in_run == pytest.approx(images, rel=0.01)
-
-
-def test_ticks_of_a_longer_run_are_as_long():
-    assert chosen_preset("quick", images=16_000).ticks == 2 * PRESETS["quick"]().ticks
-
-
-def test_size_and_precision_replace_the_preset_s():
-    preset = chosen_preset("quick", height=64, precision="mixed_bfloat16")
-    assert preset.network.size == (64, 32) and preset.precision == "mixed_bfloat16"
 
 
 # --- what a run leaves ----------------------------------------------------------------------------
@@ -128,8 +94,8 @@ def test_a_finished_run_is_left_alone(tiny_pix2pix_run, tiny_dataset):
 
 
 def test_a_run_starts_from_its_newest_checkpoint(tiny_pix2pix_run):
-    model, images_seen = start(tiny_pix2pix_run, tiny_pix2pix.preset(), seed=0)
-    assert images_seen == 24 and int(model.iterations) == 6
+    model = resumed(Pix2PixTraining(None, tiny_pix2pix_run, tiny_pix2pix.preset(), 0))
+    assert model.images_seen == 24 and int(model.iterations) == 6
 
 
 def test_a_run_killed_before_its_generator_was_saved_only_saves_it(tmp_path, tiny_pix2pix_run, tiny_dataset):
@@ -172,9 +138,9 @@ import json, os, signal, sys
 from pathlib import Path
 import tensorflow as tf
 import tiny_pix2pix
-from pix2pix.train import train
+from pix2pix.train import run_config, train
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow, run_config
+from training.run import RunDirectory, configure_tensorflow
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 
@@ -243,11 +209,10 @@ def trained(strategy):
     start = weights(model)
     batches = mammogram_batches(dataset, "train", 32, 16, 4, seed=0, texture_maps=True)
     history = model.fit(batches, steps_per_epoch=20, verbose=0, shuffle=False).history
-    history.pop("data_wait_seconds")
     return start, weights(model), {name: values[0] for name, values in history.items()}
 
 def weights(model):
-    players = {name: getattr(model, name) for name in ("generator", "critic", "ema_generator")}
+    players = {name: getattr(model, name) for name in ("generator", "discriminator", "ema_generator")}
     return {name: np.concatenate([np.ravel(w) for w in player.weights]) for name, player in players.items()}
 
 def difference(a, b):
@@ -276,7 +241,7 @@ def replicas(tmp_path_factory, tiny_dataset) -> dict:
     return result
 
 
-@pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+@pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 def test_two_replicas_train_the_same_weights_as_one(replicas, player):
     assert replicas["difference"][player] < 0.01 * replicas["moved"][player]
 

@@ -20,9 +20,9 @@ def batch_of(count: int = 4) -> dict[str, tf.Tensor]:
 
 
 def gradients(model: Pix2Pix, step: int = 3, batch: dict | None = None) -> tuple[list, list, dict]:
-    """(critic's, generator's, losses)."""
-    critic, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64))
-    return [np.array(g) for g in critic], [np.array(g) for g in generator], losses
+    """(discriminator's, generator's, losses)."""
+    discriminator, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64))
+    return [np.array(g) for g in discriminator], [np.array(g) for g in generator], losses
 
 
 def relative_difference(ours, theirs) -> float:
@@ -36,12 +36,12 @@ def relative_difference(ours, theirs) -> float:
 def test_losses_by_hand():
     """σ(ln 3) = ¾ for every patch, and a grey of ½ for images of ¼."""
     model = model_of()
-    last = model.critic.layers[-1]
+    last = model.discriminator.layers[-1]
     last.set_weights([np.zeros(last.kernel.shape), np.array([log(3)])])
     last = model.generator.get_layer("decoder_4")
     last.set_weights([np.zeros(last.kernel.shape), np.zeros(1)])
     losses = gradients(model, batch={**batch_of(), "image": tf.fill((4, 32, 16, 1), 0.25)})[2]
-    wanted = {"critic_real": log(4 / 3), "critic_fake": log(4), "adversarial": log(4 / 3), "l1": 0.25}
+    wanted = {"discriminator_real": log(4 / 3), "discriminator_fake": log(4), "adversarial": log(4 / 3), "l1": 0.25}
     assert {name: float(value) for name, value in losses.items()} == pytest.approx(wanted, rel=1e-5)
 
 
@@ -54,18 +54,18 @@ def textbook(model: Pix2Pix, batch: dict, noise: tf.Tensor, l1_weight: float) ->
     x, y = batch["texture_map"], batch["image"]
     with tf.GradientTape() as tape:
         fake = model.generator([x, noise], training=True)
-        loss = 0.5 * (bce(model.critic([x, y]), 1.0) + bce(model.critic([x, fake]), 0.0))
-    critic = tape.gradient(loss, model.critic.trainable_variables)
+        loss = 0.5 * (bce(model.discriminator([x, y]), 1.0) + bce(model.discriminator([x, fake]), 0.0))
+    discriminator = tape.gradient(loss, model.discriminator.trainable_variables)
     with tf.GradientTape() as tape:
         fake = model.generator([x, noise], training=True)
         l1 = tf.reduce_mean(tf.abs((2 * y - 1) - (2 * fake - 1)))
-        loss = bce(model.critic([x, fake]), 1.0) + l1_weight * l1
-    return critic, tape.gradient(loss, model.generator.trainable_variables)
+        loss = bce(model.discriminator([x, fake]), 1.0) + l1_weight * l1
+    return discriminator, tape.gradient(loss, model.generator.trainable_variables)
 
 
 @pytest.mark.parametrize("l1_weight", [0.0, 100.0])
 def test_one_pass_gives_the_textbook_s_gradients(monkeypatch, l1_weight):
-    """A weight of 0 shows what the critic alone says, which 100 would drown."""
+    """A weight of 0 shows what the discriminator alone says, which 100 would drown."""
     model, batch = model_of(l1_weight=l1_weight), batch_of()
     drawn = []
     generate = model.generator.call
@@ -88,8 +88,8 @@ def test_the_difference_of_pixels_moves_the_generator_alone():
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_every_weight_gets_a_finite_gradient(precision):
     model = model_of(precision=precision)
-    critic, generator, _ = gradients(model)
-    for values, player in ((critic, model.critic), (generator, model.generator)):
+    discriminator, generator, _ = gradients(model)
+    for values, player in ((discriminator, model.discriminator), (generator, model.generator)):
         for gradient, variable in zip(values, player.trainable_variables, strict=True):
             assert gradient.shape == tuple(variable.shape) and np.isfinite(gradient).all(), variable.path
             assert gradient.any(), variable.path

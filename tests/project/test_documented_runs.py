@@ -35,15 +35,15 @@ READERS = ("scores-anna.csv", "scores-ben.csv")
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> Path:
     """A folder with images, tables and boxes, and presets that take seconds."""
-    from feature2mass import train as feature2mass
-    from mask_embedding_gan import presets
-    from pix2pix import train as pix2pix
+    import feature2mass.presets
+    import mask_embedding_gan.presets
+    import pix2pix.presets
 
-    made = ((presets, tiny.preset), (feature2mass, tiny_masses.preset), (pix2pix, tiny_pix2pix.preset))
-    for module, preset in made:
-        for name in module.PRESETS:
-            monkeypatch.setitem(module.PRESETS, name, preset)
     monkeypatch.chdir(tmp_path)
+    made = ((mask_embedding_gan, tiny.preset), (feature2mass, tiny_masses.preset), (pix2pix, tiny_pix2pix.preset))
+    for package, preset in made:
+        for name in package.presets.PRESETS:
+            monkeypatch.setitem(package.presets.PRESETS, name, preset())
     for folder in ("in/dicoms", "in/films"):
         write_images(tmp_path / folder)
     boxes = [
@@ -74,12 +74,12 @@ def write_table(path: Path, columns: list[str], rows: list[list]) -> None:
 
 def write_scores(key: Path) -> None:
     """What two readers would have saved of a study: scores for all images."""
-    from evaluation.reader_study import study
+    from evaluation.reader_study.key import COLUMNS, read_key, seal
 
-    answers = study.read_key(key)
+    answers = read_key(key)
     for place, file in enumerate(READERS):
-        rows = [[study.seal(answers), file, one["image"], 1 + (one["image"] + place) % 5] for one in answers["answers"]]
-        write_table(Path(file), list(study.COLUMNS), rows)
+        rows = [[seal(answers), file, one["image"], 1 + (one["image"] + place) % 5] for one in answers["answers"]]
+        write_table(Path(file), list(COLUMNS), rows)
 
 
 def in_miniature(command: Shown) -> list[str]:

@@ -8,7 +8,7 @@ import tiny
 import tiny_masses
 from commands import command, refused
 
-from evaluation import usefulness
+from evaluation.metrics import labels
 from preprocessing.shards import DatasetWriter
 
 call = command("evaluate")
@@ -21,16 +21,17 @@ def data(tmp_path_factory):
 
 
 def test_one_method(data, tmp_path):
-    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "swd,leakage")
+    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "swd_7x7,leakage")
     assert done.exit_code == 0, done.output
-    assert "brightness outside the mask" in done.output and "no audit" in done.output
+    assert "share of brightness outside the mask" in done.output and "no audit" in done.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert list(report["methods"]) == ["fake"] and report["real"] == {"images": 40, "size": [32, 16]}
+    assert list(report["methods"]) == ["fake"]
+    assert (report["real"]["images"], report["real"]["size"]) == (40, [32, 16])
 
 
 def test_several_methods_stand_side_by_side(data, tmp_path):
     fakes = ["--fake", f"a={data[1]}", "--fake", f"b={data[1]}"]
-    done = call("--real", data[0], *fakes, "--output", tmp_path, "--metrics", "histogram", "--count", 10)
+    done = call("--real", data[0], *fakes, "--output", tmp_path, "--metrics", "histogram_w1_64bins", "--count", 10)
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[0].split()[-3:] == ["a", "b", "best"]
     assert "undecided" in done.output
@@ -40,7 +41,7 @@ def test_several_methods_stand_side_by_side(data, tmp_path):
 def test_folders_of_one_name_are_runs_of_one_method(data, tmp_path):
     again = tiny.write_dataset(tmp_path / "again", 20).folder
     fakes = ["--fake", f"a={data[1]}", "--fake", f"a={again}", "--fake", f"b={data[1]}"]
-    done = call("--real", data[0], *fakes, "--output", tmp_path / "out", "--metrics", "histogram")
+    done = call("--real", data[0], *fakes, "--output", tmp_path / "out", "--metrics", "histogram_w1_64bins")
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[0].split()[-6:] == ["a", "1", "a", "2", "b", "best"]
     methods = json.loads((tmp_path / "out" / "report.json").read_text())["methods"]
@@ -53,13 +54,14 @@ def test_one_folder_cannot_be_two_runs(data, tmp_path):
 
 
 def test_labels_of_masses_are_judged(tmp_path, monkeypatch):
-    train = usefulness.train_classifier
-    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: train(*a, **k, steps=2))
+    train = labels.train_classifier
+    monkeypatch.setattr(labels, "train_classifier", lambda *a, **k: train(*a, **k, steps=2))
     real, fake = (tiny_masses.write_dataset(tmp_path / name).folder for name in ("real", "fake"))
     done = call("--real", real, "--fake", fake, "--output", tmp_path / "out", "--metrics", "histogram,labels")
     assert done.exit_code == 0, done.output
     rows = json.loads((tmp_path / "out" / "report.json").read_text())["methods"]["fake"]["metrics"]
-    assert [row["name"] for row in rows][1:] == ["labels shape", "labels margin", "learned shape", "learned margin"]
+    heads = [f"labels_{how}_cnn {head}" for how in ("read", "learned") for head in ("shape", "margin")]
+    assert [row["name"] for row in rows][1:] == heads
     assert all(0 <= row["generated"]["value"] <= 1 for row in rows[1:])
 
 
@@ -73,10 +75,11 @@ def test_privacy_uses_the_held_out_split(tmp_path, data):
     done = call("--real", real, "--fake", data[1], "--output", tmp_path / "out", "--metrics", "privacy")
     assert done.exit_code == 0, done.output
     assert "of 24 images suspiciously near" in done.output
+    assert "--metrics privacy: is now called memorisation_texture" in done.output
 
 
 def test_without_enough_held_out_images_the_report_says_why_there_is_no_audit(data, tmp_path):
-    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "leakage,privacy")
+    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "leakage,memorisation_texture")
     assert "needs a training split and 20 held-out images, there are 8" in done.output
 
 

@@ -15,7 +15,7 @@ FORMATS = pytest.mark.parametrize("file_format", ["h5", "png", "dicom"])
 
 @pytest.fixture(scope="module")
 def generator(tiny_run) -> Path:
-    return tiny_run.generator(2)
+    return tiny_run.stage("phase-2").generator
 
 
 def test_shards_are_the_default(tmp_path, generator, tiny_dataset):

@@ -22,7 +22,8 @@ def test_shards_of_a_wanted_category_are_the_default(tmp_path, tiny_mass_run):
 def test_png_files_and_figures(tmp_path, tiny_mass_run):
     arguments = ["--count", 2, "--output", tmp_path / "out", "--format", "png", "--figure", tmp_path / "figure.png"]
     result = call("--run", tiny_mass_run.path, *arguments)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000.png", "000001.png", "manifest.csv"]
+    names = ["000000.png", "000001.png", "manifest.csv", "provenance.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     lines = result.output.splitlines()[-3:]
     assert lines == [f"figure: {tmp_path}/figure-{name}.png" for name in ("two", "three", "category")]
     assert all(cv2.imread(line.removeprefix("figure: ")) is not None for line in lines)

@@ -8,7 +8,7 @@ import tiny
 from click.testing import Result
 from commands import command, refused
 
-from evaluation.reader_study.study import read_key, seal
+from evaluation.reader_study.key import read_key, seal
 
 call = command("reader_study")
 
@@ -48,12 +48,12 @@ def test_a_study_of_folders_is_built_and_analysed(tmp_path, small):
 
 
 def test_a_generator_of_another_size_is_named(tmp_path, tiny_run, tiny_dataset):
-    done = build(tmp_path, tiny_dataset.folder, "--generator", f"ours={tiny_run.generator(2)}")
+    done = build(tmp_path, tiny_dataset.folder, "--generator", f"ours={tiny_run.stage('phase-2').generator}")
     refused(done, "makes images of 16x8, real are 32x16")
 
 
 def test_pix2pix_fills_texture_maps_of_the_drawn_real_images(tmp_path, tiny_pix2pix_run, tiny_dataset):
-    generator = tiny_pix2pix_run.generator(None)
+    generator = tiny_pix2pix_run.stage().generator
     done = build(tmp_path, tiny_dataset.folder, "--generator", f"pix2pix={generator}")
     assert done.exit_code == 0, done.output
     methods = [answer["method"] for answer in read_key(tmp_path / "key.json")["answers"]]

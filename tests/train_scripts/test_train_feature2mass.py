@@ -9,7 +9,9 @@ from commands import command, refused
 from folders import contents
 
 from feature2mass import train as training
-from preprocessing.phantoms import mass as mass_phantoms
+from feature2mass.presets import PRESETS
+from feature2mass.settings import ADDITIONS
+from preprocessing import training_data
 
 call = command("train_feature2mass")
 
@@ -17,7 +19,7 @@ call = command("train_feature2mass")
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
     """Presets of this test's size; and this process keeps its TensorFlow settings."""
-    monkeypatch.setitem(training.PRESETS, "quick", tiny_masses.preset)
+    monkeypatch.setitem(PRESETS, "quick", tiny_masses.preset())
     monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
 
 
@@ -57,6 +59,15 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_mass_run,
     assert contents(tiny_mass_run.path) == before
 
 
+def test_help_lists_every_addition():
+    told = " ".join(call("--help").output.split())
+    assert f"with commas between: {', '.join(ADDITIONS)}." in told
+
+
+def test_an_unknown_addition_names_the_flag():
+    refused(call("--without", "linear_start,detail"), "--without", "no addition detail", code=2)
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path, tiny_mass_run, tiny_masses_dataset):
     run = Path(shutil.copytree(tiny_mass_run.path, tmp_path / "run"))
     (run / "decoder.keras").unlink()
@@ -81,7 +92,7 @@ def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(training, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or True)
-    monkeypatch.setattr(mass_phantoms, "make_mass_phantoms", lambda output, count: tiny_masses.write_dataset(output))
+    monkeypatch.setattr(training_data, "make_mass_phantoms", lambda output, count: tiny_masses.write_dataset(output))
     result = call()
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[1] == ("no --data: training on 40 mass phantoms, kept in data/mass-phantoms/40")

@@ -9,8 +9,9 @@ import tiny
 from commands import command, refused
 from folders import contents
 
-from mask_embedding_gan import presets as schedule
 from mask_embedding_gan import train as progressive
+from mask_embedding_gan.presets import PRESETS
+from mask_embedding_gan.schedule import ADDITIONS
 from preprocessing.shards import open_dataset
 
 call = command("train_mask_embed")
@@ -19,7 +20,7 @@ call = command("train_mask_embed")
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
     """Presets of this test's size; and this process keeps its TensorFlow settings."""
-    monkeypatch.setitem(schedule.PRESETS, "quick", tiny.preset)
+    monkeypatch.setitem(PRESETS, "quick", tiny.preset())
     monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
 
 
@@ -49,6 +50,8 @@ def test_a_missing_phase_names_the_flag():
         ("--seed", -1),
         ("--length", 0),
         ("--replicas", 0),
+        ("--with", "detail"),
+        ("--without", "jitter,detail"),
     ],
 )
 def test_a_value_that_cannot_be_names_the_flag(flag, value):
@@ -99,6 +102,7 @@ def test_a_dataset_that_was_not_finished_is_named(tmp_path, data):
         (["--no-embedding"], "embedding_size: 4 there, 0 here"),
         (["--precision", "mixed_bfloat16"], "precision"),
         (["--length", 2], "stable_images: 48 there, 96 here"),
+        (["--without", "jitter"], "jitter: true there, false here"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -155,7 +159,7 @@ def test_a_stopped_run_goes_on_to_the_same_generator(tmp_path, tiny_run, tiny_da
     (run / "phase-2" / "generator.keras").unlink()
     result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", run)
     assert "phase 2: continues from its checkpoint at 48 images" in result.output
-    assert (run / "phase-2" / "generator.keras").read_bytes() == tiny_run.generator(2).read_bytes()
+    assert (run / "phase-2" / "generator.keras").read_bytes() == tiny_run.stage("phase-2").generator.read_bytes()
 
 
 def test_without_data_it_makes_phantoms_once_and_says_so_first(tmp_path, monkeypatch):
@@ -168,6 +172,36 @@ def test_without_data_it_makes_phantoms_once_and_says_so_first(tmp_path, monkeyp
         assert result.output.splitlines()[1] == "no --data: training on 4 phantoms, kept in data/phantoms/4"
     assert seen == [Path("data/phantoms/4")] * 2
     assert open_dataset("data/phantoms/4").count == 4
+
+
+# --- additions ----------------------------------------------------------------------------------
+
+
+def test_help_lists_every_addition():
+    told = " ".join(call("--help").output.split())
+    assert f"with commas between: {', '.join(ADDITIONS)}." in told
+
+
+def test_additions_are_switched_by_name(monkeypatch, tmp_path, tiny_dataset):
+    seen = []
+    monkeypatch.setattr(progressive, "train", lambda dataset, run, plan, *_, **__: seen.append(plan) or [])
+    arguments = ["--phase", 1, "--data", tiny_dataset.folder, "--run", tmp_path / "run"]
+    result = call(*arguments, "--with", "times-mask, diversity", "--without", "jitter")
+    assert result.exit_code == 0, result.output
+    assert seen[0].network.times_mask and seen[0].diversity and not seen[0].jitter
+
+
+def test_additions_that_do_not_go_together_are_one_line(tmp_path):
+    refused(call("--phase", 1, "--run", tmp_path / "run", "--with", "windows_from"), "windows_from needs")
+
+
+@pytest.mark.parametrize("flag, instead", [("--diversity", "--with"), ("--no-diversity", "--without")])
+def test_the_old_spelling_of_diversity_works_with_a_warning(monkeypatch, tmp_path, tiny_dataset, flag, instead):
+    seen = []
+    monkeypatch.setattr(progressive, "train", lambda dataset, run, plan, *_, **__: seen.append(plan) or [])
+    result = call("--phase", 1, "--data", tiny_dataset.folder, "--run", tmp_path / "run", flag)
+    assert f"warning: {flag} is now {instead} diversity; the old spelling still works" in result.output
+    assert bool(seen[0].diversity) == (flag == "--diversity")
 
 
 # --- what it runs on ----------------------------------------------------------------------------
@@ -188,10 +222,11 @@ def test_every_start_is_recorded_in_the_run(tmp_path, tiny_dataset):
 THREADS = """
 import sys
 import tiny
-from mask_embedding_gan import presets as schedule
+from mask_embedding_gan import schedule
+from mask_embedding_gan.presets import PRESETS
 from train_scripts.train_mask_embed import main
 
-schedule.PRESETS["quick"] = tiny.preset
+PRESETS["quick"] = tiny.preset()
 schedule.SHARED_FROM = 8 * 8 * 4 * 8  # numbers in the features of phase 1; phase 2 has twice as many
 main()
 """

@@ -11,7 +11,9 @@ import tiny_pix2pix
 from click.testing import CliRunner, Result
 
 from pix2pix import train as training
-from preprocessing.phantoms import mammogram as phantoms
+from pix2pix.presets import PRESETS
+from pix2pix.settings import ADDITIONS
+from preprocessing import training_data
 
 spec = importlib.util.spec_from_file_location("train_pix2pix", tiny.ROOT / "train_scripts" / "train_pix2pix.py")
 script = importlib.util.module_from_spec(spec)
@@ -21,7 +23,7 @@ spec.loader.exec_module(script)
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
     """Presets of this test's size; and this process keeps its TensorFlow settings."""
-    monkeypatch.setitem(training.PRESETS, "quick", tiny_pix2pix.preset)
+    monkeypatch.setitem(PRESETS, "quick", tiny_pix2pix.preset())
     monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
 
 
@@ -50,7 +52,9 @@ def refused(result: Result, *words: str, code: int = 1) -> None:
         ("--precision", "float16"),
         ("--seed", -1),
         ("--size", 100),
-        ("--images", 0),
+        ("--length", 0),
+        ("--with", "detail"),
+        ("--without", "jitter,detail"),
         ("--replicas", 0),
     ],
 )
@@ -86,7 +90,7 @@ def test_a_flipped_byte_names_its_shard(tmp_path, tiny_dataset):
     "flags, words",
     [
         (["--seed", 1], "seed: 0 there, 1 here"),
-        (["--images", 48], "10.0 there, 20.0 here"),
+        (["--length", 2], "10.0 there, 20.0 here"),
         (["--precision", "mixed_bfloat16"], "precision"),
     ],
 )
@@ -95,6 +99,11 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_pix2pix_r
     result = call("--data", tiny_dataset.folder, "--run", tiny_pix2pix_run.path, *flags)
     refused(result, str(tiny_pix2pix_run.path), "made with other settings", words)
     assert contents(tiny_pix2pix_run.path) == before
+
+
+def test_help_lists_every_addition():
+    told = " ".join(CliRunner().invoke(script.main, ["--help"]).output.split())
+    assert f"with commas between: {', '.join(ADDITIONS)}." in told
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, tiny_pix2pix_run, tiny_dataset):
@@ -116,19 +125,27 @@ def test_a_finished_run_says_so_and_names_what_it_left(tiny_pix2pix_run, tiny_da
     assert contents(tiny_pix2pix_run.path) == before
 
 
-def test_size_and_images_are_those_that_train(tmp_path, monkeypatch, tiny_dataset):
+def test_the_old_spelling_of_the_length_works_with_a_warning(tmp_path, monkeypatch, tiny_dataset):
     seen = []
     monkeypatch.setattr(training, "train", lambda dataset, run, plan, **_: seen.append(plan) or True)
-    assert call("--data", tiny_dataset.folder, "--run", tmp_path / "run", "--images", 48, size=16).exit_code == 0
+    result = call("--data", tiny_dataset.folder, "--run", tmp_path / "run", "--images", 48)
+    assert seen[0].images == 48
+    assert "warning: --images is now --length 2; the old spelling still works" in result.output.splitlines()
+
+
+def test_size_and_length_are_those_that_train(tmp_path, monkeypatch, tiny_dataset):
+    seen = []
+    monkeypatch.setattr(training, "train", lambda dataset, run, plan, **_: seen.append(plan) or True)
+    assert call("--data", tiny_dataset.folder, "--run", tmp_path / "run", "--length", 2, size=16).exit_code == 0
     wanted = replace(tiny_pix2pix.NETWORK, height=16)
-    assert (seen[0].network, seen[0].images_in_run) == (wanted, 48)
+    assert (seen[0].network, seen[0].duration.total_images) == (wanted, 48)
 
 
 def test_without_data_it_makes_phantoms_and_says_so_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(training, "train", lambda dataset, *_, **__: seen.append(dataset.folder) or True)
-    monkeypatch.setattr(phantoms, "make_phantoms", lambda output, count: tiny.write_dataset(output))
+    monkeypatch.setattr(training_data, "make_phantoms", lambda output, count: tiny.write_dataset(output))
     result = call()
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[1] == "no --data: training on 4 phantoms, kept in data/phantoms/4"

@@ -229,10 +229,10 @@ def main(data, folder, hosts, number, ticks):
     with training_command():
         import tiny
         import tensorflow as tf
-        from mask_embedding_gan.train import train
+        from mask_embedding_gan.train import run_config, train
         from preprocessing.shards import open_dataset
         from training.cluster import current
-        from training.run import RunDirectory, choose_strategy, run_config
+        from training.run import RunDirectory, choose_strategy
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         strategy = choose_strategy(None, hosts, number, 60)

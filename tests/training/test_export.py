@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from training.export import save_model, stock_model
+from training.export import ModelError, open_model, save_model, stock_model
 from training.layers import EqualizedConv2D, EqualizedDense, LowPass, PixelNorm
 
 
@@ -80,3 +80,53 @@ def test_the_time_of_day_is_not_in_the_file(tmp_path, model):
 def test_nothing_is_left_beside_the_file(tmp_path, model):
     save_model(stock_model(model), tmp_path / "new" / "network.keras")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["network.keras"]
+
+
+def archive(path, change):
+    """Rewrite the files in a `.keras` file; `change` gets and returns a content by name."""
+    with zipfile.ZipFile(path) as source:
+        contents = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, "w") as target:
+        for name, content in change(contents).items():
+            target.writestr(name, content)
+
+
+def foreign(contents):
+    config = contents["config.json"].replace(b'"module": "keras.layers"', b'"module": "os"', 1)
+    return {**contents, "config.json": config}
+
+
+def without_weights(contents):
+    return {name: content for name, content in contents.items() if not name.endswith(".h5")}
+
+
+def cut(contents):
+    return {name: content[: len(content) // 2] for name, content in contents.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(foreign, "not of Keras"), (without_weights, "is not a Keras model"), (cut, "is not a Keras model")],
+)
+def test_a_damaged_or_foreign_model_is_refused_by_name(tmp_path, change, said):
+    save_model(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), tmp_path / "a.keras")
+    assert open_model(tmp_path / "a.keras").count_params() == 8
+    archive(tmp_path / "a.keras", change)
+    with pytest.raises(ModelError, match=f"a.keras: .*{said}"):
+        open_model(tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", b"text" * 99])
+def test_what_is_no_archive_is_refused(tmp_path, content):
+    (tmp_path / "a.keras").write_bytes(content)
+    with pytest.raises(ModelError, match="a.keras: is not a Keras model"):
+        open_model(tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_model_with_weights_that_are_not_finite_is_refused(tmp_path, value):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.set_weights([np.full((3, 2), value), np.zeros(2)])
+    save_model(model, tmp_path / "a.keras")
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        open_model(tmp_path / "a.keras")

@@ -1,13 +1,12 @@
 """The base of every train step, on players of one weight each whose steps are worked out by hand."""
 
-import time
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from training.model import AdversarialModel
+from training.schedule import Duration
 
 BATCH = 4
 
@@ -18,11 +17,11 @@ def one_weight(name: str) -> keras.Model:
 
 
 class Constant(AdversarialModel):
-    """Gradients 1 (critic) and −2 (generator); the loss reported is the number of the step."""
+    """Gradients 1 (discriminator) and −2 (generator); the loss reported is the number of the step."""
 
     def __init__(self, half_life: float = 4.0):
         ema = one_weight("ema")
-        super().__init__(one_weight("generator"), one_weight("critic"), ema, half_life, ("first", "second"))
+        super().__init__(one_weight("generator"), one_weight("discriminator"), ema, half_life, ("first", "second"))
 
     def player_gradients(self, batch, step, stable):
         return [tf.ones((1, 1))], [-2 * tf.ones((1, 1))], {"first": tf.cast(step, tf.float32), "second": tf.ones(())}
@@ -30,19 +29,12 @@ class Constant(AdversarialModel):
 
 def compiled(optimizer=keras.optimizers.SGD, steps_per_execution: int = 1, **arguments) -> Constant:
     model = Constant(**arguments)
-    model.compile(optimizer(0.1), optimizer(0.1), steps_per_execution=steps_per_execution)
+    model.compile(optimizer(0.1), optimizer(0.1), Duration(BATCH, 1, 1, steps_per_execution))
     return model
 
 
-def batches(seconds: float = 0.0):
-    def slow(number):
-        time.sleep(seconds)
-        return np.zeros((BATCH, 1), np.float32)
-
-    def load(number):
-        return tf.ensure_shape(tf.numpy_function(slow, [number], tf.float32), (BATCH, 1))
-
-    return tf.data.Dataset.range(10**9).map(load)
+def batches():
+    return tf.data.Dataset.from_tensors(tf.zeros((BATCH, 1))).repeat()
 
 
 def fit(model, steps: int, epochs: int = 1, data=None) -> dict[str, list[float]]:
@@ -60,27 +52,27 @@ class Fading(Constant):
         return step >= 2
 
     def player_gradients(self, batch, step, stable):
-        critic, generator, losses = super().player_gradients(batch, step, stable)
-        return critic, generator, {**losses, "second": tf.constant(float(stable))}
+        discriminator, generator, losses = super().player_gradients(batch, step, stable)
+        return discriminator, generator, {**losses, "second": tf.constant(float(stable))}
 
 
 def test_steps_after_the_fade_in_are_compiled_without_it():
     model = Fading()
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), Duration(BATCH, 1, 1))
     assert fit(model, steps=1, epochs=4)["second"] == [0, 0, 1, 1]
 
 
 def test_a_resumed_model_knows_that_it_has_faded_in():
     model = Fading()
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-    model.critic_optimizer.iterations.assign(2)
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), Duration(BATCH, 1, 1))
+    model.discriminator_optimizer.iterations.assign(2)
     assert fit(model, steps=1)["second"] == [1]
 
 
 def test_each_optimizer_takes_the_gradient_of_its_own_player():
     model = compiled()
     fit(model, 3)
-    assert weight(model.critic) == pytest.approx(-0.3)
+    assert weight(model.discriminator) == pytest.approx(-0.3)
     assert weight(model.generator) == pytest.approx(0.6)
 
 
@@ -106,7 +98,7 @@ class Layered(AdversarialModel):
     """
 
     def __init__(self):
-        super().__init__(self.network(0.0), one_weight("critic"), self.network(5.0), 4.0, ("loss",))
+        super().__init__(self.network(0.0), one_weight("discriminator"), self.network(5.0), 4.0, ("loss",))
 
     @staticmethod
     def network(value: float) -> keras.Model:
@@ -125,7 +117,7 @@ class Layered(AdversarialModel):
 def test_the_moving_average_leaves_frozen_layers_alone():
     """And them only: halfway to the generator's 0 after a half-life, moving statistics too."""
     model = Layered()
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), Duration(BATCH, 1, 1))
     fit(model, 1)
     kernel, mean, variance, frozen = (values.item() for values in model.ema_generator.get_weights())
     assert (kernel, mean, variance) == (2.5, 2.5, 2.5)
@@ -140,8 +132,8 @@ def test_call_runs_the_moving_average():
 
 def test_both_optimizers_are_built_by_compile():
     model = compiled(keras.optimizers.Adam)
-    assert model.generator_optimizer.built and model.critic_optimizer.built
-    assert len(model.critic_optimizer.variables) == 4  # iterations, learning rate, two slots
+    assert model.generator_optimizer.built and model.discriminator_optimizer.built
+    assert len(model.discriminator_optimizer.variables) == 4  # iterations, learning rate, two slots
 
 
 def test_compile_installs_no_third_optimizer():
@@ -160,8 +152,8 @@ def test_losses_start_anew_at_each_tick():
     assert fit(compiled(), 2, epochs=2)["first"] == [0.5, 2.5]
 
 
-def test_the_logs_hold_the_losses_and_the_wait_alone():
-    assert set(fit(compiled(), 1)) == {"first", "second", "data_wait_seconds"}
+def test_the_logs_hold_the_losses_alone():
+    assert set(fit(compiled(), 1)) == {"first", "second"}
 
 
 def test_iterations_count_steps():
@@ -170,18 +162,14 @@ def test_iterations_count_steps():
     assert int(model.iterations) == 6
 
 
+def test_images_seen_are_steps_times_the_batch():
+    model = compiled()
+    fit(model, 3)
+    assert model.images_seen == 3 * BATCH
+
+
 def test_several_steps_an_execution_do_what_single_steps_do():
     single, several = compiled(half_life=7.0), compiled(half_life=7.0, steps_per_execution=3)
     assert fit(single, 6)["first"] == fit(several, 6)["first"]
-    for name in ("generator", "critic", "ema_generator"):
+    for name in ("generator", "discriminator", "ema_generator"):
         assert weight(getattr(single, name)) == weight(getattr(several, name))
-
-
-def test_a_slow_reader_is_seen_in_the_wait():
-    wait = fit(compiled(), 10, data=batches(0.03))["data_wait_seconds"][0]
-    assert 0.2 < wait < 1.0
-
-
-def test_waiting_is_measured_over_all_steps_of_an_execution():
-    wait = fit(compiled(steps_per_execution=5), 10, data=batches(0.03))["data_wait_seconds"][0]
-    assert 0.2 < wait < 1.0

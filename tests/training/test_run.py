@@ -85,6 +85,28 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, name):
         RunDirectory(tmp_path / name, SETTINGS)
 
 
+def test_a_setting_that_was_not_written_yet_had_its_earlier_value(tmp_path):
+    RunDirectory(tmp_path, {"preset": {"batch": 8}})
+    new, earlier = {"preset": {"batch": 8, "deep": {"rate": 2}}}, {"preset": {"deep": {"rate": 2}}}
+    RunDirectory(tmp_path, new, earlier)
+    with pytest.raises(RunError, match="preset deep rate: 2 there, 3 here"):
+        RunDirectory(tmp_path, {"preset": {"batch": 8, "deep": {"rate": 3}}}, earlier)
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+
+def test_a_phase_has_a_folder_of_its_own(tmp_path):
+    stage = RunDirectory(tmp_path, SETTINGS).stage("phase-3")
+    assert stage.folder == tmp_path / "phase-3" and stage.generator == tmp_path / "phase-3" / "generator.keras"
+    assert (stage.fields, stage.title) == ({"phase": 3}, "phase 3: ")
+
+
+def test_a_run_without_phases_is_one_stage_in_its_own_folder(tmp_path):
+    stage = RunDirectory(tmp_path, SETTINGS).stage()
+    assert stage.folder == tmp_path and (stage.fields, stage.title) == ({}, "")
+
+
 # --- the log ------------------------------------------------------------------------------------
 
 
@@ -97,7 +119,7 @@ def logged(tmp_path, *positions: tuple[int, int]) -> RunDirectory:
 
 def test_work_that_a_kill_undid_is_forgotten(tmp_path):
     run = logged(tmp_path, (1, 8), (1, 16), (2, 8), (2, 16), (2, 24))
-    run.forget_log_after(2, 8)
+    run.forget_log_after(run.stage("phase-2"), 8)
     assert [(r["phase"], r["images_seen"]) for r in records(run)] == [(1, 8), (1, 16), (2, 8)]
 
 
@@ -105,20 +127,21 @@ def test_the_line_that_a_kill_cut_is_forgotten(tmp_path):
     run = logged(tmp_path, (1, 8))
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"phase": 1, "imag')
-    run.forget_log_after(1, 16)
+    run.forget_log_after(run.stage("phase-1"), 16)
     assert [r["images_seen"] for r in records(run)] == [8]
 
 
-def test_work_that_a_kill_undid_is_forgotten_in_a_run_of_a_single_phase(tmp_path):
+def test_work_that_a_kill_undid_is_forgotten_in_a_run_without_phases(tmp_path):
     run = RunDirectory(tmp_path, SETTINGS)
     for images_seen in (8, 16, 24):
         run.log({"images_seen": images_seen})
-    run.forget_log_after(None, 16)
+    run.forget_log_after(run.stage(), 16)
     assert [record["images_seen"] for record in records(run)] == [8, 16]
 
 
 def test_without_a_log_there_is_nothing_to_forget(tmp_path):
-    RunDirectory(tmp_path, SETTINGS).forget_log_after(1, 8)
+    run = RunDirectory(tmp_path, SETTINGS)
+    run.forget_log_after(run.stage("phase-1"), 8)
     assert not (tmp_path / "log.jsonl").exists()
 
 
@@ -149,7 +172,7 @@ def test_a_batch_that_cannot_be_shared_is_one_clear_error(batch, replicas, group
 # --- what decides a run -------------------------------------------------------------------------
 
 
-def test_a_config_holds_the_preset_the_seed_and_the_data(tiny_dataset):
-    config = run_config(tiny.preset(), tiny_dataset, 3)
+def test_a_config_holds_the_preset_the_seed_and_the_data():
+    config = run_config(tiny.preset(), ("a", "b"), 3)
     assert config["seed"] == 3 and config["preset"]["name"] == tiny.preset().name
-    assert config["data"] == [shard["sha256"] for shard in tiny_dataset.meta["shards"]]
+    assert config["data"] == ["a", "b"]

@@ -90,7 +90,7 @@ configure_tensorflow()
 system = sys.argv[1]
 if system == "mask-embedding GAN":
     import tiny
-    from mask_embedding_gan.train import build_players, compiled
+    from mask_embedding_gan.players import build_players, compiled
 
     model = compiled(build_players(tiny.NETWORK, 3, 0), tiny.preset(), 3, 0)
     shapes = {"image": (4, 32, 16, 1), "mask": (4, 32, 16, 1)}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics.masks import fine_energy, histogram, histogram_distance, intersection_over_union, leakage
+from evaluation.metrics.masks import histogram, histogram_distance, intersection_over_union, leakage
+from evaluation.metrics.texture import fine_energy
 
 
 def test_iou_by_construction():

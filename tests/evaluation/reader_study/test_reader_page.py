@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from browser import open_browser
 
-from evaluation.reader_study.study import build, read_key, read_scores
+from evaluation.reader_study.build import build
+from evaluation.reader_study.key import read_key
+from evaluation.reader_study.readings import read_scores
 
 METHODS = ("real", "embedding", "no embedding", "pix2pix")
 HEIGHT, WIDTH = 64, 32

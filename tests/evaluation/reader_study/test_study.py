@@ -12,20 +12,18 @@ import numpy as np
 import pytest
 
 from evaluation.image_set import EvaluationError
-from evaluation.reader_study.study import (
-    REAL,
+from evaluation.reader_study.analyse import (
     analyse,
-    build,
     mean_kappa,
     plot,
-    read_key,
-    read_scores,
     roc_points,
-    seal,
     table,
     weighted_kappa,
     write_results,
 )
+from evaluation.reader_study.build import build
+from evaluation.reader_study.key import REAL, read_key, seal
+from evaluation.reader_study.readings import read_scores
 
 MEANS = {"real": 3.8, "embedding": 2.4, "no-embedding": 1.5}
 
@@ -69,7 +67,7 @@ def test_the_page_names_no_method_and_no_file(study):
     page = re.sub(r'<script type="text/plain" id="pixels">.*?</script>', "", page, flags=re.DOTALL)
     assert not any(word in page for word in ("embedding", "pix2pix", ".keras", ".h5", str(study), '"mask"', "salt"))
     described = json.loads(re.search(r'id="study">(.*?)</script>', page)[1])
-    assert set(described) == {"id", "title", "count", "height", "width"}
+    assert set(described) == {"id", "title", "count", "height", "width", "words", "patients"}
 
 
 def test_pixels_are_one_stream_of_8_bit_greys_in_the_key_s_order(study):
@@ -105,7 +103,7 @@ def test_nothing_can_be_sent_or_fetched(study):
 
 def test_the_key_is_private_and_apart(study):
     assert stat.S_IMODE((study / "key.json").stat().st_mode) == 0o600
-    with pytest.raises(EvaluationError, match="lies beside the page"):
+    with pytest.raises(EvaluationError, match="lies next to the page"):
         build(pictures(), study / "page" / "study.html", study / "page" / "key.json")
 
 
@@ -139,6 +137,19 @@ def test_images_that_would_give_the_answer_away_are_refused(tmp_path):
         build({"embedding": np.zeros((2, 16, 8)), "other": np.zeros((2, 16, 8))}, *files)
     with pytest.raises(EvaluationError, match="embedding: an image holds NaN"):
         build({"real": np.zeros((2, 16, 8)), "embedding": np.full((2, 16, 8), np.nan)}, *files)
+
+
+def test_the_words_are_those_of_the_paper(study):
+    """Ren et al. 2019, section 6.5."""
+    described = json.loads(re.search(r'id="study">(.*?)</script>', (study / "page" / "study.html").read_text())[1])
+    assert described["words"] == ["definitely fake", "fake", "neutral", "realistic", "definitely realistic"]
+
+
+def test_a_page_says_whether_it_contains_patients_images(study, tmp_path):
+    page = (study / "page" / "study.html").read_text()
+    assert "This page contains real images, of patients." in page and '"patients": true' in page
+    build(pictures(2), tmp_path / "other" / "study.html", tmp_path / "other-key.json", of_patients=False)
+    assert '"patients": false' in (tmp_path / "other" / "study.html").read_text()
 
 
 def test_a_title_cannot_break_out_of_the_page(tmp_path):
@@ -271,6 +282,14 @@ def test_a_file_that_is_wrong_is_named(study, change, words):
 def test_two_files_of_one_reader_are_refused(study):
     file = write_scores(study, "A", 0)
     refused(study, [file, file], "reader 'A' is in another file already")
+
+
+def test_a_study_of_the_former_words_is_refused(study):
+    """Its scores 2 to 4 had other meanings."""
+    file, key = write_scores(study, "A", 0), json.loads((study / "key.json").read_text())
+    (study / "key.json").write_text(json.dumps({**key, "format": 1}))
+    with pytest.raises(EvaluationError, match="key.json: is of a study with other words for the scores"):
+        read_scores([file], read_key(study / "key.json"))
 
 
 def test_a_key_that_is_none_is_named(tmp_path):

@@ -424,7 +424,7 @@ def test_the_hologic_window_equals_pydicom(shared_data):
 REFUSED = {
     "no PixelData": lambda dataset: delattr(dataset, "PixelData"),
     "the DICOM header has no BitsStored": lambda dataset: delattr(dataset, "BitsStored"),
-    "3 frames": lambda dataset: setattr(dataset, "NumberOfFrames", 3),
+    "several frames": lambda dataset: setattr(dataset, "NumberOfFrames", 3),
     "a colour image": lambda dataset: setattr(dataset, "SamplesPerPixel", 3),
     "PhotometricInterpretation is not": lambda dataset: setattr(dataset, "PhotometricInterpretation", "PALETTE COLOR"),
     "BitsAllocated is 32": lambda dataset: setattr(dataset, "BitsAllocated", 32),
@@ -433,7 +433,7 @@ REFUSED = {
     "PixelData holds 1920 bytes, the header asks for 1968": lambda dataset: setattr(dataset, "Rows", 41),
     "the header asks for 1872": lambda dataset: setattr(dataset, "Rows", 39),
     "PixelData holds 1922 bytes": lambda dataset: setattr(dataset, "PixelData", bytes(1922)),
-    "WindowWidth is 0": lambda dataset: dataset.update({"WindowCenter": 9, "WindowWidth": 0}),
+    "WindowWidth is too small": lambda dataset: dataset.update({"WindowCenter": 9, "WindowWidth": 0}),
     "VOILUTFunction is not": lambda dataset: dataset.update(
         {"WindowCenter": 9, "WindowWidth": 9, "VOILUTFunction": "CUBIC_4711"}
     ),

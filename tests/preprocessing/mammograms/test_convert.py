@@ -206,7 +206,7 @@ def test_no_usable_film_leaves_an_empty_dataset_with_reasons(tmp_path):
 
 
 def test_an_unforeseen_error_rejects_one_film_without_its_text(films, tmp_path, monkeypatch):
-    def fail(path, window):
+    def fail(path, **options):
         raise KeyError("DOE^JANE")
 
     monkeypatch.setattr(convert, "read_image", fail)
@@ -249,7 +249,10 @@ def test_film_without_a_row_in_the_table_is_rejected(films, tmp_path):
     [
         ("name,who\na,b\n", "has no column image, subject; it needs image, subject"),
         ("image,subject\na.png,\n", "lacks its image or its subject"),
-        ("image,subject\nx/a.png,1\ny/a.png,2\n", "two rows for a.png differ"),
+        (
+            "image,subject\nROE_MARY_4.png,1\nfilms/ROE_MARY_4.png,2\n",
+            "two rows for one image differ, the second is row 2",
+        ),
     ],
 )
 def test_wrong_table_is_refused(films, tmp_path, text, said):
@@ -262,15 +265,15 @@ def test_wrong_table_is_refused(films, tmp_path, text, said):
 
 
 def test_other_settings_are_refused_by_name(done, films):
-    with pytest.raises(DataError, match="made with mask_method film, not otsu; choose another output"):
+    with pytest.raises(DataError, match="made with --mask-method film, not otsu; choose another output"):
         convert_mammograms([films], done.dataset.folder, MammogramOptions("otsu"), shard_size=4)
-    with pytest.raises(DataError, match="validation_fraction 0.1, not 0.2"):
+    with pytest.raises(DataError, match="--validation-fraction 0.1, not 0.2"):
         convert_mammograms([films], done.dataset.folder, validation_fraction=0.2, shard_size=4)
 
 
 def test_other_films_are_refused(done, films, tmp_path):
-    other = write_films(tmp_path / "films", 7)
-    with pytest.raises(DataError, match="from a list of 6, not of 7"):
+    other = write_films(tmp_path / "films", 5)
+    with pytest.raises(DataError, match="from other input: 1 of 6 films are not in this one; give all of it"):
         convert_mammograms([other], done.dataset.folder, shard_size=4)
 
 

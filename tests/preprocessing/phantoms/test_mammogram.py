@@ -179,6 +179,6 @@ def test_phantoms_are_made_once(tmp_path):
     make_phantoms(tmp_path / "data", 3, workers=1)
     assert description.stat().st_mtime_ns == before
     assert json.loads(description.read_text())["made"]["seed"] == 0
-    with pytest.raises(DataError, match="with seed 0, not 1"):
+    with pytest.raises(DataError, match="with --seed 0, not 1"):
         make_phantoms(tmp_path / "data", 3, seed=1)
     assert open_dataset(tmp_path / "data", verify=True).count == 3

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from preprocessing.lock import LOCK_FILE
 from preprocessing.shards import FORMAT, DataError, DatasetWriter, array_name, open_dataset, split_subjects, write_shard
 from preprocessing.shards import writer as shards
 
@@ -97,9 +98,19 @@ def test_a_shard_is_what_h5py_writes_of_whole_arrays(tmp_path):
             file.create_dataset(name, data=np.array([one[name] for one in items]))
         for name, dtype in {"subject": "S16", "laterality": "S1", "view": "S4"}.items():
             file.create_dataset(name, data=np.array([one[name] for one in items], dtype))
+        file.create_dataset("density", data=np.zeros(3, np.int8))
         file.create_dataset("split", data=np.full(3, -1, np.int8)).attrs["classes"] = ["train", "validation"]
         file.create_dataset("rejected", data=np.frombuffer(b"[]", np.uint8))
     assert (tmp_path / "shard.h5").read_bytes() == by_h5py.getvalue()
+
+
+def test_density_is_unknown_where_it_is_not_given_and_in_shards_without_it(tmp_path):
+    writing = writer(tmp_path / "data", count=3)
+    writing.write(0, [{**item(number), "density": number + 2} for number in range(2)] + [item(2)])
+    assert writing.finish().field("density").tolist() == [2, 3, 0]
+    with h5py.File(tmp_path / "data/shard-00000-of-00001.h5", "r+") as file:
+        del file["density"]
+    assert open_dataset(tmp_path / "data").field("density").tolist() == [0, 0, 0]
 
 
 def test_pixels_of_another_size_are_an_error(tmp_path):
@@ -189,7 +200,7 @@ def test_broken_run_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"made": {"by": "test", "seed": 1}}, "with seed 0, not 1"),
+        ({"made": {"by": "test", "seed": 1}}, "with --seed 0, not 1"),
         ({"count": 11}, "list of 10, not of 11"),
         ({"work": "other"}, "from other input"),
         ({"synthetic": True}, "with another synthetic"),
@@ -216,7 +227,7 @@ def test_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
     monkeypatch.setattr(shards.os, "fsync", full)
     with pytest.raises(DataError, match="cannot be written .No space left on device.; what is finished is kept"):
         writing.write(1, [item(number) for number in writing.numbers(1)])
-    names = sorted(path.name for path in (tmp_path / "data").iterdir())
+    names = sorted(path.name for path in (tmp_path / "data").iterdir() if path.name != LOCK_FILE)
     assert names == ["dataset.json", "shard-00000-of-00003.h5"]
 
 

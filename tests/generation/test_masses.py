@@ -1,4 +1,4 @@
-"""New masses, and the files they are written to."""
+"""New masses, and the files that they are written to."""
 
 import csv
 from contextlib import contextmanager
@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from feature2mass.generate import generate, write_png, write_shards
+from feature2mass.generate import generate
 from feature2mass.mixing import load_networks
 from feature2mass.seeds import MIRRORS
+from generation.masses import write_masses
 from preprocessing.batches import mass_batches
 from preprocessing.masses.rois import read_rois
-from preprocessing.shards import DataError
+from preprocessing.shards import DataError, open_dataset
 
 # --- masses ---------------------------------------------------------------------------------------
 
@@ -38,7 +39,7 @@ def test_another_seed_gives_other_masses(generated, tiny_mass_run):
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory, tiny_mass_run):
-    return write_shards(tiny_mass_run.path, tmp_path_factory.mktemp("synthetic") / "shards", 9, seed=3)
+    return open_dataset(write_masses(tiny_mass_run.path, tmp_path_factory.mktemp("synthetic") / "shards", 9, seed=3))
 
 
 def manifest(folder: Path) -> list[dict[str, str]]:
@@ -77,7 +78,7 @@ def test_the_manifest_says_what_each_mass_came_from(shards, generated, tiny_mass
 
 def test_complete_shards_are_left_alone(shards, tiny_mass_run):
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(shards.folder.iterdir())]
-    write_shards(tiny_mass_run.path, shards.folder, 9, seed=3)
+    write_masses(tiny_mass_run.path, shards.folder, 9, seed=3)
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(shards.folder.iterdir())] == before
 
 
@@ -85,11 +86,11 @@ def test_complete_shards_are_left_alone(shards, tiny_mass_run):
 def test_shards_made_otherwise_are_not_taken_for_these(shards, tiny_mass_run, changes):
     settings = {"count": 9, "seed": 3, **changes}
     with pytest.raises(DataError, match=str(shards.folder)):
-        write_shards(tiny_mass_run.path, shards.folder, **settings)
+        write_masses(tiny_mass_run.path, shards.folder, **settings)
 
 
 def test_png_files_hold_the_masses_and_can_be_cut_as_rois(tmp_path, tiny_mass_run, generated):
-    assert write_png(tiny_mass_run.path, tmp_path, 9, seed=3) == 9
+    write_masses(tiny_mass_run.path, tmp_path, 9, seed=3, file_format="png")
     for number, mass in enumerate(generated[0]):
         pixels = cv2.imread(str(tmp_path / f"{number:06d}.png"), cv2.IMREAD_UNCHANGED)
         assert pixels.dtype == np.uint16
@@ -98,8 +99,8 @@ def test_png_files_hold_the_masses_and_can_be_cut_as_rois(tmp_path, tiny_mass_ru
     assert len(lesions) == 9 and not any(lesion.unusable for lesion in lesions)
 
 
-@pytest.mark.parametrize("write", [write_shards, write_png])
-def test_the_progress_bar_ends_at_the_count(tmp_path, tiny_mass_run, monkeypatch, write):
+@pytest.mark.parametrize("file_format", ["h5", "png"])
+def test_the_progress_bar_ends_at_the_count(tmp_path, tiny_mass_run, monkeypatch, file_format):
     totals, ticks = [], []
 
     @contextmanager
@@ -107,13 +108,13 @@ def test_the_progress_bar_ends_at_the_count(tmp_path, tiny_mass_run, monkeypatch
         totals.append(total)
         yield lambda count=1: ticks.append(count)
 
-    monkeypatch.setattr("feature2mass.generate.progress", progress)
-    write(tiny_mass_run.path, tmp_path, 5)
+    monkeypatch.setattr("generation.writers.progress", progress)
+    write_masses(tiny_mass_run.path, tmp_path, 5, file_format=file_format)
     assert totals == [5] and sum(ticks) == 5
 
 
-@pytest.mark.parametrize("write", [write_shards, write_png])
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_mass_run, write):
+@pytest.mark.parametrize("file_format", ["h5", "png"])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_mass_run, file_format):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=f"{tmp_path / 'file'}.* cannot be written"):
-        write(tiny_mass_run.path, tmp_path / "file" / "output", 1)
+        write_masses(tiny_mass_run.path, tmp_path / "file" / "output", 1, file_format=file_format)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mask_embedding_gan.amplification import amplifier
+from training.amplification import amplifier
 
 
 def amplified(image: np.ndarray, factors: tuple[float, ...]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Damaged files of every kind that the software reads, and what it does with them."""

@@ -1,0 +1,1 @@
+"""Commands that are killed, stopped, started twice, or left without room on the disk."""

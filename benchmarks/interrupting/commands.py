@@ -1,0 +1,157 @@
+"""The commands that are disturbed, all at tiny size, and what whole results they give."""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+PASSED_OVER = (".jsonl", ".key", ".log")  # logs hold times
+TIMES = ("seconds", "seconds per 1000 images", "begun", "date")  # in descriptions
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, and the arguments without its output; `{inputs}` is the folder of what it reads."""
+
+    name: str
+    arguments: Sequence[str]
+    output: str = "--output"
+
+    def words(self, inputs: Path, output: Path) -> list[str]:
+        """Return the command line."""
+        given = [argument.format(inputs=inputs) for argument in self.arguments]
+        script = str(Path(__file__).with_name("run_tiny.py"))
+        return [sys.executable, script, self.name, *given, self.output, str(output)]
+
+
+_TRAINED = ("--preset", "quick", "--precision", "float32", "--data")
+COMMANDS = {
+    "make-phantoms": Command("make_phantoms", ("--count", "150", "--workers", "2")),
+    "make-mass-phantoms": Command("make_phantoms", ("--kind", "mass", "--count", "150", "--workers", "1")),
+    "prepare-mammograms": Command(
+        "prepare_mammograms", ("--input", "{inputs}/films", "--key", "{inputs}/key", "--workers", "2")
+    ),
+    "prepare-masses": Command(
+        "prepare_masses",
+        ("--rois", "{inputs}/rois.csv", "--images", "{inputs}/films", "--key", "{inputs}/key", "--workers", "1"),
+    ),
+    "train-mask-embed": Command("train_mask_embed", ("--phase", "2", *_TRAINED, "{inputs}/tiny"), "--run"),
+    "train-pix2pix": Command("train_pix2pix", ("--size", "32", *_TRAINED, "{inputs}/tiny"), "--run"),
+    "train-feature2mass": Command("train_feature2mass", (*_TRAINED, "{inputs}/masses"), "--run"),
+    "generate-shards": Command("generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "40")),
+    "generate-png": Command(
+        "generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "40", "--format", "png")
+    ),
+    "generate-dicom": Command(
+        "generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "20", "--format", "dicom")
+    ),
+    "insert-lesions": Command("insert_lesions", ("--mammograms", "{inputs}/phantoms", "--count", "20")),
+    "evaluate": Command(
+        "evaluate", ("--real", "{inputs}/tiny", "--fake", "{inputs}/tiny", "--metrics", "histogram_w1_64bins")
+    ),
+}
+
+
+def start(command: Command, inputs: Path, output: Path, limit: int | None = None) -> subprocess.Popen:
+    """Start a command as a shell does.
+
+    Args:
+        command: The command.
+        inputs: Folder of what it reads.
+        output: What it writes.
+        limit: Largest file that it may write, in bytes. Defaults to none.
+    """
+
+    def before() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
+    return subprocess.Popen(
+        command.words(inputs, output),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        preexec_fn=before,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def make_inputs(folder: Path) -> None:
+    """Make what the commands read, once: films, a table of boxes, datasets."""
+    if (folder / "done").exists():
+        return
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    import tiny
+    import tiny_masses
+
+    from preprocessing.phantoms.mammogram import make_phantoms, mammogram_phantom
+
+    (folder / "films").mkdir(parents=True, exist_ok=True)
+    rows = ["image,x,y,width,height,shape,margin,subject"]
+    for number in range(70):
+        image = mammogram_phantom(number, 256, 128)[0]
+        cv2.imwrite(str(folder / "films" / f"p{number // 2:02d}_{number % 2}.png"), np.uint8(np.round(image * 255)))
+        rows += [
+            f"p{number // 2:02d}_{number % 2}.png,{10 + n},90,40,40,OVAL,SPICULATED,p{number // 2}" for n in (0, 1, 2)
+        ]
+    (folder / "rois.csv").write_text("\n".join(rows))
+    (folder / "key").write_text("a key for tests only, no secret\n")
+    tiny.write_dataset(folder / "tiny")
+    tiny_masses.write_dataset(folder / "masses")
+    make_phantoms(folder / "phantoms", 20, workers=1)
+    (folder / "done").touch()
+
+
+def digest(output: Path) -> dict[str, str]:
+    """Digest of every file of a result by its path, without logs, which hold times, and hidden files."""
+    found = {}
+    for folder in (output, output.with_name(f"{output.name}.contact-sheet")):
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
+            name = str(path.relative_to(output.parent))
+            whole = path.is_file() and not path.name.startswith(".")
+            if whole and path.suffix not in PASSED_OVER and "tensorboard" not in path.parts:
+                found[name] = hashlib.sha256(_content(path)).hexdigest()
+    return found
+
+
+def left_over(output: Path) -> list[str]:
+    """List files that a command should have renamed or removed."""
+    hidden = [path for path in output.rglob("*") if path.name.startswith(".") or path.suffix in (".part", ".partial")]
+    return [str(path.relative_to(output)) for path in hidden]
+
+
+def _content(path: Path) -> bytes:
+    if path.suffix == ".keras":  # an archive holds times
+        with zipfile.ZipFile(path) as archive:
+            return repr(
+                [(name, hashlib.sha256(archive.read(name)).hexdigest()) for name in archive.namelist()]
+            ).encode()
+    if path.suffix == ".json":
+        return json.dumps(_without_times(json.loads(path.read_text())), sort_keys=True).encode()
+    return path.read_bytes()
+
+
+def _without_times(node: object) -> object:
+    if isinstance(node, dict):
+        return {k: _without_times(v) for k, v in node.items() if k not in TIMES}
+    return [_without_times(value) for value in node] if isinstance(node, list) else node

@@ -1,0 +1,110 @@
+"""The page of a reader study (Ren et al. 2019, §6.5), and its sealed answer key.
+
+The page shows the images one at a time, blinded, and needs nothing but a browser; the answer key is to be kept from the
+readers. The page holds the pixels of all images as **one** compressed stream of 8-bit greys of one size, in an order
+drawn by the system's random numbers, so that no file name, position, length, bit depth or metadata can give an image
+away. Each reader sees them in an order of their own.
+
+The key is sealed: the study's name in the page, and in every CSV file, is the hash of the key. A key that was changed
+later, or that of another study, does not fit.
+"""
+
+import base64
+import gzip
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.image_set import EvaluationError
+from evaluation.reader_study.key import FORMAT, REAL, SCORES, seal
+from preprocessing.atomic import whole_file
+from preprocessing.shards.pseudonyms import write_private
+from preprocessing.version import made_by
+
+
+def build(
+    images: Mapping[str, np.ndarray],
+    page: str | os.PathLike,
+    key: str | os.PathLike,
+    *,
+    masks: Mapping[str, Sequence[int]] | None = None,
+    title: str = "Reader study",
+    of_patients: bool = True,
+) -> str:
+    """Write the page and the sealed key of a study.
+
+    Args:
+        images: method → float (n, height, width) in [0, 1]; "real" must be one of them.
+        page: the HTML file.
+        key: the JSON file, readable by its owner only; must not lie next to the page.
+        masks: method → number of the mask that each image fills; images of one mask are compared in pairs.
+        title: shown to the readers; must not tell what is what.
+        of_patients: whether the real images are of patients, which the page then says.
+
+    Returns:
+        The study's name.
+
+    Raises:
+        EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in the page's
+            folder, or there already; a file that cannot be written.
+    """
+    page, key = Path(page), Path(key)
+    if key.resolve().parent == page.resolve().parent:
+        raise EvaluationError(f"--key {key}: lies next to the page, whose folder readers get; choose another folder")
+    if key.exists():
+        raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
+    height, width = _check_images(images)
+    entries = [(method, row) for method, stack in images.items() for row in range(len(stack))]
+    secrets.SystemRandom().shuffle(entries)
+    answers = [
+        {"image": number, "method": method, "mask": int(masks[method][row]) if masks and method in masks else None}
+        for number, (method, row) in enumerate(entries, 1)
+    ]
+    sealed = {"format": FORMAT, "salt": secrets.token_hex(16), "answers": answers, "made_by": made_by()}
+    stream = b"".join(_grey_bytes(images[method][row]) for method, row in entries)
+    packed = base64.b64encode(gzip.compress(stream, 9, mtime=0)).decode()
+    identity = seal(sealed)
+    study = {"id": identity, "title": title, "count": len(entries), "height": height, "width": width}
+    study |= {"words": [SCORES[score] for score in sorted(SCORES)], "patients": of_patients}
+    template = resources.files("evaluation.reader_study").joinpath("page.html").read_text(encoding="utf-8")
+    described = json.dumps(study).replace("<", "\\u003c")
+    text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
+    _write(page, text, lambda path, content: path.write_text(content, encoding="utf-8"))
+    _write(key, json.dumps(sealed, indent=1) + "\n", write_private)
+    return identity
+
+
+def _write(path: Path, text: str, write: Callable[[Path, str], object]) -> None:
+    """Write a whole file or none."""
+    try:
+        with whole_file(path) as partial:
+            write(partial, text)
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _check_images(images: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    if REAL not in images or len(images) < 2:
+        raise EvaluationError(f"a study needs {REAL!r} images and those of at least one method, has {list(images)}")
+    sizes = {method: np.shape(stack)[1:] for method, stack in images.items()}
+    for method, stack in images.items():
+        if np.ndim(stack) != 3 or not len(stack):
+            raise EvaluationError(f"{method}: holds no images")
+        if sizes[method] != sizes[REAL]:
+            raise EvaluationError(
+                f"{method} has images of {sizes[method][0]}x{sizes[method][1]}, {REAL} of "
+                f"{sizes[REAL][0]}x{sizes[REAL][1]}; sizes would give the answer away"
+            )
+        if not np.isfinite(stack).all():
+            raise EvaluationError(f"{method}: an image holds NaN or infinity")
+    return sizes[REAL]
+
+
+def _grey_bytes(image: np.ndarray) -> bytes:
+    """Every image in the same 8 bits, whatever its file had: gaps between greys would tell films from networks."""
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8).tobytes()

@@ -1,0 +1,48 @@
+"""What the page, the answer key and the score files of a reader study have in common."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from evaluation.image_set import EvaluationError
+
+REAL = "real"
+SCORES = {
+    5: "definitely realistic",
+    4: "realistic",
+    3: "neutral",
+    2: "fake",
+    1: "definitely fake",
+}  # Ren et al. 2019, §6.5
+FORMAT = 2  # 1 had other words for the scores 2 to 4
+COLUMNS = ("study", "reader", "image", "score")
+
+
+def seal(key: Mapping) -> str:
+    """Return the name of a study: hash of its key, salt included, so that the name tells nothing of the answers."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_key(path: str | os.PathLike) -> dict:
+    """Read the answer key.
+
+    Raises:
+        EvaluationError: a file that is none, or that of a study with the former words.
+    """
+    try:
+        key = json.loads(Path(path).read_text(encoding="utf-8"))
+        if key["format"] == 1:
+            raise EvaluationError(
+                f"--key {path}: is of a study with other words for the scores, which cannot be compared; build it anew"
+            )
+        if key["format"] != FORMAT or not all({"image", "method", "mask"} <= set(a) for a in key["answers"]):
+            raise ValueError
+    except OSError as error:
+        raise EvaluationError(f"--key {path}: cannot be read ({error.strerror})") from error
+    except EvaluationError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(f"--key {path}: is not the answer key of a reader study") from error
+    return key

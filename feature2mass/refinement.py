@@ -1,0 +1,107 @@
+"""What the decoder can make texture of (ours): convolutions that add to a unit's features, and noise of the feature.
+
+Both are switches of `NetworkConfig` and change nothing at first: the last convolution of each starts at zero.
+"""
+
+import keras
+from keras import ops
+
+from training.layers import PACKAGE, PixelNorm, leaky_relu
+
+NOISE_MAPS = 8  # per resolution that has noise
+HASH_UNITS = 32
+HASH_LAYERS = 4
+HASH_GAIN = 8.0  # deviation of what enters each tanh: far above 1, so that near features part
+NOISE_STRENGTH = 0.1  # deviation at the start, by which the maps enter
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class StopGradient(keras.layers.Layer):
+    """Identity through which no gradient goes: an encoder cannot aim at the noise that its features will have."""
+
+    def call(self, inputs):
+        return ops.stop_gradient(inputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def stock_layer(self) -> keras.layers.Layer:
+        return keras.layers.Identity(name=self.name, dtype="float32")
+
+
+def hashed(feature):
+    """Random numbers (n, 32) in [−1, 1] that the visual feature determines, in float32.
+
+    Frozen tanh layers of large gain: features that differ by a half have hashes that differ nearly as much as those
+    of any two. The feature's length does not count, so that mixtures, which are shorter, differ as much.
+    """
+    numbers = StopGradient(name="hash_feature", dtype="float32")(feature)
+    numbers = PixelNorm(name="hash_feature_norm", dtype="float32")(numbers)
+    for layer in range(1, HASH_LAYERS + 1):
+        spread = HASH_GAIN / numbers.shape[-1] ** 0.5
+        numbers = keras.layers.Dense(
+            HASH_UNITS,
+            activation="tanh",
+            kernel_initializer=keras.initializers.RandomNormal(stddev=spread),
+            bias_initializer=keras.initializers.RandomNormal(stddev=1.0),
+            trainable=False,
+            name=f"hash_{layer}",
+            dtype="float32",
+        )(numbers)
+    return numbers
+
+
+def noise_map(numbers, size: int, name: str):
+    """White noise (n, size, size, 1) of variance 1 from `hashed` numbers: frozen random maps, mixed by random weights.
+
+    As `mask_embedding_gan.blocks.latent_noise`, whose latent is a visual feature here.
+    """
+    frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
+    unit, shared = (keras.initializers.RandomNormal(stddev=spread) for spread in (1.0, NOISE_MAPS**-0.5))
+    mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(numbers)
+    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(mixture)  # as much noise for every feature
+    field = keras.layers.Dense(size * size, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
+    return keras.layers.Reshape((size, size, 1), name=f"{name}_field", dtype="float32")(field)
+
+
+def repeat_border(features, name: str, dtype: str):
+    """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
+    for axis, side in ((1, "rows"), (2, "columns")):
+        others = features.shape[axis] - 1
+        sides = [features]
+        for place, rows_or_columns in (("first", (0, others)), ("last", (others, 0))):
+            cropping = (rows_or_columns, (0, 0)) if axis == 1 else ((0, 0), rows_or_columns)
+            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
+            sides.append(crop(features))
+        middle, first, last = sides
+        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)([first, middle, last])
+    return features
+
+
+def refined(features, numbers, name: str, dtype: str):
+    """Features (n, size, size, filters) plus what two 3×3 convolutions make of them, and of noise.
+
+    Args:
+        features: of a decoder's unit.
+        numbers: from `hashed`; None: without noise.
+        name: prefix of the layers' names.
+    """
+    filters = features.shape[-1]
+    inner = features
+    if numbers is not None:
+        strength = keras.layers.Conv2D(
+            filters,
+            1,
+            use_bias=False,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=NOISE_STRENGTH),
+            name=f"{name}_noise_strength",
+            dtype=dtype,
+        )
+        noise = strength(noise_map(numbers, features.shape[1], f"{name}_noise"))
+        inner = keras.layers.Add(name=f"{name}_noise_added", dtype=dtype)([inner, noise])
+    for pixel in (1, 2):
+        inner = repeat_border(inner, f"{name}_border_{pixel}", dtype)
+    for number, start in ((1, "he_normal"), (2, "zeros")):
+        inner = leaky_relu(f"{name}_{number}_activation", dtype)(inner)
+        inner = keras.layers.Conv2D(filters, 3, kernel_initializer=start, name=f"{name}_{number}", dtype=dtype)(inner)
+    return keras.layers.Add(name=name, dtype=dtype)([features, inner])

@@ -1,0 +1,104 @@
+"""A folder of single image files: what it holds is recorded, and it never holds images of two generators."""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from preprocessing.atomic import write_whole
+from preprocessing.shards import DataError
+from preprocessing.version import made_by
+
+RECORD = "provenance.json"
+_PNG_HEAD = 8 + 25  # bytes of the signature and of the IHDR chunk, after which text may stand
+
+
+def encoded_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
+    """Encode an image in [0, 1] with 16 bits, or a bool mask as 0 and 255, with text chunks.
+
+    Args:
+        text: keyword → text (PNG 3rd edition, section 11.3.3: tEXt, or iTXt where it is not Latin-1).
+    """
+    pixels = image.astype(np.uint8) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    chunks = b"".join(_text_chunk(keyword, value) for keyword, value in (text or {}).items())
+    return content[:_PNG_HEAD] + chunks + content[_PNG_HEAD:]
+
+
+def _text_chunk(keyword: str, value: str) -> bytes:
+    try:
+        kind, data = b"tEXt", keyword.encode("latin-1") + b"\0" + value.encode("latin-1")
+    except UnicodeEncodeError:
+        kind, data = b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + value.encode()
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
+    """Record in a folder what is written to it, or check that what is there was made in the same way.
+
+    Args:
+        folder: of the images; created where it is absent.
+        plan: what decides the images: generator, seed, masks, format.
+        count: images to be written.
+
+    Returns:
+        The record: plan, count, when the folder was begun, and the software.
+
+    Raises:
+        DataError: the folder holds something else, more images than `count`, or cannot be written.
+    """
+    plan = json.loads(json.dumps(plan))
+    path = folder / RECORD
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            there = _read(path)
+            _compare(folder, there, plan, count)
+            begun = there["begun"]
+        else:
+            if any(not file.name.startswith(".") for file in folder.iterdir()):
+                raise DataError(
+                    f"--output {folder}: is not empty and holds no images of this command; choose another folder"
+                )
+            begun = datetime.now(UTC).isoformat(timespec="seconds")
+        record = {"format": 1, "plan": plan, "count": count, "begun": begun, **made_by()}
+        write_whole(path, json.dumps(record, indent=1) + "\n")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return record
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content["plan"], dict):
+            raise TypeError
+        int(content["count"]), datetime.fromisoformat(content["begun"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read as the record of a folder; choose another output folder") from error
+    return content
+
+
+def _compare(folder: Path, there: Mapping, plan: Mapping, count: int) -> None:
+    for name in (*plan, *there["plan"]):
+        old, new = there["plan"].get(name), plan.get(name)
+        if old != new:
+            raise DataError(
+                f"--output {folder}: holds images made with {name} {old}, not {new}; choose another folder, or empty it"
+            )
+    if there["count"] > count:
+        raise DataError(
+            f"--output {folder}: {there['count']} images were written here, not {count}; choose another folder, or "
+            "empty it"
+        )
+
+
+def unwritable(folder: Path, error: OSError) -> DataError:
+    """Say in one line that a folder cannot be written, and why."""
+    return DataError(f"--output {folder}: cannot be written ({error.strerror or os.strerror(error.errno or 5)})")

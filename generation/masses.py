@@ -1,0 +1,138 @@
+"""Synthetic masses as files: a dataset or PNG, with a manifest that says what each was mixed from.
+
+The manifest's first columns are those of `prepare_masses.py --rois`.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from feature2mass.generate import MassGenerator, SyntheticMass
+from feature2mass.networks import SIZE
+from feature2mass.seeds import MIRRORS
+from generation.files import encoded_png
+from generation.writers import write
+from preprocessing.masses.item import mass_item
+from preprocessing.version import SOFTWARE, made_by
+
+
+class MassStream:
+    """Synthetic masses of one run, one dataset to mix and one seed (a `generation.writers.Stream`)."""
+
+    title = "Masses"
+
+    def __init__(self, generator: MassGenerator):
+        self.generator = generator
+
+    def batches(self, numbers: range) -> Iterator[list[SyntheticMass]]:
+        """Draw masses, a batch at a time."""
+        return self.generator.batches(numbers)
+
+    @cached_property
+    def plan(self) -> dict:
+        """Return what decides the masses."""
+        source = self.generator.dataset
+        return {
+            "by": "generate_masses",
+            "generator": self.generator.fingerprint,
+            "seed": self.generator.seed,
+            "shape": self.generator.shape,
+            "margin": self.generator.margin,
+            "mixed_from": "synthetic masses" if source.meta["synthetic"] else "real masses",
+            "masses": source.fingerprint,
+        }
+
+    @property
+    def dataset(self) -> dict:
+        """Return the arguments of `DatasetWriter`; each mass is a subject of its own."""
+        source = self.generator.dataset
+        return {
+            "kind": "mass",
+            "made": {name: self.plan[name] for name in ("by", "seed", "shape", "margin")},
+            "work": self.plan["masses"],
+            "levels": [(SIZE, SIZE)],
+            "classes": {name: source.classes(name) for name in ("shape", "margin")},
+            "generator": self.generator.fingerprint,
+        }
+
+    def item(self, drawn: SyntheticMass) -> dict:
+        """Return a mass as the shards hold it."""
+        category = drawn.recipe.category
+        item = mass_item(drawn.image, subject=_subject(drawn.number), shape=category.shape, margin=category.margin)
+        return item | {"low": drawn.low, "high": drawn.high}
+
+    def row(self, number: int, drawn: SyntheticMass | None = None) -> dict[str, object]:
+        """Return what the manifest says; seeds are items of the dataset, heaviest first, without those of no weight."""
+        one = drawn.recipe if drawn else self.generator.recipe(number)
+        names = {name: self.generator.dataset.classes(name) for name in ("shape", "margin")}
+        used = [position for position in one.top(len(one.weights)) if one.weights[position] > 0]
+        made = made_by()
+        return {
+            **{"x": 0, "y": 0, "width": SIZE, "height": SIZE},
+            "shape": names["shape"][one.category.shape],
+            "margin": names["margin"][one.category.margin],
+            "subject": _subject(number),
+            "masses_of_category": len(one.category.seeds),
+            "seeds_drawn": len(one.seeds),
+            "seeds": ";".join(str(one.seeds[position]) for position in used),
+            "mirrored": ";".join(MIRRORS[one.mirrors[position]] for position in used),
+            "weights": ";".join(f"{one.weights[position]:.2f}" for position in used),
+            "number": number,
+            "seed": self.generator.seed,
+            "mixed_from": self.plan["mixed_from"],
+            "mixed_from_sha256": self.plan["masses"],
+            "generator_sha256": self.generator.fingerprint,
+            "version": made["version"],
+            "commit": made["commit"] or "",
+        }
+
+    def png(self, drawn: SyntheticMass) -> dict[str, bytes]:
+        """Return the mass with 16 bits."""
+        text = {
+            "Title": f"SYNTHETIC mass {drawn.number}",
+            "Description": f"Decoded by a neural network from a mixture of the features of {self.plan['mixed_from']}.",
+            "Disclaimer": "Not for diagnosis.",
+            "Software": f"{SOFTWARE} {made_by()['version']}",
+            "Source": f"encoder and decoder SHA-256 {self.generator.fingerprint}",
+            "Comment": json.dumps({**self.row(drawn.number, drawn), "libraries": made_by()["libraries"]}),
+        }
+        return {f"{drawn.number:06d}.png": encoded_png(drawn.image, text)}
+
+    def dicom(self, drawn: SyntheticMass, record: Mapping) -> dict[str, bytes]:
+        """Raise ValueError: a mass is no mammogram."""
+        raise ValueError("masses cannot be written as DICOM: a patch is no mammogram")
+
+
+def _subject(number: int) -> str:
+    return f"synthetic{number:07d}"
+
+
+def write_masses(
+    run: str | os.PathLike,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    file_format: str = "h5",
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write new masses, and `manifest.csv`, which says for each of them what it was mixed from.
+
+    Args:
+        run: of `train_feature2mass.py`.
+        output: folder.
+        count: masses to make.
+        file_format: "h5", a dataset in the format that training reads, or "png", 16 bits.
+        data, shape, margin, seed: see `MassGenerator`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        MassGeneratorError, DataError: one clear line.
+    """
+    return write(MassStream(MassGenerator(run, data, shape, margin, seed)), output, count, file_format)

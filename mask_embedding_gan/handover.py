@@ -1,0 +1,82 @@
+"""A run that begins with the networks of another, which a small file carries from one to the next."""
+
+import json
+from pathlib import Path
+
+from mask_embedding_gan.schedule import Preset
+from preprocessing.atomic import write_whole
+from training.checkpoint import lighten, read_state, unpack
+from training.run import RunDirectory, RunError, Stage
+
+BEGUN = "begun.json"
+
+
+def stage(run: RunDirectory, phase: int) -> Stage:
+    """The part of a run that trains a phase."""
+    return run.stage(f"phase-{phase}")
+
+
+def first_phase(run: RunDirectory) -> int:
+    """The phase that the run began with: 1, or that of the light checkpoint that it was given."""
+    file = run.path / BEGUN
+    if not file.exists():
+        return 1
+    try:
+        return int(json.loads(file.read_text())["phase"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
+
+
+def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
+    """Begin a run with the networks of a light checkpoint; one that has begun is left alone.
+
+    Args:
+        run: the run directory.
+        preset: that the run trains.
+        networks: a file from `save_networks`.
+
+    Raises:
+        RunError: the file is no checkpoint of a phase, or of a longer one.
+        CheckpointError: the file is damaged.
+    """
+    state = read_state(networks)
+    phase = state.get("phase")
+    if phase is None:
+        raise RunError(f"--networks {networks}: is no checkpoint of a mask-embedding GAN")
+    images = preset.schedule(phase).duration.total_images
+    if state["images_seen"] > images:
+        raise RunError(
+            f"--networks {networks}: has seen {state['images_seen']} images of phase {phase}, which takes "
+            f"{images} here; use the --preset and --length that it was trained with"
+        )
+    if any(run.path.glob("phase-*")):
+        return
+    unpack(networks, stage(run, phase).folder, stage(run, phase - 1).generator)
+    write_whole(run.path / BEGUN, json.dumps({"phase": phase}) + "\n")
+
+
+def save_networks(run: Path, output: Path) -> dict:
+    """Write the newest checkpoint of a run as a light one.
+
+    Args:
+        run: folder of the run.
+        output: the file to write.
+
+    Returns:
+        The checkpoint's state: "phase" and "images_seen".
+
+    Raises:
+        RunError: the folder holds no checkpoint.
+    """
+    found = sorted(run.glob("phase-*/checkpoint-*.h5"))
+    if not found:
+        raise RunError(f"--run {run}: holds no checkpoint of a phase")
+    state = read_state(found[-1])
+    try:
+        phase, settings = int(state["phase"]), json.loads((run / "config.json").read_text())
+        windows_from = int(settings["preset"]["network"].get("windows_from", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{run / 'config.json'}: is missing or damaged; restore it") from error
+    builds_on = run / f"phase-{phase - 1}" / "generator.keras" if 0 < windows_from <= phase else None
+    lighten(found[-1], output, builds_on)
+    return state

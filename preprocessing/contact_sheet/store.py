@@ -1,0 +1,85 @@
+"""Thumbnails of a dataset being made: kept next to it, one file per shard, so that a killed run can continue."""
+
+import os
+import re
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from preprocessing.atomic import whole_file
+from preprocessing.shards import DataError, Item
+
+_OWN_FILE = re.compile(r"(index|page-\d+|rejected)\.html")
+MARK = "<!-- contact sheet of "
+_STORED = "thumbnails"
+
+
+class ThumbnailStore:
+    """The folder of a contact sheet: its thumbnails while a dataset is made, and its pages.
+
+    Args:
+        dataset: Folder of the dataset. The sheet lies next to it, as `<dataset>.contact-sheet`, not in it: it is for
+            whoever prepares the images, not for whoever trains on them.
+    """
+
+    def __init__(self, dataset: Path):
+        self.folder = dataset.with_name(f"{dataset.name}.contact-sheet")
+        self._open = lru_cache(4)(_open_file)
+
+    def keep(self, shard: int, items: Sequence[Item]) -> None:
+        """Store the thumbnails that a shard's items hold, in their order.
+
+        Raises:
+            DataError: They cannot be written.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with whole_file(self._path(shard)) as partial, zipfile.ZipFile(partial, "w") as file:
+                for number, item in enumerate(items):
+                    file.writestr(zipfile.ZipInfo(str(number)), str(item.get("thumbnail", "")))  # no time in it
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+    def read(self, shard: int, position: int, count: int) -> str | None:
+        """Read the thumbnail of an item of a shard of `count` items; None where it was not kept."""
+        try:
+            file = self._open(self._path(shard))
+            kept = file.read(str(position)).decode() if len(file.namelist()) == count else ""
+            return kept or None
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            return None
+
+    def clear(self) -> None:
+        """Remove a sheet of another dataset that was in the same place; nothing but what a sheet consists of."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if _OWN_FILE.fullmatch(path.name) and MARK.encode() in path.read_bytes()[:200]:
+                path.unlink()
+        for path in (self.folder / _STORED).glob("shard-*.zip"):
+            path.unlink()
+        with suppress(OSError):
+            (self.folder / _STORED).rmdir()
+        with suppress(OSError):  # something else is in it
+            self.folder.rmdir()
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / _STORED / f"shard-{shard:05d}.zip"
+
+
+def _open_file(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+def unwritable(folder: Path, error: OSError) -> DataError:
+    """Make the error of a contact sheet that cannot be written."""
+    why = error.strerror or type(error).__name__
+    return DataError(f"{folder}: the contact sheet cannot be written ({why}); free space or give --no-contact-sheet")
+
+
+def private(path: Path, content: str) -> None:
+    """Write a file in one step that only its owner may read."""
+    with whole_file(path) as partial, open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content)

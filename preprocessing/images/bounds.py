@@ -1,0 +1,130 @@
+"""Bounds on an image file, checked before anything is decoded: a few bytes must not ask for gigabytes.
+
+Only headers are read: sizes of PNG, TIFF, PGM and JPEG, and the frame headers of JPEG, JPEG-LS and JPEG 2000 streams
+inside DICOM objects.
+"""
+
+import re
+import stat
+import struct
+from pathlib import Path
+
+from preprocessing.images.image import UnusableImage
+
+MOST_PIXELS = 2**28  # more than any detector or film scanner gives
+MOST_BYTES = 2**31  # of a file, which is read whole
+LONG = 4096  # pixels of a side from which on the shape is judged
+LONGEST_TO_SHORTEST = 64
+
+
+def check_file(path: Path) -> None:
+    """Check that a path is a file of a sane size; opening a pipe would wait for ever.
+
+    Raises:
+        UnusableImage: It is not.
+        OSError: There is nothing, or it may not be asked for.
+    """
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise UnusableImage("a folder that cannot be listed; check its permissions")
+    if not stat.S_ISREG(found.st_mode):
+        raise UnusableImage("not a regular file (a pipe, socket or device)")
+    if found.st_size > MOST_BYTES:
+        raise UnusableImage(f"a file of {found.st_size / 2**30:.0f} GiB; no mammogram is that large")
+
+
+def check_size(width: int, height: int) -> None:
+    """Check the size that a header tells.
+
+    Raises:
+        UnusableImage: It is empty, too large or too narrow for a mammogram.
+    """
+    if not 1 <= width * height <= MOST_PIXELS:
+        raise UnusableImage(f"the image is {height} x {width} pixels")
+    longest, shortest = max(width, height), min(width, height)
+    if longest > max(LONG, LONGEST_TO_SHORTEST * shortest):
+        raise UnusableImage(f"the image is {height} x {width} pixels: no mammogram has such a shape")
+
+
+def check_raster(content: bytes, kind: str) -> None:
+    """Check the size in the header of a PNG, TIFF, PGM or JPEG file; a header that is damaged is left to the decoder.
+
+    Raises:
+        UnusableImage: See `check_size`.
+    """
+    readers = {"PNG": _png_size, "TIFF": _tiff_size, "PGM": _pgm_size, "JPEG": _jpeg_size}
+    try:
+        size = readers[kind](content)
+    except (struct.error, ValueError, IndexError):
+        return
+    if size is not None:
+        check_size(*size)
+
+
+def check_stream(stream: bytes, rows: int, columns: int) -> None:
+    """Check that a compressed stream in a DICOM object has the size that the object's header tells.
+
+    Args:
+        stream: The first frame: JPEG, JPEG-LS or JPEG 2000.
+        rows, columns: Of the header.
+
+    Raises:
+        UnusableImage: It is of another size.
+    """
+    try:
+        size = _jpeg2000_size(stream) if _is_jpeg2000(stream) else _jpeg_size(stream)
+    except (struct.error, IndexError):
+        return
+    if size is not None and size != (columns, rows):
+        raise UnusableImage("the pixel data cannot be decoded: the stream is not of the size that the header tells")
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    return struct.unpack_from(">II", content, 16)
+
+
+def _pgm_size(content: bytes) -> tuple[int, int] | None:
+    header = re.match(rb"P[25](?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s", content[:4096])
+    return (int(header[1]), int(header[2])) if header else None
+
+
+def _tiff_size(content: bytes) -> tuple[int, int] | None:
+    order = "<" if content.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(order + "I", content, 4)
+    (count,) = struct.unpack_from(order + "H", content, start)
+    found = {}
+    for entry in range(count):
+        tag, form, _, *_ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
+        if tag in (256, 257):  # ImageWidth, ImageLength
+            (found[tag],) = struct.unpack_from(
+                order + {3: "H", 4: "I"}.get(form, "I"), content, start + 10 + 12 * entry
+            )
+    return (found[256], found[257]) if len(found) == 2 else None
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Read the first frame header (SOF, of JPEG-LS SOF55)."""
+    at = 2
+    while content[at : at + 1] == b"\xff":
+        marker = content[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            height, width = struct.unpack_from(">HH", content, at + 5)
+            return (width, height) if height else None
+        (length,) = struct.unpack_from(">H", content, at + 2)
+        at += 2 + max(length, 2)
+    return None
+
+
+def _is_jpeg2000(stream: bytes) -> bool:
+    return stream.startswith((b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP"))
+
+
+def _jpeg2000_size(stream: bytes) -> tuple[int, int] | None:
+    at = stream.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if at < 0:
+        return None
+    right, bottom, left, top = struct.unpack_from(">IIII", stream, at + 8)
+    return right - left, bottom - top

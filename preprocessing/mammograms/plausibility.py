@@ -1,0 +1,147 @@
+"""Does what was found look like a breast? What cannot be one is refused, what hardly is one is doubtful.
+
+Every limit lies well beyond the extremes of 1,231 scanned films of CBIS-DDSM (in comments: their lowest, median and
+highest value), so that no good image is lost to it.
+"""
+
+import cv2
+import numpy as np
+
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import Image, StoredImage
+from preprocessing.images.mask import mask_of
+from preprocessing.mammograms.outline import Outline
+
+CHECKED_HEIGHT = 128  # of the copy that is looked at
+FEW_VALUES = 8  # an image has more grey levels than this, a mask or label map does not
+MASK_SHARE = 0.985  # of the pixels that have one of two values, as in a mask that was compressed
+SMALLEST_LABEL = 0.01  # share of the rarer of the two
+
+DOUBT, REFUSE = 0, 1
+SMALLEST_SHARE = (0.06, 0.03)  # of the image's area (.07, .42, .74)
+LARGEST_SHARE = (0.8, 0.9)
+SMALLEST_CHEST = (0.55, 0.35)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
+LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
+FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
+ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
+LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
+SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
+OUT_OF_RANGE = (0.02, 0.005)  # brightness of the breast's brightest percent (.3, .8, 1)
+# What is found in an inverted image is its air: white all over, where a breast is so in a few places (0, 0, .14), and
+# of a shape that a breast hardly has: in the corners away from the chest wall (0, 0, 1), hollow, or nearly everywhere.
+MOST_WHITE = 0.25  # share of the breast within `WHITE_RANGE` of the image's brightest
+WHITE_RANGE = 0.06
+AIR_IN_CORNER, AIR_SOLIDITY, AIR_SHARE = 0.1, 0.85, 0.75
+
+_A_MASK = "has few grey levels: a mask or label map, not a mammogram"
+NARROW_TOP = 0.15  # width of a mediolateral view's upper sixth to that of its lower sixth (.19, .9, 5.6)
+
+
+def check_grey_levels(image: Image) -> None:
+    """Refuse an image of a few grey levels: a mask or a label map.
+
+    Raises:
+        UnusableImage: It is one.
+    """
+    step = max(1, min(image.shape) // CHECKED_HEIGHT)
+    stored = image.stored if isinstance(image, StoredImage) else image
+    counts = _counts(stored[::step, ::step])
+    if len(counts) > FEW_VALUES:
+        if counts[-2:].sum() >= MASK_SHARE * counts.sum() and counts[-2] >= SMALLEST_LABEL * counts.sum():
+            raise UnusableImage(_A_MASK)
+    elif len(_counts(stored)) <= FEW_VALUES:
+        raise UnusableImage(_A_MASK)
+
+
+def _counts(values: np.ndarray) -> np.ndarray:
+    """Count how often each value occurs, in ascending order."""
+    if values.dtype.kind == "f":
+        return np.sort(np.unique(values, return_counts=True)[1])
+    counts = np.bincount(values.ravel())
+    return np.sort(counts[counts > 0])
+
+
+def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = None) -> list[str]:
+    """Check that a mask, and what it shows, is like a breast.
+
+    Args:
+        image: (height, width) in [0, 1], chest wall on the left.
+        mask: bool (height, width), the breast, or its outline.
+        view: Name of its view. Defaults to None: unknown.
+
+    Returns:
+        What is doubtful.
+
+    Raises:
+        UnusableImage: It is no breast; the message says what is wrong.
+    """
+    grey, breast = _small(image, mask)
+    if not breast.any():
+        raise UnusableImage("no breast: its mask is empty")
+    measured = _measure(grey, breast)
+    _refuse_air(measured)
+    doubts = []
+    for name, limits, sign, reason in (
+        ("far edge", FAR_EDGE, 1, "covers both sides of the image: inverted, or no mammogram"),
+        ("contrast", SMALLEST_CONTRAST, -1, "is not brighter than what surrounds it: inverted, or no mammogram"),
+        ("solidity", LOWEST_SOLIDITY, -1, "is not of a breast's shape: inverted, or no mammogram"),
+        ("share", SMALLEST_SHARE, -1, "is very small"),
+        ("share", LARGEST_SHARE, 1, "fills the image"),
+        ("chest", SMALLEST_CHEST, -1, "does not lie along the left or right edge"),
+        ("gap", LARGEST_GAP, 1, "does not lie along the left or right edge"),
+        ("aspect", ASPECT, 1, "is wider than high: turn the image, or state Patient Orientation"),
+        ("brightness", OUT_OF_RANGE, -1, "is nearly black: look at the window or the number of bits"),
+    ):
+        value = sign * measured[name]
+        if value > sign * limits[REFUSE]:
+            raise UnusableImage(f"what is bright {reason}")
+        if value > sign * limits[DOUBT]:
+            doubts.append(f"what is bright {reason}")
+    if view in ("MLO", "ML", "LM", "LMO") and measured["top"] < NARROW_TOP:
+        doubts.append("may be upside down: the breast is much wider below than above")
+    return doubts
+
+
+def _refuse_air(measured: dict[str, float]) -> None:
+    like_air = (
+        measured["corner"] > AIR_IN_CORNER or measured["solidity"] < AIR_SOLIDITY or measured["share"] > AIR_SHARE
+    )
+    if like_air and measured["white"] > MOST_WHITE:
+        raise UnusableImage("its background is brighter than the breast: inverted, or no mammogram")
+
+
+def _small(image: Image, mask: np.ndarray | Outline) -> tuple[np.ndarray, np.ndarray]:
+    """Take single pixels of an image, and its mask there."""
+    step = max(1, image.shape[0] // CHECKED_HEIGHT)
+    part = image[::step, ::step]
+    grey = part.pixels() if isinstance(part, StoredImage) else part
+    if isinstance(mask, Outline):
+        return grey, mask_of(mask.shares((0, 0), grey.shape, (step, step)))
+    return grey, mask[::step, ::step]
+
+
+def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
+    """Measure what the limits are about."""
+    height, width = breast.shape
+    heights, widths = breast.sum(axis=0), breast.sum(axis=1)
+    columns, rows = np.flatnonzero(heights), np.flatnonzero(widths)
+    left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
+    chest = heights[left : left + max(1, round(0.04 * (right - left)))].mean()
+    contours, _ = cv2.findContours(breast.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
+    corner = max(1, height // 25)
+    sixth = max(1, (bottom - top) // 6)
+    inside, outside = grey[breast], grey[~breast]
+    return {
+        "share": float(breast.mean()),
+        "gap": left / width,
+        "chest": float(chest / heights.max()),
+        "far edge": float(breast[:, -max(2, width // 50) :].any(axis=1).mean()),
+        "solidity": max(map(cv2.contourArea, contours)) / max(hull, 1.0),
+        "aspect": (right - left) / (bottom - top),
+        "corner": max(breast[:corner, -corner:].mean(), breast[-corner:, -corner:].mean()),
+        "white": float((inside > (1 - WHITE_RANGE) * grey.max()).mean()),
+        "contrast": float(np.median(inside) - np.median(outside)) if outside.size else 0.0,
+        "brightness": float(np.quantile(inside, 0.99)),
+        "top": float(widths[top : top + sixth].mean() / max(1, widths[bottom - sixth : bottom].mean())),
+    }

@@ -1,0 +1,50 @@
+"""A run of `film` that an earlier version began: its settings are accepted, its variables are found."""
+
+import json
+from pathlib import Path
+
+import h5py
+import pytest
+import tiny
+
+from mask_embedding_gan.players import build_players, compiled
+from mask_embedding_gan.presets import PRESETS
+from training.checkpoint import read_state
+from training.run import RunDirectory, RunError, run_config
+
+WRITTEN = Path(__file__).with_name("film.json")  # the preset as config.json of such a run holds it
+LIGHT = tiny.ROOT / "docs" / "long-run.h5"
+
+
+def begun(folder: Path) -> None:
+    config = {"preset": json.loads(WRITTEN.read_text()), "seed": 0, "data": ["a"]}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_its_settings_are_accepted(tmp_path):
+    begun(tmp_path)
+    RunDirectory(tmp_path, run_config(PRESETS["film"].changed(precision="float32"), ["a"], 0))
+
+
+def test_other_settings_are_refused(tmp_path):
+    begun(tmp_path)
+    with pytest.raises(RunError, match="preset jitter: true there, false here"):
+        RunDirectory(tmp_path, run_config(PRESETS["film"].changed(without=("jitter",)), ["a"], 0))
+
+
+def test_its_variables_have_the_same_names_in_the_same_order():
+    phase = read_state(LIGHT)["phase"]
+    if PRESETS["film"].network.has_windows(phase):
+        pytest.skip("the long training is at its windows")
+    model = compiled(build_players(PRESETS["film"].network, phase, 0), PRESETS["film"], phase, 0)
+    with h5py.File(LIGHT) as file:
+        for group, variables in {
+            "generator": model.generator.weights,
+            "critic": model.discriminator.weights,
+            "ema_generator": [average for average, _ in model.weight_pairs(frozen=False)],
+            "generator_optimizer": model.generator_optimizer.variables,
+            "critic_optimizer": model.discriminator_optimizer.variables,
+        }.items():
+            written = [file[group][name].attrs["path"] for name in sorted(file[group])]
+            own = 1 if group.endswith("optimizer") else 2  # Keras numbers the optimizers of a process
+            assert [path.split("/")[-own:] for path in written] == [one.path.split("/")[-own:] for one in variables]

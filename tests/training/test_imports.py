@@ -1,0 +1,21 @@
+"""What every system builds on knows none of them."""
+
+import ast
+
+import pytest
+import tiny
+
+OURS = ("preprocessing", "mask_embedding_gan", "pix2pix", "feature2mass", "lesions", "generation", "evaluation")
+# settings that TensorFlow reads when imported, and files that are written whole or locked
+ALLOWED = {"preprocessing", "preprocessing.tensorflow_settings", "preprocessing.atomic", "preprocessing.lock"}
+
+
+@pytest.mark.parametrize("file", sorted((tiny.ROOT / "training").glob("*.py")), ids=lambda file: file.stem)
+def test_training_imports_nothing_of_ours_but_settings_and_files(file):
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    assert {name for name in found if name.split(".")[0] in OURS} <= ALLOWED

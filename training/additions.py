@@ -1,0 +1,88 @@
+"""What a preset has and its paper has not: every addition is a named switch, in Python and on the command line."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+Preset = TypeVar("Preset")
+
+
+class PresetError(ValueError):
+    """Settings that do not go together; the message names them and says what to do."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One addition to a paper (ours).
+
+    Attributes:
+        present: preset → whether it has the addition.
+        added: preset → the preset with it.
+        removed: preset → the preset without it.
+        needs: names of the additions that it builds on.
+    """
+
+    present: Callable[[Any], bool]
+    added: Callable[[Any], Any]
+    removed: Callable[[Any], Any]
+    needs: tuple[str, ...] = ()
+
+
+def setting(path: str, on: Any, off: Any, needs: tuple[str, ...] = ()) -> Addition:
+    """An addition that is one field of a preset.
+
+    Args:
+        path: of the field, e.g. "network.low_pass".
+        on: its value with the addition.
+        off: its value without.
+        needs: names of the additions that it builds on.
+    """
+    names = path.split(".")
+
+    def value(preset: Any) -> Any:
+        for name in names:
+            preset = getattr(preset, name)
+        return preset
+
+    return Addition(
+        present=lambda preset: value(preset) != off,
+        added=lambda preset: with_field(preset, names, on),
+        removed=lambda preset: with_field(preset, names, off),
+        needs=needs,
+    )
+
+
+def with_field(settings: Any, names: list[str], value: Any) -> Any:
+    """A frozen dataclass with another value of a field, which may be within a dataclass that it holds."""
+    name, *inner = names
+    return replace(settings, **{name: with_field(getattr(settings, name), inner, value) if inner else value})
+
+
+def switched(
+    preset: Preset, additions: Mapping[str, Addition], adding: Iterable[str] = (), without: Iterable[str] = ()
+) -> Preset:
+    """A preset with some additions switched on and others off.
+
+    Args:
+        preset: to start from; an addition that it has already stays as it is.
+        additions: that there are, by name.
+        adding: names of those to switch on.
+        without: names of those to switch off.
+
+    Raises:
+        PresetError: a name that there is not, or an addition without one that it builds on.
+    """
+    for flag, names in (("--with", adding), ("--without", without)):
+        for name in names:
+            if name not in additions:
+                raise PresetError(f"{flag} {name}: there is no such addition; choose from {', '.join(additions)}")
+            addition = additions[name]
+            if flag == "--without":
+                preset = addition.removed(preset)
+            elif not addition.present(preset):
+                preset = addition.added(preset)
+    for name, addition in additions.items():
+        missing = [other for other in addition.needs if not additions[other].present(preset)]
+        if addition.present(preset) and missing:
+            raise PresetError(f"{name} needs {' and '.join(missing)}; add --without {name}, or --with {missing[0]}")
+    return preset

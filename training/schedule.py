@@ -1,0 +1,56 @@
+"""How long a training lasts, and in which portions; the same for every system."""
+
+from dataclasses import dataclass
+
+LONGEST_MEMORY = 4.0  # a lengthened training's moving average remembers at most so many times as long (ours)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """The length of one stage of a training.
+
+    A stage is divided into ticks, after each of which there is a status line, a checkpoint and a sample grid. A tick is
+    a whole number of executions, an execution is `steps_per_execution` steps, and a step sees `batch` real images.
+
+    Attributes:
+        batch: real images per step, over all replicas.
+        images: real images wanted; `total_images` is what whole ticks make of it.
+        ticks: in the stage.
+        steps_per_execution: steps that run without returning to Python.
+    """
+
+    batch: int
+    images: float
+    ticks: int
+    steps_per_execution: int = 1
+
+    @property
+    def steps_per_tick(self) -> int:
+        """Whole executions that cover `images` in `ticks` ticks; at least one."""
+        wanted = self.images / (self.batch * self.ticks)
+        return max(1, round(wanted / self.steps_per_execution)) * self.steps_per_execution
+
+    @property
+    def images_per_tick(self) -> int:
+        """Real images per tick."""
+        return self.steps_per_tick * self.batch
+
+    @property
+    def steps(self) -> int:
+        """Steps of the stage."""
+        return self.ticks * self.steps_per_tick
+
+    @property
+    def total_images(self) -> int:
+        """Real images that the stage really takes."""
+        return self.steps * self.batch
+
+
+def lengthened_ticks(ticks: int, factor: float) -> int:
+    """Ticks of a stage of `factor` times the images: as long as before, at least one."""
+    return max(1, round(ticks * factor))
+
+
+def lengthened_memory(half_life_images: float, factor: float) -> float:
+    """Half-life of the moving average in a stage of `factor` times the images."""
+    return half_life_images * min(factor, LONGEST_MEMORY)
