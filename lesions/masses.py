@@ -14,7 +14,7 @@ from preprocessing.masses.labels import CLASSES
 from preprocessing.masses.options import CONTEXT
 from preprocessing.shards import DataError, Dataset, open_dataset
 
-WINDOW = 1.7  # side of the window cut from a mammogram over the longest side of the lesion
+WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
 LEAST_INSIDE = 0.98  # of the outline, that must lie inside the breast and the patch
 LEAST_SIDE = 6  # pixels of a lesion in a mammogram
