@@ -20,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.interrupting.commands import COMMANDS, digest, left_over, make_inputs, start  # noqa: E402
+from benchmarks.interrupting.small_disk import make_room, small_disk  # noqa: E402
 from preprocessing.version import commit  # noqa: E402
 
 TIMEOUT = 300.0
@@ -40,7 +41,7 @@ class Trial:
         self.output = work / "trial" / "result"
         shutil.rmtree(self.output.parent, ignore_errors=True)
         self.output.parent.mkdir(parents=True)
-        self.expected, self.seconds, self.largest = _reference(work, inputs, name)
+        self.expected, self.seconds, self.largest, self.total = _reference(work, inputs, name)
 
     def kill(self) -> str:
         """Kill the command and its workers at a random moment; they can say nothing."""
@@ -60,10 +61,13 @@ class Trial:
         return fault or self._continued()
 
     def fill(self) -> str:
-        """Let the disk be full at some part of the largest file: one line and status 1."""
-        process = self._started(int(self.rng.uniform(0.05, 0.95) * self.largest))
-        text, code = _ended(process)
-        return _not_one_line(text, code, 1) or self._continued()
+        """Let the disk be full at some part of the result, or, where none can be mounted, of the largest file."""
+        share = self.rng.uniform(0.05, 0.9)
+        with small_disk(self.output.parent, int(share * self.total)) as mounted:
+            text, code = _ended(self._started(None if mounted else int(share * self.largest)))
+            if mounted:
+                make_room(self.output.parent)
+            return _not_one_line(text, code, 1) or self._continued()
 
     def pair(self) -> str:
         """Start the command twice: both end well, or one is refused in one line."""
@@ -93,8 +97,8 @@ class Trial:
         return f"left over: {', '.join(rest[:4])}" if rest else ""
 
 
-def _reference(work: Path, inputs: Path, name: str) -> tuple[dict[str, str], float, int]:
-    """Run a command undisturbed, once; returns its result's digests, its seconds and the size of its largest file."""
+def _reference(work: Path, inputs: Path, name: str) -> tuple[dict[str, str], float, int, int]:
+    """Run a command undisturbed, once; returns digests, seconds, and the bytes of its largest file and of all."""
     kept = work / "reference" / f"{name}-{commit()}.json"  # outputs name the commit
     if not kept.exists():
         folder = work / "reference" / name
@@ -104,11 +108,11 @@ def _reference(work: Path, inputs: Path, name: str) -> tuple[dict[str, str], flo
         text, code = _ended(start(COMMANDS[name], inputs, folder / "result"))
         assert code in (0, 3), f"{name} fails undisturbed: {text[-1000:]}"
         seconds = time.monotonic() - begin
-        largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        kept.write_text(json.dumps([digest(folder / "result"), seconds, largest]))
+        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        kept.write_text(json.dumps([digest(folder / "result"), seconds, max(sizes), sum(sizes)]))
         shutil.rmtree(folder)
-    expected, seconds, largest = json.loads(kept.read_text())
-    return expected, seconds, largest
+    expected, seconds, largest, total = json.loads(kept.read_text())
+    return expected, seconds, largest, total
 
 
 def _ended(process: subprocess.Popen) -> tuple[str, int]:
