@@ -13,6 +13,7 @@ import numpy as np
 from preprocessing.atomic import whole_file
 
 _LARGEST = 2**32  # bytes of a model, inflated
+_NEWER_OPTIONS = ("quantization_config",)  # of layers, since Keras 3.13
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 
 
@@ -50,13 +51,22 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def _repack(draft: Path, final: Path) -> None:
-    """Copy a saved model without the time of day."""
+    """Copy a saved model without the time of day and without options that are off and that Keras 3.9 does not know."""
     with zipfile.ZipFile(draft) as source, zipfile.ZipFile(final, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
             content = source.read(name)
             if name == "metadata.json":
                 content = json.dumps({**json.loads(content), "date_saved": "1980-01-01@00:00:00"}).encode()
+            elif name == "config.json":
+                content = json.dumps(_without_newer_options(json.loads(content))).encode()
             target.writestr(zipfile.ZipInfo(name, _FIXED_DATE), content, zipfile.ZIP_DEFLATED)
+
+
+def _without_newer_options(config: object) -> object:
+    if isinstance(config, dict):
+        kept = {name: value for name, value in config.items() if value is not None or name not in _NEWER_OPTIONS}
+        return {name: _without_newer_options(value) for name, value in kept.items()}
+    return [_without_newer_options(item) for item in config] if isinstance(config, list) else config
 
 
 # ----------------------------------------------------------------------------------------- opening

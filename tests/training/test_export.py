@@ -130,3 +130,10 @@ def test_a_model_with_weights_that_are_not_finite_is_refused(tmp_path, value):
     save_model(model, tmp_path / "a.keras")
     with pytest.raises(ModelError, match="NaN or infinite"):
         open_model(tmp_path / "a.keras")
+
+
+def test_options_that_older_releases_do_not_know_are_left_out_where_they_are_off(tmp_path):
+    """Keras 3.9 refuses a layer with `quantization_config`, which Keras 3.13 and later always write."""
+    save_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert "quantization_config" not in archive.read("config.json").decode()
