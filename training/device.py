@@ -176,5 +176,5 @@ def _recorded_precision(run_folder: Path) -> str | None:
     """The precision in the settings of a run that has begun, else None."""
     try:
         return json.loads((run_folder / "config.json").read_text())["preset"]["precision"]
-    except (OSError, ValueError, KeyError, TypeError):  # a damaged file is reported where the run is opened
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # reported where the run is opened
         return None

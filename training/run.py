@@ -179,7 +179,7 @@ class RunDirectory:
                 when = record.get("phase", 0), record["images_seen"]
                 if when <= (stage.fields.get("phase", 0), images_seen):
                     kept.append(line + "\n")
-            except (ValueError, TypeError, KeyError, AttributeError):  # the line that the kill cut, or a damaged one
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # cut by the kill, or damaged
                 continue
         write_whole(file, "".join(kept))
 

@@ -43,6 +43,6 @@ def read_key(path: str | os.PathLike) -> dict:
         raise EvaluationError(f"--key {path}: cannot be read ({error.strerror})") from error
     except EvaluationError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EvaluationError(f"--key {path}: is not the answer key of a reader study") from error
     return key

@@ -67,10 +67,10 @@ def _read_reader(file: Path, study: str, count: int) -> tuple[str, np.ndarray]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
             table = csv.DictReader(opened)
-            rows = list(table)
+            columns, rows = table.fieldnames or (), list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(f"{file}: cannot be read as a CSV file ({error})") from error
-    lacking = [column for column in COLUMNS if column not in (table.fieldnames or ())]
+    lacking = [column for column in COLUMNS if column not in columns]
     if lacking:
         raise EvaluationError(f"{file}: has no column {lacking[0]!r}; give a file saved by the study's page")
     if not rows:

@@ -259,6 +259,6 @@ def _shard_size(output: Path, images: int) -> int:
     """Return how many images a shard holds: as in the dataset that was begun in the folder, if any."""
     try:
         begun = int(json.loads((output / DATASET_FILE).read_text())["work"]["shard_size"])
-    except (OSError, ValueError, LookupError, TypeError):  # none there, or one that the writer refuses
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # none there, or one that the writer refuses
         begun = 0
     return begun if begun > 0 else max(SHARD_SIZE, -(-images // 256))

@@ -272,6 +272,7 @@ def test_an_unfinished_study_is_refused_or_taken_as_it_is(study):
         (lambda rows: [*rows[:-1], [*rows[-1][:2], 999, *rows[-1][3:]]], "image '999' is not one of 1 to 150"),
         (lambda rows: [*rows, rows[-1]], "is scored twice"),
         (lambda rows: rows[:1], "holds no scores"),
+        (lambda rows: [], "has no column"),
         (lambda rows: [*rows[:-1], [rows[-1][0], "B", *rows[-1][2:]]], "scores of 2 readers"),
     ],
 )
