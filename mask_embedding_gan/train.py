@@ -21,22 +21,15 @@ from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import Dataset
-from preprocessing.training_data import checksums
 from training.checkpoint import restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import ALL_CORES, limit_threads
 from training.export import open_model
 from training.noise import stream_seed
 from training.run import RunDirectory, RunError, choose_strategy
-from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
-
-
-def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the preset, the data's checksums, the seed."""
-    return common_config(preset, checksums(dataset), seed)
 
 
 def train(

@@ -13,7 +13,6 @@ A run without phases keeps its checkpoints and samples in the folder itself, and
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,15 +95,9 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
         raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
-def run_config(preset: Any, checksums: Sequence[str], seed: int) -> dict:
-    """What decides the result of a run, as JSON.
-
-    Args:
-        preset: a dataclass.
-        checksums: of the data.
-        seed: of the run.
-    """
-    return {"preset": asdict(preset), "seed": seed, "data": list(checksums)}
+def run_config(preset: Any, dataset: Any, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the preset (a dataclass), the seed, the checksum of every shard."""
+    return {"preset": asdict(preset), "seed": seed, "data": [shard["sha256"] for shard in dataset.meta["shards"]]}
 
 
 class RunDirectory:

@@ -18,7 +18,7 @@ from training.checkpoint import restore_checkpoint, save_checkpoint
 from training.cluster import current
 from training.export import save_model
 from training.model import AdversarialModel
-from training.run import NonFiniteLossError, Stage, check_batch
+from training.run import NonFiniteLossError, Stage, check_batch, choose_strategy
 from training.schedule import Duration
 
 
@@ -59,12 +59,14 @@ class Training(ABC):
         """The networks to save once training is complete, by file, in the order in which they are written."""
 
 
-def train_stage(training: Training, strategy: tf.distribute.Strategy, echo: Callable[[str], None] = print) -> None:
+def train_stage(
+    training: Training, strategy: tf.distribute.Strategy | None = None, echo: Callable[[str], None] = print
+) -> None:
     """Train a stage to its end from where it stands, and save its finished networks.
 
     Args:
         training: of the stage.
-        strategy: the devices.
+        strategy: the devices. Defaults to all visible GPUs.
         echo: prints status lines.
 
     Raises:
@@ -72,6 +74,7 @@ def train_stage(training: Training, strategy: tf.distribute.Strategy, echo: Call
         CheckpointError: the newest checkpoint cannot be used.
         NonFiniteLossError: training diverged; the checkpoint before it is kept.
     """
+    strategy = strategy or choose_strategy()
     stage, duration, cluster = training.stage, training.duration, current()
     check_batch(duration.batch, strategy.num_replicas_in_sync, what=stage.title, group=training.group_size)
     with strategy.scope():

@@ -19,11 +19,11 @@ from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
 from mask_embedding_gan.players import build_players, compiled
 from mask_embedding_gan.presets import PRESETS
-from mask_embedding_gan.train import PhaseTraining, WindowsTraining, run_config, train
+from mask_embedding_gan.train import PhaseTraining, WindowsTraining, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.device import ALL_CORES
-from training.run import NonFiniteLossError, RunDirectory, RunError
+from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
 from training.trainer import resumed
 
 
