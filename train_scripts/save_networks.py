@@ -4,17 +4,17 @@ from pathlib import Path
 
 import click
 
-from preprocessing.command_line import Command
+from preprocessing.command_line import FOLDER_THERE, Command
 from training.command_line import training_command
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option("--run", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Of the run.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write, .h5.")
+@click.option("--run", type=FOLDER_THERE, required=True, help="Run directory.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HDF5 file to write.")
 def main(run: Path, output: Path) -> None:
-    """Write the newest state of RUN with its networks in half precision: a third of a checkpoint or less.
+    """Write the newest state of RUN with its networks in half precision, at a third of a checkpoint's size or less.
 
-    train_mask_embed --networks OUTPUT continues from it, on this machine or another, though not bit by bit.
+    train_mask_embed --networks OUTPUT continues from it, on this machine or another, though not bit for bit.
     """
     with training_command():
         from mask_embedding_gan.handover import save_networks

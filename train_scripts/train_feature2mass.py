@@ -12,7 +12,7 @@ from training.command_line import Options, begin, training_command, training_opt
 @training_options(
     run="runs/masses",
     presets={
-        "quick": "minutes on two cores, narrower.",
+        "quick": "minutes on two cores, with narrower networks.",
         "film": "masses with the texture of films, in about 4 hours of one core.",
         "paper": "Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.",
     },

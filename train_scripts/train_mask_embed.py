@@ -19,17 +19,19 @@ from training.command_line import (
 
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--phase", type=click.IntRange(1, 7), required=True, help="Train every phase up to this one.")
-@click.option("--no-embedding", is_flag=True, help="The baseline of Ren et al. §6.4, without the mask embedding.")
+@click.option(
+    "--no-embedding", is_flag=True, help="Train the baseline of Ren et al. 2019, §6.4, which has no mask embedding."
+)
 @click.option(
     "--networks",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Begin with these, saved from another run of the preset by save_networks.",
+    help="Start from this file, which save_networks wrote from another run of the same preset.",
 )
 @training_options(
     run="runs/demo",
     presets={
-        "quick": "all phases in minutes on two cores, half the kernels.",
-        "film": "like film mammograms, in about a day of one core.",
+        "quick": "all phases in minutes on two cores, with half the kernels.",
+        "film": "images like film mammograms, in about a day of one core.",
         "paper": "Ren et al. 2019; days of a GPU.",
     },
     additions=(
@@ -48,7 +50,7 @@ from training.command_line import (
 )
 @click.option("--diversity/--no-diversity", default=None, hidden=True)
 def main(phase: int, no_embedding: bool, networks: Path | None, diversity: bool | None, **given: Any) -> None:
-    """Train phases 1 to PHASE that the run directory does not hold yet, continuing exactly where it stopped.
+    """Train the phases up to PHASE that the run directory does not hold yet, continuing exactly where it stopped.
 
     Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
 

@@ -16,7 +16,7 @@ SIZES = ["8", "16", "32", "64", "128", "256", "512"]
 @training_options(
     run="runs/pix2pix",
     presets={
-        "quick": "minutes on two cores, a quarter of the filters.",
+        "quick": "minutes on two cores, with a quarter of the filters.",
         "paper": "Isola et al. 2017; days of a GPU.",
     },
     additions=("jitter", "moving_average"),

@@ -122,7 +122,7 @@ def _results(
         yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
     except BrokenProcessPool as error:
         raise DataError(
-            "a worker process died (out of memory?); what is finished is kept, "
+            "a worker process died (out of memory?); finished work is kept: "
             "run the same command again, with fewer --workers"
         ) from error
     finally:
