@@ -1,4 +1,4 @@
-"""Generate labelled masses with a trained run, by mixing the features of masses of one category."""
+"""Generate labelled masses by mixing the features of masses of one category."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,12 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option("--run", type=PATH, required=True, help="Run directory of train_feature2mass.")
+@click.option(
+    "--run",
+    type=PATH,
+    show_default="the generator that comes with the package",
+    help="Run directory of train_feature2mass, or a file that save_networks wrote of one.",
+)
 @click.option(
     "--data",
     type=PATH,
@@ -27,13 +32,13 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
         seed="mixtures",
     )
 )
-def main(run: Path, output: Path, count: int, file_format: str, figure_file: Path | None, **wanted: Any) -> None:
+def main(run: Path | None, output: Path, count: int, file_format: str, figure_file: Path | None, **wanted: Any) -> None:
     """Generate COUNT labelled masses; manifest.csv lists the masses that each was mixed from.
 
     \b
     Example: 500 irregular, spiculated masses
-      python train_scripts/generate_masses.py --run runs/masses --shape irregular --margin spiculated \\
-          --count 500 --output data/synthetic-masses
+      python train_scripts/generate_masses.py --shape irregular --margin spiculated --count 500 \\
+          --output data/synthetic-masses
     """
     import_tensorflow_quietly()
     from feature2mass.figures import figures
