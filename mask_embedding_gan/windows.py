@@ -11,7 +11,7 @@ is cut off, so that every pixel is the one that the whole image has there: tilin
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolution, to_image
+from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, resolution
 from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import PhaseSchedule
@@ -43,9 +43,10 @@ def build_window_block(
     inside = keras.Input((2 * rows, 2 * columns, 1), name="inside")
     cut = lambda x, what: keras.layers.Cropping2D(2 * MARGIN, name=f"{what}_cut")(x)
 
-    features = cut(fine_block(below, mask, level, config, dtype, inside=inside), "features")
+    blocks = Blocks(config, dtype)
+    features = cut(blocks.fine_block(below, mask, level, inside), "features")
     enlarged = cut(double(image_below, f"image_{level}_enlarged", "bilinear"), "image")
-    image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, to_image(features, level, config)])
+    image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, blocks.to_image(features, level)])
     return keras.Model([below, image_below, mask, inside], [features, image], name=name)
 
 

@@ -1,4 +1,4 @@
-"""U-Net generator and PatchGAN discriminator of pix2pix (Isola et al. 2017, arXiv 1611.07004v3, §3.2 and §6.1).
+"""U-Net generator and PatchGAN discriminator of pix2pix (Isola et al. 2017, arXiv 1611.07004v3, §3.2 and appendix).
 
     texture map, dropout noise → generator → image          texture map ‖ image → discriminator → one logit per patch
 

@@ -12,7 +12,7 @@ from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, 
 
 WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window (Wang et al. 2004)
 C1, C2 = 0.01**2, 0.03**2  # for pixels in [0, 1]
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang 2003, §3.2
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
 PAIRS = 1000
 IMAGES = 500  # of a set, from which the pairs are made
 
@@ -49,7 +49,7 @@ def ssim_terms(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray, scales: int | None = None) -> float:
-    """Compute the MS-SSIM of two images (Wang, Simoncelli and Bovik 2003, eq. 7).
+    """Compute the MS-SSIM of two images (Wang, Simoncelli and Bovik 2003).
 
     Args:
         first, second: float (height, width) in [0, 1].
