@@ -66,27 +66,19 @@ def read(mammograms: Path, method: str, seed: int, steps: int) -> dict[str, list
                 scores[kind, task][places] = contrast(believed[head], positive, negative)
     return {
         task: [
-            interval(scores[kind, task], labels[head], positive, negative, real.subjects, used, seed)
+            area(scores[kind, task], labels[head], positive, negative, real.subjects, used, seed)
             for kind in ("genuine", "inserted")
         ]
         for task, (head, positive, negative) in TASKS.items()
     }
 
 
-def interval(scores, labels, positive, negative, subjects, used, seed: int, replicates: int = 1000):
+def area(scores, labels, positive, negative, subjects, used, seed: int):
     """AUC over the masses that could be inserted, with its interval over patients."""
-    from evaluation.intervals import Estimate
-    from evaluation.roc import area_under_roc
+    from evaluation.roc import estimated_area
 
     kept = np.intersect1d(np.flatnonzero(np.isin(labels, (*positive, *negative))), used)
-    scores, labels, subjects = scores[kept], np.isin(labels[kept], positive), subjects[kept]
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
-    drawn = []
-    for _ in range(replicates):
-        some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
-        drawn.append(area_under_roc(scores[some], labels[some]))
-    return Estimate(area_under_roc(scores, labels), *np.nanpercentile(drawn, [2.5, 97.5]), len(kept))
+    return estimated_area(scores[kept], np.isin(labels[kept], positive), subjects[kept], seed)
 
 
 @click.command(help=__doc__.split("\n")[0], context_settings={"show_default": True})

@@ -83,7 +83,8 @@ def refined(features, numbers, name: str, dtype: str):
             name=f"{name}_noise_strength",
             dtype=dtype,
         )
-        noise = strength(determined_noise(numbers, *features.shape[1:3], f"{name}_noise"))
+        _, height, width, _ = features.shape
+        noise = strength(determined_noise(numbers, height, width, f"{name}_noise"))
         inner = keras.layers.Add(name=f"{name}_noise_added", dtype=dtype)([inner, noise])
     for pixel in (1, 2):
         inner = repeat_border(inner, f"{name}_border_{pixel}", dtype)

@@ -19,7 +19,7 @@ from mask_embedding_gan.train_step import CRITIC_LOSSES, critic_step
 from training.amplification import amplifier
 from training.export import stock_model
 from training.model import AdversarialModel
-from training.noise import global_batch_noise, stream_seed
+from training.noise import batch_size, global_batch_noise, stream_seed
 
 MARGIN = 2  # pixels of the level below, on each side; 4 of the level itself, of which its convolutions reach 2
 CONSISTENCY_WEIGHT = 20.0  # more than the octaves of the level below are amplified: leaving it never pays
@@ -55,8 +55,6 @@ class LevelsBelow:
 
     Args:
         previous: the finished generator (stock layers) of the phase before.
-        config: of the networks.
-        phase: of the block.
     """
 
     def __init__(self, previous: keras.Model, config: NetworkConfig, phase: int):
@@ -141,8 +139,6 @@ class WindowGAN(AdversarialModel):
         generator, ema_generator: from `build_window_block`, of this phase's level.
         critic: of images of a window's size.
         below: the levels below.
-        schedule: this phase's.
-        seed: of the run.
     """
 
     def __init__(
@@ -170,7 +166,7 @@ class WindowGAN(AdversarialModel):
 
     def player_gradients(self, batch, step, stable=False):
         real, mask = batch["image"], batch["mask"]
-        count = real.shape[0] or tf.shape(real)[0]
+        count = batch_size(real)
         latent = global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), self.latent_seed, step)
         u = global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
 
@@ -199,7 +195,7 @@ class WindowGAN(AdversarialModel):
 
     def corners(self, mask: tf.Tensor, step) -> tf.Tensor:
         """Top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
-        count = mask.shape[0] or tf.shape(mask)[0]
+        count = batch_size(mask)
         factor = mask.shape[1] // self.window[0]
         coarse = tf.nn.avg_pool2d(mask, 2 * factor, 2 * factor, "VALID")
         _, rows, columns, _ = coarse.shape
