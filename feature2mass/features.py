@@ -25,7 +25,6 @@ def encode(encoder: keras.Model, images: np.ndarray, margins: np.ndarray, shapes
     """Compute the visual features of labelled masses.
 
     Args:
-        encoder: from `encoder.keras`.
         images: float (n, 64, 64) or (n, 64, 64, 1) in [0, 1].
         margins, shapes: indices of classes, int (n,).
 
@@ -134,9 +133,6 @@ def category_weights(
     probabilities uniform on a simplex, and none of several seeds has more than `largest` (both ours).
 
     Args:
-        count: rows.
-        seeds: columns.
-        random: source of the draws.
         largest: weight that one seed may have where there are two or more, so that no mass is the copy of one; 1: any.
 
     Returns:

@@ -121,13 +121,7 @@ def open_mixer(run: str | os.PathLike | None, data: str | os.PathLike | None = N
 
 
 class Mixer:
-    """Decodes mixtures of masses.
-
-    Args:
-        decoder: of the run.
-        library: the masses to mix.
-        mixing: how.
-    """
+    """Decodes mixtures of masses."""
 
     def __init__(self, decoder: keras.Model, library: Library, mixing: Mixing = ALL_OF_MIXING):
         self.decoder, self.library, self.mixing = decoder, library, mixing

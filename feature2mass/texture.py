@@ -59,7 +59,6 @@ class TexturedFeature2Mass(Feature2Mass):
 
     Args:
         players: the arguments of `Feature2Mass`.
-        texture: the switches.
         spread: whether weights of mixtures are spread (`features.spread_weights`).
         seed: of the run; mixtures and noise are functions of it and of the step.
     """

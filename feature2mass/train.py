@@ -77,9 +77,6 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: in
     """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed.
 
     Args:
-        preset: networks and losses.
-        margins, shapes: numbers of classes.
-        seed: of the run.
         masses: to train on, which decide how long a run lasts.
     """
     keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
@@ -109,9 +106,7 @@ class MassTraining(Training):
     """Training of Feature2Mass, from scratch.
 
     Args:
-        dataset: mass shards.
         run: the run directory, made with `run_config`.
-        preset: networks, losses and length.
         seed: of weights, order of masses, and augmentation.
 
     Raises:

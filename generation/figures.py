@@ -27,7 +27,6 @@ def figure(
     """Draw `rows` masks with `columns` random inputs each; the same ones in every row.
 
     Args:
-        generator: a `generator.keras`.
         output: image file, its ending chooses the format.
         masks: see `generation.sources.MaskSource`.
         rows, columns: masks, and images of each.

@@ -79,7 +79,6 @@ class Blocks:
     """The blocks of both networks; each names its layers after its level.
 
     Args:
-        config: sizes.
         dtype: policy of the hidden layers, "float32" or "mixed_bfloat16"; images are float32.
     """
 

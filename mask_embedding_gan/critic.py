@@ -14,8 +14,6 @@ def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -
     """Functional critic of one phase.
 
     Args:
-        config: sizes.
-        phase: 1…7.
         dtype: policy of the hidden layers; scores are float32.
 
     Returns:

@@ -14,7 +14,6 @@ def build_generator(
     """Functional generator of one phase.
 
     Args:
-        config: sizes.
         phase: 1…7; images are `resolution(phase)`. Levels that are trained on windows have no fade-in path.
         fading: whether the model has the fade-in path and its third input `alpha (1,)`; phase 1 has nothing to fade
             in and ignores it.

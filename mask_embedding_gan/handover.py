@@ -31,7 +31,6 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
     """Begin a run with the networks of a light checkpoint; one that has begun is left alone.
 
     Args:
-        run: the run directory.
         preset: that the run trains.
         networks: a file from `save_networks`.
 
@@ -57,10 +56,6 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
 
 def save_networks(run: Path, output: Path) -> dict:
     """Write the newest checkpoint of a run as a light one.
-
-    Args:
-        run: folder of the run.
-        output: the file to write.
 
     Returns:
         The checkpoint's state: "phase" and "images_seen".

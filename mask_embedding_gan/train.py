@@ -45,13 +45,9 @@ def train(
     """Train every phase up to `last_phase` that the run does not hold yet.
 
     Args:
-        dataset: mammogram shards.
         run: the run directory, made with `run_config`.
-        preset: networks and schedule.
-        last_phase: 1…7.
         seed: of weights, order of images, jitter and noise.
         strategy: defaults to all visible GPUs.
-        echo: prints status lines.
 
     Returns:
         The generators of the phases trained now; empty if the run already held them all.
@@ -90,15 +86,7 @@ def last_phase_with_these_threads(
 
 
 class PhaseTraining(Training):
-    """Training of a phase on whole images.
-
-    Args:
-        dataset: mammogram shards.
-        run: the run directory.
-        preset: networks and schedule.
-        phase: 1…7.
-        seed: of the run.
-    """
+    """Training of a phase on whole images."""
 
     def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, phase: int, seed: int):
         self.dataset, self.run, self.preset, self.phase, self.seed = dataset, run, preset, phase, seed

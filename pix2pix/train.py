@@ -69,7 +69,6 @@ class Pix2PixTraining(Training):
     Args:
         dataset: mammogram shards that hold the preset's resolution.
         run: the run directory, made with `run_config`.
-        preset: networks, losses and length.
         seed: of weights, order of images, jitter and dropout.
     """
 

@@ -109,7 +109,6 @@ def writing_options(formats: Mapping[str, str], figure: str, seed: str) -> list[
 
     Args:
         formats: what each format is, by name; the first is the default.
-        figure: what is drawn in addition.
         seed: what is drawn at random.
     """
     described = " ".join(f"{name}: {text}" for name, text in formats.items())
@@ -162,8 +161,6 @@ def conclude(
     """Print what became of the input, in lists, a table and a last line, and write the contact sheet.
 
     Args:
-        output: Folder of the dataset.
-        done: The conversion.
         noun: What was converted, in the plural.
         lists: (place, text) of single images or lesions, by what each of them is called.
         store: Of the contact sheet; None where none is wanted.

@@ -113,8 +113,13 @@ def main(
         # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
         rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
         notes = [(f"lesion {number}", note) for number, note in done.notes]
-        lists = {"note": notes, "rejected": rarest_first(rejected)}
-        conclude(output, done, "masses", lists, None if no_contact_sheet else store)
+        conclude(
+            output,
+            done,
+            "masses",
+            {"note": notes, "rejected": rarest_first(rejected)},
+            None if no_contact_sheet else store,
+        )
     except DataError as error:
         raise click.ClickException(str(error)) from error
 

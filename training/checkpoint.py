@@ -49,8 +49,6 @@ def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
     """Write the model's whole state; the file is named after the images it has seen.
 
     Args:
-        folder: where; made if absent.
-        model: the model, compiled.
         state: what else the run must remember, JSON-able.
 
     Returns:
@@ -101,7 +99,6 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
     its mean.
 
     Args:
-        checkpoint: a whole one.
         output: the file to write; replaced if it exists.
         previous: a finished generator that the checkpoint builds on, kept within.
     """
@@ -129,7 +126,6 @@ def unpack(light: Path, folder: Path, previous: Path) -> None:
 
     Args:
         light: from `lighten`.
-        folder: of the phase.
         previous: where the generator of the phase before belongs.
     """
     state = read_state(light)

@@ -174,7 +174,6 @@ def begin(
     """Meet the other hosts, print the device, and open data and run directory.
 
     Args:
-        options: of the command.
         presets: of the system, by name.
         open_data: function of `--data`, the kind, the preset's number of phantoms, and `echo`.
         run_config: function of preset, dataset and seed: the settings of the run.

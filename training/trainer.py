@@ -65,9 +65,7 @@ def train_stage(
     """Train a stage to its end from where it stands, and save its finished networks.
 
     Args:
-        training: of the stage.
         strategy: the devices. Defaults to all visible GPUs.
-        echo: prints status lines.
 
     Raises:
         RunError: the batch cannot be shared by the devices.
@@ -153,7 +151,6 @@ class Tick(keras.callbacks.Callback):
     """At the end of every tick (a Keras epoch), in this order: check, print, record, draw, checkpoint.
 
     Args:
-        stage: where.
         samples: () → sample images float (rows, columns, height, width), from the moving average.
         describe: () → fields to show and record next to the losses, e.g. alpha.
         echo: prints the status line.

@@ -281,7 +281,6 @@ def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[L
     """Read the lesions of all cases in a folder and its subfolders; calcifications are left out.
 
     Args:
-        folder: The folder.
         digitizer: One of `DIGITIZERS`, compared with the first word in the `.ics`. Defaults to None: all.
 
     Raises:

@@ -43,7 +43,6 @@ def fill(
     """Prepare and write every shard that the writer still misses.
 
     Args:
-        writer: Of the dataset.
         work: The work list, `writer.count` long; entries and `prepare` must be picklable.
         prepare: Function of one entry; returns the item, or as a string why the entry is rejected. An item may say
             `told_by`: how its patient was told from others.

@@ -137,7 +137,6 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     """Check an opened shard: every array plain, inside the file, of the right type and shape.
 
     Args:
-        file: The shard.
         kind: A name of `KINDS`.
         levels: Levels of the pixel arrays, (height, width).
         size: Bytes of the file.

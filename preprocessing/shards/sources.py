@@ -141,7 +141,6 @@ def append_to_log(folder: Path, first: int, made: Sequence[Made]) -> None:
     """Note what the entries of a shard were made from, before the shard is written.
 
     Args:
-        folder: The dataset.
         first: Number of the first entry in the work list.
         made: Of the entries from there on.
 
