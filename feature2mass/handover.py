@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from feature2mass.library import DatasetLibrary, write_mass_generator
 from feature2mass.mixing import Networks, load_networks, open_seeds
@@ -48,9 +49,8 @@ def _unfinished(run: Path) -> Networks:
         raise MassGeneratorError(f"--run {run}: holds no checkpoint yet")
     config = json.loads((run / "config.json").read_text())
     margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
-    sizes = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in config["preset"]["network"].items()
-    }
+    stored = config["preset"]["network"].items()
+    sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored}
     network = replace(NetworkConfig(**sizes), smooth_start=False)
     generator = build_generator(
         build_encoder(network, len(margins), len(shapes), synchronized=False),
