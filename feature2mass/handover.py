@@ -47,8 +47,8 @@ def _unfinished(run: Path) -> Networks:
         raise MassGeneratorError(f"--run {run}: holds no checkpoint yet")
     config = json.loads((run / "config.json").read_text())
     margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
-    saved = config["preset"]["network"]
-    sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    stored = config["preset"]["network"].items()
+    sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored}
     network = replace(NetworkConfig(**sizes), smooth_start=False)
     generator = build_generator(
         build_encoder(network, len(margins), len(shapes), synchronized=False),
