@@ -58,6 +58,7 @@ def main(
     from feature2mass.seeds import MassGeneratorError
     from generation.masses import write_masses
     from preprocessing.shards import DataError
+    from training.export import ModelError
 
     wanted: dict[str, Any] = {"data": data, "shape": shape, "margin": margin, "seed": seed}
     try:
@@ -65,7 +66,7 @@ def main(
         click.echo(f"{output}: {count} synthetic masses")
         for path in figures(run, figure_file, **wanted) if figure_file else ():
             click.echo(f"figure: {path}")
-    except (DataError, MassGeneratorError) as error:
+    except (DataError, MassGeneratorError, ModelError) as error:
         raise click.ClickException(str(error)) from error
 
 
