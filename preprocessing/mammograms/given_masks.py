@@ -111,7 +111,7 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
     if kind is not None:
         check_raster(content, kind)
     mask, _ = decode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, "its mask")
-    if mask.shape != (shape or mask.shape):
+    if shape is not None and mask.shape != shape:
         sizes = [f"{height}x{width}" for height, width in (mask.shape, shape)]
         raise UnusableImage(f"its mask is {sizes[0]} but the image is {sizes[1]} (height x width)")
     if not mask.any():
