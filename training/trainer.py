@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.atomic import write_whole
 from training.checkpoint import CheckpointError, DamagedCheckpointError, restore_checkpoint, save_checkpoint
 from training.cluster import current
 from training.export import save_model
@@ -210,8 +211,7 @@ class Tick(keras.callbacks.Callback):
         sheet = grid(self.samples())
         self._tensorboard(record, sheet)
         folder = self.stage.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"samples-{model.images_seen:010d}.png"), sheet)
+        write_whole(folder / f"samples-{model.images_seen:010d}.png", cv2.imencode(".png", sheet)[1].tobytes())
         save_checkpoint(folder, model, self.stage.fields)
 
     def _check(self, losses: dict[str, float]) -> None:
