@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from feature2mass.networks import SIZE
+from training.export import computing
 
 SEEDS = 20  # random masses of a category from which a new one is mixed (§3.4)
 UNIT = 0.05  # their weights are multiples of it (§3.4)
@@ -48,7 +49,8 @@ def _in_batches(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
     """Call a network in batches; `predict` would compile anew for each network and for a smaller last batch."""
     count = len(inputs[0])
     batches = [[values[first : first + BATCH] for values in inputs] for first in range(0, max(count, 1), BATCH)]
-    outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
+    with computing():
+        outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
     return np.concatenate([keras.ops.convert_to_numpy(output) for output in outputs])
 
 

@@ -28,7 +28,7 @@ SYSTEMS: dict[tuple[str, ...], type[MaskFiller]] = {
 }
 
 
-class GeneratorError(ValueError):
+class GeneratorError(ModelError):
     """A file cannot be used as a generator; the message names it and says what to do."""
 
 
@@ -47,6 +47,8 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
         raise GeneratorError(f"--generator {error}; give a generator.keras") from error
     if _inputs(model) not in SYSTEMS:
         raise GeneratorError(f"--generator {path}: takes no mask and latent; it is another kind of network")
+    if [tuple(tensor.shape[1:]) for tensor in model.outputs] != [(*model.inputs[0].shape[1:3], 1)]:
+        raise GeneratorError(f"--generator {path}: gives no grey image of the mask's size")
     return model
 
 

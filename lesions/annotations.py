@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.json_file import read_json
 from preprocessing.shards import DataError, Dataset
 from preprocessing.shards.format import LESIONS_FILE
 
@@ -93,7 +94,7 @@ def read_annotations(dataset: Dataset) -> list[Annotation]:
     """
     path = Path(dataset.folder) / LESIONS_FILE
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         rows, expected = content["lesions"], content["sha256"]
     except FileNotFoundError:
         raise DataError(f"{dataset.folder}: no lesions are known ({LESIONS_FILE} is missing)") from None

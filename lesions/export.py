@@ -23,6 +23,7 @@ from lesions.outline import mask_of
 from lesions.page import write_page
 from preprocessing.atomic import write_whole
 from preprocessing.images.png import write_image
+from preprocessing.json_file import parse_json, read_json
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, DatasetWriter
@@ -110,7 +111,7 @@ def _kept(folder: Path, chunks: int) -> Iterator[Record]:
     for chunk in range(chunks):
         part = _part(folder, chunk)
         try:
-            yield from [Record(**row) for row in json.loads(part.read_text())]
+            yield from [Record(**row) for row in parse_json(part.read_bytes())]
         except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{part}: is damaged; delete it and run the same command again") from error
 
@@ -213,8 +214,8 @@ def _check_made(folder: Path, made: dict) -> None:
         _write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
         return
     try:
-        there = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError):
+        there = read_json(path)
+    except ValueError:
         there = {}
     for name in (*wanted, *there):
         if there.get(name) != wanted.get(name):

@@ -20,6 +20,7 @@ import numpy as np
 
 from lesions.annotations import Annotation, by_item
 from lesions.breast import Breast
+from preprocessing.json_file import read_json
 from preprocessing.masses.labels import CLASSES
 from preprocessing.shards import DataError, Dataset
 
@@ -219,7 +220,7 @@ def read_placement(path: str | os.PathLike = SHIPPED) -> Placement:
         DataError: the file cannot be read or is no placement model.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = read_json(Path(path))
         if content["format"] != FORMAT:
             raise ValueError("format")
         words = [np.array(content[name], str) for name in _WORDS]

@@ -5,7 +5,8 @@ A phase starts from, in this order: 1. its own newest checkpoint, 2. the finishe
 
 import gc
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -21,7 +22,7 @@ from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import restore_checkpoint, restore_discriminator
+from training.checkpoint import DamagedCheckpointError, restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import ALL_CORES, limit_threads
 from training.export import open_model
@@ -104,7 +105,8 @@ class PhaseTraining(Training):
         if self.phase == 1:
             return
         before = self._built(self.phase - 1)
-        restore_checkpoint(final_checkpoint(self.run, self.phase - 1), before)
+        with final_checkpoint(self.run, self.phase - 1) as checkpoint:
+            restore_checkpoint(checkpoint, before)
         grow(*(Players(one.generator, one.discriminator, one.ema_generator) for one in (before, model)))
 
     def batches(self, first_image: int) -> tf.data.Dataset:
@@ -138,7 +140,8 @@ class WindowsTraining(PhaseTraining):
         return windows_model(previous, self.preset, self.phase, self.seed)
 
     def begin(self, model: WindowGAN) -> None:
-        restore_discriminator(final_checkpoint(self.run, self.phase - 1), model.discriminator)
+        with final_checkpoint(self.run, self.phase - 1) as checkpoint:
+            restore_discriminator(checkpoint, model.discriminator)
 
     def sampler(self, model: WindowGAN) -> Callable[[], np.ndarray]:
         images, masks, latents = fixed_samples(self.dataset, self.phase, model.latent_size, self.seed)
@@ -151,11 +154,12 @@ class WindowsTraining(PhaseTraining):
         return {self.stage.generator: model.finished()}
 
 
-def final_checkpoint(run: RunDirectory, phase: int) -> Path:
-    """The newest checkpoint of a complete phase.
+@contextmanager
+def final_checkpoint(run: RunDirectory, phase: int) -> Iterator[Path]:
+    """Yield the newest checkpoint of a complete phase.
 
     Raises:
-        RunError: it is gone.
+        RunError: it is gone, or turns out to be damaged.
     """
     folder = stage(run, phase).folder
     final = current().checkpoints(folder)
@@ -163,7 +167,12 @@ def final_checkpoint(run: RunDirectory, phase: int) -> Path:
         raise RunError(
             f"--run {run.path}: phase {phase} is complete but its checkpoint is gone; remove {folder} to train it again"
         )
-    return final[0]
+    try:
+        yield final[0]
+    except DamagedCheckpointError as error:
+        raise RunError(
+            f"{error}; delete it and {stage(run, phase).generator} to train the end of phase {phase} again"
+        ) from error
 
 
 def fixed_samples(

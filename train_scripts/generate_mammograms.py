@@ -45,9 +45,10 @@ def main(generator: Path | None, masks: Path | None, output: Path, figure_file: 
     """
     import_tensorflow_quietly()
     from generation.figures import figure
-    from generation.generate import PRETRAINED, GeneratorError, write_mammograms
+    from generation.generate import PRETRAINED, write_mammograms
     from generation.sources import MaskSource
     from preprocessing.shards import DataError
+    from training.export import ModelError
 
     if generator is None:
         generator = PRETRAINED
@@ -59,7 +60,7 @@ def main(generator: Path | None, masks: Path | None, output: Path, figure_file: 
         click.echo(f"{output}: {settings['count']} synthetic mammograms")
         if figure_file:
             click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=settings['seed'])}")
-    except (DataError, GeneratorError) as error:
+    except (DataError, ModelError) as error:
         raise click.ClickException(str(error)) from error
 
 

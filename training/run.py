@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.atomic import write_whole
+from preprocessing.json_file import parse_json, read_json
 from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
 from training.summation import sum_gradients_in_order
@@ -132,10 +133,8 @@ class RunDirectory:
             write_whole(file, json.dumps(self.config, indent=2) + "\n")
             return
         try:
-            theirs = json.loads(file.read_text())
-            if not isinstance(theirs, dict):
-                raise ValueError("no settings")
-        except (ValueError, RecursionError) as error:
+            theirs = read_json(file)
+        except ValueError as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
         theirs = _completed(theirs, self.earlier)
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
@@ -168,11 +167,11 @@ class RunDirectory:
         kept = []
         for line in file.read_text(errors="replace").splitlines():
             try:
-                record = json.loads(line)
+                record = parse_json(line)
                 when = record.get("phase", 0), record["images_seen"]
                 if when <= (stage.fields.get("phase", 0), images_seen):
                     kept.append(line + "\n")
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # cut by the kill, or damaged
+            except (ValueError, TypeError, KeyError, AttributeError):  # cut by the kill, or damaged
                 continue
         write_whole(file, "".join(kept))
 

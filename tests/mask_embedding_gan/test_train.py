@@ -192,6 +192,14 @@ def test_a_complete_phase_without_its_checkpoint_says_what_to_do(copied_run, tin
         train(tiny_dataset, copied_run, tiny.preset(), 3, echo=quiet)
 
 
+def test_a_complete_phase_whose_checkpoint_is_damaged_says_what_to_do(copied_run, tiny_dataset):
+    second = copied_run.stage("phase-2")
+    checkpoint = checkpoints(second.folder)[0]
+    checkpoint.write_bytes(b"")
+    with pytest.raises(RunError, match=f"{checkpoint}: is damaged.*; delete it and {second.generator} to train"):
+        train(tiny_dataset, copied_run, tiny.preset(), 3, echo=quiet)
+
+
 def test_a_phase_killed_before_its_generator_was_saved_only_saves_it(copied_run, tiny_run, tiny_dataset):
     copied_run.stage("phase-2").generator.unlink()
     assert train(tiny_dataset, copied_run, tiny.preset(), 2, echo=quiet) == [copied_run.stage("phase-2").generator]
