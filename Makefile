@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+DEMO ?= runs/lesions
+DEMO_INPUTS = --mammograms $(DEMO)/mammograms --masses $(DEMO)/masses --split all
 RUN ?= runs/demo
 MASS_RUN ?= runs/masses
 
-.PHONY: demo demo-masses test lint types docs proofs clean
+.PHONY: demo demo-train demo-masses test lint types docs proofs clean
 
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -19,8 +21,18 @@ $(VENV)/installed-docs: $(VENV)/installed
 	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
 
-# All seven phases on phantoms, then mammograms from masks that the generator has not seen, and a figure.
+# 200 labelled mammograms with lesions, from the generators that come with the package: COCO, PNG and DICOM, a figure and a
+# page to look at.
 demo: $(VENV)/installed
+	$(BIN)/synthmammo generate-mammograms --study-of-four --count 200 --output $(DEMO)/mammograms
+	$(BIN)/synthmammo generate-masses --count 400 --output $(DEMO)/masses
+	$(BIN)/synthmammo insert-lesions $(DEMO_INPUTS) --format coco --output $(DEMO)/coco --figure $(DEMO)/figure.png
+	$(BIN)/synthmammo insert-lesions $(DEMO_INPUTS) --format png --output $(DEMO)/png
+	$(BIN)/synthmammo insert-lesions $(DEMO_INPUTS) --format dicom --output $(DEMO)/dicom
+	@echo "look at $(DEMO)/coco/index.html"
+
+# All seven phases on phantoms, then mammograms from masks that the generator has not seen, and a figure.
+demo-train: $(VENV)/installed
 	$(BIN)/synthmammo make-phantoms --kind mammogram --count 2000 --output data/phantoms
 	$(BIN)/synthmammo train-mask-embed --phase 7 --preset quick --data data/phantoms --run $(RUN)
 	$(BIN)/synthmammo generate-mammograms --generator $(RUN)/phase-7/generator.keras \

@@ -27,6 +27,7 @@ setup(
     packages=find_packages(exclude=NOT_INSTALLED),
     package_data={
         "evaluation.reader_study": ["*.html"],
+        "feature2mass": ["pretrained/*"],
         "generation": ["pretrained/*"],
         "lesions": ["placement.json"],
     },

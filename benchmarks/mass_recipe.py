@@ -70,6 +70,7 @@ def generated(dataset, networks, seed: int) -> tuple:
     """(masses, subject of the leading seed, (shape, margin) of each), one for each labelled mass of the dataset."""
     import numpy as np
 
+    from feature2mass.library import DatasetLibrary
     from feature2mass.mixing import Mixer
     from feature2mass.seeds import categories, recipe
     from preprocessing.batches import labelled_masses
@@ -77,7 +78,8 @@ def generated(dataset, networks, seed: int) -> tuple:
     found = {(one.shape, one.margin): one for one in categories(dataset)}
     wanted = [tuple(pair) for pair in labelled_masses(dataset)[1].tolist() if tuple(pair) in found]
     recipes = [recipe(number, [found[pair]], seed) for number, pair in enumerate(wanted)]
-    mixer = Mixer(networks, dataset)
+    library = DatasetLibrary(networks.encoder, networks.decoder, dataset)
+    mixer = Mixer(networks.decoder, library, networks.mixing)
     masses = [mixer.masses(recipes[first : first + 64]) for first in range(0, len(recipes), 64)]
     leaders = [one.seeds[0] for one in recipes]
     return np.concatenate(masses).clip(0, 1), dataset.field("subject")[leaders], np.array(wanted)

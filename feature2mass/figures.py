@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
 from feature2mass.features import barycentric_weights, line_weights
-from feature2mass.mixing import Mixer, load_networks, open_seeds
-from feature2mass.seeds import Category, Seed, categories, recipe, seed_image
+from feature2mass.library import Library
+from feature2mass.mixing import Mixer, open_mixer
+from feature2mass.seeds import Category, Seed, recipe
 from preprocessing.images.png import write_figure
-from preprocessing.shards import Dataset
 
 # those that Lee et al. 2018 show in Fig. 5, where the data has them
 SHOWN_CATEGORIES = (("round", "ill-defined"), ("irregular", "spiculated"), ("oval", "circumscribed"))
 
 
 def figures(
-    run: str | os.PathLike,
+    run: str | os.PathLike | None,
     output: str | os.PathLike,
     *,
     data: str | os.PathLike | None = None,
@@ -30,10 +30,9 @@ def figures(
     """Draw the three figures of a run.
 
     Args:
-        run: of `train_feature2mass.py`.
+        run, data: see `open_mixer`.
         output: image file, e.g. `figure.png`; the figures are `figure-two.png`, `figure-three.png` and
             `figure-category.png`.
-        data: masses to mix; None for what the run was trained on.
         shape, margin: names of classes to draw seeds from; None for all.
         seed: of the choice of seeds.
 
@@ -43,15 +42,13 @@ def figures(
     Raises:
         MassGeneratorError, DataError: one clear line.
     """
-    networks = load_networks(run)
-    dataset = open_seeds(run, data, networks)
-    wanted = categories(dataset, shape, margin)
-    mixer = Mixer(networks, dataset)
+    mixer, _ = open_mixer(run, data)
+    wanted = mixer.library.categories(shape, margin)
     path = Path(output)
     sheets = {
         "two": two_features(mixer, wanted, seed=seed),
         "three": three_features(mixer, wanted, seed=seed),
-        "category": within_category(mixer, _shown(dataset, wanted), seed=seed),
+        "category": within_category(mixer, _shown(mixer.library, wanted), seed=seed),
     }
     return [write_figure(path.with_name(f"{path.stem}-{name}{path.suffix}"), sheet) for name, sheet in sheets.items()]
 
@@ -64,11 +61,11 @@ def two_features(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 5, see
     for number, axes in enumerate(sheet.subplots(rows, 10, squeeze=False)):
         seeds = _random_seeds(wanted, 2, random)
         between = mixer.mixtures([(seeds, row) for row in weights[1:-1]])
-        first, last = (seed_image(mixer.dataset, seed.index) for seed in seeds)
+        first, last = (mixer.library.image(seed.index) for seed in seeds)
         for axis, picture in zip(axes, [first, *between, last], strict=True):
             _show(axis, picture)
         for axis, end in zip((axes[0], axes[-1]), seeds):
-            _frame(axis, _label(mixer.dataset, end.category))
+            _frame(axis, _label(mixer.library, end.category))
         if number == 0:
             for axis, row in zip(axes[1:-1], weights[1:-1]):
                 axis.set_title(f"{row[0]:.2f} | {row[1]:.2f}", fontsize=7)
@@ -90,33 +87,33 @@ def three_features(mixer: Mixer, wanted: Sequence[Category], *, seed: int = 0) -
             if corner is None:
                 _show(axis, next(mixtures))
             else:
-                _show(axis, seed_image(mixer.dataset, seeds[corner].index))
-                _frame(axis, _label(mixer.dataset, seeds[corner].category), above=corner == 0)
+                _show(axis, mixer.library.image(seeds[corner].index))
+                _frame(axis, _label(mixer.library, seeds[corner].category), above=corner == 0)
     return sheet
 
 
 def within_category(mixer: Mixer, wanted: Sequence[Category], *, rows: int = 2, seed: int = 0) -> Figure:
     """Draw Fig. 5: for each category, new masses, each next to the three seeds of largest weight."""
-    dataset = mixer.dataset
+    library = mixer.library
     sheet = Figure(figsize=(1.3 * 4 * rows, 1.45 * len(wanted) + 0.2), layout="constrained")
     table = sheet.subplots(len(wanted), 4 * rows, squeeze=False)
     for axes, category in zip(table, wanted, strict=True):
-        recipes = [recipe(number, [category], seed, mixer.networks.mixing) for number in range(rows)]
+        recipes = [recipe(number, [category], seed, mixer.mixing) for number in range(rows)]
         for place, (one, mass) in enumerate(zip(recipes, mixer.masses(recipes), strict=True)):
             cells = axes[4 * place : 4 * place + 4]
             for cell in cells:
                 cell.set_axis_off()
             for cell, position in zip(cells, one.top(3)):
-                _show(cell, seed_image(dataset, int(one.seeds[position]), int(one.mirrors[position])))
+                _show(cell, library.image(int(one.seeds[position]), int(one.mirrors[position])))
                 cell.set_title(f"{one.weights[position]:.2f}", fontsize=8)
             _show(cells[3], mass)
-            _frame(cells[3], _label(dataset, category).replace("\n", ", "), above=True)
+            _frame(cells[3], _label(library, category).replace("\n", ", "), above=True)
     return sheet
 
 
-def _shown(dataset: Dataset, wanted: Sequence[Category]) -> list[Category]:
+def _shown(library: Library, wanted: Sequence[Category]) -> list[Category]:
     """Choose the paper's three categories as far as they are among the wanted ones, then those with most masses."""
-    names = {(dataset.classes("shape")[c.shape], dataset.classes("margin")[c.margin]): c for c in wanted}
+    names = {(library.shapes[c.shape], library.margins[c.margin]): c for c in wanted}
     first = [names[pair] for pair in SHOWN_CATEGORIES if pair in names]
     rest = sorted((c for c in wanted if c not in first), key=lambda c: -len(c.seeds))
     return [*first, *rest][:3]
@@ -128,8 +125,8 @@ def _random_seeds(wanted: Sequence[Category], count: int, random: np.random.Gene
     return [Seed(int(random.choice(category.seeds)), 0, category) for category in chosen]
 
 
-def _label(dataset: Dataset, category: Category) -> str:
-    return f"{dataset.classes('shape')[category.shape]}\n{dataset.classes('margin')[category.margin]}"
+def _label(library: Library, category: Category) -> str:
+    return f"{library.shapes[category.shape]}\n{library.margins[category.margin]}"
 
 
 def _show(axis: Axes, picture: np.ndarray) -> None:

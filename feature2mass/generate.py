@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature2mass.mixing import Mixer, load_networks, open_seeds
-from feature2mass.seeds import Recipe, categories, recipe
+from feature2mass.mixing import open_mixer
+from feature2mass.seeds import Recipe, recipe
 
 BATCH = 64
 
@@ -37,8 +37,9 @@ class MassGenerator:
     """Draws new masses by number; the categories take turns.
 
     Args:
-        run: of `train_feature2mass.py`.
-        data: masses to mix; None for what the run was trained on.
+        run: of `train_feature2mass.py`, or a file that `save_networks.py` wrote of one; None for the generator that
+            comes with the package.
+        data: masses to mix; None for what the run was trained on. A file holds no encoder and takes none.
         shape, margin: names of classes; None for all that have masses.
         seed: of the choice of seeds and weights.
 
@@ -48,22 +49,20 @@ class MassGenerator:
 
     def __init__(
         self,
-        run: str | os.PathLike,
+        run: str | os.PathLike | None = None,
         data: str | os.PathLike | None = None,
         shape: str | None = None,
         margin: str | None = None,
         seed: int = 0,
     ):
-        networks = load_networks(run)
-        self.dataset = open_seeds(run, data, networks)
-        self.mixer, self.seed, self.mixing = Mixer(networks, self.dataset), seed, networks.mixing
+        self.mixer, self.fingerprint = open_mixer(run, data)
+        self.library, self.seed = self.mixer.library, seed
         self.shape, self.margin = shape, margin
-        self.categories = categories(self.dataset, shape, margin)
-        self.fingerprint = networks.fingerprint
+        self.categories = self.library.categories(shape, margin)
 
     def recipe(self, number: int) -> Recipe:
         """Return what the mass of a number is mixed from, a function of (seed, number) and the data alone."""
-        return recipe(number, self.categories, self.seed, self.mixing)
+        return recipe(number, self.categories, self.seed, self.mixer.mixing)
 
     def draw(self, numbers: range) -> list[SyntheticMass]:
         """Draw the masses of some numbers, all in memory at once."""
@@ -77,7 +76,7 @@ class MassGenerator:
 
 
 def generate(
-    run: str | os.PathLike,
+    run: str | os.PathLike | None = None,
     count: int = 8,
     *,
     data: str | os.PathLike | None = None,
@@ -96,7 +95,7 @@ def generate(
 
     Example::
 
-        masses, recipes = generate("runs/masses", count=8, shape="irregular", margin="spiculated")
+        masses, recipes = generate(count=8, shape="irregular", margin="spiculated")
     """
     generator = MassGenerator(run, data, shape, margin, seed)
     drawn = [mass for batch in generator.batches(range(count)) for mass in batch]

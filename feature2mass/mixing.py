@@ -8,24 +8,23 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from feature2mass.features import decode, encode, interpolate, spread_weights
+from feature2mass.features import decode, interpolate, spread_weights
+from feature2mass.library import DatasetLibrary, Library, read_mass_generator
 from feature2mass.networks import FEATURES, SIZE
-from feature2mass.octaves import Grain, energies, restored
+from feature2mass.octaves import restored
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
-from feature2mass.seeds import MassGeneratorError, Recipe, Seed, seed_image
+from feature2mass.seeds import MassGeneratorError, Recipe, Seed
 from feature2mass.settings import ALL_OF_MIXING, Mixing, mixing_of
-from preprocessing.batches import labelled_masses
 from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
 from training.export import ModelError, open_model
 
-EXAMPLES = 256  # masses by which the loss of the networks is measured
+PRETRAINED = Path(__file__).parent / "pretrained" / "masses.h5"  # docs/model-card-masses.md
 
 
 @dataclass(frozen=True)
@@ -101,26 +100,37 @@ def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks:
     return dataset
 
 
+def open_mixer(run: str | os.PathLike | None, data: str | os.PathLike | None = None) -> tuple["Mixer", str]:
+    """Open what new masses are drawn with, and its SHA-256.
+
+    Args:
+        run: a finished run, or a file of `library.write_mass_generator`; None for the one that comes with the package.
+        data: dataset of masses to mix; None for what the run was trained on.
+
+    Raises:
+        MassGeneratorError, DataError: one clear line.
+    """
+    if run is None or Path(run).is_file():
+        if data is not None:
+            raise MassGeneratorError(f"--data {data}: needs --run with the folder of a run, whose encoder it takes")
+        stored, mixing, fingerprint = read_mass_generator(PRETRAINED if run is None else run)
+        return Mixer(stored.decoder, stored, mixing), fingerprint
+    networks = load_networks(run)
+    library = DatasetLibrary(networks.encoder, networks.decoder, open_seeds(run, data, networks))
+    return Mixer(networks.decoder, library, networks.mixing), networks.fingerprint
+
+
 class Mixer:
-    """Decodes mixtures of masses; every mass is read and encoded once."""
+    """Decodes mixtures of masses.
 
-    def __init__(self, networks: Networks, dataset: Dataset):
-        self.networks, self.dataset = networks, dataset
-        self.features: dict[tuple[int, int], np.ndarray] = {}  # by index and mirror
-        self.energies: dict[int, np.ndarray] = {}  # by index: mirrored or not, a mass is as far from the mean
-        self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
+    Args:
+        decoder: of the run.
+        library: the masses to mix.
+        mixing: how.
+    """
 
-    @cached_property
-    def deficit(self) -> tuple[np.ndarray, Grain]:
-        """Loss of the networks: (mean of mass minus reconstruction, float32 (64, 64); the grain that they lack).
-
-        The former is a mesh, too faint to see until it is amplified.
-        """
-        indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
-        images = self.dataset.images((SIZE, SIZE), indices)
-        features = encode(self.networks.encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
-        residuals = images - decode(self.networks.decoder, features)
-        return residuals.mean(axis=0), Grain(features, residuals)
+    def __init__(self, decoder: keras.Model, library: Library, mixing: Mixing = ALL_OF_MIXING):
+        self.decoder, self.library, self.mixing = decoder, library, mixing
 
     def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
         """Decode mixtures of seeds.
@@ -132,30 +142,33 @@ class Mixer:
             float32 (n, 64, 64), about in [0, 1]; with the energy of their seeds in every octave where the run restores
             octaves.
         """
-        self._encode([seed for seeds, _ in wanted for seed in seeds])
-        mixed = []
-        for seeds, weights in wanted:
-            features = np.array([self.features[seed.index, seed.mirror] for seed in seeds])
-            mixed.append(self._mixed(features, weights[None])[0])
-        if not self.networks.mixing.octaves:
-            return decode(self.networks.decoder, np.array(mixed))
+        features = self.library.features([seed for seeds, _ in wanted for seed in seeds])
+        ends = np.cumsum([len(seeds) for seeds, _ in wanted])[:-1]
+        mixed = np.array(
+            [
+                self._mixed(part, weights[None])[0]
+                for part, (_, weights) in zip(np.split(features, ends), wanted, strict=True)
+            ]
+        )
+        if not self.mixing.octaves:
+            return decode(self.decoder, mixed)
         masses = []
-        lost, grain = self.deficit
-        decoded = decode(self.networks.decoder, np.array(mixed)) + lost
+        decoded = decode(self.decoder, mixed) + self.library.lost
         for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
-            energy = weights @ [self.energies[seed.index] for seed in seeds]
-            masses.append(restored(mass, mean, energy, grain(feature), amplify_finest=not self.networks.mixing.grain))
+            energy = weights @ self.library.energies(seeds)
+            grain = self.library.grain(feature)
+            masses.append(restored(mass, mean, energy, grain, amplify_finest=not self.mixing.grain))
         return np.array(masses)
 
     def _mixed(self, features: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Mix as `interpolate` does, by weights that are spread where the run spreads them."""
-        if not self.networks.mixing.spread:
+        if not self.mixing.spread:
             return interpolate(features, weights)
         return (spread_weights(weights) @ features).astype(np.float32)
 
     def masses(self, recipes: Sequence[Recipe]) -> np.ndarray:
-        """Generate masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the dataset's is."""
+        """Generate masses, float32 (n, 64, 64) in [0, 1], of normalised contrast where the library's is."""
         return np.array([stored for stored, _, _ in self.mixed(recipes)])
 
     def mixed(self, recipes: Sequence[Recipe]) -> list[tuple[np.ndarray, float, float]]:
@@ -167,20 +180,8 @@ class Mixer:
         return [self._stored(one, mass) for one, mass in zip(recipes, mixtures, strict=True)]
 
     def _stored(self, one: Recipe, mass: np.ndarray) -> tuple[np.ndarray, float, float]:
-        low, high = (float(one.weights @ self.dataset.field(name)[one.seeds]) for name in ("low", "high"))
-        if not self.normalised or np.ptp(mass) == 0:
+        low, high = (float(one.weights @ values) for values in self.library.contrast(one.seeds))
+        if not self.library.normalised or np.ptp(mass) == 0:
             return mass.clip(0, 1), low, high
         stored, darkest, brightest = normalise_contrast(mass)
         return stored, low + (high - low) * darkest, low + (high - low) * brightest
-
-    def _encode(self, seeds: Sequence[Seed]) -> None:
-        """Compute features and energies of the seeds that have none yet."""
-        new = {(seed.index, seed.mirror): seed.category for seed in seeds}
-        new = {key: category for key, category in new.items() if key not in self.features}
-        if not new:
-            return
-        images = np.array([seed_image(self.dataset, *key) for key in new])
-        margins, shapes = (np.array([getattr(one, name) for one in new.values()]) for name in ("margin", "shape"))
-        self.features.update(zip(new, encode(self.networks.encoder, images, margins, shapes), strict=True))
-        for ((index, _), category), image in zip(new.items(), images, strict=True):
-            self.energies.setdefault(index, energies(image - category.mean))

@@ -93,15 +93,21 @@ class Grain:
     have equal grain, and it changes as smoothly as they do.
 
     Args:
-        features: (n, 1024), of examples.
-        residuals: (n, 64, 64), examples less their reconstructions.
+        mean, deviation: of features, (1024,).
+        amplitude: of the textures' spectrum, (64, 33).
     """
 
-    def __init__(self, features: np.ndarray, residuals: np.ndarray):
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray, amplitude: np.ndarray):
         random = np.random.default_rng(0)
-        self.mean, self.deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
-        self.projection = random.standard_normal((features.shape[1], GRAIN_MAPS))
-        self.maps = textures(residuals - residuals.mean(axis=0), GRAIN_MAPS, random).reshape(-1, *residuals.shape[1:])
+        self.mean, self.deviation, self.amplitude = mean, deviation, amplitude
+        self.projection = random.standard_normal((len(mean), GRAIN_MAPS))
+        self.maps = textures(amplitude, GRAIN_MAPS, random)
+
+    @classmethod
+    def of(cls, features: np.ndarray, residuals: np.ndarray) -> "Grain":
+        """Make the grain of features (n, 1024) of examples and (n, 64, 64), examples less their reconstructions."""
+        amplitude = spectrum(residuals - residuals.mean(axis=0))
+        return cls(features.mean(axis=0), features.std(axis=0) + 1e-6, amplitude)
 
     def __call__(self, feature: np.ndarray) -> np.ndarray:
         """Compute the grain of a feature (1024,): float32 (64, 64) of variance about 1."""
@@ -115,19 +121,16 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_LINEAR)
 
 
-def textures(details: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw random fields with the mean power spectrum of `details`, variance 1.
-
-    Args:
-        details: float (n, height, width), mean about 0.
-
-    Returns:
-        float32 (count, height · width), rows of a bank of maps.
-    """
+def spectrum(details: np.ndarray) -> np.ndarray:
+    """Return the mean amplitude of the Fourier coefficients of details (n, height, width)."""
     amplitude = np.sqrt(np.mean(np.abs(np.fft.rfft2(details)) ** 2, axis=0))
     amplitude[0, 0] = 0.0
-    height, width = details.shape[1:]
-    white = rng.standard_normal((count, height, width))
-    fields = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(height, width))
-    fields /= fields.std(axis=(1, 2), keepdims=True) + 1e-12
-    return fields.reshape(count, -1).astype(np.float32)
+    return amplitude
+
+
+def textures(amplitude: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw random fields of a spectrum (height, width // 2 + 1), variance 1: float32 (count, height, width)."""
+    size = len(amplitude), 2 * (amplitude.shape[1] - 1)
+    white = rng.standard_normal((count, *size))
+    fields = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=size)
+    return (fields / (fields.std(axis=(1, 2), keepdims=True) + 1e-12)).astype(np.float32)

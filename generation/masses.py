@@ -33,27 +33,27 @@ class MassStream:
     @cached_property
     def plan(self) -> dict:
         """Return what decides the masses."""
-        source = self.generator.dataset
+        library = self.generator.library
         return {
             "by": "generate_masses",
             "generator": self.generator.fingerprint,
             "seed": self.generator.seed,
             "shape": self.generator.shape,
             "margin": self.generator.margin,
-            "mixed_from": "synthetic masses" if source.meta["synthetic"] else "real masses",
-            "masses": source.fingerprint,
+            "mixed_from": "synthetic masses" if library.synthetic else "real masses",
+            "masses": library.fingerprint,
         }
 
     @property
     def dataset(self) -> dict:
         """Return the arguments of `DatasetWriter`; each mass is a subject of its own."""
-        source = self.generator.dataset
+        library = self.generator.library
         return {
             "kind": "mass",
             "made": {name: self.plan[name] for name in ("by", "seed", "shape", "margin")},
             "work": self.plan["masses"],
             "levels": [(SIZE, SIZE)],
-            "classes": {name: source.classes(name) for name in ("shape", "margin")},
+            "classes": {"shape": list(library.shapes), "margin": list(library.margins)},
             "generator": self.generator.fingerprint,
         }
 
@@ -66,13 +66,12 @@ class MassStream:
     def row(self, number: int, drawn: SyntheticMass | None = None) -> dict[str, object]:
         """Return what the manifest says; seeds are items of the dataset, heaviest first, without those of no weight."""
         one = drawn.recipe if drawn else self.generator.recipe(number)
-        names = {name: self.generator.dataset.classes(name) for name in ("shape", "margin")}
         used = [position for position in one.top(len(one.weights)) if one.weights[position] > 0]
         made = made_by()
         return {
             **{"x": 0, "y": 0, "width": SIZE, "height": SIZE},
-            "shape": names["shape"][one.category.shape],
-            "margin": names["margin"][one.category.margin],
+            "shape": self.generator.library.shapes[one.category.shape],
+            "margin": self.generator.library.margins[one.category.margin],
             "subject": _subject(number),
             "masses_of_category": len(one.category.seeds),
             "seeds_drawn": len(one.seeds),
@@ -110,7 +109,7 @@ def _subject(number: int) -> str:
 
 
 def write_masses(
-    run: str | os.PathLike,
+    run: str | os.PathLike | None,
     output: str | os.PathLike,
     count: int,
     *,
@@ -123,11 +122,10 @@ def write_masses(
     """Write new masses, and `manifest.csv`, which says for each of them what it was mixed from.
 
     Args:
-        run: of `train_feature2mass.py`.
+        run, data, shape, margin, seed: see `MassGenerator`.
         output: folder.
         count: masses to make.
         file_format: "h5", a dataset in the format that training reads, or "png", 16 bits.
-        data, shape, margin, seed: see `MassGenerator`.
 
     Returns:
         The folder.

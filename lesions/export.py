@@ -20,6 +20,7 @@ import numpy as np
 from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
+from lesions.page import write_page
 from preprocessing.atomic import write_whole
 from preprocessing.images.png import write_image
 from preprocessing.mammograms.item import mammogram_item
@@ -185,7 +186,8 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
                 tick()
             _keep(folder, chunk, records)
     if file_format == "coco":
-        _write_coco(folder, _kept(folder, chunks), made)
+        content = _write_coco(folder, _kept(folder, chunks), made)
+        write_page(folder, content, bool(inserter.mammograms.meta["synthetic"] and inserter.masses.synthetic))
     if file_format == "yolo":
         _write_yolo(folder, lambda: _kept(folder, chunks))
     splits = {one.number: one.fields["split"] for one in _kept(folder, chunks)}
@@ -273,7 +275,7 @@ def _area(points: Sequence[Sequence[float]]) -> float:
     return round(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2, 2)
 
 
-def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> None:
+def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
     """One category; shape, margin and whether a lesion is synthetic are further keys of its annotation."""
     images: list[dict] = []
     annotations: list[dict] = []
@@ -300,6 +302,7 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> None:
     content = {"info": {"description": "Mammograms with inserted masses", **made}, "licenses": []}
     content |= {"images": images, "annotations": annotations, "categories": categories}
     _write_whole(folder / COCO_FILE, json.dumps(content).encode())
+    return content
 
 
 def _write_yolo(folder: Path, records: Callable[[], Iterator[Record]]) -> None:

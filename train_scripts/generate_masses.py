@@ -1,4 +1,4 @@
-"""Draw new labelled masses with a trained run, by mixing features of masses of one category."""
+"""Draw new labelled masses by mixing features of masses of one category."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,12 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option("--run", type=click.Path(path_type=Path), required=True, help="Run of train_feature2mass.py.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    show_default="the generator that comes with the package",
+    help="Run of train_feature2mass.py, or a file that save_networks.py wrote of one.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -36,7 +41,7 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other masses.")
 def main(
-    run: Path,
+    run: Path | None,
     data: Path | None,
     shape: str | None,
     margin: str | None,
@@ -50,8 +55,8 @@ def main(
 
     \b
     Example: 500 irregular, spiculated masses
-      python train_scripts/generate_masses.py --run runs/masses --shape irregular --margin spiculated \\
-          --count 500 --output data/synthetic-masses
+      python train_scripts/generate_masses.py --shape irregular --margin spiculated --count 500 \\
+          --output data/synthetic-masses
     """
     import_tensorflow_quietly()
     from feature2mass.figures import figures

@@ -1,4 +1,4 @@
-"""Save the networks of a mask-embedding GAN's run in a small file, from which another run can begin."""
+"""Save the networks of a run in a small file: to begin another run with, or to draw masses with."""
 
 from pathlib import Path
 
@@ -12,20 +12,33 @@ from training.command_line import training_command
 @click.option("--run", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Of the run.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write, .h5.")
 def main(run: Path, output: Path) -> None:
-    """Write the newest state of RUN with its networks in half precision: a third of a checkpoint or less.
+    """Write the newest state of RUN as a file of a few megabytes.
 
-    train_mask_embed --networks OUTPUT continues from it, on this machine or another, though not bit by bit.
+    \b
+    Of train_mask_embed, in half precision: train_mask_embed --networks OUTPUT continues from it, on this
+    machine or another, though not bit by bit.
+    Of train_feature2mass, decoder and features of the masses: generate_masses --run OUTPUT draws from it,
+    without the images.
     """
     with training_command():
-        from mask_embedding_gan.handover import save_networks
         from training.run import RunError
 
         try:
-            state = save_networks(run, output)
+            state = _save(run, output)
         except OSError as error:
             raise RunError(f"--output {output}: cannot be written ({error.strerror})") from error
-    size = output.stat().st_size / 1e6
-    click.echo(f"{output}: phase {state['phase']} at {state['images_seen']} images, {size:.1f} MB")
+    click.echo(f"{output}: {state}, {output.stat().st_size / 1e6:.1f} MB")
+
+
+def _save(run: Path, output: Path) -> str:
+    """Write the file; returns what it holds."""
+    from feature2mass.handover import is_mass_run, save_masses
+    from mask_embedding_gan.handover import save_networks
+
+    if is_mass_run(run):
+        return f"{save_masses(run, output)} masses"
+    state = save_networks(run, output)
+    return f"phase {state['phase']} at {state['images_seen']} images"
 
 
 if __name__ == "__main__":

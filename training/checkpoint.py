@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from preprocessing.atomic import remove_left_over, write_whole
-from training.model import AdversarialModel
+from training.model import AdversarialModel, frozen_weights
 
 KEPT = 2
 DISCRIMINATOR = "critic"  # what checkpoints of every system call it
@@ -138,6 +138,19 @@ def unpack(light: Path, folder: Path, previous: Path) -> None:
     with _open(light) as file:
         if PREVIOUS in file:
             write_whole(previous, file[PREVIOUS][()].tobytes())
+
+
+def restore_average(path: Path, generator: keras.Model) -> None:
+    """Set the weights of a generator to the moving average in a checkpoint of a model with one like it.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds another network's variables.
+    """
+    frozen = {id(weight) for weight in frozen_weights(generator)}
+    averaged = [weight for weight in generator.weights if id(weight) not in frozen]
+    with _open(path) as file:
+        _assign(generator.weights, file["generator"], path, "generator")
+        _assign(averaged, file["ema_generator"], path, "ema_generator")
 
 
 def restore_discriminator(path: Path, discriminator: keras.Model) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -96,6 +97,23 @@ def open_model(path: str | os.PathLike) -> keras.Model:
     return model
 
 
+def model_from_text(config: str, weights: Sequence[np.ndarray]) -> keras.Model:
+    """Build a model of stock layers from its configuration, and set its weights.
+
+    Args:
+        config: JSON, from `model.to_json()` of a model from `stock_model`.
+        weights: of all layers, in their order.
+
+    Raises:
+        ModelError: it names classes that are not of Keras.
+        ValueError: the weights do not fit.
+    """
+    _check_classes(json.loads(config), "the model")
+    model = keras.models.model_from_json(config)
+    model.set_weights(weights)
+    return model
+
+
 def _check_archive(path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"{path}: is no file")
@@ -108,7 +126,7 @@ def _check_archive(path: Path) -> None:
             _check_links(weights, path)
 
 
-def _check_classes(config: object, path: Path) -> None:
+def _check_classes(config: object, path: object) -> None:
     """Check that a configuration names no class but those of Keras: Keras would import whatever it names."""
     if isinstance(config, dict):
         module = config.get("module")

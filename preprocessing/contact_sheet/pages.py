@@ -18,7 +18,7 @@ WARNING = (
 )
 SYNTHETIC = "Every image on these pages is synthetic."
 
-_STYLE = """
+STYLE = """
 body { background: #16181b; color: #d9dde2; font: 13px system-ui, sans-serif; margin: 16px }
 a { color: #8ab8ff } h1 { font-size: 18px } h2 { font-size: 15px; margin: 20px 0 8px }
 .warning { border: 2px solid #e0a030; color: #ffd890; padding: 8px 12px; max-width: 70em }
@@ -108,7 +108,7 @@ def _page(dataset: Dataset, counts: str, links: str, content: str, page: int | N
         f'<!doctype html><html lang="en"><meta charset="utf-8">\n{_mark(dataset)}\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
+        f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
         f'<p class="warning">{SYNTHETIC if dataset.meta["synthetic"] else WARNING}</p>'
         f"<p>{counts}. The outline of the mask hides under the pointer. Numbers are those of the private list next to "
         f"the key.</p>{links}{content}{links}</html>\n"

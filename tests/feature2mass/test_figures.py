@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from feature2mass.figures import figures, three_features, two_features, within_category
-from feature2mass.mixing import Mixer, load_networks
+from feature2mass.mixing import Mixer, open_mixer
 from feature2mass.seeds import categories
 from preprocessing.shards import DataError
 
 
 @pytest.fixture(scope="module")
 def mixer(tiny_mass_run, tiny_masses_dataset) -> Mixer:
-    return Mixer(load_networks(tiny_mass_run.path), tiny_masses_dataset)
+    return open_mixer(tiny_mass_run.path, tiny_masses_dataset.folder)[0]
 
 
 @pytest.fixture(scope="module")

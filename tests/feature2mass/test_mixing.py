@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,6 +12,7 @@ from contrast import undo_contrast
 
 from feature2mass.features import decode, encode, interpolate
 from feature2mass.generate import generate
+from feature2mass.library import DatasetLibrary
 from feature2mass.mixing import Mixer, load_networks, open_seeds
 from feature2mass.octaves import energies, restored
 from feature2mass.seeds import MassGeneratorError, Recipe, mirrored, seed_image
@@ -28,7 +28,8 @@ def restored_mixture(one: Recipe, run: Path, dataset: Dataset) -> np.ndarray:
     images = np.array([seed_image(dataset, *key) for key in zip(one.seeds, one.mirrors)])
     kinds = len(images) * [one.category.margin], len(images) * [one.category.shape]
     feature = interpolate(encode(networks.encoder, images, *kinds), one.weights[None])
-    lost, grain = Mixer(networks, dataset).deficit
+    library = DatasetLibrary(networks.encoder, networks.decoder, dataset)
+    lost, grain = library.lost, library.grain
     mass = decode(networks.decoder, feature)[0] + lost
     every = dataset.read_array("image", (64, 64), one.category.seeds) / 65535
     mean = mirrored(every).mean(axis=(0, 1)).astype(np.float32)
@@ -47,7 +48,7 @@ def test_what_networks_lose_of_any_mass_is_the_mean_of_mass_less_reconstruction(
     indices, labels = labelled_masses(tiny_masses_dataset, "train")
     images = tiny_masses_dataset.read_array("image", (64, 64), indices) / 65535
     given_back = decode(networks.decoder, encode(networks.encoder, images, labels[:, 1], labels[:, 0]))
-    lost, _ = Mixer(networks, tiny_masses_dataset).deficit
+    lost = DatasetLibrary(networks.encoder, networks.decoder, tiny_masses_dataset).lost
     np.testing.assert_allclose(lost, (images - given_back).mean(axis=0), atol=1e-5)
     assert np.abs(lost).max() > 1e-3
 
@@ -122,12 +123,13 @@ def test_training_data_that_is_gone_asks_for_data(copied):
 
 
 def test_without_octaves_a_mass_is_its_decoded_mixture(tiny_mass_run, tiny_masses_dataset):
-    networks = replace(load_networks(tiny_mass_run.path), mixing=Mixing())
+    networks = load_networks(tiny_mass_run.path)
+    library = DatasetLibrary(networks.encoder, networks.decoder, tiny_masses_dataset)
     seeds, weights = generate(tiny_mass_run.path, 1)[1][0].mixture()
     images = np.array([seed_image(tiny_masses_dataset, seed.index, seed.mirror) for seed in seeds])
     kinds = [seeds[0].category.margin] * len(seeds), [seeds[0].category.shape] * len(seeds)
     feature = interpolate(encode(networks.encoder, images, *kinds), weights[None])
-    made = Mixer(networks, tiny_masses_dataset).mixtures([(seeds, weights)])
+    made = Mixer(networks.decoder, library, Mixing()).mixtures([(seeds, weights)])
     np.testing.assert_allclose(made, decode(networks.decoder, feature), atol=1e-5)
 
 

@@ -118,3 +118,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_mass_run, file_
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=f"{tmp_path / 'file'}.* cannot be written"):
         write_masses(tiny_mass_run.path, tmp_path / "file" / "output", 1, file_format=file_format)
+
+
+def test_the_included_generator_makes_masses_of_a_wanted_kind(tmp_path):
+    dataset = open_dataset(write_masses(None, tmp_path / "new", 3, shape="irregular", margin="spiculated"))
+    assert {dataset.classes("shape")[n] for n in dataset.field("shape")} == {"irregular"}
+    assert {dataset.classes("margin")[n] for n in dataset.field("margin")} == {"spiculated"}
+    images = dataset.images((64, 64), range(3))
+    middle, border = images[:, 24:40, 24:40].mean(axis=(1, 2)), images[:, :4].mean(axis=(1, 2))
+    assert (middle > border + 0.1).all()  # a bright mass in darker surroundings

@@ -1,0 +1,278 @@
+"""What new masses are mixed from: the features of labelled masses, of a dataset or stored in a file with a decoder.
+
+A dataset's masses are encoded when they are first needed. A file, which `write_mass_generator` writes, holds what
+mixing needs of each of them, but no image, so that a generator can be given away without the data that it was trained
+on.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from feature2mass.features import decode, encode
+from feature2mass.networks import FEATURES, SIZE
+from feature2mass.octaves import Grain, energies
+from feature2mass.seeds import MIRRORS, Category, MassGeneratorError, Seed, categories, seed_image
+from feature2mass.settings import Mixing
+from preprocessing.atomic import write_whole
+from preprocessing.batches import labelled_masses
+from preprocessing.shards import Dataset
+from training.export import model_from_text
+
+EXAMPLES = 256  # masses by which the loss of the networks is measured
+COMPONENTS = 256  # principal components that a file keeps of the features
+FORMAT = 1
+ROUNDED = 4096  # numbers from which an array is rounded
+LEVELS = 2047  # of either sign: 12 bits
+
+
+class Library(Protocol):
+    """Labelled masses to mix.
+
+    Attributes:
+        shapes, margins: names of the classes.
+        synthetic: whether the masses are.
+        normalised: whether their contrast is, so that `contrast` says how much they had.
+        fingerprint: SHA-256 of which masses these are.
+        lost: mean of what the networks lose of a mass, float32 (64, 64): a mesh, faint until it is amplified.
+        grain: the texture that they lose.
+    """
+
+    shapes: list[str]
+    margins: list[str]
+    synthetic: bool
+    normalised: bool
+    fingerprint: str
+
+    @property
+    def lost(self) -> np.ndarray: ...
+
+    @property
+    def grain(self) -> Grain: ...
+
+    def categories(self, shape: str | None = None, margin: str | None = None) -> list[Category]:
+        """Return those that may be mixed, or those of a wanted shape or margin."""
+
+    def features(self, seeds: Sequence[Seed]) -> np.ndarray:
+        """Return the visual features of masses, float32 (n, 1024)."""
+
+    def energies(self, seeds: Sequence[Seed]) -> np.ndarray:
+        """Return the energies of the octaves of masses, less their category's mean, float (n, 6)."""
+
+    def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the grey levels that stored 0 and 1 stand for, two arrays (n,)."""
+
+    def image(self, index: int, mirror: int = 0) -> np.ndarray:
+        """Return a mass to look at, float32 (64, 64) in [0, 1]."""
+
+
+class DatasetLibrary:
+    """The training masses of a dataset (a `Library`); every mass is read and encoded once."""
+
+    def __init__(self, encoder: keras.Model, decoder: keras.Model, dataset: Dataset):
+        self.encoder, self.decoder, self.dataset = encoder, decoder, dataset
+        self.shapes, self.margins = (list(dataset.classes(field)) for field in ("shape", "margin"))
+        self.synthetic, self.fingerprint = bool(dataset.meta["synthetic"]), dataset.fingerprint
+        self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
+        self._features: dict[tuple[int, int], np.ndarray] = {}  # by index and mirror
+        self._energies: dict[int, np.ndarray] = {}  # by index: mirrored or not, a mass is as far from the mean
+
+    @cached_property
+    def _loss(self) -> tuple[np.ndarray, Grain]:
+        indices, labels = (part[:EXAMPLES] for part in labelled_masses(self.dataset, "train"))
+        images = self.dataset.images((SIZE, SIZE), indices)
+        return _loss(self.decoder, encode(self.encoder, images, margins=labels[:, 1], shapes=labels[:, 0]), images)
+
+    @property
+    def lost(self) -> np.ndarray:
+        return self._loss[0]
+
+    @property
+    def grain(self) -> Grain:
+        return self._loss[1]
+
+    def categories(self, shape: str | None = None, margin: str | None = None) -> list[Category]:
+        return categories(self.dataset, shape, margin)
+
+    def features(self, seeds: Sequence[Seed]) -> np.ndarray:
+        self._encode(seeds)
+        return np.array([self._features[seed.index, seed.mirror] for seed in seeds])
+
+    def energies(self, seeds: Sequence[Seed]) -> np.ndarray:
+        self._encode(seeds)
+        return np.array([self._energies[seed.index] for seed in seeds])
+
+    def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.dataset.field("low")[indices], self.dataset.field("high")[indices]
+
+    def image(self, index: int, mirror: int = 0) -> np.ndarray:
+        return seed_image(self.dataset, index, mirror)
+
+    def _encode(self, seeds: Sequence[Seed]) -> None:
+        """Compute features and energies of the seeds that have none yet."""
+        new = {(seed.index, seed.mirror): seed.category for seed in seeds}
+        new = {key: category for key, category in new.items() if key not in self._features}
+        if not new:
+            return
+        images = np.array([seed_image(self.dataset, *key) for key in new])
+        margins, shapes = (np.array([getattr(one, name) for one in new.values()]) for name in ("margin", "shape"))
+        self._features.update(zip(new, encode(self.encoder, images, margins, shapes), strict=True))
+        for ((index, _), category), image in zip(new.items(), images, strict=True):
+            self._energies.setdefault(index, energies(image - category.mean))
+
+
+# -------------------------------------------------------------------------------------- as a file
+
+
+class StoredLibrary:
+    """The masses that a file of `write_mass_generator` keeps (a `Library`); to be looked at, they are decoded."""
+
+    def __init__(self, decoder: keras.Model, arrays: Mapping[str, np.ndarray], about: Mapping):
+        self.decoder, self._arrays, self._about = decoder, arrays, about
+        self.shapes, self.margins = about["shapes"], about["margins"]
+        self.synthetic, self.fingerprint = about["synthetic"], about["masses"]
+        self.normalised = about["normalised"]
+        self.lost = arrays["lost"]
+        self.grain = Grain(arrays["grain_mean"], arrays["grain_deviation"], arrays["grain_amplitude"])
+
+    def categories(self, shape: str | None = None, margin: str | None = None) -> list[Category]:
+        wanted = {"shape": (self.shapes, shape), "margin": (self.margins, margin)}
+        for field, (names, name) in wanted.items():
+            if name is not None and name not in names:
+                raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(names)}")
+        labels = self._arrays["labels"]
+        found = []
+        for (s, m), mean in zip(self._arrays["categories"].tolist(), self._arrays["means"], strict=True):
+            if shape in (None, self.shapes[s]) and margin in (None, self.margins[m]):
+                seeds = np.flatnonzero((labels == (s, m)).all(axis=1))
+                found.append(Category(s, m, seeds, self._arrays["thumbnails"][seeds], mean))
+        if not found:
+            raise MassGeneratorError(f"--shape {shape} --margin {margin}: the generator knows no mass of both")
+        return found
+
+    def features(self, seeds: Sequence[Seed]) -> np.ndarray:
+        return _features(self._arrays, [seed.index for seed in seeds], [seed.mirror for seed in seeds])
+
+    def energies(self, seeds: Sequence[Seed]) -> np.ndarray:
+        return self._arrays["energies"][[seed.index for seed in seeds]]
+
+    def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._arrays["low"][indices], self._arrays["high"][indices]
+
+    def image(self, index: int, mirror: int = 0) -> np.ndarray:
+        (category,) = (one for one in self.categories() if index in one.seeds)
+        return (decode(self.decoder, self.features([Seed(index, mirror, category)]))[0] + self.lost).clip(0, 1)
+
+
+def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixing: Mixing) -> None:
+    """Write a decoder with what it needs to draw new masses, about 6 MB for 800 masses at half width.
+
+    Features are reduced to their first 256 principal components, and large arrays rounded to 12 bits with a scale per
+    last index (both ours). What the networks lose is measured after that.
+
+    Args:
+        path: the file to write; replaced if it exists.
+        library: the masses to keep.
+        mixing: how they are mixed.
+    """
+    found = library.categories()
+    seeds = [Seed(int(index), 0, category) for category in found for index in category.seeds]
+    mirrors = [Seed(seed.index, mirror, seed.category) for seed in seeds for mirror in range(len(MIRRORS))]
+    features = library.features(mirrors)
+    mean = features.mean(axis=0)
+    basis = np.linalg.svd(features - mean, full_matrices=False)[2][:COMPONENTS]
+    low, high = library.contrast(np.array([seed.index for seed in seeds]))
+    arrays = {
+        "labels": np.array([(seed.category.shape, seed.category.margin) for seed in seeds]),
+        "categories": np.array([(category.shape, category.margin) for category in found]),
+        "means": np.array([category.mean for category in found]),
+        "thumbnails": np.concatenate([category.thumbnails for category in found]),
+        **{"energies": library.energies(seeds), "low": low, "high": high},
+        **{"mean": mean, "basis": basis},
+        "components": ((features - mean) @ basis.T).reshape(len(seeds), len(MIRRORS), -1),
+    }
+    arrays |= {f"decoder/{number:03d}": weight for number, weight in enumerate(library.decoder.get_weights())}
+    about = {
+        "format": FORMAT,
+        **{"shapes": library.shapes, "margins": library.margins, "masses": library.fingerprint},
+        **{"synthetic": library.synthetic, "normalised": library.normalised, "mixing": asdict(mixing)},
+        "decoder": library.decoder.to_json(),
+    }
+    stored = {name: _rounded(array) for name, array in arrays.items()}
+    examples = np.linspace(0, len(seeds) - 1, min(EXAMPLES, len(seeds))).astype(int)
+    lost, grain = _loss(
+        model_from_text(about["decoder"], [value * scale for name, (value, scale) in stored.items() if "/" in name]),
+        _features({name: value * scale for name, (value, scale) in stored.items()}, examples, 0 * examples),
+        np.array([library.image(seeds[number].index) for number in examples]),
+    )
+    measured = {"lost": lost, "grain_mean": grain.mean, "grain_deviation": grain.deviation}
+    stored |= {name: _rounded(array) for name, array in (measured | {"grain_amplitude": grain.amplitude}).items()}
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs["about"] = json.dumps(about)
+        for name, (value, scale) in stored.items():
+            options = {"compression": 9, "shuffle": True} if value.size >= ROUNDED else {}
+            file.create_dataset(name, data=value, **options).attrs["scale"] = scale
+    write_whole(path, content.getvalue())
+
+
+def read_mass_generator(path: str | os.PathLike) -> tuple[StoredLibrary, Mixing, str]:
+    """Open a file of `write_mass_generator`: (its masses and decoder, how they are mixed, SHA-256 of the file).
+
+    Raises:
+        MassGeneratorError: the file is damaged, or is no such file.
+    """
+    try:
+        content = Path(path).read_bytes()
+        with h5py.File(io.BytesIO(content), "r") as file:
+            about = json.loads(file.attrs["about"])
+            arrays = {name: _read(file[name]) for name in file if name != "decoder"}
+            weights = [_read(file["decoder"][name]) for name in sorted(file["decoder"])]
+        decoder = model_from_text(about["decoder"], weights)
+        if about["format"] != FORMAT or [tuple(one.shape[1:]) for one in decoder.inputs] != [(FEATURES,)]:
+            raise ValueError("another format")
+        return StoredLibrary(decoder, arrays, about), Mixing(**about["mixing"]), hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise MassGeneratorError(f"{path}: is not a generator of masses (or is damaged)") from error
+
+
+def _rounded(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32 | int]:
+    """Return integers and the scale by which they are the array, or float32 and 1 for one that is small."""
+    array = np.asarray(array)
+    if array.dtype.kind != "f":
+        return array, 1
+    if array.size < ROUNDED:
+        return array.astype(np.float32), np.float32(1)
+    scale = np.abs(array).max(axis=tuple(range(array.ndim - 1))).astype(np.float32) / LEVELS + np.float32(1e-12)
+    return np.rint(array / scale).astype(np.int16), scale
+
+
+def _read(stored: h5py.Dataset) -> np.ndarray:
+    array = stored[()] * stored.attrs["scale"]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{stored.name} is NaN or infinite")
+    return array
+
+
+def _features(arrays: Mapping[str, np.ndarray], indices: ArrayLike, mirrors: ArrayLike) -> np.ndarray:
+    """Return the features of masses from their principal components, float32 (n, 1024)."""
+    return (arrays["mean"] + arrays["components"][np.asarray(indices), np.asarray(mirrors)] @ arrays["basis"]).astype(
+        np.float32
+    )
+
+
+def _loss(decoder: keras.Model, features: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, Grain]:
+    """Return what networks lose of images, as `Library.lost` and `Library.grain`."""
+    residuals = images - decode(decoder, features)
+    return residuals.mean(axis=0), Grain.of(features, residuals)

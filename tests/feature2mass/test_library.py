@@ -1,0 +1,92 @@
+"""A generator of masses in one file, without the images that it was trained on."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tiny_masses
+
+from feature2mass.features import decode
+from feature2mass.generate import MassGenerator, generate
+from feature2mass.handover import is_mass_run, save_masses
+from feature2mass.library import read_mass_generator
+from feature2mass.mixing import load_networks, open_mixer
+from feature2mass.seeds import MassGeneratorError, Seed
+
+
+@pytest.fixture(scope="module")
+def stored(tiny_mass_run, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("stored") / "masses.h5"
+    save_masses(tiny_mass_run.path, path)
+    return path
+
+
+def test_a_file_draws_the_masses_that_its_run_draws(stored, tiny_mass_run):
+    (from_file, recipes), (from_run, others) = (generate(place, 12, seed=3) for place in (stored, tiny_mass_run.path))
+    for one, other in zip(recipes, others, strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+        assert (one.category.shape, one.category.margin) == (other.category.shape, other.category.margin)
+    differences, deviations = from_file - from_run, from_run - from_run.mean(axis=0)
+    assert np.sqrt(np.square(differences).mean()) < 0.1 * np.sqrt(np.square(deviations).mean())
+
+
+def test_a_file_holds_no_image(stored, tiny_masses_dataset):
+    with h5py.File(stored) as file:
+        sizes = {name: item.shape for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    held = [name for name, shape in sizes.items() if shape[-2:] == (64, 64)]
+    assert sorted(held) == ["lost", "means"]  # of all masses, and of the masses of a category
+
+
+def test_a_stored_mass_to_look_at_is_the_decoded_one(stored, tiny_mass_run):
+    of_file, of_run = (open_mixer(place)[0].library for place in (stored, tiny_mass_run.path))
+    category = of_run.categories()[0]
+    seen = of_file.image(int(of_file.categories()[0].seeds[1]), mirror=2)
+    decoded = decode(of_run.decoder, of_run.features([Seed(int(category.seeds[1]), 2, category)]))[0] + of_file.lost
+    np.testing.assert_allclose(seen, decoded.clip(0, 1), atol=0.01)
+
+
+def test_contrast_and_labels_are_kept(tiny_mass_run, tmp_path):
+    seeds = tiny_masses.write_dataset(tmp_path / "seeds", contrast="normalised")
+    save_masses(tiny_mass_run.path, tmp_path / "masses.h5", seeds.folder)
+    (from_file, from_run) = (
+        MassGenerator(*place).draw(range(6))
+        for place in ((tmp_path / "masses.h5",), (tiny_mass_run.path, seeds.folder))
+    )
+    for one, other in zip(from_file, from_run, strict=True):
+        assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.05)
+
+
+def test_a_wanted_class_narrows_what_is_drawn(stored):
+    assert {
+        one.category.margin for one in MassGenerator(stored, margin="spiculated").draw(range(4)) for one in [one.recipe]
+    } == {1}
+    with pytest.raises(MassGeneratorError, match="--shape square: must be one of round, oval, irregular"):
+        MassGenerator(stored, shape="square")
+
+
+def test_an_unfinished_run_gives_its_moving_average(tiny_mass_run, tmp_path, monkeypatch):
+    """The last checkpoint is that of the finished networks."""
+    finished = load_networks(tiny_mass_run.path).decoder.get_weights()
+    monkeypatch.setattr("feature2mass.handover.DECODER", "none.keras")
+    save_masses(tiny_mass_run.path, tmp_path / "masses.h5")
+    library, _, _ = read_mass_generator(tmp_path / "masses.h5")
+    for weight, other in zip(library.decoder.get_weights(), finished, strict=True):
+        np.testing.assert_allclose(weight, other, atol=np.abs(other).max() / 2000)
+
+
+def test_a_run_of_masses_is_told_from_others(tiny_mass_run, tmp_path):
+    assert is_mass_run(tiny_mass_run.path) and not is_mass_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 1000, None])
+def test_a_damaged_file_is_named(stored, tmp_path, content):
+    file = tmp_path / "masses.h5"
+    file.write_bytes(stored.read_bytes()[:-5000] if content is None else content)
+    with pytest.raises(MassGeneratorError, match=f"{file}: is not a generator of masses"):
+        MassGenerator(file)
+
+
+def test_a_generator_in_a_file_takes_no_other_masses(stored, tiny_masses_dataset):
+    with pytest.raises(MassGeneratorError, match="needs --run with the folder of a run"):
+        MassGenerator(stored, tiny_masses_dataset.folder)
