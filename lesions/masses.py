@@ -32,6 +32,7 @@ class MassPatch:
         size: longest side, in pixels of a mammogram; None where it is not known.
         place: depth and height in its own breast (`lesions.breast`); None where they are not known.
         calibrated: whether brightness is as on a mammogram; else only its pattern means something.
+        view: of the mammogram that it was cut from, "" where unknown.
         at_wall: whether the image's edge at the chest wall cuts it; it can lie nowhere else.
         shape, margin: words of BI-RADS, "" where unknown.
         subject: keyed hash of the patient.
@@ -46,6 +47,7 @@ class MassPatch:
     size: float | None = None
     place: tuple[float, float] | None = None
     calibrated: bool = True
+    view: str = ""
     at_wall: bool = False
     shape: str = ""
     margin: str = ""
@@ -256,6 +258,7 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
         box,
         size=one.longest_side,
         place=Breast(mask).place(*one.centre),
+        view=labels["view"],
         at_wall=one.box[0] < 1,
         subject=str(dataset.field("subject")[one.item]),
         name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
