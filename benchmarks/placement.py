@@ -36,6 +36,7 @@ def near(breast, x: float, y: float) -> tuple[bool, bool]:
 def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
     """(fold, subject, view, measures, near) of real lesions, of draws, and of places chosen for real masses."""
     from lesions.annotations import by_item, read_annotations
+    from lesions.boxes import clipped
     from lesions.breast import Breast
     from lesions.insert import Host, choose_place
     from lesions.masses import mass_source
@@ -48,6 +49,8 @@ def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
     rows = {"real": [], "drawn": [], "chosen": []}
     for fold in range(FOLDS):
         placement = fit_placement(dataset, annotations, items=np.flatnonzero(folds != fold))
+        known = folds[[annotations[number].item for number in source.numbers]] != fold
+        others = {view: np.flatnonzero(known & (source.labels["view"] == view)) for view in ("CC", "MLO")}
         for item in np.flatnonzero(folds == fold):
             image, mask = dataset.images(level, [item])[0], dataset.masks(level, [item])[0]
             breast, rng = Breast(mask), np.random.default_rng([seed, int(item)])
@@ -58,10 +61,12 @@ def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
                 while not breast.mask[min(int(place.y), level[0] - 1), min(int(place.x), level[1] - 1)]:
                     place = placement.draw(breast, rng, view=host.view)
                 found["drawn"] = (place.x, place.y, place.width, place.height)
-                patch = source.patch(int(rng.integers(len(source))))
+                patch = source.patch(int(rng.choice(others[host.view])))
                 place = patch and choose_place(host, patch, placement, rng, candidates=candidates)
                 if place:
-                    found["chosen"] = (place.x, place.y, place.width, place.height)
+                    corner = place.x - place.width / 2, place.y - place.height / 2
+                    x, y, width, height = clipped((*corner, place.width, place.height), level)
+                    found["chosen"] = (x + width / 2, y + height / 2, width, height)
                 for kind, box in found.items():
                     rows[kind].append((subjects[item], host.view, measures(breast, *box), near(breast, *box[:2])))
     return rows

@@ -72,7 +72,7 @@ def genuine(dataset, source, folds: np.ndarray, show=shown) -> tuple[Windows, li
 def inserted(
     dataset, annotations, patches: list, patch_folds: np.ndarray, folds: np.ndarray, seed: int, show=shown, **options
 ):
-    """Windows of masses, each inserted into a mammogram of another patient of the same fold.
+    """Windows of masses, each inserted into a mammogram of another patient of the same fold, of the same view.
 
     Returns:
         Windows, whose `subjects` are the recipients; the patches that found room.
@@ -87,7 +87,8 @@ def inserted(
     images, people, parts, used = [], [], [], []
     for number, (patch, fold) in enumerate(zip(patches, patch_folds)):
         rng = np.random.default_rng([seed, number])
-        others = rng.permutation(np.flatnonzero((folds == fold) & (subjects != patch.subject)))
+        of_view = (views == patch.view) | (not patch.view)
+        others = rng.permutation(np.flatnonzero((folds == fold) & (subjects != patch.subject) & of_view))
         for item in others[:HOSTS]:
             image, mask = dataset.images(level, [item])[0], dataset.masks(level, [item])[0]
             boxes = tuple(one.box for one in lesions[item])

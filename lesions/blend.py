@@ -79,7 +79,7 @@ def ring(pair: Pair, reach: float = 0.35) -> np.ndarray:
     return pair.both & (distance > max(1.5, 0.05 * pair.side)) & (distance <= max(6.0, reach * pair.side))
 
 
-def octaves(pair: Pair, *, begin: float = 0.3, end: float = 0.48, grain: float = 1.0) -> np.ndarray:
+def octaves(pair: Pair, *, begin: float = 0.45, end: float = 0.7, grain: float = 1.0) -> np.ndarray:
     """Replace the window octave by octave; see the module.
 
     Args:

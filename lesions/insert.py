@@ -14,6 +14,7 @@ import numpy as np
 
 from lesions.annotations import Annotation, Box
 from lesions.blend import METHODS, Pair, ring
+from lesions.boxes import clipped
 from lesions.breast import Breast
 from lesions.masses import MassPatch
 from lesions.outline import moved, polygon_of
@@ -22,7 +23,7 @@ from lesions.smooth import bands, spread
 
 CANDIDATES = 12  # places drawn for a mass
 TRIES = 60  # draws to find them
-LEAST_INSIDE = 1.0  # of the mass, that must lie inside the breast
+LEAST_INSIDE = 0.9  # of the mass, that must lie inside the breast; skin or chest wall cut off the rest
 APART = 4  # pixels between two lesions' boxes
 # How different surroundings are: differences that count as one
 BRIGHTNESS, SLOPE, TEXTURE = 0.12, 0.15, 0.3  # of log brightness; across the window; of log strength
@@ -81,6 +82,8 @@ def insert_mass(
     Returns:
         The mammogram with the mass, or None where it found no room.
     """
+    if patch.at_wall and centre is not None:
+        return None
     best = choose_place(host, patch, placement, rng, size=size, centre=centre, candidates=candidates)
     return None if best is None else insert_at(host, patch, best, method)
 
@@ -105,7 +108,8 @@ def choose_place(
     own = surroundings(laid.image, laid.valid, _ring_of(laid)) if laid.calibrated else None
     for _ in range(1 if centre is not None else TRIES):
         place = draw(size=longest, near=patch.place, centre=centre)
-        place = replace(place, width=laid.box[2], height=laid.box[3])
+        x = laid.box[2] / 2 if laid.at_wall else place.x
+        place = replace(place, x=x, width=laid.box[2], height=laid.box[3])
         pair = pair_at(host, laid, place)
         if pair is not None:
             around = ring(pair)
@@ -127,9 +131,8 @@ def insert_at(host: Host, patch: MassPatch, place: Place, method: str = "octaves
     rows, columns, _ = _window(host.image.shape, laid, place)
     blended = METHODS[method](pair)
     image[rows, columns] = np.where(pair.breast, np.clip(blended, 0, 1), pair.window)
-    left, top = _corner(laid, place)
-    box = (laid.box[0] + left, laid.box[1] + top, *laid.box[2:])
-    outline = moved(polygon_of(laid.outline), 1.0, left, top)
+    outline = moved(polygon_of(pair.outline), 1.0, columns.start, rows.start)
+    box = clipped(_box(laid, place), host.image.shape)
     annotation = Annotation(-1, box, patch.shape, patch.margin, outline, synthetic=True)
     return Inserted(image, annotation, patch)
 
@@ -156,14 +159,11 @@ def scaled(patch: MassPatch, scale: float) -> MassPatch:
 def pair_at(host: Host, laid: MassPatch, place: Place) -> Pair | None:
     """The window of a mammogram that a mass would take; None where it has no room there."""
     rows, columns, inside = _window(host.image.shape, laid, place)
-    outline = laid.outline[inside]
-    if outline.sum() < laid.outline.sum() or not outline.any():
-        return None
     breast = host.breast.mask[rows, columns]
-    if (outline & breast).sum() < LEAST_INSIDE * outline.sum():
+    outline = laid.outline[inside] & breast
+    if outline.sum() < max(1, LEAST_INSIDE * laid.outline.sum()):
         return None
-    left, top = _corner(laid, place)
-    box = (laid.box[0] + left, laid.box[1] + top, *laid.box[2:])
+    box = _box(laid, place)
     if any(touching(box, other, APART) for other in host.lesions):
         return None
     pair = Pair(
@@ -173,9 +173,15 @@ def pair_at(host: Host, laid: MassPatch, place: Place) -> Pair | None:
 
 
 def _corner(laid: MassPatch, place: Place) -> tuple[int, int]:
-    """Column and row of the mammogram at which the patch begins, its box's centre at the place."""
+    """Column and row of the mammogram at which the patch begins: its box's centre at the place, or at the wall."""
     x, y, width, height = laid.box
-    return round(place.x - x - width / 2), round(place.y - y - height / 2)
+    return -round(x) if laid.at_wall else round(place.x - x - width / 2), round(place.y - y - height / 2)
+
+
+def _box(laid: MassPatch, place: Place) -> Box:
+    """The box of a patch in the mammogram."""
+    left, top = _corner(laid, place)
+    return laid.box[0] + left, laid.box[1] + top, *laid.box[2:]
 
 
 def _window(shape: Sequence[int], laid: MassPatch, place: Place) -> tuple[slice, slice, tuple[slice, slice]]:

@@ -100,7 +100,8 @@ class Inserter:
         self.items = mammograms.indices(None if settings.split == "all" else settings.split)
         if not len(self.items):
             raise DataError(f"--mammograms {mammograms.folder}: holds no mammograms of the split {settings.split}")
-        self.usable = masses.matching(settings.shape, settings.margin)
+        views = ("CC", "MLO", "")
+        self.usable = {view: masses.matching(settings.shape, settings.margin, view) for view in views}
         known = read_annotations(mammograms) if has_annotations(mammograms) else []
         self._known = by_item(known, mammograms.count)
         self._fields = {name: mammograms.field(name) for name in ("subject", "laterality", "view")}
@@ -140,7 +141,7 @@ class Inserter:
         """The mammogram with one mass more, or None where none of some found room."""
         settings = self.settings
         centre = None if settings.place is None else host.breast.pixel(*settings.place)
-        for number in rng.choice(self.usable, OTHER_MASSES):
+        for number in rng.choice(self.usable[host.view if host.view in self.usable else ""], OTHER_MASSES):
             patch = self.masses.patch(int(number))
             if patch is None or patch.subject == subject:
                 continue

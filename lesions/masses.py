@@ -16,7 +16,7 @@ from preprocessing.shards import DataError, Dataset, open_dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
-LEAST_INSIDE = 0.98  # of the outline, that must lie inside the breast and the patch
+LEAST_INSIDE = 0.9  # of the outline, that must lie inside the breast and the patch
 LEAST_SIDE = 6  # pixels of a lesion in a mammogram
 
 
@@ -32,6 +32,8 @@ class MassPatch:
         size: longest side, in pixels of a mammogram; None where it is not known.
         place: depth and height in its own breast (`lesions.breast`); None where they are not known.
         calibrated: whether brightness is as on a mammogram; else only its pattern means something.
+        view: of the mammogram that it was cut from, "" where unknown.
+        at_wall: whether the image's edge at the chest wall cuts it; it can lie nowhere else.
         shape, margin: words of BI-RADS, "" where unknown.
         subject: keyed hash of the patient.
         name: which mass of its dataset it is.
@@ -45,6 +47,8 @@ class MassPatch:
     size: float | None = None
     place: tuple[float, float] | None = None
     calibrated: bool = True
+    view: str = ""
+    at_wall: bool = False
     shape: str = ""
     margin: str = ""
     subject: str = ""
@@ -71,6 +75,7 @@ class MassSource:
         dataset: of masses, or of mammograms with `lesions.json`.
         annotations: of the lesions of mammograms; None for a dataset of masses.
         numbers: items of the masses, or places in `annotations`, that can be used.
+        labels: "shape", "margin" and "view" of each of `numbers`, "" where unknown.
     """
 
     dataset: Dataset
@@ -90,13 +95,13 @@ class MassSource:
     def synthetic(self) -> bool:
         return bool(self.dataset.meta["synthetic"])
 
-    def matching(self, shape: str = "", margin: str = "") -> np.ndarray:
-        """Which of them (0, 1, …) have a shape and a margin; "" for any.
+    def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
+        """Which of them (0, 1, …) have a shape and a margin, and where any has it, a view; "" for any.
 
         Raises:
-            DataError: none has.
+            DataError: none has the shape and margin.
         """
-        return _matching(self.labels, shape, margin, self.dataset.folder)
+        return _matching(self.labels, shape, margin, view, self.dataset.folder)
 
     def patch(self, number: int) -> MassPatch | None:
         """A mass; None where it cannot be cut out whole."""
@@ -118,14 +123,14 @@ class PhantomMasses:
         pairs = [(shape, margin) for shape in CLASSES["shape"] for margin in CLASSES["margin"]]
         self._pairs = pairs
         columns = np.array(pairs)[np.arange(self.COUNT) % len(pairs)].T
-        self.labels = dict(zip(("shape", "margin"), columns))
+        self.labels = dict(zip(("shape", "margin"), columns)) | {"view": np.full(self.COUNT, "")}
 
     def __len__(self) -> int:
         return self.COUNT
 
-    def matching(self, shape: str = "", margin: str = "") -> np.ndarray:
+    def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
         """Which of them have a shape and a margin; "" for any."""
-        return _matching(self.labels, shape, margin, "phantoms")
+        return _matching(self.labels, shape, margin, view, "phantoms")
 
     def patch(self, number: int) -> MassPatch:
         """A phantom, with its true outline."""
@@ -146,7 +151,7 @@ class PhantomMasses:
         )
 
 
-def _matching(labels: dict[str, np.ndarray], shape: str, margin: str, place: object) -> np.ndarray:
+def _matching(labels: dict[str, np.ndarray], shape: str, margin: str, view: str, place: object) -> np.ndarray:
     kept = np.ones(len(labels["shape"]), bool)
     for name, wanted in (("shape", shape), ("margin", margin)):
         if wanted and wanted not in CLASSES[name]:
@@ -155,7 +160,8 @@ def _matching(labels: dict[str, np.ndarray], shape: str, margin: str, place: obj
     if not kept.any():
         words = " ".join(filter(None, (shape, margin)))
         raise DataError(f"{place}: none of its masses is {words}; choose another shape or margin")
-    return np.flatnonzero(kept)
+    of_view = kept & (labels["view"] == view)
+    return np.flatnonzero(of_view if view and of_view.any() else kept)
 
 
 def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSource:
@@ -176,14 +182,15 @@ def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
     items = dataset.indices(split)
     if dataset.kind == "mass":
         labels = {name: _words(dataset, name)[items] for name in ("shape", "margin")}
+        labels["view"] = np.full(len(items), "")
         annotations, numbers = None, items
     elif has_annotations(dataset):
         annotations = tuple(read_annotations(dataset))
         inside = np.isin([one.item for one in annotations], items)
-        # A lesion at the chest wall may go on beyond the image.
-        whole = np.array([min(one.box[2:]) >= LEAST_SIDE and one.box[0] >= 1 for one in annotations], bool)
-        numbers = np.flatnonzero(inside & whole)
+        large = np.array([min(one.box[2:]) >= LEAST_SIDE for one in annotations], bool)
+        numbers = np.flatnonzero(inside & large)
         labels = {name: np.array([getattr(annotations[n], name) for n in numbers], str) for name in ("shape", "margin")}
+        labels["view"] = dataset.field("view")[[annotations[n].item for n in numbers]].astype(str)
     else:
         raise DataError(f"--masses {dataset.folder}: holds mammograms without known lesions; give a dataset of masses")
     if not len(numbers):
@@ -233,10 +240,9 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
     left, top = round(x - side / 2), round(y - side / 2)
     inside = (slice(max(top, 0), top + side), slice(max(left, 0), left + side))
     edges = (max(-top, 0), max(top + side - level[0], 0), max(-left, 0), max(left + side - level[1], 0))
-    window, shown = (
-        cv2.copyMakeBorder(np.ascontiguousarray(layer[inside]), *edges, cv2.BORDER_CONSTANT, value=0)
-        for layer in (image, mask.view(np.uint8))
-    )
+    # An outline that the image's edge cuts is sought on beyond it.
+    window = cv2.copyMakeBorder(np.ascontiguousarray(image[inside]), *edges, cv2.BORDER_REPLICATE)
+    shown = cv2.copyMakeBorder(np.ascontiguousarray(mask[inside].view(np.uint8)), *edges, cv2.BORDER_CONSTANT, value=0)
     valid = shown > 0
     box = (one.box[0] - left, one.box[1] - top, *one.box[2:])
     if one.outline is not None:
@@ -252,6 +258,8 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
         box,
         size=one.longest_side,
         place=Breast(mask).place(*one.centre),
+        view=labels["view"],
+        at_wall=one.box[0] < 1,
         subject=str(dataset.field("subject")[one.item]),
         name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
         synthetic=one.synthetic or bool(dataset.meta["synthetic"]),

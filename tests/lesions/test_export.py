@@ -85,13 +85,19 @@ def test_coco_opens_in_pycocotools(mammograms, masses, images, tmp_path, capsys)
                 assert row["area"] == pytest.approx(truth.sum(), rel=0.03)
 
 
-def test_coco_opens_in_torchvision(mammograms, masses, tmp_path):
+def test_coco_opens_in_torchvision(mammograms, masses, images, tmp_path):
     datasets = pytest.importorskip("torchvision.datasets")
     pytest.importorskip("pycocotools")
     folder = made(mammograms, masses, tmp_path / "out", "coco")
     found = datasets.CocoDetection(str(folder / "images"), str(folder / "annotations.json"))
-    picture, rows = found[0]
-    assert len(found) == COUNT and picture.size == (256, 512) and rows
+    assert len(found) == COUNT
+    wrapped = datasets.wrap_dataset_for_transforms_v2(found, target_keys=("boxes", "labels", "masks"))
+    picture, target = wrapped[0]
+    count = len(images[0].annotations)
+    assert picture.size == (256, 512) and target["labels"].tolist() == [1] * count
+    assert tuple(target["masks"].shape) == (count, 512, 256)
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (a.box for a in images[0].annotations)]
+    assert np.allclose(target["boxes"].numpy(), corners, atol=0.01)
 
 
 def test_yolo_boxes_are_shares_of_the_image(mammograms, masses, images, tmp_path):
@@ -106,6 +112,19 @@ def test_yolo_boxes_are_shares_of_the_image(mammograms, masses, images, tmp_path
             assert np.allclose((x - width / 2, y - height / 2, width, height), annotation.box, atol=0.01)
         assert (folder / "images" / "train" / f"{one.number:06d}.png").exists()
     assert "train: images/train" in (folder / "data.yaml").read_text()
+
+
+def test_yolo_opens_in_supervision(mammograms, masses, images, tmp_path):
+    supervision = pytest.importorskip("supervision")
+    folder = made(mammograms, masses, tmp_path / "out", "yolo")
+    found = supervision.DetectionDataset.from_yolo(
+        str(folder / "images" / "train"), str(folder / "labels" / "train"), str(folder / "data.yaml")
+    )
+    assert found.classes == ["mass"] and len(found) == COUNT
+    boxes = {Path(path).stem: detections.xyxy for path, _, detections in found}
+    for one in images:
+        corners = [(x, y, x + width, y + height) for x, y, width, height in (a.box for a in one.annotations)]
+        assert np.allclose(boxes[f"{one.number:06d}"], corners, atol=0.01)
 
 
 def test_dicom_images_and_segmentations(mammograms, masses, images, tmp_path):

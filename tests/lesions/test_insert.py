@@ -108,3 +108,16 @@ def test_a_drawn_mass_gets_a_contrast_of_real_ones():
     result = inserted(PhantomMasses().patch(0), centre=(80.0, 250.0), size=30.0)
     outline = mask_of(result.annotation.outline, MASK.shape)
     assert 0.05 < result.image[outline].mean() - host().image[outline].mean() < 0.3
+
+
+def test_skin_cuts_off_what_hangs_over_it(patch):
+    x, y = 190.0 - patch.longest_side / 2 + 3, 255.0
+    annotation = inserted(patch, centre=(x, y)).annotation
+    outline = mask_of(annotation.outline, MASK.shape)
+    assert 0.85 * patch.outline.sum() < outline.sum() < patch.outline.sum() and not (outline & ~MASK).any()
+
+
+def test_a_mass_that_the_chest_wall_cuts_lies_at_a_chest_wall(patch):
+    cut = replace(patch, at_wall=True)
+    assert [inserted(cut, seed).annotation.box[0] for seed in range(3)] == [0, 0, 0]
+    assert inserted(cut, centre=(80.0, 250.0)) is None

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lesions.insert import touching
-from lesions.inserter import Settings, open_inserter
+from lesions.inserter import Inserter, Settings, open_inserter
+from lesions.masses import mass_source
 from lesions.outline import mask_of
+from lesions.placement import read_placement
 from preprocessing.shards import DataError
 
 
@@ -92,3 +96,13 @@ def test_the_fingerprint_knows_what_matters(mammograms, masses):
     }
     assert len(prints) == 4 and opened(mammograms, masses).fingerprint in prints
     assert np.all([len(one) == 64 for one in prints])
+
+
+def test_a_mass_comes_from_a_mammogram_of_the_same_view(mammograms):
+    masses = mass_source(mammograms)
+    assert set(masses.labels["view"]) == {"CC"}  # these have lesions in CC views alone
+    labels = masses.labels | {"view": np.array(["CC", "MLO", "MLO"])}
+    inserter = Inserter(mammograms, replace(masses, labels=labels), read_placement(), Settings())
+    assert {view: usable.tolist() for view, usable in inserter.usable.items()} == {
+        "CC": [0], "MLO": [1, 2], "": [0, 1, 2]
+    }  # fmt: skip
