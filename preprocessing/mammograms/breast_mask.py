@@ -45,6 +45,8 @@ SMALLEST_PADDING = 0.01  # of the image
 SMALLEST_BASE = 0.15  # of the film
 FLAT_BASE = 0.03  # the base lies within this, of what the breast is brighter
 BASE_OF_SKIN = 0.75  # a darker base does not reach the skin's brightness
+BASE_OF_BREAST = 0.25  # a brighter one is fat
+DARKER_THAN_BASE = 0.15  # of the film: labels; around fat there is more, skin
 
 SMALLEST_BREAST = 0.02  # of the image
 SMALLEST_RANGE = 1e-3  # of [0, 1]: less is a constant image with noise
@@ -158,8 +160,8 @@ class _Film:
 def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
     """Find the film in an image whose background is padding, exactly 0, and not the film's own.
 
-    What is not 0 then has two parts, and the darker one is flat: the film's base. In the breast of a digital image,
-    with which it could be confused, brightness varies.
+    What is not 0 then has two parts, and the darker one is flat: the film's base. Fat in a digital image, with which it
+    could be confused, is brighter, and skin around it darker.
 
     Args:
         small: float (height, width), an image of the working height.
@@ -177,9 +179,11 @@ def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
     if not len(brighter):
         return None
     high = _median(brighter)
-    base = _densest(darker, FLAT_BASE * (high - _median(darker)))
-    low = _median(base)
-    if len(base) < SMALLEST_BASE * len(values) or low < BASE_OF_SKIN * levels.skin:
+    first, end = _densest(darker, FLAT_BASE * (high - _median(darker)))
+    low = _median(darker[first:end])
+    if end - first < SMALLEST_BASE * len(values) or first > DARKER_THAN_BASE * len(values):
+        return None
+    if not BASE_OF_SKIN * levels.skin <= low <= BASE_OF_BREAST * high:
         return None
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     margin = PADDING_BLUR  # the erosion took twice as much, the blur once
@@ -190,11 +194,11 @@ def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
     return _Film(part, _Levels.between(low, high))
 
 
-def _densest(values: np.ndarray, width: float) -> np.ndarray:
-    """Return the most values, of some in ascending order, that lie within a width."""
+def _densest(values: np.ndarray, width: float) -> tuple[int, int]:
+    """Find the most values, of some in ascending order, that lie within a width: their first, and the first after."""
     ends = np.searchsorted(values, values + width, side="right")
     first = int(np.argmax(ends - np.arange(len(values))))
-    return values[first : ends[first]]
+    return first, int(ends[first])
 
 
 def _parted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

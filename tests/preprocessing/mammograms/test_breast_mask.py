@@ -118,6 +118,16 @@ def test_film_base_that_padding_surrounds_is_not_breast(base, shade):
     assert iou(breast_mask(padded), breast) > 0.95
 
 
+@pytest.mark.parametrize("fat", [0.08, 0.2])  # of a muscle of 0.5, on exact zeros
+def test_film_takes_flat_fat_of_a_digital_image_for_breast(fat):
+    pixels, breast = drawn_film()
+    depth = cv2.distanceTransform(breast.astype(np.uint8), cv2.DIST_L2, 5)
+    depth[:, 0] = depth[:, 1]
+    pixels[:] = np.where(breast, fat * np.clip(depth / 40, 0, 1), 0)
+    pixels[150:300, :60] = 0.5
+    assert iou(breast_mask(pixels), breast) > 0.9
+
+
 def test_film_fills_holes():
     pixels, breast = drawn_film()
     pixels[300:340, 60:100] = 0
