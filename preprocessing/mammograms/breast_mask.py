@@ -45,7 +45,6 @@ SMALLEST_PADDING = 0.01  # of the image
 SMALLEST_BASE = 0.15  # of the film
 FLAT_BASE = 0.03  # the base lies within this, of what the breast is brighter
 BASE_OF_SKIN = 0.75  # a darker base does not reach the skin's brightness
-BASE_OF_BREAST = 0.25  # a brighter one is fat
 DARKER_THAN_BASE = 0.15  # of the film: labels; around fat there is more, skin
 
 SMALLEST_BREAST = 0.02  # of the image
@@ -160,8 +159,8 @@ class _Film:
 def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
     """Find the film in an image whose background is padding, exactly 0, and not the film's own.
 
-    What is not 0 then has two parts, and the darker one is flat: the film's base. Fat in a digital image, with which it
-    could be confused, is brighter, and skin around it darker.
+    What is not 0 then has two parts, and the darker one is flat: the film's base. Around fat in a digital image, with
+    which it could be confused, there is darker skin.
 
     Args:
         small: float (height, width), an image of the working height.
@@ -181,9 +180,8 @@ def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
     high = _median(brighter)
     first, end = _densest(darker, FLAT_BASE * (high - _median(darker)))
     low = _median(darker[first:end])
-    if end - first < SMALLEST_BASE * len(values) or first > DARKER_THAN_BASE * len(values):
-        return None
-    if not BASE_OF_SKIN * levels.skin <= low <= BASE_OF_BREAST * high:
+    share, darker_share = (end - first) / len(values), first / len(values)
+    if share < SMALLEST_BASE or darker_share > DARKER_THAN_BASE or low < BASE_OF_SKIN * levels.skin:
         return None
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     margin = PADDING_BLUR  # the erosion took twice as much, the blur once
