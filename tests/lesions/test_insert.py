@@ -36,7 +36,7 @@ def test_only_the_surroundings_of_the_mass_change(patch):
     result = inserted(patch)
     x, y, width, height = result.annotation.box
     changed = np.argwhere(result.image != host().image)
-    reach = 0.5 * max(width, height)
+    reach = 0.7 * max(width, height)
     assert changed[:, 0].min() >= y - reach and changed[:, 0].max() <= y + height + reach
     assert changed[:, 1].min() >= x - reach and changed[:, 1].max() <= x + width + reach
 
