@@ -11,7 +11,7 @@ import numpy as np
 
 from generation.background import prefetch
 from generation.files import encoded_png
-from generation.sources import ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
+from generation.sources import ALTERED, ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.version import SOFTWARE, made_by
 from training.drawing import BATCH, MaskFiller
@@ -111,6 +111,7 @@ class Mammograms:
             "network_is_shown": self.filler.shown_as,
             "mask_of": filled.origin,
             "mask_number": filled.number,
+            "mask_density": filled.density,
             "mask_turned": int(filled.turned),
             "mask_sha256": filled.sha256,
             "generator_sha256": self.fingerprint,
@@ -187,4 +188,4 @@ class Mammograms:
 
 def _from_patient(filled: BreastMask) -> bool | None:
     """Return whether a mask was taken from a patient's image; None where it is not known."""
-    return None if filled.origin in (FILE, ARRAY) else filled.origin == REAL
+    return None if filled.origin in (FILE, ARRAY, ALTERED) else filled.origin == REAL

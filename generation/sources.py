@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,6 +14,7 @@ import numpy as np
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.mask import resize_mask
 from preprocessing.images.read import find_images
+from preprocessing.images.words import DENSITIES
 from preprocessing.mammograms.given_masks import read_mask
 from preprocessing.mammograms.standardise import orient
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask
@@ -21,10 +22,12 @@ from preprocessing.shards import DATASET_FILE, DataError, Dataset, open_dataset
 
 # what a mask outlines: names for tables, and in words
 REAL, PHANTOM, SYNTHETIC, FILE, ARRAY = "real image", "phantom", "synthetic image", "mask image", "array"
+ALTERED = "altered image"
 ORIGINS = {
     REAL: "a real image",
     PHANTOM: "a computed phantom",
     SYNTHETIC: "a synthetic image",
+    ALTERED: "an image that is not known (lesions were inserted)",
     FILE: "an image that is not known (a mask image was given)",
     ARRAY: "an image that is not known (an array was given)",
 }
@@ -40,6 +43,7 @@ class BreastMask:
         mask: bool (height, width), chest wall on the left.
         image: what it outlines, float32 in [0, 1] of the same shape; None where there is none or it is not wanted.
         laterality, view: "L" or "R", "CC", "MLO", …; "" where unknown.
+        density: "a" to "d" of the image that it outlines; "" where unknown.
         origin: a key of `ORIGINS`.
         number: of the mask in its source: item of a dataset, place in the sorted list of files, number of a phantom.
         turned: whether it was mirrored, because its chest wall was on the right.
@@ -52,6 +56,7 @@ class BreastMask:
     origin: str = ARRAY
     number: int = 0
     turned: bool = False
+    density: str = ""
 
     @cached_property
     def sha256(self) -> str:
@@ -104,6 +109,7 @@ class MaskSource:
             self.indices = held_out if len(held_out) else self.dataset.indices()
             self.remark = "" if len(held_out) or not len(self.indices) else NOT_HELD_OUT.format(masks)
             self._fields = {name: self.dataset.field(name) for name in ("laterality", "view")}
+            self._fields["density"] = np.array(["", *DENSITIES])[self.dataset.field("density")]
         else:
             self.files = find_images([self.folder]) if self.folder.exists() else []
             self.origin = FILE
@@ -164,8 +170,8 @@ class MaskSource:
     def _from_dataset(self, dataset: Dataset, index: int) -> BreastMask:
         mask = dataset.masks(self.size, [index])[0]
         image = dataset.images(self.size, [index])[0] if self.with_images else None
-        laterality, view = (str(self._fields[name][index]) for name in ("laterality", "view"))
-        return BreastMask(mask, image, laterality, view, self.origin, index)
+        fields = {name: str(values[index]) for name, values in self._fields.items()}
+        return BreastMask(mask, image, origin=self.origin, number=index, **fields)
 
     def _drawn(self, number: int) -> BreastMask:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
@@ -214,7 +220,7 @@ class ImageMasks:
         study, place = divmod(number, len(FOUR_VIEWS))
         found = self._read(self._studies[study % len(self._studies)][place])
         laterality, view = FOUR_VIEWS[place]
-        return BreastMask(found.mask, found.image, laterality, view, found.origin, found.number, found.turned)
+        return replace(found, laterality=laterality, view=view)
 
     def subject(self, number: int) -> str:
         """Return whom an image is of: those of one mask, or of one study, are of one synthetic patient."""
@@ -241,7 +247,9 @@ class _PhantomStudies:
 def _origin_of(dataset: Dataset) -> str:
     if not dataset.meta["synthetic"]:
         return REAL
-    return SYNTHETIC if dataset.meta.get("generator") else PHANTOM
+    if dataset.meta.get("generator"):
+        return SYNTHETIC
+    return ALTERED if dataset.meta["made"].get("by") == "insert_lesions" else PHANTOM
 
 
 def _of_side(numbers: np.ndarray, laterality: np.ndarray, side: str) -> int:

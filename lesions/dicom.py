@@ -13,25 +13,35 @@ import numpy as np
 from lesions.annotations import Annotation
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
-from preprocessing.images.dicom_writer import MAKER, Origin, synthetic_dicom
+from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, synthetic_dicom
 from preprocessing.shards import DataError
 from preprocessing.version import made_by
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_INTO_SYNTHETIC = (
-    "Masses inserted by software into a mammogram that a generative neural network drew. No X-ray was taken and "
-    "no patient is shown. Not for diagnosis. Inputs SHA-256: {inputs}"
-)
-_INTO_REAL = (
-    "Masses inserted by software into a mammogram of a real, de-identified breast. The patient did not have them. "
-    "Not for diagnosis. Inputs SHA-256: {inputs}"
-)
-_COMMENTS = (
-    "SYNTHETIC LESIONS: this image was altered by software, not for diagnosis. "
-    "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
-)
+    from preprocessing.shards import Dataset as Mammograms
+
+_REAL, _DRAWN, _PHANTOM, _OTHER = "real", "drawn", "phantom", "other"  # where an image comes from
+_MAMMOGRAMS = {
+    _REAL: "a mammogram of a real, de-identified patient",
+    _DRAWN: "a mammogram that a generative neural network drew",
+    _PHANTOM: "a computed phantom of a mammogram",
+    _OTHER: "a mammogram that software had made or altered",
+}
+_MASSES = {
+    _REAL: "of other real, de-identified patients",
+    _DRAWN: "that a neural network drew",
+    _PHANTOM: "that are computed phantoms",
+    _OTHER: "that software had made or altered",
+}
+_METHODS = {  # of de-identification, at most 64 characters (LO)
+    _REAL: "Header not kept",
+    _DRAWN: "Synthetic image; the origin of what it fills is not known",
+    _PHANTOM: "Computed phantom, no patient's image",
+    _OTHER: "Header not kept",
+}
+_SCALE = "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
 _NO_DAY, _NO_TIME = "19700101", "000000"
 _CLOCKS = {f"{what}Date": _NO_DAY for what in ("Content", "Series", "InstanceCreation")}
 _CLOCKS |= {f"{what}Time": _NO_TIME for what in ("Content", "Series", "InstanceCreation")}
@@ -51,14 +61,43 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
         generator=inputs,
         origin=Origin(made_by=made_by()),
     )
-    synthetic = bool(inserter.mammograms.meta["synthetic"])
-    dataset.DerivationDescription = (_INTO_SYNTHETIC if synthetic else _INTO_REAL).format(inputs=inputs)
+    host = _origin_of(inserter.mammograms)
+    dataset.DerivationDescription = _derivation(one, inserter, host)
     dataset.ContributingEquipmentSequence[0].ContributionDescription = dataset.DerivationDescription
-    dataset.ImageComments = _COMMENTS
+    dataset.ImageComments = _comments(one)
     dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC lesions in a mammogram"
-    if not synthetic:
-        dataset.DeidentificationMethod = "Header not kept; lesions inserted by software"
+    dataset.DeidentificationMethod = _METHODS[host]
+    if host in (_REAL, _OTHER):  # not known of a film whose header was not kept
+        del dataset.PartialView, dataset.BreastImplantPresent
     return dataset
+
+
+def _origin_of(dataset: "Mammograms | None") -> str:
+    """Where a dataset's images come from; without one they are phantoms."""
+    if dataset is None or dataset.meta["made"].get("by") == "make_phantoms":
+        return _PHANTOM
+    if not dataset.meta["synthetic"]:
+        return _REAL
+    return _DRAWN if str(dataset.meta["made"].get("by")).startswith("generate_") else _OTHER
+
+
+def _derivation(one: Composite, inserter: Inserter, host: str) -> str:
+    """Say what was done to the mammogram."""
+    count = sum(map(bool, one.masses))
+    whose = _MASSES[_origin_of(inserter.masses.dataset)]
+    masses = f"{count} mass{'es' if count > 1 else ''} {whose}, inserted by software" if count else "No mass inserted"
+    return f"{masses} into {_MAMMOGRAMS[host]}. Not for diagnosis. Inputs SHA-256: {inserter.fingerprint}"
+
+
+def _comments(one: Composite) -> str:
+    """Say what a reader must know; the density has no attribute of its own in a mammography image."""
+    said = ["SYNTHETIC LESIONS: this image was altered by software, not for diagnosis."] if any(one.masses) else []
+    said.append(_SCALE)
+    if not one.fields["laterality"]:
+        said.append(NO_SIDE)
+    if one.fields["density"]:
+        said.append(f"Breast density (BI-RADS) of the mammogram: {one.fields['density']}.")
+    return " ".join(said)
 
 
 def write_dicom(path: Path, one: Composite, inserter: Inserter) -> None:

@@ -23,6 +23,7 @@ from lesions.outline import mask_of
 from lesions.page import write_page
 from preprocessing.atomic import write_whole
 from preprocessing.images.png import write_image
+from preprocessing.images.words import read_density
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
@@ -38,7 +39,7 @@ COCO_FILE = "annotations.json"
 MANIFEST_COLUMNS = (
     "image", "x", "y", "width", "height", "shape", "margin", "synthetic_lesion", "mass", "masses", "masses_synthetic",
     "masses_generator", "mammogram", "mammograms", "mammogram_synthetic", "mammogram_generator", "laterality", "view",
-    "split", "method", "seed", "version",
+    "density", "split", "method", "seed", "version",
 )  # fmt: skip
 CATEGORY = "mass"
 
@@ -58,7 +59,7 @@ class Record:
     @classmethod
     def of(cls, one: Composite) -> "Record":
         rows = [row_of(found) for found in one.annotations]
-        fields = {name: one.fields[name] for name in ("laterality", "view", "split")}
+        fields = {name: one.fields[name] for name in ("laterality", "view", "density", "split")}
         return cls(one.number, one.item, rows, list(one.masses), fields, *one.image.shape)
 
 
@@ -159,8 +160,8 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
 
 
 def _item(one: Composite) -> dict:
-    subject, laterality, view = (one.fields[name] for name in ("subject", "laterality", "view"))
-    return mammogram_item(one.image, one.mask, subject=subject, laterality=laterality, view=view)
+    fields = {name: one.fields[name] for name in ("subject", "laterality", "view")}
+    return mammogram_item(one.image, one.mask, **fields, density=read_density(one.fields["density"]))
 
 
 # ----------------------------------------------------------------------------------------- files

@@ -15,6 +15,7 @@ from lesions.breast import Breast
 from lesions.insert import Host, Inserted, insert_mass
 from lesions.masses import MassSource, PhantomMasses, open_masses
 from lesions.placement import SHIPPED, Placement, read_placement
+from preprocessing.images.words import DENSITIES
 from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
 
 OTHER_MASSES = 5  # that are tried where one finds no room
@@ -67,7 +68,7 @@ class Composite:
         mask: bool, the breast.
         annotations: all its lesions, those that it had before first; their `item` is `number`.
         masses: for each annotation, which mass of its dataset it is; "" for those that were there before.
-        fields: subject, laterality, view, split.
+        fields: subject, laterality, view, density ("a" to "d", "" where unknown), split.
     """
 
     number: int
@@ -105,6 +106,7 @@ class Inserter:
         known = read_annotations(mammograms) if has_annotations(mammograms) else []
         self._known = by_item(known, mammograms.count)
         self._fields = {name: mammograms.field(name) for name in ("subject", "laterality", "view")}
+        self._fields["density"] = np.array(["", *DENSITIES])[mammograms.field("density")]
         self._splits = np.array(SPLITS)[mammograms.field("split")]
 
     @cached_property

@@ -45,7 +45,9 @@ def write_mammograms(folder: Path, *, lesions: bool = True, split: float = 0.0) 
             known.append(Annotation(number, LESION, "oval", "circumscribed"))
         view, laterality = ("CC", "MLO")[number % 2], "LR"[number // 2 % 2]
         items.append(
-            mammogram_item(image * mask, mask, subject=f"patient{number:02d}", laterality=laterality, view=view)
+            mammogram_item(
+                image * mask, mask, subject=f"patient{number:02d}", laterality=laterality, view=view, density=number % 3
+            )
         )
     writer = DatasetWriter(folder, count=COUNT, made={"by": "tests"})
     for shard, numbers in writer.missing():

@@ -52,7 +52,7 @@ _DEIDENTIFICATION = {  # at most 64 characters (LO)
     False: "No patient existed: image made by a neural network",
     None: "Synthetic image; the origin of what it fills is not known",
 }
-_NO_SIDE = "The side is not known: drawn with the chest wall on the left, as a left breast is displayed."
+NO_SIDE = "The side is not known: drawn with the chest wall on the left, as a left breast is displayed."
 _SIDE = "Side and view are those of the outline that it was drawn from."
 _SIDE_OF_STUDY = "Side and view are those that its place in the study of four views asks for."
 _PROCESSING = ("109102", "Processing Equipment")  # PS3.16 CID 7005
@@ -156,7 +156,7 @@ def synthetic_dicom(
 
     dataset = Dataset()
     _set_identity(dataset, names, study, origin)
-    side = _NO_SIDE if not laterality else _SIDE_OF_STUDY if study and study.of_four else _SIDE
+    side = NO_SIDE if not laterality else _SIDE_OF_STUDY if study and study.of_four else _SIDE
     _set_origin(dataset, generator, origin, number, side)
     _set_anatomy(dataset, laterality or "L", view)
     _set_pixels(dataset, _checked(image)[:, ::-1] if laterality == "R" else _checked(image))

@@ -46,6 +46,26 @@ def test_a_dataset_has_the_images_and_their_lesions(mammograms, masses, images, 
     assert list(dataset.field("view")) == [one.fields["view"] for one in images]
 
 
+@pytest.mark.parametrize("file_format", export.FORMATS)
+def test_a_mammogram_that_gets_lesions_keeps_its_density(mammograms, masses, tmp_path, file_format):
+    if file_format == "dicom":
+        pytest.importorskip("highdicom")
+    folder = made(mammograms, masses, tmp_path / "out", file_format)
+    known = [["", "a", "b"][value] for value in mammograms.field("density")]
+    expected = {row["image"]: known[int(row["mammogram"].split()[1])] for row in manifest(folder)}
+    assert set(expected.values()) == {"", "a", "b"}
+    assert {row["image"]: row["density"] for row in manifest(folder)} == expected
+    if file_format == "h5":
+        assert [["", "a", "b"][value] for value in open_dataset(folder).field("density")] == [*expected.values()]
+    if file_format == "coco":
+        images = json.loads((folder / "annotations.json").read_text())["images"]
+        assert {f"images/{one['file_name']}": one["density"] for one in images} == expected
+    if file_format == "dicom":
+        for name, density in expected.items():
+            comments = pydicom.dcmread(folder / name).ImageComments
+            assert (f"(BI-RADS) of the mammogram: {density}." in comments) == bool(density)
+
+
 def test_the_manifest_says_what_is_synthetic_and_from_where(mammograms, masses, images, tmp_path):
     rows = manifest(made(mammograms, masses, tmp_path / "out", "png"))
     assert len(rows) == sum(len(one.annotations) for one in images)
