@@ -15,7 +15,7 @@ from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, synthetic_dicom
 from preprocessing.shards import DataError
-from preprocessing.version import made_by
+from preprocessing.version import __version__, made_by
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -43,9 +43,8 @@ _METHODS = {  # of de-identification, at most 64 characters (LO)
 }
 _SCALE = "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
 _NO_DAY, _NO_TIME = "19700101", "000000"
-_CLOCKS = {f"{what}Date": _NO_DAY for what in ("Content", "Series", "InstanceCreation")}
-_CLOCKS |= {f"{what}Time": _NO_TIME for what in ("Content", "Series", "InstanceCreation")}
-_CLOCKS["ContributionDateTime"] = _NO_DAY + _NO_TIME
+_CLOCKS = ("SeriesDate", "SeriesTime", "InstanceCreationDate", "InstanceCreationTime")
+_ACQUISITION = "109101"  # equipment, PS3.16 CID 7005
 _SEGMENT = {"type": ("4147007", "Mass"), "category": ("49755003", "Morphologically Altered Structure")}
 
 
@@ -141,7 +140,7 @@ def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=highdicom.AlgorithmIdentificationSequence(
                 name="insert_lesions",
-                version="1",
+                version=__version__,
                 family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
             ),
             tracking_uid=_uid(image, f"lesion {number}"),
@@ -160,13 +159,13 @@ def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
         instance_number=1,
         manufacturer=MAKER,
         manufacturer_model_name=MAKER,
-        software_versions="1",
+        software_versions=__version__,
         device_serial_number="0",
         content_label="LESIONS",
-        content_description="Outlines of masses",
+        content_description="Outlines of masses; Content Date is not recorded",
         omit_empty_frames=False,
     )
-    _made_repeatable(segmentation, image)
+    _correct(segmentation, image)
     return segmentation
 
 
@@ -183,10 +182,24 @@ def _uid(image: "Dataset", name: str) -> str:
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{image.SOPInstanceUID} {name}').int}"
 
 
-def _made_repeatable(segmentation: "Dataset", image: "Dataset") -> None:
-    """Times of writing and random UIDs replaced, so that the same image gives the same bytes."""
+def _correct(segmentation: "Dataset", image: "Dataset") -> None:
+    """Mend what `highdicom` states: what is not true goes, and the same image gives the same bytes.
+
+    There was no equipment that acquired the image, and no family of algorithms found the outlines. Content Date and
+    Time are of type 1 (C.7.6.16), so they cannot be left out.
+    """
+    segmentation.PatientOrientation = image.PatientOrientation  # 2C where an image has no position in space
+    segmentation.ContentDate, segmentation.ContentTime = _NO_DAY, _NO_TIME
+    for keyword in _CLOCKS:
+        if keyword in segmentation:
+            del segmentation[keyword]
+    equipment = segmentation.ContributingEquipmentSequence
+    equipment[:] = [one for one in equipment if one.PurposeOfReferenceCodeSequence[0].CodeValue != _ACQUISITION]
+    for one in equipment:
+        if "ContributionDateTime" in one:
+            del one.ContributionDateTime
+    for segment in segmentation.SegmentSequence:
+        del segment.SegmentationAlgorithmIdentificationSequence
     for element in segmentation.iterall():
         if element.keyword == "DimensionOrganizationUID":
             element.value = _uid(image, "dimensions")
-        elif element.keyword in _CLOCKS:
-            element.value = _CLOCKS[element.keyword]
