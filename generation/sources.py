@@ -170,8 +170,8 @@ class MaskSource:
     def _from_dataset(self, dataset: Dataset, index: int) -> BreastMask:
         mask = dataset.masks(self.size, [index])[0]
         image = dataset.images(self.size, [index])[0] if self.with_images else None
-        fields = {name: str(values[index]) for name, values in self._fields.items()}
-        return BreastMask(mask, image, origin=self.origin, number=index, **fields)
+        laterality, view, density = (str(self._fields[name][index]) for name in ("laterality", "view", "density"))
+        return BreastMask(mask, image, laterality, view, self.origin, index, density=density)
 
     def _drawn(self, number: int) -> BreastMask:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])

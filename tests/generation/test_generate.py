@@ -1,6 +1,7 @@
 """Synthetic mammograms: a function of generator, masks, seed and number; in the format that training reads."""
 
 import errno
+import zipfile
 from contextlib import contextmanager
 
 import cv2
@@ -12,6 +13,7 @@ import tiny
 from generation import writers as module
 from generation.figures import figure
 from generation.generate import (
+    PRETRAINED,
     GeneratorError,
     fingerprint_of,
     generate,
@@ -367,3 +369,8 @@ def test_a_figure_that_cannot_be_written_is_named(tmp_path, generator, tiny_data
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=f"--figure {tmp_path / name}: cannot be written"):
         figure(generator, tmp_path / name, masks=tiny_dataset.folder, rows=1)
+
+
+def test_the_included_generator_has_no_option_that_keras_3_9_does_not_know():
+    with zipfile.ZipFile(PRETRAINED) as archive:
+        assert "quantization_config" not in archive.read("config.json").decode()

@@ -152,8 +152,11 @@ def test_a_model_with_weights_that_are_not_finite_is_refused(tmp_path, value):
         open_model(tmp_path / "a.keras")
 
 
-def test_options_that_older_releases_do_not_know_are_left_out_where_they_are_off(tmp_path):
+@pytest.mark.parametrize("layer", ["Dense", "EinsumDense", "nested"])
+def test_options_that_older_releases_do_not_know_are_left_out_where_they_are_off(tmp_path, layer):
     """Keras 3.9 refuses a layer with `quantization_config`, which Keras 3.13 and later always write."""
-    save_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), tmp_path / "m.keras")
+    dense = keras.layers.EinsumDense("ab,bc->ac", 1) if layer == "EinsumDense" else keras.layers.Dense(1)
+    inner = keras.Sequential([dense]) if layer == "nested" else dense
+    save_model(keras.Sequential([keras.Input((2,)), inner]), tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
         assert "quantization_config" not in archive.read("config.json").decode()

@@ -36,6 +36,18 @@ def test_folders_are_walked_and_what_is_no_film_is_left_out(tmp_path):
     assert found == ["a/2.PNG", "a/3.tif", "b/1.dcm"]
 
 
+@pytest.mark.parametrize("linked", [["P1"], ["P0", "P1"]], ids=["one", "all"])
+def test_links_to_folders_are_followed(tmp_path, linked):
+    for patient in ("P0", "P1"):
+        place = tmp_path / ("archive" if patient in linked else "study") / patient
+        place.mkdir(parents=True)
+        write(place / "1.png", grey())
+    (tmp_path / "study").mkdir(exist_ok=True)
+    for patient in linked:
+        (tmp_path / "study" / patient).symlink_to(tmp_path / "archive" / patient)
+    assert [path.parent.name for path in find_images([tmp_path / "study"])] == ["P0", "P1"]
+
+
 def test_a_file_without_a_known_suffix_is_kept_for_its_content(tmp_path):
     (tmp_path / "IM000001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "1.2.840.7").write_bytes(b"\x08\0\x05\0CS")

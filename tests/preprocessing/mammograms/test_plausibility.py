@@ -333,6 +333,15 @@ def test_a_film_whose_base_is_bright_is_told_from_its_padding(base, padding):
     assert iou(breast_mask(np.pad(film, size).astype(np.float32)), np.pad(breast, size)) > 0.9
 
 
+@pytest.mark.parametrize("words", [("ANONYMOUS",), ("REMOVED", "removed")], ids="-".join)
+def test_images_under_a_placeholder_are_not_one_patient_in_silence(words, tmp_path):
+    for number in range(4):
+        stored = np.round(phantom(number)[0] * 4095).astype(np.uint16)
+        write_dicom(tmp_path / f"in/{number}.dcm", stored, PatientID=words[number % len(words)])
+    done = converted(tmp_path / "in", tmp_path)
+    assert any(line.startswith("warning") for line in done.remarks)
+
+
 def test_doubts_are_kept_when_a_dataset_is_updated(tmp_path):
     pixels, _ = phantom()
     write_png(tmp_path / "in/a.png", np.round(pixels / pixels.max() * 4095).astype(np.uint16))

@@ -1,8 +1,13 @@
 """The dataset format: what is written comes back, and what is damaged or missing is told in one line."""
 
 import errno
+import fcntl
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -290,3 +295,30 @@ def test_text_too_long_is_an_error_not_cut(tmp_path):
     writing = writer(tmp_path / "data", count=1)
     with pytest.raises(DataError, match="subject: a value of 17 characters"):
         writing.write(0, [{**item(0), "subject": "x" * 17}])
+
+
+# --- file systems without locks -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [fcntl.LOCK_EX, fcntl.LOCK_SH], ids=["for writing", "for reading"])
+def test_a_shard_that_another_program_has_locked_is_read(dataset, mode):
+    with open(next(dataset.folder.glob("*.h5")), "rb") as held:
+        fcntl.flock(held, mode)
+        assert open_dataset(dataset.folder, verify=True).count == COUNT
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("call", ["flock(int file, int kind)", "lockf(int file, int kind, long size)"])
+def test_datasets_are_made_and_read_where_nothing_can_be_locked(tmp_path, call):
+    """As NFS without a lock daemon, or Lustre mounted without flock."""
+    source = f"#include <errno.h>\nint {call} {{ errno = ENOLCK; return -1; }}\n"
+    (tmp_path / "none.c").write_text(source)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "none.so", tmp_path / "none.c"], check=True)
+    code = (
+        "import sys; from preprocessing.phantoms.mammogram import make_phantoms; from preprocessing.shards import *\n"
+        "make_phantoms(sys.argv[1], 2, workers=1); print(open_dataset(sys.argv[1], verify=True).count)"
+    )
+    environment = {**os.environ, "LD_PRELOAD": str(tmp_path / "none.so")}
+    command = [sys.executable, "-c", code, str(tmp_path / "data")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["2"]), done.stderr
