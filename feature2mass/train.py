@@ -33,6 +33,7 @@ from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.settings import Mixing, Preset
 from feature2mass.texture import Texture, TexturedFeature2Mass
 from feature2mass.train_step import Feature2Mass
+from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
 from training.cluster import current
@@ -68,7 +69,7 @@ def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0,
         return False
     training = MassTraining(dataset, run, preset, seed)
     if current().is_chief:
-        (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
+        write_whole(run.path / SOURCE, json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
     train_stage(training, **how)
     return True
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.atomic import write_whole
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError, Dataset
 from preprocessing.shards.format import LESIONS_FILE
@@ -77,10 +78,8 @@ def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Pa
         "lesions": rows,
     }
     path = Path(dataset.folder) / LESIONS_FILE
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(_text(content))
-        part.replace(path)
+        write_whole(path, _text(content))
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     return path

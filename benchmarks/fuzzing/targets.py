@@ -127,6 +127,14 @@ def _keras(seeds: Path, case: Path, rng: Generator):
     return "generate_mammograms", ("--generator", path, "--masks", seeds / "tiny", *out), path, said
 
 
+def _masses(seeds: Path, case: Path, rng: Generator):
+    shutil.copytree(seeds / "mass-run", case / "in", ignore=shutil.ignore_patterns("*.h5", "*.png", "tensorboard"))
+    path = case / "in" / pick(rng, ("config.json", "source.json", "encoder.keras", "decoder.keras"))
+    said = (mutations.mutate_json if path.suffix == ".json" else mutations.mutate_keras)(path, rng)
+    out = ("--count", 1, "--format", "png", "--output", case / "out")
+    return "generate_masses", ("--run", case / "in", *out), path, said
+
+
 def _copied(path: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copy(path, folder))
@@ -144,4 +152,5 @@ TARGETS = {  # those that need TensorFlow take ten times as long
     "checkpoint": Target(2, True, _checkpoint),
     "log": Target(2, True, _log),
     "keras": Target(2, True, _keras),
+    "masses": Target(1, True, _masses),
 }
