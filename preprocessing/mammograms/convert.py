@@ -7,7 +7,7 @@ image by its number in that list (from 0, sorted by path), and so does the comma
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,14 +23,24 @@ from preprocessing.images.words import read_density
 from preprocessing.json_file import read_json
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
-from preprocessing.mammograms.image_table import Row, find_table, rows_of
+from preprocessing.mammograms.image_table import Row, Rows, find_table, rows_of
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.patients import Whose, remarks_on, unique_names
 from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
 from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask
-from preprocessing.shards import DATASET_FILE, Conversion, DataError, Key, Origins, build_dataset, open_output
+from preprocessing.shards import (
+    DATASET_FILE,
+    Conversion,
+    DataError,
+    Dataset,
+    Key,
+    Origins,
+    WorkList,
+    build_dataset,
+    open_output,
+)
 from preprocessing.shards.format import Item
 from preprocessing.shards.sources import Entry, Sources, size_of
 
@@ -87,15 +97,14 @@ def convert_mammograms(
         inputs: Files, and folders searched with their subfolders.
         output: Folder of the dataset.
         options: How they are prepared. Defaults to `MammogramOptions()`.
-        masks: Folder of given breast masks, each named as its image (another ending is fine) and of its size; non-zero
-            is breast. They are no images, even below an input. Defaults to None: found by the mask method.
-        table: CSV file with the columns image, subject, laterality, view, density, for images without a header; the
-            last three may be missing. Defaults to `films.csv` in an input folder or next to it, where there is one.
+        masks: Folder of breast masks, each named as its image (another ending is fine) and of its size; non-zero is
+            breast. They are no images, even below an input. Defaults to None: found by the mask method.
+        table: CSV file with the columns image, subject, and perhaps laterality, view, density, for images without a
+            header. Defaults to `films.csv` in an input folder or next to it, where there is one.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
-        workers, scheduler: Number of processes, or the address of a dask scheduler.
         shard_size: Images per shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
-        overwrite: Whether to make the dataset anew, whatever dataset is there.
+        workers, scheduler, overwrite: As for `build_dataset`.
         thumbnails: Where to keep thumbnails for a contact sheet. Defaults to None: nowhere.
 
     Raises:
@@ -103,42 +112,84 @@ def convert_mammograms(
     """
     options = options or MammogramOptions()
     output = Path(output).resolve()
-    places = [Path(path) for path in inputs]
-    masks = None if masks is None else Path(masks)
-    images = _find(places, masks, output)
-    names = unique_names(images, places)
-    table = table or find_table(places)
-    rows = None if table is None else rows_of(table, names)
+    found = _Found.below([Path(path) for path in inputs], output, masks, table)
     secret = open_output(output, key)
-    given = None if masks is None else GivenMasks(masks, names)
-    drawn = thumbnails is not None
-    by_name = None if rows is None else rows.by_name
-    tasks = [_task(image, name, secret, options, by_name, given, drawn) for image, name in zip(images, names)]
-    if options.rules.intent == "any":
-        tasks = _one_of_each_exposure(tasks)
-    method = {} if given is None else {"mask_method": "given"}
-    settings = {"by": "prepare_mammograms", **options.settings(), **method, "table": rows is not None}
-    done = build_dataset(
-        output,
+    tasks = found.tasks(secret, options, drawn=thumbnails is not None)
+    work = WorkList(
         tasks,
         prepare_mammogram,
-        settings,
+        found.settings(options),
         kind="mammogram",
         title="Mammograms",
         validation_fraction=validation_fraction,
-        synthetic="synthetic" in options.rules.accept,
-        work=secret.fingerprint([[name, size_of(image)] for name, image in zip(names, images, strict=True)]),
-        origins=Origins(secret, "film", "file", images),
-        shard_size=shard_size or _shard_size(output, len(images)),
-        keep=None if thumbnails is None else thumbnails.keep,
-        workers=workers,
-        scheduler=scheduler,
+        fingerprint=secret.fingerprint([[task.whose.name, size_of(task.path)] for task in tasks]),
+        origins=Origins(secret, "film", "file", found.images),
         sources=Sources(secret, [_entry(task) for task in tasks]),
-        overwrite=overwrite,
+        synthetic="synthetic" in options.rules.accept,
+        shard_size=shard_size or _shard_size(output, len(tasks)),
     )
-    unused = [] if rows is None or not rows.unused else [f"--table {table}: {rows.unused} rows are of no image"]
-    notes = [] if rows is None else [(f"{table} row {row}", note) for row, note in rows.notes]
-    return replace(done, remarks=[*done.remarks, *unused, *remarks_on(done.dataset)], notes=notes)
+    keep = None if thumbnails is None else thumbnails.keep
+    done = build_dataset(output, work, keep=keep, workers=workers, scheduler=scheduler, overwrite=overwrite)
+    return replace(done, remarks=[*done.remarks, *found.remarks(done.dataset)], notes=found.notes())
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Images, their names (`unique_names`), and the masks and the table that are given with them."""
+
+    images: Sequence[Path]
+    names: Sequence[str]
+    masks: GivenMasks | None
+    rows: Rows | None
+    table: str | os.PathLike | None
+
+    @classmethod
+    def below(
+        cls,
+        places: Sequence[Path],
+        output: Path,
+        masks: str | os.PathLike | None,
+        table: str | os.PathLike | None,
+    ) -> "_Found":
+        """Find them in the inputs."""
+        images = _find(places, None if masks is None else Path(masks), output)
+        names = unique_names(images, places)
+        table = table or find_table(places)
+        given = None if masks is None else GivenMasks(Path(masks), names)
+        return cls(images, names, given, None if table is None else rows_of(table, names), table)
+
+    def settings(self, options: MammogramOptions) -> dict:
+        """Return what a dataset records of how it is made."""
+        given = {} if self.masks is None else {"mask_method": "given"}
+        return {"by": "prepare_mammograms", **options.settings(), **given, "table": self.rows is not None}
+
+    def tasks(self, key: Key, options: MammogramOptions, drawn: bool) -> list[MammogramTask]:
+        """List what to prepare."""
+        pairs = zip(self.images, self.names, strict=True)
+        tasks = [self._task(image, name, key, options, drawn) for image, name in pairs]
+        return _one_of_each_exposure(tasks) if options.rules.intent == "any" else tasks
+
+    def _task(self, image: Path, name: str, key: Key, options: MammogramOptions, drawn: bool) -> MammogramTask:
+        """Look up the mask and the row of an image, where there are masks and a table."""
+        mask = None if self.masks is None else self.masks.of(name)
+        row = None if self.rows is None else self.rows.by_name.get(name)
+        unusable = ""
+        if self.masks is not None and mask is None:
+            unusable = self.masks.why_not(name)
+        elif self.rows is not None and row is None:
+            unusable = "has no row in the table of images"
+        whose = Whose(options.patient_from, name, row[0] if row else "")
+        return MammogramTask(image, key, options, whose, mask, row, unusable, drawn)
+
+    def remarks(self, dataset: Dataset) -> list[str]:
+        """Say how many rows of the table are of no image, and what is to be said of the patients."""
+        unused = 0 if self.rows is None else self.rows.unused
+        said = [f"--table {self.table}: {unused} rows are of no image"] if unused else []
+        return [*said, *remarks_on(dataset)]
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Return what is to be said of rows of the table."""
+        return [] if self.rows is None else [(f"{self.table} row {row}", note) for row, note in self.rows.notes]
 
 
 def prepare_mammogram(task: MammogramTask) -> Item | str:
@@ -217,27 +268,6 @@ def _without(images: Sequence[Path], inputs: Sequence[Path], masks: Path | None,
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
-
-
-def _task(
-    image: Path,
-    name: str,
-    key: Key,
-    options: MammogramOptions,
-    rows: Mapping[str, Row] | None,
-    given: GivenMasks | None,
-    drawn: bool = False,
-) -> MammogramTask:
-    """Look up the mask and the row of an image, where there are masks and a table."""
-    mask = None if given is None else given.of(name)
-    row = None if rows is None else rows.get(name)
-    unusable = ""
-    if given is not None and mask is None:
-        unusable = given.why_not(name)
-    elif rows is not None and row is None:
-        unusable = "has no row in the table of images"
-    whose = Whose(options.patient_from, name, row[0] if row else "")
-    return MammogramTask(image, key, options, whose, mask, row, unusable, drawn)
 
 
 def _entry(task: MammogramTask) -> Entry:

@@ -26,7 +26,7 @@ from preprocessing.masses.labels import CLASSES, read_label
 from preprocessing.masses.lesion import Lesion, Located
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.window import SIZE, cut_window
-from preprocessing.shards import Conversion, DataError, Key, Origins, build_dataset, open_output
+from preprocessing.shards import Conversion, DataError, Key, Origins, WorkList, build_dataset, open_output
 from preprocessing.shards.sources import Entry, Sources, size_of
 
 
@@ -72,25 +72,22 @@ def convert_masses(
     options = options or MassOptions()
     output = Path(output).resolve()
     secret = open_output(output, key)
-    done = build_dataset(
-        output,
+    work = WorkList(
         [MassTask(lesion, secret, options) for lesion in lesions],
         prepare_mass,
         {"by": "prepare_masses", **asdict(options)},
         kind="mass",
         title="Masses",
         validation_fraction=validation_fraction,
-        work=secret.fingerprint([_known(lesion) for lesion in lesions]),
+        fingerprint=secret.fingerprint([_known(lesion) for lesion in lesions]),
         origins=Origins(secret, "lesion", "place", [lesion.place for lesion in lesions]),
+        sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
         levels=[(SIZE, SIZE)],
         classes=CLASSES,
-        summarise=summarise,
         shard_size=shard_size,
-        workers=workers,
-        scheduler=scheduler,
-        sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
-        overwrite=overwrite,
+        summarise=summarise,
     )
+    done = build_dataset(output, work, workers=workers, scheduler=scheduler, overwrite=overwrite)
     notes = [(n, lesion.note) for n, lesion in enumerate(lesions) if lesion.note and n not in done.reasons]
     return replace(done, notes=notes)
 

@@ -19,7 +19,7 @@ from preprocessing.mammograms.morphology import largest_component
 from preprocessing.phantoms.anatomy import HEIGHT, WIDTH, Anatomy, breast_region, draw_anatomy, filled
 from preprocessing.phantoms.task import PhantomTask, phantom_tasks
 from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
-from preprocessing.shards import Dataset, Item, build_dataset
+from preprocessing.shards import Dataset, Item, WorkList, build_dataset
 
 SHARPNESS = 5  # of strands
 
@@ -43,8 +43,7 @@ def make_phantoms(
     Raises:
         DataError: The output was made with other settings or cannot be written.
     """
-    return build_dataset(
-        output,
+    work = WorkList(
         phantom_tasks(count, seed),
         prepare_phantom,
         {"by": "make_phantoms", "seed": seed},
@@ -52,8 +51,8 @@ def make_phantoms(
         title="Phantoms",
         validation_fraction=validation_fraction,
         synthetic=True,
-        workers=workers,
-    ).dataset
+    )
+    return build_dataset(output, work, workers=workers).dataset
 
 
 def prepare_phantom(task: PhantomTask) -> Item:

@@ -29,7 +29,7 @@ from preprocessing.masses.options import CONTEXT
 from preprocessing.masses.window import SIZE
 from preprocessing.phantoms.task import PhantomTask, phantom_tasks
 from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
-from preprocessing.shards import Dataset, build_dataset
+from preprocessing.shards import Dataset, WorkList, build_dataset
 
 SIDE = 128  # pixels of the drawing; lengths below are in these pixels
 LONGEST = SIDE / CONTEXT  # longest side of a mass that a radiologist boxed exactly
@@ -90,8 +90,7 @@ def make_mass_phantoms(
     Raises:
         DataError: The output was made with other settings or cannot be written.
     """
-    return build_dataset(
-        output,
+    work = WorkList(
         mass_phantom_tasks(count, seed),
         prepare_mass_phantom,
         {"by": "make_phantoms", "seed": seed},
@@ -102,8 +101,8 @@ def make_mass_phantoms(
         classes=CLASSES,
         synthetic=True,
         summarise=summarise,
-        workers=workers,
-    ).dataset
+    )
+    return build_dataset(output, work, workers=workers).dataset
 
 
 def mass_phantom_tasks(count: int, seed: int) -> list[MassPhantomTask]:

@@ -1,6 +1,6 @@
 """The dataset format: HDF5 shards with a description, their writer and their reader."""
 
-from preprocessing.shards.convert import Conversion, build_dataset
+from preprocessing.shards.convert import Conversion, WorkList, build_dataset
 from preprocessing.shards.fill import usable_cores
 from preprocessing.shards.format import (
     DATASET_FILE,
@@ -37,6 +37,7 @@ __all__ = [
     "Origins",
     "array_name",
     "as_stored",
+    "WorkList",
     "build_dataset",
     "keyed_hash",
     "open_dataset",

@@ -49,26 +49,75 @@ class Conversion:
     doubts: Mapping[int, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class WorkList:
+    """What a dataset is made from, how, and what it is.
+
+    Attributes:
+        tasks: Sequence. The entries; must be picklable.
+        prepare: Function of one task that returns its item, or as a string why there is none; must be picklable.
+        settings: Mapping. How the data is made, for `dataset.json`; nothing about a patient.
+        kind: str. A name of `KINDS`.
+        title: str. Of the progress bar.
+        validation_fraction: float. Share of the subjects that are for validation, in [0, 1); one of the settings.
+        fingerprint: str. By which a rerun recognises the list. Defaults to "".
+        origins: Origins. Where the tasks come from. Defaults to None: that is not to be listed.
+        sources: Sources. What each task is made from. Defaults to None: a changed input is an error.
+        levels, classes, synthetic, shard_size: As for `DatasetWriter`; summarise: as for its `finish`.
+    """
+
+    tasks: Sequence
+    prepare: Prepare
+    settings: Mapping
+    kind: str
+    title: str
+    validation_fraction: float
+    fingerprint: str = ""
+    origins: Origins | None = None
+    sources: Sources | None = None
+    levels: Sequence[Level] = tuple(LEVELS)
+    classes: Mapping[str, Sequence[str]] | None = None
+    synthetic: bool = False
+    shard_size: int | None = None
+    summarise: Summarise | None = None
+
+    @property
+    def made(self) -> dict:
+        """Return the settings as `dataset.json` holds them."""
+        return json.loads(json.dumps({**self.settings, "validation_fraction": self.validation_fraction}))
+
+    def reviewed(self, output: Path) -> Review:
+        """Compare with what is in the folder."""
+        if self.sources is None:
+            return Review()
+        count = len(self.tasks)
+        shard_size = self.shard_size or default_shard_size(count)
+        known = {"count": count, "shard_size": shard_size, "fingerprint": self.fingerprint}
+        return review(output, self.sources, self.made, known, noun=self.origins.noun if self.origins else "image")
+
+    def writer(self, output: Path, **more: str) -> DatasetWriter:
+        """Open the dataset in the folder, or begin it."""
+        return DatasetWriter(
+            output,
+            self.kind,
+            count=len(self.tasks),
+            made=self.made,
+            work=self.fingerprint,
+            levels=self.levels,
+            classes=self.classes,
+            synthetic=self.synthetic,
+            shard_size=self.shard_size,
+            **more,
+        )
+
+
 def build_dataset(
     output: str | os.PathLike,
-    tasks: Sequence,
-    prepare: Prepare,
-    settings: Mapping,
+    work: WorkList,
     *,
-    kind: str,
-    title: str,
-    validation_fraction: float,
-    work: str = "",
-    origins: Origins | None = None,
-    levels: Sequence[Level] = tuple(LEVELS),
-    classes: Mapping[str, Sequence[str]] | None = None,
-    synthetic: bool = False,
-    summarise: Summarise | None = None,
-    shard_size: int | None = None,
     keep: Keep | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    sources: Sources | None = None,
     overwrite: bool | None = None,
 ) -> Conversion:
     """Prepare every task and write the results as one dataset, its subjects split.
@@ -77,83 +126,49 @@ def build_dataset(
     has changed: then what is new or changed is converted, and everything else is taken over.
 
     Args:
-        tasks: The work list; entries must be picklable.
-        prepare: Function of one task that returns its item, or as a string why there is none; must be picklable.
-        settings: How the data is made, for `dataset.json`; nothing about a patient.
-        kind: A name of `KINDS`.
-        title: Of the progress bar.
-        validation_fraction: Share of the subjects that are for validation, in [0, 1); one of the settings.
-        work: Fingerprint of the work list, by which a rerun recognises it. Defaults to "".
-        origins: Where the tasks come from; None where that is not to be listed. Defaults to None.
-        levels, classes, synthetic, shard_size: As for `DatasetWriter`; summarise: as for its `finish`.
+        output: Folder of the dataset.
+        work: What to make.
         keep, workers, scheduler: As for `fill`.
-        sources: What each task is made from. Defaults to None: a changed input is an error.
         overwrite: Whether to make the dataset anew whatever was there; None where the command cannot.
 
     Raises:
         DataError: One line: the output was made with other settings or cannot be written, or a worker died.
     """
     output = Path(output)
-    made = json.loads(json.dumps({**settings, "validation_fraction": validation_fraction}))
+    remedy = {} if overwrite is None else {"remedy": "choose another output folder, or give --overwrite"}
     lock = lock_folder(output)
     try:
         if overwrite:
             start_anew(output)
-        found = Review()
-        if sources is not None:
-            known = {
-                "count": len(tasks),
-                "shard_size": shard_size or default_shard_size(len(tasks)),
-                "fingerprint": work,
-            }
-            found = review(output, sources, made, known, noun=origins.noun if origins else "image")
-        writer = DatasetWriter(
-            output,
-            kind,
-            count=len(tasks),
-            made=made,
-            work=work,
-            levels=levels,
-            classes=classes,
-            synthetic=synthetic,
-            shard_size=shard_size,
-            **({} if overwrite is None else {"remedy": "choose another output folder, or give --overwrite"}),
-        )
+        found = work.reviewed(output)
+        writer = work.writer(output, **remedy)
         already_done = writer.complete
         if not already_done:
             fill(
                 writer,
-                tasks,
-                prepare,
-                title=title,
+                work.tasks,
+                work.prepare,
+                title=work.title,
                 keep=keep,
                 workers=workers,
                 scheduler=scheduler,
-                sources=sources,
+                sources=work.sources,
                 former=found.reuse,
             )
-        return _finished(writer, found, already_done, validation_fraction, summarise, origins, sources)
+        return _finished(writer, found, already_done, work)
     finally:
         lock.release()
 
 
-def _finished(
-    writer: DatasetWriter,
-    found: Review,
-    already_done: bool,
-    validation_fraction: float,
-    summarise: Summarise | None,
-    origins: Origins | None,
-    sources: Sources | None,
-) -> Conversion:
+def _finished(writer: DatasetWriter, found: Review, already_done: bool, work: WorkList) -> Conversion:
     """Write the lists, complete the dataset, and tell what became of the work list."""
-    output, count = writer.folder, writer.count
+    output, count, origins = writer.folder, writer.count, work.origins
     rejected, doubtful = dict(sorted(writer.rejected())), sorted(writer.doubtful())
     dataset = writer.finish(
-        validation_fraction,
-        summarise,
+        work.validation_fraction,
+        work.summarise,
         write_lists=None if origins is None else lambda: origins.write_lists(output, rejected, doubtful),
-        described=_described(output, count, rejected, sources),
+        described=_described(output, count, rejected, work.sources),
     )
     remove_former(output)
     places = range(count) if origins is None else origins.places

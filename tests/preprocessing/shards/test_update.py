@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.shards import DataError, Key, array_name, build_dataset
+from preprocessing.shards import DataError, Key, WorkList, array_name, build_dataset
 from preprocessing.shards.format import DATASET_FILE, PREVIOUS
 from preprocessing.shards.sources import Entry, Sources
 
@@ -41,10 +41,10 @@ def build(files: Path, output: Path, settings: dict | None = None, **options):
     paths = sorted(files.iterdir())
     (files.parent / "log").write_text("")
     sources = Sources(KEY, [Entry(path.name, [], [path]) for path in paths])
-    work = KEY.fingerprint([[path.name, path.stat().st_size] for path in paths])
-    common = {"kind": "mammogram", "title": "", "validation_fraction": 0.2, "levels": [LEVEL], "shard_size": 3}
-    options = {"workers": 1, "overwrite": False, **common, **options}
-    return build_dataset(output, paths, prepare, settings or {"by": "test"}, work=work, sources=sources, **options)
+    how = {"kind": "mammogram", "title": "", "validation_fraction": 0.2, "levels": [LEVEL], "shard_size": 3}
+    how |= {"fingerprint": KEY.fingerprint([[path.name, path.stat().st_size] for path in paths]), "sources": sources}
+    work = WorkList(paths, prepare, settings or {"by": "test"}, **how)
+    return build_dataset(output, work, **{"workers": 1, "overwrite": False, **options})
 
 
 def converted(files: Path) -> list[str]:
