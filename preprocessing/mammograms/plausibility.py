@@ -23,7 +23,7 @@ LARGEST_SHARE = (0.8, 0.9)
 SMALLEST_CHEST = (0.6, 0.5)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
 SLANTED_EDGE = 0.02  # of the image's width: columns at the chest wall that a tilted film does not fill
 LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
-FAR_EDGE = (0.05, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .23)
+FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
 ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
 LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
 SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
@@ -83,12 +83,7 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
     _refuse_air(measured)
     doubts = []
     for name, limits, sign, reason in (
-        (
-            "far edge",
-            FAR_EDGE,
-            1,
-            "covers both sides of the image: inverted, a label or border with it, or no mammogram",
-        ),
+        ("far edge", FAR_EDGE, 1, "covers both sides of the image: inverted, or no mammogram"),
         ("contrast", SMALLEST_CONTRAST, -1, "is not brighter than what surrounds it: inverted, or no mammogram"),
         ("solidity", LOWEST_SOLIDITY, -1, "is not of a breast's shape: inverted, or no mammogram"),
         ("share", SMALLEST_SHARE, -1, "is very small"),

@@ -94,13 +94,6 @@ def test_what_lies_in_the_middle_is_no_breast():
         check_breast(specimen, specimen > 0)
 
 
-def test_a_mask_that_reaches_the_other_side_by_a_label_is_doubtful():
-    pixels, mask = phantom(1)
-    mask = mask.copy()
-    mask[200:235] = True
-    assert any("a label" in doubt for doubt in check_breast(pixels, mask))
-
-
 def test_a_breast_that_lies_along_the_upper_edge_is_no_upright_one():
     pixels, mask = phantom(1)
     with pytest.raises(UnusableImage):
