@@ -16,7 +16,6 @@ import numpy as np
 
 CONTEXT = 1.5  # window over the lesion's longest side
 RIDGE = 50.0
-REPLICATES = 1000
 TASKS = {
     "spiculated / circumscribed": ("margin", ("spiculated",), ("circumscribed",)),
     "irregular / round, oval": ("shape", ("irregular",), ("round", "oval")),
@@ -46,7 +45,7 @@ def fitted(described: np.ndarray, wanted: np.ndarray):
 def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str], object]:
     """AUC with its interval over patients, by task and by what was read."""
     from mass_recipe import describe
-    from seam import FOLDS, folds_of, genuine, inserted
+    from seam import FOLDS, estimated, folds_of, genuine, inserted
 
     from lesions import insert
     from lesions.masses import mass_source
@@ -58,10 +57,9 @@ def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str
     real, patches = genuine(dataset, source, folds, cut)
     insert.METHODS["host"] = lambda pair: pair.window
     described, used = {"genuine": describe(real.images)}, {"genuine": np.arange(len(patches))}
-    for method in ("host", *methods):
-        fake, places = inserted(dataset, source.annotations, patches, real.folds, folds, seed, cut, method=method)
-        described[method], used[method] = describe(fake.images), np.array(places)
-    common = sorted(set.intersection(*(set(places.tolist()) for places in used.values())))
+    fakes, moved = inserted(dataset, source.annotations, patches, real.folds, folds, seed, ("host", *methods), cut)
+    for method, fake in fakes.items():
+        described[method], used[method] = describe(fake.images), moved
     found = {}
     for task, (head, positive, negative) in TASKS.items():
         labels = np.array([getattr(patch, head) for patch in patches])
@@ -73,24 +71,10 @@ def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str
                 scores[kind][places] = np.where(
                     real.folds[places] == fold, reader(described[kind]), scores[kind][places]
                 )
-        kept = np.intersect1d(np.flatnonzero(np.isin(labels, (*positive, *negative))), common)
+        kept = np.intersect1d(np.flatnonzero(np.isin(labels, (*positive, *negative))), moved)
         for kind, values in scores.items():
-            found[task, kind] = interval(values[kept], np.isin(labels[kept], positive), real.subjects[kept], seed)
+            found[task, kind] = estimated(values[kept], np.isin(labels[kept], positive), real.subjects[kept], seed)
     return found
-
-
-def interval(scores: np.ndarray, labels: np.ndarray, subjects: np.ndarray, seed: int):
-    """AUC, with its interval over patients."""
-    from evaluation.intervals import Estimate
-    from evaluation.roc import area_under_roc
-
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
-    drawn = []
-    for _ in range(REPLICATES):
-        some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
-        drawn.append(area_under_roc(scores[some], labels[some]))
-    return Estimate(area_under_roc(scores, labels), *np.nanpercentile(drawn, [2.5, 97.5]), len(scores))
 
 
 @click.command(help=__doc__.split("\n")[0], context_settings={"show_default": True})
