@@ -127,6 +127,8 @@ def main(count: int, seed: int, work: Path, seconds: float, memory: float, only:
             continue
         server = servers[TARGETS[target].heavy]
         outcome, detail = server.tried(target, number)
+        if outcome == "hang":  # or the machine was busy
+            outcome, detail = server.tried(target, number)
         if number < 0 and outcome != "accepted":
             outcome = "mutation"  # a command that refuses whole files tells nothing about damaged ones
         result = {"target": target, "number": number, "outcome": outcome, "detail": detail}

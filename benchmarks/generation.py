@@ -20,11 +20,11 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
+from machine import cpu_name
 
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
@@ -36,15 +36,6 @@ FEW, MANY = 100, 5_000
 FORMATS = ("h5", "png", "dicom")
 
 
-def cpu_name() -> str:
-    """The processor, and the instructions that matter to TensorFlow."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    flags = next(line.split() for line in lines if line.startswith("flags"))
-    notable = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-    return f"{name} ({', '.join(flag for flag in notable if flag in flags)})"
-
-
 def write_generator(file: Path) -> None:
     """The generator of the last phase of `quick`, untrained."""
     from mask_embedding_gan.generator import finished_generator
@@ -54,13 +45,6 @@ def write_generator(file: Path) -> None:
 
     preset = PRESETS["quick"]
     save_model(finished_generator(build_players(preset.network, 7, seed=0).generator, preset.network, 7), file)
-
-
-def writer(file_format: str):
-    """Return the function that writes a format."""
-    from generation.generate import write_mammograms
-
-    return partial(write_mammograms, file_format=file_format)
 
 
 def timed(function, *arguments, **options) -> np.ndarray:
@@ -92,7 +76,7 @@ def best_batch(model, inputs: list[np.ndarray]) -> int:
 
 def measure_speed(folder: Path, images: int, rounds: int) -> None:
     """Print milliseconds per image of each way, and ratios."""
-    from generation.generate import load_generator
+    from generation.generate import load_generator, write_mammograms
     from preprocessing.phantoms.mammogram import make_phantoms
 
     make_phantoms(folder / "masks", MASKS, validation_fraction=0)
@@ -110,9 +94,8 @@ def measure_speed(folder: Path, images: int, rounds: int) -> None:
         seconds["bare"].append(timed(model.predict, inputs, batch_size=batch, verbose=0))
         for way, (name, masks) in ways.items():
             for count in (START, images):
-                seconds[way, count].append(
-                    timed(writer(name), folder / "generator.keras", folder / "output", count, masks=masks)
-                )
+                given = folder / "generator.keras", folder / "output", count
+                seconds[way, count].append(timed(write_mammograms, *given, masks=masks, file_format=name))
                 shutil.rmtree(folder / "output")
     bare = np.min(seconds["bare"], axis=0) / images
     click.echo(f"bare model.predict, batch {batch}: {_milliseconds(bare)} per image")
@@ -133,8 +116,10 @@ def _milliseconds(seconds: np.ndarray) -> str:
 def peak_bytes(file_format: str, folder: str, count: int) -> int:
     """Peak of resident memory of this process after it has written so many images."""
     import_tensorflow_quietly()
+    from generation.generate import write_mammograms
+
     output = Path(folder, f"{file_format}-{count}")
-    writer(file_format)(Path(folder, "generator.keras"), output, count)
+    write_mammograms(Path(folder, "generator.keras"), output, count, file_format=file_format)
     shutil.rmtree(output)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 

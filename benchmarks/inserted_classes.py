@@ -45,8 +45,9 @@ def fitted(described: np.ndarray, wanted: np.ndarray):
 def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str], object]:
     """AUC with its interval over patients, by task and by what was read."""
     from mass_recipe import describe
-    from seam import FOLDS, estimated, folds_of, genuine, inserted
+    from seam import FOLDS, folds_of, genuine, inserted
 
+    from evaluation.roc import estimated_area
     from lesions import insert
     from lesions.masses import mass_source
     from preprocessing.shards import open_dataset
@@ -73,7 +74,7 @@ def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str
                 )
         kept = np.intersect1d(np.flatnonzero(np.isin(labels, (*positive, *negative))), moved)
         for kind, values in scores.items():
-            found[task, kind] = estimated(values[kept], np.isin(labels[kept], positive), real.subjects[kept], seed)
+            found[task, kind] = estimated_area(values[kept], np.isin(labels[kept], positive), real.subjects[kept], seed)
     return found
 
 

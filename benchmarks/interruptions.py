@@ -32,7 +32,6 @@ class Trial:
     Args:
         work: Folder for results.
         inputs: What the commands read.
-        name: Of the command.
         rng: Of the moment.
     """
 

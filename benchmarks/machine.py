@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+REPEATS = 5  # timed runs of each operation, after one that is not
 PEAK_SIZES = (1024, 2048, 4096)  # of the square matrices whose product shows it
 
 
@@ -19,17 +20,12 @@ def cpu_name(file: str = "/proc/cpuinfo") -> str:
     return f"{fields.get('model name', 'unknown CPU')} ({', '.join(flags) or 'none of ' + ', '.join(FLAGS)})"
 
 
-def fastest(trials: dict[int, Callable[[], object]], repeats: int = 5) -> float:
-    """The highest rate of several operations, FLOP/s.
-
-    Args:
-        trials: operations by the floating-point operations that each takes.
-        repeats: timed runs of each, after one that is not.
-    """
+def fastest(trials: dict[int, Callable[[], object]]) -> float:
+    """The highest rate of several operations, given by the floating-point operations of each, in FLOP/s."""
     rates = []
     for operations, run in trials.items():
         run()
-        for _ in range(repeats):
+        for _ in range(REPEATS):
             began = time.perf_counter()
             run()
             rates.append(operations / (time.perf_counter() - began))

@@ -99,9 +99,9 @@ def main(
     import keras
 
     from mask_embedding_gan.presets import PRESETS
-    from mask_embedding_gan.train import run_config, train
+    from mask_embedding_gan.train import train
     from preprocessing.shards import open_dataset
-    from training.run import RunDirectory, configure_tensorflow
+    from training.run import RunDirectory, configure_tensorflow, run_config
 
     configure_tensorflow()
     plan = PRESETS[preset]

@@ -39,8 +39,8 @@ def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: 
     from dataclasses import replace
 
     from mask_embedding_gan.presets import PRESETS
-    from mask_embedding_gan.train import last_phase_with_these_threads, run_config, train
-    from training.run import RunDirectory, choose_strategy
+    from mask_embedding_gan.train import last_phase_with_these_threads, train
+    from training.run import RunDirectory, choose_strategy, run_config
 
     preset = PRESETS["quick"]
     phases = tuple(
@@ -62,8 +62,8 @@ def train_pix2pix(dataset, folder: Path, precision: str) -> None:
     from dataclasses import replace
 
     from pix2pix.presets import PRESETS
-    from pix2pix.train import run_config, train
-    from training.run import RunDirectory
+    from pix2pix.train import train
+    from training.run import RunDirectory, run_config
 
     preset = PRESETS["quick"].changed(height=PIX2PIX_HEIGHT, precision=precision)
     preset = replace(preset, images=STEPS * preset.batch, ticks=TICKS, steps_per_execution=STEPS // TICKS)

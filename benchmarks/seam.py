@@ -23,7 +23,7 @@ BATCH = 64
 LEARNING_RATE = 2e-3
 SHIFT = 4
 BLUR, FINE = 1.0, 0.02  # pixels, below which structure is fine; about its strength
-REPLICATES = 1000
+COLUMNS = 10  # of the picture
 HOSTS = 6  # recipients that are tried for a mass that finds no room
 
 
@@ -107,6 +107,8 @@ def inserted(
 
 def judged(real: Windows, fake: Windows, seed: int = 0, steps: int = STEPS):
     """AUC of the classifier, with its interval over patients, and the scores of all windows."""
+    from evaluation.roc import estimated_area
+
     inputs = seen(np.concatenate([real.images, fake.images]))
     labels = np.arange(len(inputs)) >= len(real.images)
     folds, subjects = np.concatenate([real.folds, fake.folds]), np.concatenate([real.subjects, fake.subjects])
@@ -118,21 +120,7 @@ def judged(real: Windows, fake: Windows, seed: int = 0, steps: int = STEPS):
             network.predict(some, batch_size=256, verbose=0)[:, 0] for some in (inputs[test], inputs[test, ::-1])
         )
         scores[test] = sum(flipped) / 2
-    return estimated(scores, labels, subjects, seed), scores
-
-
-def estimated(scores: np.ndarray, labels: np.ndarray, subjects: np.ndarray, seed: int):
-    """AUC, with its interval over patients."""
-    from evaluation.intervals import Estimate
-    from evaluation.roc import area_under_roc
-
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
-    drawn = []
-    for _ in range(REPLICATES):
-        some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
-        drawn.append(area_under_roc(scores[some], labels[some]))
-    return Estimate(area_under_roc(scores, labels), *np.nanpercentile(drawn, [2.5, 97.5]), len(scores))
+    return estimated_area(scores, labels, subjects, seed), scores
 
 
 def seen(images: np.ndarray) -> np.ndarray:
@@ -222,15 +210,15 @@ def other_masses(dataset, mammograms, folds: np.ndarray, count: int, seed: int) 
     return patches, np.array([of_subject.get(patch.subject, rng.integers(FOLDS)) for patch in patches])
 
 
-def show(path: Path, real: Windows, fake: Windows, scores: np.ndarray, columns: int = 10) -> None:
+def show(path: Path, real: Windows, fake: Windows, scores: np.ndarray) -> None:
     """Random genuine windows, random inserted ones, and the inserted ones that the classifier is surest of."""
     import cv2
 
     rng = np.random.default_rng(0)
-    sure = np.argsort(scores[len(real.images) :])[::-1][: 2 * columns]
-    rows = [real.images[rng.permutation(len(real.images))[: 2 * columns]]]
-    rows += [fake.images[rng.permutation(len(fake.images))[: 2 * columns]], fake.images[sure]]
-    strips = [np.hstack(list(images[first : first + columns])) for images in rows for first in (0, columns)]
+    sure = np.argsort(scores[len(real.images) :])[::-1][: 2 * COLUMNS]
+    rows = [real.images[rng.permutation(len(real.images))[: 2 * COLUMNS]]]
+    rows += [fake.images[rng.permutation(len(fake.images))[: 2 * COLUMNS]], fake.images[sure]]
+    strips = [np.hstack(list(images[first : first + COLUMNS])) for images in rows for first in (0, COLUMNS)]
     sheet = np.round(np.clip(np.vstack(strips), 0, 1) * 255).astype(np.uint8)
     cv2.imwrite(str(path), cv2.resize(sheet, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC))
 

@@ -67,7 +67,8 @@ def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> 
     images = BATCH * steps * ticks
     if system == "mask_embedding_gan":
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import run_config, train
+        from mask_embedding_gan.train import train
+        from training.run import run_config
 
         plan = PRESETS["quick"].changed(precision="float32")
         phases = tuple(
@@ -87,7 +88,8 @@ def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> 
         return plan, lambda *given, **named: train(*given, len(phases), **named), run_config
     if system == "pix2pix":
         from pix2pix.presets import PRESETS
-        from pix2pix.train import run_config, train
+        from pix2pix.train import train
+        from training.run import run_config
 
         plan = PRESETS["quick"].changed(height=64, precision="float32")
         plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)

@@ -52,15 +52,12 @@ class Evaluation:
         raise KeyError(name)
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[name] += time.perf_counter() - began
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the time that the context takes to the seconds of a metric."""
+    began = time.perf_counter()
+    yield
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
 
 
 def evaluate(
@@ -98,15 +95,16 @@ def evaluate(
         if not len(samples):
             raise EvaluationError(f"{samples.name}: holds no images")
 
-    clock, shared = _Clock(), {} if shared is None else shared
-    described = _described(wanted, real, fake, shared, seed, clock)
+    seconds: dict[str, float] = {}
+    shared = {} if shared is None else shared
+    described = _described(wanted, real, fake, shared, seed, seconds)
     sets, rows = Sets(real, fake, described, seed, shared), []
     for metric in wanted:
-        with clock(metric.name):
+        with _timed(seconds, metric.name):
             rows += metric.rows(sets)
     kept = {name for metric in wanted if not metric.per_pair for name in metric.describe}
     described = {name: both for name, both in described.items() if name in kept}
-    return Evaluation(real, fake, rows, described, dict(clock.seconds), extractor_name)
+    return Evaluation(real, fake, rows, described, seconds, extractor_name)
 
 
 def _chosen(known: dict[str, Metric], names: Sequence[str] | None, real: Samples, fake: Samples) -> list[Metric]:
@@ -121,22 +119,27 @@ def _chosen(known: dict[str, Metric], names: Sequence[str] | None, real: Samples
 
 
 def _described(
-    metrics: Sequence[Metric], real: Samples, fake: Samples, shared: dict[str, Any], seed: int, clock: _Clock
+    metrics: Sequence[Metric],
+    real: Samples,
+    fake: Samples,
+    shared: dict[str, Any],
+    seed: int,
+    seconds: dict[str, float],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Describe the images of both sets: name → (rows of the real images, rows of the generated ones)."""
     total = len(real) + len(fake)
     first_time, memory = _DESCRIBED not in shared, shared.setdefault(_DESCRIBED, {})
     anew = [metric for metric in metrics if metric.per_pair or not set(metric.describe) <= set(memory)]
-    found = _pass(anew, real, 0, total, seed, clock) if anew or first_time else {}
+    found = _pass(anew, real, 0, total, seed, seconds) if anew or first_time else {}
     per_pair = {name for metric in anew if metric.per_pair for name in metric.describe}
     memory |= {name: rows for name, rows in found.items() if name not in per_pair}
     of_real = {**memory, **found}
-    of_fake = _pass(metrics, fake, len(real), total, seed, clock)
+    of_fake = _pass(metrics, fake, len(real), total, seed, seconds)
     return {name: (of_real[name], rows) for name, rows in of_fake.items()}
 
 
 def _pass(
-    metrics: Sequence[Metric], samples: Samples, first: int, total: int, seed: int, clock: _Clock
+    metrics: Sequence[Metric], samples: Samples, first: int, total: int, seed: int, seconds: dict[str, float]
 ) -> dict[str, np.ndarray]:
     """Describe the images of one set, a chunk at a time; `first` is the number of its first image."""
     describers = {name: describe for metric in metrics for name, describe in metric.describe.items()}
@@ -145,6 +148,6 @@ def _pass(
     for numbers, images, masks in samples.chunks():
         chunk = Chunk(images, masks, first + numbers, total, seed)
         for name, describe in describers.items():
-            with clock(takers[name][0] if len(takers[name]) == 1 else name):
+            with _timed(seconds, takers[name][0] if len(takers[name]) == 1 else name):
                 found[name].append(describe(chunk))
     return {name: np.concatenate(parts) for name, parts in found.items()}

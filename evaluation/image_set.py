@@ -70,11 +70,10 @@ class Samples:
             raise EvaluationError(f"{self.name}: pixels must lie in [0, 1], found {images.min():g} to {images.max():g}")
         return images, np.ones(images.shape, bool) if masks is None else masks
 
-    def chunks(self, indices: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Read (indices, images, masks) of all, or of some, `CHUNK` at a time."""
-        indices = np.arange(self.count) if indices is None else indices
-        for first in range(0, len(indices), CHUNK):
-            some = indices[first : first + CHUNK]
+    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Read (indices, images, masks) of all, `CHUNK` at a time."""
+        for first in range(0, self.count, CHUNK):
+            some = np.arange(first, min(first + CHUNK, self.count))
             yield some, *self.read(some)
 
     def subset(self, indices: np.ndarray, name: str | None = None) -> "Samples":

@@ -56,9 +56,7 @@ def bootstrap_mean(
 
     Args:
         values: (n,).
-        rng: of the bootstrap.
         subjects: whom each is of, (n,); drawn with all they have. None: each value stands alone.
-        replicates: of the bootstrap.
 
     Raises:
         EvaluationError: fewer than two values, or all of one subject.

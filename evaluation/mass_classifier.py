@@ -86,13 +86,13 @@ class Masses:
         return Masses(np.concatenate(pictures), labels, self.classes, np.concatenate(people))
 
 
-def hold_back(masses: Masses, seed: int, share: float = HELD_BACK) -> tuple[np.ndarray, np.ndarray]:
+def hold_back(masses: Masses, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split masses by patient: indices to train on, and those held back to know when to stop; neither is empty."""
     subjects = np.unique(masses.subjects)
     if len(subjects) < 2:
         raise EvaluationError(f"a classifier needs masses of at least 2 patients, there are {len(subjects)}")
     order = np.random.default_rng(seed).permutation(subjects)
-    back = order[: max(1, round(share * len(order)))]
+    back = order[: max(1, round(HELD_BACK * len(order)))]
     is_back = np.isin(masses.subjects, back)
     return np.flatnonzero(~is_back), np.flatnonzero(is_back)
 
@@ -122,7 +122,6 @@ def train_classifier(
     """Train on masses, and stop when the patients held back of them are predicted no better.
 
     Args:
-        masses: real ones.
         extra: more to train on, such as synthetic ones; none of them is held back.
         augment: random flips and shifts of up to 4 pixels.
         seed: of weights, order, augmentation and who is held back. It also becomes Keras' global seed; on CPUs

@@ -24,7 +24,7 @@ from evaluation.metrics.texture import PATCH
 from preprocessing.atomic import write_whole
 from preprocessing.version import made_by
 
-GRID = 24  # images shown of a set
+GRID, COLUMNS = 24, 12  # images shown of a set, and next to each other
 WORST = 8  # pairs shown of an audit
 THUMBNAIL = 192  # pixels, height of a shown image
 
@@ -317,12 +317,12 @@ def _html_method(row: Row) -> str:
     return f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}</span>'
 
 
-def _grid(samples: Samples, columns: int = 12) -> np.ndarray:
+def _grid(samples: Samples) -> np.ndarray:
     """Lay random images side by side: uint8."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(samples))[:GRID])
     pictures = [_thumbnail(image) for image in samples.read(chosen)[0]]
-    pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
-    return np.vstack([np.hstack(pictures[start : start + columns]) for start in range(0, len(pictures), columns)])
+    pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % COLUMNS)
+    return np.vstack([np.hstack(pictures[start : start + COLUMNS]) for start in range(0, len(pictures), COLUMNS)])
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:

@@ -105,15 +105,15 @@ def study(
     return trials
 
 
-def gain(trials: Sequence[Trial], arm: str, size: int, head: str, measure: str = "auc") -> tuple[float, float, float]:
-    """Compute what an arm adds to "real only": mean over seeds of the paired difference, with its 95 % t-interval.
+def gain(trials: Sequence[Trial], arm: str, size: int, head: str) -> tuple[float, float, float]:
+    """Compute what an arm adds to the AUC of "real only": mean paired difference over seeds, with its 95 % t-interval.
 
     With three seeds the interval is wide, as it should be; with one there is none (NaN).
     """
 
     def values(name: str) -> dict[int, float]:
         chosen = (t for t in trials if (t.arm, t.size, t.head) == (name, size, head))
-        return {t.seed: getattr(t, measure) for t in chosen}
+        return {t.seed: t.auc for t in chosen}
 
     base, with_arm = values(REAL), values(arm)
     differences = np.array([with_arm[seed] - base[seed] for seed in base if seed in with_arm])

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from feature2mass.networks import SIZE
+from training.export import computing
 
 SEEDS = 20  # random masses of a category from which a new one is mixed (§3.4)
 UNIT = 0.05  # their weights are multiples of it (§3.4)
@@ -25,7 +26,6 @@ def encode(encoder: keras.Model, images: np.ndarray, margins: np.ndarray, shapes
     """Compute the visual features of labelled masses.
 
     Args:
-        encoder: from `encoder.keras`.
         images: float (n, 64, 64) or (n, 64, 64, 1) in [0, 1].
         margins, shapes: indices of classes, int (n,).
 
@@ -49,7 +49,8 @@ def _in_batches(network: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
     """Call a network in batches; `predict` would compile anew for each network and for a smaller last batch."""
     count = len(inputs[0])
     batches = [[values[first : first + BATCH] for values in inputs] for first in range(0, max(count, 1), BATCH)]
-    outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
+    with computing():
+        outputs = [network(batch if len(batch) > 1 else batch[0], training=False) for batch in batches]
     return np.concatenate([keras.ops.convert_to_numpy(output) for output in outputs])
 
 
@@ -134,9 +135,6 @@ def category_weights(
     probabilities uniform on a simplex, and none of several seeds has more than `largest` (both ours).
 
     Args:
-        count: rows.
-        seeds: columns.
-        random: source of the draws.
         largest: weight that one seed may have where there are two or more, so that no mass is the copy of one; 1: any.
 
     Returns:

@@ -88,7 +88,6 @@ def generate(
 
     Args:
         run, data, shape, margin, seed: see `MassGenerator`.
-        count: masses to make.
 
     Returns:
         (masses float32 (count, 64, 64) in [0, 1], what each is mixed from).

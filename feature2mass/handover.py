@@ -26,8 +26,6 @@ def save_masses(run: Path, output: Path, data: Path | None = None) -> int:
     """Write the newest generator of a run, finished or not, as `library.write_mass_generator` does.
 
     Args:
-        run: folder of the run.
-        output: the file to write.
         data: masses to keep; None for those that the run is trained on.
 
     Returns:

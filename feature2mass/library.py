@@ -27,8 +27,10 @@ from feature2mass.seeds import MIRRORS, Category, MassGeneratorError, Seed, cate
 from feature2mass.settings import Mixing
 from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses
+from preprocessing.json_file import parse_json
 from preprocessing.shards import Dataset
 from training.export import model_from_text
+from training.stored_arrays import stored_arrays
 
 EXAMPLES = 256  # masses by which the loss of the networks is measured
 COMPONENTS = 256  # principal components that a file keeps of the features
@@ -236,14 +238,14 @@ def read_mass_generator(path: str | os.PathLike) -> tuple[StoredLibrary, Mixing,
     try:
         content = Path(path).read_bytes()
         with h5py.File(io.BytesIO(content), "r") as file:
-            about = json.loads(file.attrs["about"])
-            arrays = {name: _read(file[name]) for name in file if name != "decoder"}
-            weights = [_read(file["decoder"][name]) for name in sorted(file["decoder"])]
+            about = parse_json(file.attrs["about"])
+            arrays = {name: _read(array) for name, array in stored_arrays(file)}
+        weights = [arrays.pop(name) for name in sorted(arrays) if name.startswith("decoder/")]
         decoder = model_from_text(about["decoder"], weights)
         if about["format"] != FORMAT or [tuple(one.shape[1:]) for one in decoder.inputs] != [(FEATURES,)]:
             raise ValueError("another format")
         return StoredLibrary(decoder, arrays, about), Mixing(**about["mixing"]), hashlib.sha256(content).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except Exception as error:  # a damaged file makes Keras raise anything
         raise MassGeneratorError(f"{path}: is not a generator of masses (or is damaged)") from error
 
 

@@ -9,7 +9,6 @@ binary cross-entropy. Read here as losses to minimise, means over the batch and 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from keras import ops
 
@@ -33,58 +32,27 @@ class LossWeights:
     reconstruction: float = 300.0
 
 
-@dataclass(frozen=True)
-class DiscriminatorTerms:
-    """The four terms of L_D1 or L_D2, without their weights."""
-
-    real: Any
-    fake: Any
-    label_of_real: Any
-    label_of_fake: Any
-
-    def total(self, label_weight: float):
-        """The loss; `label_weight` is λ₁ or λ₂."""
-        return self.real + self.fake + label_weight * (self.label_of_real + self.label_of_fake)
-
-
-def discriminator_terms(real, fake, label) -> DiscriminatorTerms:
-    """Terms of eq. 3 (D₁, margin) or eq. 4 (D₂, shape).
+def discriminator_loss(real, fake, label, label_weight: float):
+    """L_D1 (eq. 3, margin) or L_D2 (eq. 4, shape).
 
     Args:
         real, fake: (real-or-fake logits (n, 1), label logits (n, classes)) of I and of I′.
         label: one-hot (n, classes), of I and so of I′.
+        label_weight: λ₁ or λ₂.
     """
-    return DiscriminatorTerms(
-        real=cross_entropy(real[0], 1.0),
-        fake=cross_entropy(fake[0], 0.0),
-        label_of_real=cross_entropy(real[1], label),
-        label_of_fake=cross_entropy(fake[1], label),
-    )
+    verdict = cross_entropy(real[0], 1.0) + cross_entropy(fake[0], 0.0)
+    return verdict + label_weight * (cross_entropy(real[1], label) + cross_entropy(fake[1], label))
 
 
-@dataclass(frozen=True)
-class GeneratorTerms:
-    """The terms of L_G that the discriminators give, each the sum over both, without their weights."""
-
-    adversarial: Any
-    labels: Any
-
-    def total(self, label_weight: float):
-        """`label_weight` is λ₃. What is missing of eq. 5 is `reconstruction_term` times λ₄."""
-        return self.adversarial + label_weight * self.labels
-
-
-def generator_terms(margin_verdict, shape_verdict, margin, shape) -> GeneratorTerms:
-    """Terms of eq. 5 that the discriminators give.
+def generator_terms(margin_verdict, shape_verdict, margin, shape) -> tuple:
+    """What the discriminators say of I′ in L_G (eq. 5): (real or fake, labels), each the sum over both, unweighted.
 
     Args:
         margin_verdict, shape_verdict: (real-or-fake logits, label logits) of D₁(I′) and D₂(I′).
         margin, shape: one-hot labels.
     """
-    return GeneratorTerms(
-        adversarial=cross_entropy(margin_verdict[0], 1.0) + cross_entropy(shape_verdict[0], 1.0),
-        labels=cross_entropy(margin_verdict[1], margin) + cross_entropy(shape_verdict[1], shape),
-    )
+    adversarial = cross_entropy(margin_verdict[0], 1.0) + cross_entropy(shape_verdict[0], 1.0)
+    return adversarial, cross_entropy(margin_verdict[1], margin) + cross_entropy(shape_verdict[1], shape)
 
 
 def reconstruction_term(images, reconstructions):

@@ -4,7 +4,6 @@ The energy that averaging features removes is restored (`octaves`, ours).
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from feature2mass.octaves import restored
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed
 from feature2mass.settings import ALL_OF_MIXING, Mixing, mixing_of
+from preprocessing.json_file import read_json
 from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset
 from training.export import ModelError, open_model
@@ -54,7 +54,7 @@ def load_networks(run: str | os.PathLike) -> Networks:
     """
     run = Path(run)
     try:
-        config = json.loads((run / "config.json").read_text())
+        config = read_json(run / "config.json")
         margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
         mixing = mixing_of(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -85,9 +85,9 @@ def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks:
     """
     if data is None:
         try:
-            data = json.loads((Path(run) / SOURCE).read_text())["folder"]
+            data = read_json(Path(run) / SOURCE)["folder"]
             dataset = open_dataset(data, kind="mass")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise MassGeneratorError(f"--run {run}: its training data cannot be opened; give --data") from error
     else:
         dataset = open_dataset(data, kind="mass")
@@ -121,13 +121,7 @@ def open_mixer(run: str | os.PathLike | None, data: str | os.PathLike | None = N
 
 
 class Mixer:
-    """Decodes mixtures of masses.
-
-    Args:
-        decoder: of the run.
-        library: the masses to mix.
-        mixing: how.
-    """
+    """Decodes mixtures of masses."""
 
     def __init__(self, decoder: keras.Model, library: Library, mixing: Mixing = ALL_OF_MIXING):
         self.decoder, self.library, self.mixing = decoder, library, mixing

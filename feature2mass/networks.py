@@ -181,8 +181,6 @@ def build_encoder(
     """Functional encoder with its embeddings E₁ (margin) and E₂ (shape).
 
     Args:
-        config: sizes.
-        margins, shapes: numbers of classes.
         dtype: policy of the hidden layers; the feature is float32.
         synchronized: whether batch normalisation sees the batch of all replicas; for training, where TensorFlow runs.
 

@@ -19,6 +19,8 @@ film    Adds what lets the discriminators teach texture (`docs/recipe-masses.md`
 Sources: [Lee 2018 §n], the section of the paper; (ours), it does not say.
 """
 
+from dataclasses import replace
+
 from feature2mass.losses import LossWeights
 from feature2mass.networks import NetworkConfig
 from feature2mass.settings import Mixing, Preset
@@ -50,16 +52,18 @@ PAPER = Preset(
     mixing=Mixing(octaves=False, mirrored_seeds=False, largest_weight=1.0),  # [Lee 2018 §3.4]
 )
 
+NARROW = NetworkConfig(
+    width=0.5,  # (ours)
+    discriminator_width=0.25,  # (ours)
+    plain_ends=True,  # (ours)
+    activation_last=True,  # (ours)
+    low_pass=True,  # (ours)
+    smooth_start=True,  # (ours)
+)
+
 QUICK = Preset(
     "quick",
-    network=NetworkConfig(
-        width=0.5,  # (ours)
-        discriminator_width=0.25,  # (ours)
-        plain_ends=True,  # (ours)
-        activation_last=True,  # (ours)
-        low_pass=True,  # (ours)
-        smooth_start=True,  # (ours)
-    ),
+    network=NARROW,
     batch=32,  # (ours)
     epochs=25,  # (ours)
     ticks=8,  # (ours)
@@ -79,13 +83,8 @@ QUICK = Preset(
 
 FILM = Preset(
     "film",
-    network=NetworkConfig(
-        width=0.5,  # (ours)
-        discriminator_width=0.25,  # (ours)
-        plain_ends=True,  # (ours)
-        activation_last=True,  # (ours)
-        low_pass=True,  # (ours)
-        smooth_start=True,  # (ours)
+    network=replace(
+        NARROW,
         refined_units=(5, 6),  # (ours)
         noise_units=(5, 6),  # (ours)
         plain_discriminators=True,  # (ours)

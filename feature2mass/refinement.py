@@ -6,9 +6,8 @@ Both are switches of `NetworkConfig` and change nothing at first: the last convo
 import keras
 from keras import ops
 
-from training.layers import PACKAGE, PixelNorm, leaky_relu
+from training.layers import PACKAGE, PixelNorm, determined_noise, leaky_relu
 
-NOISE_MAPS = 8  # per resolution that has noise
 HASH_UNITS = 32
 HASH_LAYERS = 4
 HASH_GAIN = 8.0  # deviation of what enters each tanh: far above 1, so that near features part
@@ -51,19 +50,6 @@ def hashed(feature):
     return numbers
 
 
-def noise_map(numbers, size: int, name: str):
-    """White noise (n, size, size, 1) of variance 1 from `hashed` numbers: frozen random maps, mixed by random weights.
-
-    As `mask_embedding_gan.blocks.latent_noise`, whose latent is a visual feature here.
-    """
-    frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
-    unit, shared = (keras.initializers.RandomNormal(stddev=spread) for spread in (1.0, NOISE_MAPS**-0.5))
-    mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(numbers)
-    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(mixture)  # as much noise for every feature
-    field = keras.layers.Dense(size * size, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
-    return keras.layers.Reshape((size, size, 1), name=f"{name}_field", dtype="float32")(field)
-
-
 def repeat_border(features, name: str, dtype: str):
     """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
     for axis, side in ((1, "rows"), (2, "columns")):
@@ -97,7 +83,8 @@ def refined(features, numbers, name: str, dtype: str):
             name=f"{name}_noise_strength",
             dtype=dtype,
         )
-        noise = strength(noise_map(numbers, features.shape[1], f"{name}_noise"))
+        _, height, width, _ = features.shape
+        noise = strength(determined_noise(numbers, height, width, f"{name}_noise"))
         inner = keras.layers.Add(name=f"{name}_noise_added", dtype=dtype)([inner, noise])
     for pixel in (1, 2):
         inner = repeat_border(inner, f"{name}_border_{pixel}", dtype)

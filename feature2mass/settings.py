@@ -1,7 +1,7 @@
 """What a preset of Feature2Mass consists of; the presets themselves are data, in `presets.py`."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
@@ -10,8 +10,8 @@ from feature2mass.losses import LossWeights
 from feature2mass.networks import NetworkConfig
 from feature2mass.texture import AMPLIFIED, Texture
 from training.adam import FusedAdam
-from training.additions import setting, switched
-from training.schedule import Duration, lengthened_memory, lengthened_ticks
+from training.additions import changed, setting
+from training.schedule import Duration, lengthened
 
 
 @dataclass(frozen=True)
@@ -95,35 +95,11 @@ class Preset:
 
     def lengthened(self, factor: float) -> "Preset":
         """The same with `factor` times the epochs."""
-        return replace(
-            self,
-            epochs=self.epochs * factor,
-            ticks=lengthened_ticks(self.ticks, factor),
-            ema_half_life_images=lengthened_memory(self.ema_half_life_images, factor),
-        )
+        return lengthened(self, factor, epochs=self.epochs * factor)
 
-    def changed(
-        self,
-        *,
-        length: float = 1.0,
-        adding: Iterable[str] = (),
-        without: Iterable[str] = (),
-        precision: str | None = None,
-    ) -> "Preset":
-        """The same with what a command line may change of it.
-
-        Args:
-            length: factor on the epochs.
-            adding: names in `ADDITIONS` to switch on.
-            without: names in `ADDITIONS` to switch off.
-            precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
-
-        Raises:
-            PresetError: an unknown name, or additions that do not go together.
-        """
-        preset = self.lengthened(length) if length != 1.0 else self
-        preset = switched(preset, ADDITIONS, adding, without)
-        return replace(preset, precision=precision) if precision else preset
+    def changed(self, **options: Any) -> "Preset":
+        """The same with what a command line may change of it: the options of `training.additions.changed`."""
+        return changed(self, ADDITIONS, **options)
 
 
 ADDITIONS = {  # to Lee et al. 2018 (ours)

@@ -6,12 +6,13 @@ field of `Texture` is a switch, and with all of them off this is the step of `fe
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from feature2mass.features import LARGEST_SPREAD, SPREAD
-from feature2mass.losses import LossWeights, discriminator_terms, generator_terms, reconstruction_term
+from feature2mass.losses import discriminator_loss, generator_terms, reconstruction_term
 from feature2mass.networks import SIZE
 from feature2mass.train_step import Feature2Mass
 from training.amplification import amplifier
@@ -57,28 +58,16 @@ class TexturedFeature2Mass(Feature2Mass):
     """Encoder and decoder against discriminators that judge texture.
 
     Args:
-        generator, discriminator, ema_generator, weights, ema_half_life_images: as of `Feature2Mass`.
-        texture: the switches.
+        players: the arguments of `Feature2Mass`.
         spread: whether weights of mixtures are spread (`features.spread_weights`).
         seed: of the run; mixtures and noise are functions of it and of the step.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        discriminator: keras.Model,
-        ema_generator: keras.Model,
-        weights: LossWeights,
-        ema_half_life_images: float,
-        *,
-        texture: Texture,
-        spread: bool,
-        seed: int,
-    ):
-        super().__init__(generator, discriminator, ema_generator, weights, ema_half_life_images)
+    def __init__(self, *players: Any, texture: Texture, spread: bool, seed: int):
+        super().__init__(*players)
         self.trackers["penalty"] = keras.metrics.Mean("penalty", dtype="float64")
         self.texture, self.spread = texture, spread
-        self.discriminators = [discriminator.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]
+        self.discriminators = [self.discriminator.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]
         self.as_seen = amplifier(texture.amplification, SIZE, SIZE)
         self.mixture_seed = stream_seed(seed, "mixtures")
 
@@ -104,22 +93,22 @@ class TexturedFeature2Mass(Feature2Mass):
             )
             weights = self.loss_weights.margin, self.loss_weights.shape
             losses = [
-                discriminator_terms(r, f, label).total(weight)
+                discriminator_loss(r, f, label, weight)
                 for r, f, label, weight in zip(real, fake, (margin, shape), weights, strict=True)
             ]
             penalty = self._penalty(seen[::PENALISED])
-            discriminator_loss = losses[0] + losses[1] + self.texture.penalty * penalty
+            both = losses[0] + losses[1] + self.texture.penalty * penalty
             # 3) G: be taken for real, and for the label (eq. 5)
-            terms = generator_terms(*fake, margin, shape)
-            verdict = terms.total(self.loss_weights.labels)
-        discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator.trainable_variables)
+            adversarial, labels = generator_terms(*fake, margin, shape)
+            verdict = adversarial + self.loss_weights.labels * labels
+        discriminator_gradients = tape.gradient(both, self.discriminator.trainable_variables)
         fake_gradient = tape.gradient(verdict, leaf)
 
-        # 4) G: what the discriminators say goes through the fakes, the difference of pixels directly
+        # 4) G: adversarial gradients arrive through the fakes, L1 directly
         reconstruction = self.texture.reconstruction(self.loss_weights.reconstruction, step * self.duration.batch)
         seeds = [fake_gradient, tf.cast(reconstruction, l1.dtype)]
         generator_gradients = generator_tape.gradient([fakes, l1], self.generator.trainable_variables, seeds)
-        values = (*losses, terms.adversarial, terms.labels, l1, penalty)
+        values = (*losses, adversarial, labels, l1, penalty)
         return discriminator_gradients, generator_gradients, dict(zip(self.trackers, values, strict=True))
 
     def _decoded(self, features, margin, shape, reconstructed: int, step):

@@ -12,6 +12,7 @@ runs/masses/source.json                  where the training data was, for `gener
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,12 +33,12 @@ from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.settings import Mixing, Preset
 from feature2mass.texture import Texture, TexturedFeature2Mass
 from feature2mass.train_step import Feature2Mass
+from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
-from preprocessing.training_data import checksums
 from training.cluster import current
 from training.noise import stream_seed
-from training.run import RunDirectory, choose_strategy
+from training.run import RunDirectory
 from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
@@ -48,40 +49,28 @@ SAMPLES = 10  # columns of the sample grid
 def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
     """What decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
     classes = {name: dataset.classes(name) for name in ("margin", "shape")}
-    return common_config(preset, checksums(dataset), seed) | {"classes": classes}
+    return common_config(preset, dataset, seed) | {"classes": classes}
 
 
-def train(
-    dataset: Dataset,
-    run: RunDirectory,
-    preset: Preset,
-    *,
-    seed: int = 0,
-    strategy: tf.distribute.Strategy | None = None,
-    echo: Callable[[str], None] = print,
-) -> bool:
+def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0, **how: Any) -> bool:
     """Train until the preset's end, continuing where the run stopped; write encoder.keras and decoder.keras.
 
     Args:
-        dataset: mass shards.
-        run: the run directory, made with `run_config`.
-        preset: networks, losses and length.
-        seed: of weights, order of masses, and augmentation.
-        strategy: defaults to all visible GPUs.
-        echo: prints status lines.
+        dataset, run, preset, seed: as of `MassTraining`.
+        how: `strategy` and `echo`, as `train_stage` takes them.
 
     Returns:
         False if the run was complete already.
 
     Raises:
-        RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
+        RunError, CheckpointError, DataError: one clear line each.
     """
     if current().from_chief((run.path / DECODER).exists):  # the last to be written
         return False
     training = MassTraining(dataset, run, preset, seed)
     if current().is_chief:
-        (run.path / SOURCE).write_text(json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
-    train_stage(training, strategy or choose_strategy(), echo)
+        write_whole(run.path / SOURCE, json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
+    train_stage(training, **how)
     return True
 
 
@@ -89,9 +78,6 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: in
     """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed.
 
     Args:
-        preset: networks and losses.
-        margins, shapes: numbers of classes.
-        seed: of the run.
         masses: to train on, which decide how long a run lasts.
     """
     keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
@@ -121,10 +107,8 @@ class MassTraining(Training):
     """Training of Feature2Mass, from scratch.
 
     Args:
-        dataset: mass shards.
-        run: the run directory.
-        preset: networks, losses and length.
-        seed: of the run.
+        run: the run directory, made with `run_config`.
+        seed: of weights, order of masses, and augmentation.
 
     Raises:
         DataError: no training mass has both labels.

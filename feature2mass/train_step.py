@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from feature2mass.losses import LossWeights, discriminator_terms, generator_terms, reconstruction_term
+from feature2mass.losses import LossWeights, discriminator_loss, generator_terms, reconstruction_term
 from training.model import AdversarialModel
 
 LOSS_NAMES = ("margin_loss", "shape_loss", "adversarial", "labels", "l1")
@@ -48,24 +48,18 @@ class Feature2Mass(AdversarialModel):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaf)
             real, fake = self.discriminator(image, training=True), self.discriminator(leaf, training=True)
-            margin_terms = discriminator_terms(real[:2], fake[:2], margin)
-            shape_terms = discriminator_terms(real[2:], fake[2:], shape)
-            margin_loss = margin_terms.total(self.loss_weights.margin)
-            shape_loss = shape_terms.total(self.loss_weights.shape)
-            discriminator_loss = margin_loss + shape_loss
+            weights = self.loss_weights
+            margin_loss = discriminator_loss(real[:2], fake[:2], margin, weights.margin)
+            shape_loss = discriminator_loss(real[2:], fake[2:], shape, weights.shape)
+            both = margin_loss + shape_loss
             # 3) G: be taken for real, and for the label (eq. 5)
-            terms = generator_terms(fake[:2], fake[2:], margin, shape)
-            verdict = terms.total(self.loss_weights.labels)
-            losses = {"margin_loss": margin_loss, "shape_loss": shape_loss}
-            losses |= {"adversarial": terms.adversarial, "labels": terms.labels, "l1": l1}
-        discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator.trainable_variables)
+            adversarial, labels = generator_terms(fake[:2], fake[2:], margin, shape)
+            verdict = adversarial + weights.labels * labels
+        discriminator_gradients = tape.gradient(both, self.discriminator.trainable_variables)
         fake_gradient = tape.gradient(verdict, leaf)
 
         # 4) G: adversarial gradients arrive through the fakes, L1 directly
-        targets = [fakes, l1]
-        seeds = [fake_gradient, tf.constant(self.loss_weights.reconstruction, l1.dtype)]
-        return (
-            discriminator_gradients,
-            generator_tape.gradient(targets, self.generator.trainable_variables, seeds),
-            losses,
-        )
+        seeds = [fake_gradient, tf.constant(weights.reconstruction, l1.dtype)]
+        generator_gradients = generator_tape.gradient([fakes, l1], self.generator.trainable_variables, seeds)
+        losses = (margin_loss, shape_loss, adversarial, labels, l1)
+        return discriminator_gradients, generator_gradients, dict(zip(LOSS_NAMES, losses, strict=True))

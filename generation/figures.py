@@ -27,7 +27,6 @@ def figure(
     """Draw `rows` masks with `columns` random inputs each; the same ones in every row.
 
     Args:
-        generator: a `generator.keras`.
         output: image file, its ending chooses the format.
         masks: see `generation.sources.MaskSource`.
         rows, columns: masks, and images of each.
@@ -52,8 +51,8 @@ def figure(
     for row, number in zip(axes, numbers):
         found = source[int(number)]
         shown = filler.shown(found.mask, found.image)
-        fakes = model.predict_on_batch([np.repeat(shown[None], columns, 0), random])
-        pictures = [shown[..., 0], np.zeros_like(found.mask) if found.image is None else found.image, *fakes[..., 0]]
+        fakes = filler.compute([np.repeat(shown[None], columns, 0), random])
+        pictures = [shown[..., 0], np.zeros_like(found.mask) if found.image is None else found.image, *fakes]
         for axis, picture in zip(row, pictures):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from preprocessing.atomic import write_whole
+from preprocessing.json_file import read_json
 from preprocessing.shards import DataError
 from preprocessing.version import made_by
 
@@ -76,7 +77,7 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if not isinstance(content["plan"], dict):
             raise TypeError
         int(content["count"]), datetime.fromisoformat(content["begun"])

@@ -28,7 +28,7 @@ SYSTEMS: dict[tuple[str, ...], type[MaskFiller]] = {
 }
 
 
-class GeneratorError(ValueError):
+class GeneratorError(ModelError):
     """A file cannot be used as a generator; the message names it and says what to do."""
 
 
@@ -47,6 +47,8 @@ def load_generator(path: str | os.PathLike) -> keras.Model:
         raise GeneratorError(f"--generator {error}; give a generator.keras") from error
     if _inputs(model) not in SYSTEMS:
         raise GeneratorError(f"--generator {path}: takes no mask and latent; it is another kind of network")
+    if [tuple(tensor.shape[1:]) for tensor in model.outputs] != [(*model.inputs[0].shape[1:3], 1)]:
+        raise GeneratorError(f"--generator {path}: gives no grey image of the mask's size")
     return model
 
 
@@ -77,7 +79,6 @@ def mask_source(
     """Open the masks that a generator is to fill, at its size.
 
     Args:
-        model: the generator.
         masks, seed: see `MaskSource`.
         with_images: whether their images are wanted even where the generator needs none.
 
@@ -109,7 +110,6 @@ def generate(
         generator: a `generator.keras`, or the model.
         masks: bool or {0, 1} array (n, height, width), chest wall on the left, or whatever `MaskSource` takes; None for
             phantoms' masks.
-        count: images to make.
         latents_per_mask: images made from one mask before the next is taken.
         seed: of the latents (and the phantoms).
         images: float (n, height, width) in [0, 1], the real images of a `masks` array; pix2pix needs them.
@@ -150,8 +150,6 @@ def write_mammograms(
     Images of one mask, or of one study, are of one subject.
 
     Args:
-        generator: a `generator.keras`.
-        output: folder.
         count: images to make; of studies of four, a multiple of four.
         file_format: "h5", a dataset in the format that training reads; "png", 16 bits; "dicom", MG For Presentation,
             marked as synthetic, right breasts with the chest wall on the right. The latter two with `masks/`.

@@ -123,8 +123,6 @@ def write_masses(
 
     Args:
         run, data, shape, margin, seed: see `MassGenerator`.
-        output: folder.
-        count: masses to make.
         file_format: "h5", a dataset in the format that training reads, or "png", 16 bits.
 
     Returns:

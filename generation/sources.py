@@ -178,11 +178,10 @@ class MaskSource:
         return BreastMask(resize_mask(mask, self.size), image, view=view, origin=PHANTOM, number=number)
 
     def _from_file(self, file: Path, number: int) -> BreastMask:
-        grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        if grey is None or grey.shape[0] * self.size[1] != grey.shape[1] * self.size[0]:
-            raise DataError(f"--masks {file}: is not an image of 2:1 (height:width)")
         try:
-            mask, _ = read_mask(file, grey.shape)
+            mask, _ = read_mask(file)
+            if mask.shape[0] * self.size[1] != mask.shape[1] * self.size[0]:
+                raise UnusableImage("is not an image of 2:1 (height:width)")
             _, _, turned = orient(mask, mask)
         except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error

@@ -65,8 +65,6 @@ def write(stream: Stream, output: str | os.PathLike, count: int, file_format: st
     A killed call for a dataset continues after its last whole shard; one for single files begins again.
 
     Args:
-        stream: the images.
-        output: folder.
         file_format: "h5" (a dataset), "png" or "dicom".
 
     Returns:

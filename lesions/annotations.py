@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.atomic import write_whole
+from preprocessing.json_file import read_json
 from preprocessing.shards import DataError, Dataset
 from preprocessing.shards.format import LESIONS_FILE
 
@@ -76,10 +78,8 @@ def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Pa
         "lesions": rows,
     }
     path = Path(dataset.folder) / LESIONS_FILE
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(_text(content))
-        part.replace(path)
+        write_whole(path, _text(content))
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     return path
@@ -93,7 +93,7 @@ def read_annotations(dataset: Dataset) -> list[Annotation]:
     """
     path = Path(dataset.folder) / LESIONS_FILE
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         rows, expected = content["lesions"], content["sha256"]
     except FileNotFoundError:
         raise DataError(f"{dataset.folder}: no lesions are known ({LESIONS_FILE} is missing)") from None

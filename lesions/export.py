@@ -23,6 +23,7 @@ from lesions.outline import mask_of
 from lesions.page import write_page
 from preprocessing.atomic import write_whole
 from preprocessing.images.png import write_image
+from preprocessing.json_file import parse_json, read_json
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, DatasetWriter
@@ -102,7 +103,7 @@ def _part(folder: Path, chunk: int) -> Path:
 
 
 def _keep(folder: Path, chunk: int, records: Sequence[Record]) -> None:
-    _write_whole(_part(folder, chunk), json.dumps([asdict(record) for record in records]).encode())
+    write_whole(_part(folder, chunk), json.dumps([asdict(record) for record in records]).encode())
 
 
 def _kept(folder: Path, chunks: int) -> Iterator[Record]:
@@ -110,14 +111,9 @@ def _kept(folder: Path, chunks: int) -> Iterator[Record]:
     for chunk in range(chunks):
         part = _part(folder, chunk)
         try:
-            yield from [Record(**row) for row in json.loads(part.read_text())]
+            yield from [Record(**row) for row in parse_json(part.read_bytes())]
         except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{part}: is damaged; delete it and run the same command again") from error
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """A file is there whole or not at all, whatever kills the process."""
-    write_whole(path, content)
 
 
 # --------------------------------------------------------------------------------------- dataset
@@ -210,11 +206,11 @@ def _check_made(folder: Path, made: dict) -> None:
     path = folder / MADE_FILE
     wanted = json.loads(json.dumps(made))
     if not path.exists():
-        _write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
+        write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
         return
     try:
-        there = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError):
+        there = read_json(path)
+    except ValueError:
         there = {}
     for name in (*wanted, *there):
         if there.get(name) != wanted.get(name):
@@ -227,14 +223,7 @@ def _check_made(folder: Path, made: dict) -> None:
 def _save_png(path: Path, one: Composite, inserter: Inserter) -> None:
     """16 bits, with the breast in `masks/` and the lesions, numbered from 1 as in the manifest, in `lesions/`."""
     for kind, pixels in (("", one.image), ("masks", one.mask), ("lesions", label_map(one))):
-        target = path.parent / kind / path.name
-        target.parent.mkdir(exist_ok=True)
-        if pixels.dtype == np.uint8:
-            _write_whole(target, cv2.imencode(".png", pixels)[1].tobytes())
-        else:
-            beside = target.with_name(target.name + ".part")
-            write_image(beside, pixels)
-            os.replace(beside, target)
+        write_image(path.parent / kind / path.name, pixels)
 
 
 def label_map(one: Composite) -> np.ndarray:
@@ -250,7 +239,7 @@ def label_map(one: Composite) -> np.ndarray:
 def _save_grey(path: Path, one: Composite, inserter: Inserter) -> None:
     """8 bits: readers of COCO and YOLO expect no more."""
     pixels = np.round(one.image * 255).astype(np.uint8)
-    _write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
+    write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def _save_dicom(path: Path, one: Composite, inserter: Inserter) -> None:
@@ -301,7 +290,7 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
     categories = [{"id": 1, "name": CATEGORY, "supercategory": "lesion"}]
     content = {"info": {"description": "Mammograms with inserted masses", **made}, "licenses": []}
     content |= {"images": images, "annotations": annotations, "categories": categories}
-    _write_whole(folder / COCO_FILE, json.dumps(content).encode())
+    write_whole(folder / COCO_FILE, json.dumps(content).encode())
     return content
 
 
@@ -316,11 +305,11 @@ def _write_yolo(folder: Path, records: Callable[[], Iterator[Record]]) -> None:
             lines.append("0 " + " ".join(f"{value:.6f}" for value in values) + "\n")
         path = folder / "labels" / one.fields["split"] / f"{one.number:06d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, "".join(lines).encode())
+        write_whole(path, "".join(lines).encode())
         splits.add(one.fields["split"])
     train, val = (split if split in splits else min(splits) for split in ("train", "validation"))
     text = f"path: .\ntrain: images/{train}\nval: images/{val}\nnames:\n  0: {CATEGORY}\n"
-    _write_whole(folder / "data.yaml", text.encode())
+    write_whole(folder / "data.yaml", text.encode())
 
 
 def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record], place: Callable[[int], str]) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 
 from lesions.annotations import Annotation, by_item
 from lesions.breast import Breast
+from preprocessing.atomic import write_whole
+from preprocessing.json_file import read_json
 from preprocessing.masses.labels import CLASSES
 from preprocessing.shards import DataError, Dataset
 
@@ -207,7 +209,7 @@ def write_placement(placement: Placement, path: str | os.PathLike) -> None:
     content = {"format": FORMAT, "source": placement.source, "counts": counts, **columns}
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
     try:
-        Path(path).write_text("{\n" + lines + "\n}\n")
+        write_whole(path, "{\n" + lines + "\n}\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -219,7 +221,7 @@ def read_placement(path: str | os.PathLike = SHIPPED) -> Placement:
         DataError: the file cannot be read or is no placement model.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = read_json(Path(path))
         if content["format"] != FORMAT:
             raise ValueError("format")
         words = [np.array(content[name], str) for name in _WORDS]

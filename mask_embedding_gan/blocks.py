@@ -8,9 +8,15 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from training.layers import EqualizedConv2D, EqualizedConv2DTranspose, FoldedEntrance, PixelNorm, leaky_relu
+from training.layers import (
+    EqualizedConv2D,
+    EqualizedConv2DTranspose,
+    FoldedEntrance,
+    PixelNorm,
+    determined_noise,
+    leaky_relu,
+)
 
-NOISE_MAPS = 8  # per resolution that has noise
 ADDED_GAIN = 0.3  # of what a level adds to the image of the level below: details are small
 
 
@@ -69,144 +75,115 @@ class NetworkConfig:
         return self.base_filters if level == 0 else self.latent_filters[level - 1]
 
 
-def stride_2(filters: int, name: str, dtype: str) -> EqualizedConv2D:
-    """The convolution of every shrinking block: size 4, stride 2."""
-    return EqualizedConv2D(filters, 4, strides=2, padding="same", name=name, dtype=dtype)
-
-
-def pointwise(filters: int, name: str, dtype: str) -> EqualizedConv2D:
-    """The linear 1×1 convolution at which an image or a mask enters."""
-    return EqualizedConv2D(filters, 1, use_bias=False, gain=1.0, name=name, dtype=dtype)
-
-
-def mask_block(mask_features, level: int, config: NetworkConfig, dtype: str):
-    """Level l → l − 1 of the mask path."""
-    name = f"mask_{level}"
-    convolution = stride_2(config.mask_filters, name, dtype)
-    return leaky_relu(f"{name}_activation", dtype)(convolution(mask_features))
-
-
-def mask_entrance(mask, level: int, config: NetworkConfig, dtype: str):
-    """The mask's 1×1 convolution at a level, and the mask block below it."""
-    name = f"mask_{level}"
-    folded = FoldedEntrance(
-        pointwise(config.mask_filters, f"from_mask_{level}", dtype),
-        stride_2(config.mask_filters, name, dtype),
-        name=f"mask_entrance_{level}",
-        dtype=dtype,
-    )
-    return leaky_relu(f"{name}_activation", dtype)(folded(mask))
-
-
-def latent_block(features, latent, level: int, config: NetworkConfig, dtype: str):
-    """Level l − 1 → l of the latent path: a stride-2 transposed convolution of size 4, LeakyReLU, pixel norm.
+class Blocks:
+    """The blocks of both networks; each names its layers after its level.
 
     Args:
-        features: of the level below.
-        latent: the random vector, from which a block with noise takes it.
+        dtype: policy of the hidden layers, "float32" or "mixed_bfloat16"; images are float32.
     """
-    name = f"latent_{level}"
-    features = EqualizedConv2DTranspose(config.filters(level), 4, strides=2, padding="same", name=name, dtype=dtype)(
-        features
-    )
-    if level in config.noise_levels:
-        features = with_noise(features, latent, level, dtype)
-    features = _activated(features, name, dtype)
-    if config.second_convolution:
-        name = f"{name}_second"
-        convolution = EqualizedConv2D(config.filters(level), 3, padding="same", name=name, dtype=dtype)
-        features = _activated(convolution(features), name, dtype)
-    return features
 
+    def __init__(self, config: NetworkConfig, dtype: str = "float32"):
+        self.config, self.dtype = config, dtype
 
-def fine_block(features, mask, level: int, config: NetworkConfig, dtype: str, inside=None):
-    """Level l − 1 → l where levels are trained on windows: two convolutions, the mask joins before the second.
+    # --- layers
 
-    Args:
-        features: of the level below.
-        mask: of this level.
-        inside: 1 within the frame of the image and 0 in a window's margin beyond it; None where there is no margin.
-    """
-    name = f"latent_{level}"
-    filters = config.filters(level)
-    first = EqualizedConv2DTranspose(filters, 4, strides=2, padding="same", name=name, dtype=dtype)
-    features = _activated(first(features), name, dtype)
-    if inside is not None:  # beyond the frame, the whole image's convolutions see zeros
-        features = keras.layers.Multiply(name=f"{name}_inside", dtype=dtype)([features, inside])
-    features = keras.layers.Concatenate(name=f"{name}_and_mask", dtype=dtype)([features, mask])
-    name = f"{name}_second"
-    return _activated(EqualizedConv2D(filters, 3, padding="same", name=name, dtype=dtype)(features), name, dtype)
+    def shrinking(self, filters: int, name: str) -> EqualizedConv2D:
+        """The convolution of every shrinking block: size 4, stride 2."""
+        return EqualizedConv2D(filters, 4, strides=2, padding="same", name=name, dtype=self.dtype)
 
+    def keeping(self, filters: int, name: str) -> EqualizedConv2D:
+        """A 3×3 convolution at one resolution."""
+        return EqualizedConv2D(filters, 3, padding="same", name=name, dtype=self.dtype)
 
-def _activated(features, name: str, dtype: str):
-    """LeakyReLU and pixel norm."""
-    return PixelNorm(name=f"{name}_norm", dtype=dtype)(leaky_relu(f"{name}_activation", dtype)(features))
+    def pointwise(self, filters: int, name: str, **options) -> EqualizedConv2D:
+        """A linear 1×1 convolution, at which an image, a mask or noise enters."""
+        return EqualizedConv2D(filters, 1, use_bias=False, gain=1.0, name=name, dtype=self.dtype, **options)
 
+    def activated(self, x, name: str, norm: bool = False):
+        """LeakyReLU; in the latent path pixel norm after it."""
+        x = leaky_relu(f"{name}_activation", self.dtype)(x)
+        return PixelNorm(name=f"{name}_norm", dtype=self.dtype)(x) if norm else x
 
-def with_noise(features, latent, level: int, dtype: str):
-    """Features plus one map of noise, of a learned strength in each of them that starts at zero."""
-    name = f"noise_{level}"
-    noise = latent_noise(latent, level, name)
-    strength = EqualizedConv2D(
-        features.shape[-1],
-        1,
-        use_bias=False,
-        gain=1.0,
-        kernel_initializer="zeros",
-        name=f"{name}_strength",
-        dtype=dtype,
-    )
-    return keras.layers.Add(name=f"{name}_added", dtype=dtype)([features, strength(noise)])
+    # --- mask path, level l → l − 1
 
+    def mask_block(self, x, level: int):
+        """A stride-2 convolution."""
+        name = f"mask_{level}"
+        return self.activated(self.shrinking(self.config.mask_filters, name)(x), name)
 
-def latent_noise(latent, level: int, name: str):
-    """White noise (n, height, width, 1) of variance 1 that the latent determines, in float32.
+    def mask_entrance(self, mask, level: int):
+        """The 1×1 convolution of the mask at a level, and the mask block after it."""
+        name, filters = f"mask_{level}", self.config.mask_filters
+        pair = self.pointwise(filters, f"from_mask_{level}"), self.shrinking(filters, name)
+        return self.activated(FoldedEntrance(*pair, name=f"mask_entrance_{level}", dtype=self.dtype)(mask), name)
 
-    A bank of `NOISE_MAPS` frozen random maps, mixed by frozen random weights of the latent: the same latent, the same
-    noise, and stock layers alone.
-    """
-    frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
-    unit, shared = (keras.initializers.RandomNormal(stddev=size) for size in (1.0, NOISE_MAPS**-0.5))
-    mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(latent)
-    # mean square 1: as much noise for every latent
-    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(mixture)
-    height, width = resolution(level)
-    field = keras.layers.Dense(height * width, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
-    return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
+    # --- latent path, level l − 1 → l
 
+    def growing(self, x, level: int):
+        """The stride-2 transposed convolution of size 4."""
+        filters, name = self.config.filters(level), f"latent_{level}"
+        return EqualizedConv2DTranspose(filters, 4, strides=2, padding="same", name=name, dtype=self.dtype)(x)
 
-def to_image(features, level: int, config: NetworkConfig):
-    """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
-    name = f"to_image_{level}"
-    if config.sum_of_levels and level > 1:
-        added = EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")
-        return added(features)
-    return EqualizedConv2D(1, 1, gain=1.0, name=name, dtype="float32")(features)
+    def latent_block(self, x, latent, level: int):
+        """A transposed convolution, LeakyReLU, pixel norm; noise of the `latent` and a second convolution if wanted."""
+        name, x = f"latent_{level}", self.growing(x, level)
+        if level in self.config.noise_levels:
+            x = self.with_noise(x, latent, level)
+        x = self.activated(x, name, norm=True)
+        if self.config.second_convolution:
+            x = self.second(x, level)
+        return x
 
+    def fine_block(self, x, mask, level: int, inside=None):
+        """Where levels are trained on windows: two convolutions, the mask of the level joins before the second.
 
-def critic_block(features, level: int, config: NetworkConfig, dtype: str):
-    """Level l → l − 1 of the critic: the mirror of `latent_block`."""
-    name = f"critic_{level}"
-    if level <= config.critic_convolutions:
-        convolution = EqualizedConv2D(config.filters(level), 3, padding="same", name=f"{name}_first", dtype=dtype)
-        features = leaky_relu(f"{name}_first_activation", dtype)(convolution(features))
-    return leaky_relu(f"{name}_activation", dtype)(stride_2(config.filters(level - 1), name, dtype)(features))
+        Args:
+            inside: 1 within the frame of the image and 0 in a window's margin beyond it; None where there is no margin.
+        """
+        name = f"latent_{level}"
+        x = self.activated(self.growing(x, level), name, norm=True)
+        if inside is not None:  # beyond the frame, the whole image's convolutions see zeros
+            x = keras.layers.Multiply(name=f"{name}_inside", dtype=self.dtype)([x, inside])
+        return self.second(keras.layers.Concatenate(name=f"{name}_and_mask", dtype=self.dtype)([x, mask]), level)
 
+    def second(self, x, level: int):
+        """The second convolution of a block."""
+        name = f"latent_{level}_second"
+        return self.activated(self.keeping(self.config.filters(level), name)(x), name, norm=True)
 
-def critic_entrance(image, mask, level: int, config: NetworkConfig, dtype: str):
-    """The critic's 1×1 convolution of image and mask at a level, and the critic block below it."""
-    name = f"critic_{level}"
-    if level <= config.critic_convolutions:  # two convolutions do not fold into one with the entrance
-        pair = keras.layers.Concatenate(name=f"image_and_mask_{level}", dtype=dtype)([image, mask])
-        features = pointwise(config.filters(level), f"from_image_{level}", dtype)(pair)
-        return critic_block(features, level, config, dtype)
-    folded = FoldedEntrance(
-        pointwise(config.filters(level), f"from_image_{level}", dtype),
-        stride_2(config.filters(level - 1), name, dtype),
-        name=f"critic_entrance_{level}",
-        dtype=dtype,
-    )
-    return leaky_relu(f"{name}_activation", dtype)(folded([image, mask]))
+    def with_noise(self, x, latent, level: int):
+        """Features plus one map of noise, of a learned strength in each of them that starts at zero."""
+        name = f"noise_{level}"
+        noise = determined_noise(latent, *resolution(level), name)
+        strength = self.pointwise(x.shape[-1], f"{name}_strength", kernel_initializer="zeros")
+        return keras.layers.Add(name=f"{name}_added", dtype=self.dtype)([x, strength(noise)])
+
+    def to_image(self, x, level: int):
+        """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
+        name = f"to_image_{level}"
+        if self.config.sum_of_levels and level > 1:
+            return EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")(x)
+        return EqualizedConv2D(1, 1, gain=1.0, name=name, dtype="float32")(x)
+
+    # --- critic, level l → l − 1: the mirror of the latent path
+
+    def critic_block(self, x, level: int):
+        """A stride-2 convolution, before it a 3×3 one if wanted."""
+        name = f"critic_{level}"
+        if level <= self.config.critic_convolutions:
+            x = self.activated(self.keeping(self.config.filters(level), f"{name}_first")(x), f"{name}_first")
+        return self.activated(self.shrinking(self.config.filters(level - 1), name)(x), name)
+
+    def critic_entrance(self, image, mask, level: int):
+        """The 1×1 convolution of image and mask at a level, and the critic block after it."""
+        name, filters = f"critic_{level}", self.config.filters(level)
+        pointwise = self.pointwise(filters, f"from_image_{level}")
+        if level <= self.config.critic_convolutions:  # two convolutions do not fold into one with the entrance
+            pair = keras.layers.Concatenate(name=f"image_and_mask_{level}", dtype=self.dtype)([image, mask])
+            return self.critic_block(pointwise(pair), level)
+        shrinking = self.shrinking(self.config.filters(level - 1), name)
+        folded = FoldedEntrance(pointwise, shrinking, name=f"critic_entrance_{level}", dtype=self.dtype)
+        return self.activated(folded([image, mask]), name)
 
 
 def halve(x, name: str):

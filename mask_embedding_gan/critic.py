@@ -6,23 +6,14 @@ probability, which a WGAN's is not: here it is unbounded.
 
 import keras
 
-from mask_embedding_gan.blocks import (
-    NetworkConfig,
-    critic_block,
-    critic_entrance,
-    halve,
-    pointwise,
-    resolution,
-)
-from training.layers import EqualizedConv2D, EqualizedDense, FadeIn, MinibatchStandardDeviation, leaky_relu
+from mask_embedding_gan.blocks import Blocks, NetworkConfig, halve, resolution
+from training.layers import EqualizedDense, FadeIn, MinibatchStandardDeviation
 
 
 def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -> keras.Model:
     """Functional critic of one phase.
 
     Args:
-        config: sizes.
-        phase: 1…7.
         dtype: policy of the hidden layers; scores are float32.
 
     Returns:
@@ -38,21 +29,22 @@ def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -
     scaled = keras.layers.Rescaling(2.0, -1.0, name="image_scaled", dtype="float32")(image)
 
     # 2) p stride-2 convolutions of image and mask down to 4×2
-    features = critic_entrance(scaled, mask, phase, config, dtype)
+    blocks = Blocks(config, dtype)
+    features = blocks.critic_entrance(scaled, mask, phase)
     if phase > 1:
         pair = keras.layers.Concatenate(name="image_and_mask", dtype="float32")([scaled, mask])
-        older = pointwise(config.filters(phase - 1), f"from_image_{phase - 1}", dtype)(halve(pair, "pair_halved"))
+        enters = blocks.pointwise(config.filters(phase - 1), f"from_image_{phase - 1}")
+        older = enters(halve(pair, "pair_halved"))
         features = FadeIn(name="critic_fade", dtype=dtype)([older, features, alpha])
     for level in range(phase - 1, 0, -1):
-        features = critic_block(features, level, config, dtype)
+        features = blocks.critic_block(features, level)
 
     # 3) variety of the batch, then one score
     features = MinibatchStandardDeviation(config.group_size, name="minibatch_deviation", dtype=dtype)(features)
-    convolution = EqualizedConv2D(config.base_filters, 3, padding="same", name="critic_0", dtype=dtype)
-    features = leaky_relu("critic_0_activation", dtype)(convolution(features))
+    features = blocks.activated(blocks.keeping(config.base_filters, "critic_0")(features), "critic_0")
     features = keras.layers.Flatten(name="critic_flat", dtype=dtype)(features)
     if config.critic_convolutions:
         dense = EqualizedDense(config.base_filters, name="critic_dense", dtype=dtype)
-        features = leaky_relu("critic_dense_activation", dtype)(dense(features))
+        features = blocks.activated(dense(features), "critic_dense")
     score = EqualizedDense(1, gain=1.0, name="score", dtype="float32")(features)
     return keras.Model([image, mask, alpha], score, name="critic")

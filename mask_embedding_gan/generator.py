@@ -2,19 +2,7 @@
 
 import keras
 
-from mask_embedding_gan.blocks import (
-    NetworkConfig,
-    double,
-    fine_block,
-    halve,
-    latent_block,
-    mask_block,
-    mask_entrance,
-    pointwise,
-    reduced_mask,
-    resolution,
-    to_image,
-)
+from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, halve, reduced_mask, resolution
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
 from training.layers import EqualizedDense, FadeIn, PixelNorm, leaky_relu
@@ -26,7 +14,6 @@ def build_generator(
     """Functional generator of one phase.
 
     Args:
-        config: sizes.
         phase: 1…7; images are `resolution(phase)`. Levels that are trained on windows have no fade-in path.
         fading: whether the model has the fade-in path and its third input `alpha (1,)`; phase 1 has nothing to fade
             in and ignores it.
@@ -41,11 +28,11 @@ def build_generator(
     mask = keras.Input((height, width, 1), name="mask")
     latent = keras.Input((config.latent_size,), name="latent")
     alpha = keras.Input(batch_shape=(1,), name="alpha") if fading else None
-    fades = fading and phase > 1
+    fades, blocks = fading and phase > 1, Blocks(config, dtype)
 
     # 1) mask path: p stride-2 convolutions of 8 features down to 4×2
     whole_mask = reduced_mask(mask, 2 ** (phase - whole), "whole_mask")
-    mask_features = _mask_path(whole_mask, whole, config, dtype, alpha if fades else None)
+    mask_features = _mask_path(blocks, whole_mask, whole, alpha if fades else None)
 
     # 2) mask embedding, joined to the latent vector and projected to 4×2×128
     projected = latent
@@ -65,18 +52,18 @@ def build_generator(
         if level > 1:
             join = keras.layers.Concatenate(name=f"skip_{level - 1}", dtype=dtype)
             below = join([below, mask_features[level - 1]])
-        latent_features[level] = latent_block(below, latent, level, config, dtype)
+        latent_features[level] = blocks.latent_block(below, latent, level)
     for level in range(whole + 1, phase + 1):
         level_mask = reduced_mask(mask, 2 ** (phase - level), f"mask_of_level_{level}")
-        latent_features[level] = fine_block(latent_features[level - 1], level_mask, level, config, dtype)
+        latent_features[level] = blocks.fine_block(latent_features[level - 1], level_mask, level)
 
     # 4) image: linear in [−1, 1], shown in [0, 1]
     if config.sum_of_levels:
-        image = _sum_of_levels(latent_features, phase, config)
+        image = _sum_of_levels(blocks, latent_features, phase)
     else:
-        image = to_image(latent_features[phase], phase, config)
+        image = blocks.to_image(latent_features[phase], phase)
         if fades:
-            older = to_image(latent_features[phase - 1], phase - 1, config)
+            older = blocks.to_image(latent_features[phase - 1], phase - 1)
             image = FadeIn(name="image_fade", dtype="float32")([double(older, "image_doubled"), image, alpha])
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype="float32")(image)
     if config.times_mask:
@@ -86,26 +73,25 @@ def build_generator(
     return keras.Model(inputs, image, name=name)
 
 
-def _mask_path(mask, phase: int, config: NetworkConfig, dtype: str, alpha) -> dict:
+def _mask_path(blocks: Blocks, mask, phase: int, alpha) -> dict:
     """Features of the mask path by level, from `phase` − 1 down to 0; `alpha` where the finest block fades in."""
-    features = mask_entrance(mask, phase, config, dtype)
+    features = blocks.mask_entrance(mask, phase)
     if alpha is not None:
-        older = pointwise(config.mask_filters, f"from_mask_{phase - 1}", dtype)(halve(mask, "mask_halved"))
-        features = FadeIn(name="mask_fade", dtype=dtype)([older, features, alpha])
+        enters = blocks.pointwise(blocks.config.mask_filters, f"from_mask_{phase - 1}")
+        features = FadeIn(name="mask_fade", dtype=blocks.dtype)([enters(halve(mask, "mask_halved")), features, alpha])
     levels = {phase - 1: features}
     for level in range(phase - 1, 0, -1):
-        levels[level - 1] = mask_block(levels[level], level, config, dtype)
+        levels[level - 1] = blocks.mask_block(levels[level], level)
     return levels
 
 
-def _sum_of_levels(features: dict, phase: int, config: NetworkConfig):
+def _sum_of_levels(blocks: Blocks, features: dict, phase: int):
     """The image of level 1, enlarged level by level, to each of which its own features add (linear in [−1, 1])."""
-    image = to_image(features[1], 1, config)
+    image = blocks.to_image(features[1], 1)
     for level in range(2, phase + 1):
         enlarged = double(image, f"image_{level}_enlarged", "bilinear")
-        image = keras.layers.Add(name=f"image_{level}", dtype="float32")(
-            [enlarged, to_image(features[level], level, config)]
-        )
+        added = blocks.to_image(features[level], level)
+        image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, added])
     return image
 
 

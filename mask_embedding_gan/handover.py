@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mask_embedding_gan.schedule import Preset
 from preprocessing.atomic import write_whole
+from preprocessing.json_file import read_json
 from training.checkpoint import lighten, read_state, unpack
 from training.run import RunDirectory, RunError, Stage
 
@@ -22,7 +23,7 @@ def first_phase(run: RunDirectory) -> int:
     if not file.exists():
         return 1
     try:
-        return int(json.loads(file.read_text())["phase"])
+        return int(read_json(file)["phase"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
 
@@ -31,7 +32,6 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
     """Begin a run with the networks of a light checkpoint; one that has begun is left alone.
 
     Args:
-        run: the run directory.
         preset: that the run trains.
         networks: a file from `save_networks`.
 
@@ -58,10 +58,6 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
 def save_networks(run: Path, output: Path) -> dict:
     """Write the newest checkpoint of a run as a light one.
 
-    Args:
-        run: folder of the run.
-        output: the file to write.
-
     Returns:
         The checkpoint's state: "phase" and "images_seen".
 
@@ -73,7 +69,7 @@ def save_networks(run: Path, output: Path) -> dict:
         raise RunError(f"--run {run}: holds no checkpoint of a phase")
     state = read_state(found[-1])
     try:
-        phase, settings = int(state["phase"]), json.loads((run / "config.json").read_text())
+        phase, settings = int(state["phase"]), read_json(run / "config.json")
         windows_from = int(settings["preset"]["network"].get("windows_from", 0))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run / 'config.json'}: is missing or damaged; restore it") from error

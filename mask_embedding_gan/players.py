@@ -27,9 +27,6 @@ def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "fl
     """Fresh networks of one phase, the moving average equal to the generator; a function of the seed.
 
     Args:
-        config: sizes.
-        phase: 1…7.
-        seed: of the run.
         dtype: policy of the hidden layers, "float32" or "mixed_bfloat16".
     """
     keras.utils.set_random_seed(stream_seed(seed, "weights", phase) % 2**31)
@@ -58,9 +55,7 @@ def windows_model(previous: keras.Model, preset: Preset, phase: int, seed: int) 
 
     Args:
         previous: the finished generator of the phase before.
-        preset: networks and schedule.
         phase: that is trained.
-        seed: of the run.
     """
     network, schedule = preset.network, preset.schedule(phase)
     below = LevelsBelow(previous, network, phase)

@@ -4,16 +4,17 @@ What a phase does is a pure function of the real images it has seen: alpha, the 
 follow from them alone, and nothing here is saved or restored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 from keras import ops
 
 from mask_embedding_gan.blocks import NetworkConfig, resolution
 from training.adam import FusedAdam
-from training.additions import Addition, setting, switched
-from training.schedule import Duration, lengthened_memory, lengthened_ticks
+from training.additions import Addition, changed, setting
+from training.schedule import Duration, lengthened
 
 SHARED_FROM = 1_500_000  # numbers in the largest features of a batch, above which cores share an operation
 FADING = 0.25  # of a phase on whole images, where the phase was trained on windows (ours)
@@ -83,13 +84,8 @@ class PhaseSchedule:
 
     def lengthened(self, factor: float) -> "PhaseSchedule":
         """The same with `factor` times the images."""
-        return replace(
-            self,
-            fade_in_images=round(self.fade_in_images * factor),
-            stable_images=round(self.stable_images * factor),
-            ticks=lengthened_ticks(self.ticks, factor),
-            ema_half_life_images=lengthened_memory(self.ema_half_life_images, factor),
-        )
+        fading, stable = (round(images * factor) for images in (self.fade_in_images, self.stable_images))
+        return lengthened(self, factor, fade_in_images=fading, stable_images=stable)
 
 
 @dataclass(frozen=True)
@@ -139,32 +135,15 @@ class Preset:
         """The same with `factor` times the images in every phase."""
         return replace(self, phases=tuple(schedule.lengthened(factor) for schedule in self.phases))
 
-    def changed(
-        self,
-        *,
-        length: float = 1.0,
-        embedding: bool = True,
-        adding: Iterable[str] = (),
-        without: Iterable[str] = (),
-        precision: str | None = None,
-    ) -> "Preset":
+    def changed(self, *, embedding: bool = True, **options: Any) -> "Preset":
         """The same with what a command line may change of it.
 
         Args:
-            length: factor on every phase's images.
             embedding: False for the no-embedding baseline (Ren et al. 2019, §6.4).
-            adding: names in `ADDITIONS` to switch on.
-            without: names in `ADDITIONS` to switch off.
-            precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
-
-        Raises:
-            PresetError: an unknown name, or additions that do not go together.
+            options: of `training.additions.changed`.
         """
-        preset = self.lengthened(length) if length != 1.0 else self
-        if not embedding:
-            preset = replace(preset, network=preset.network.without_embedding())
-        preset = switched(preset, ADDITIONS, adding, without)
-        return replace(preset, precision=precision) if precision else preset
+        preset = self if embedding else replace(self, network=self.network.without_embedding())
+        return changed(preset, ADDITIONS, **options)
 
 
 def phases(**columns: Sequence) -> tuple[PhaseSchedule, ...]:

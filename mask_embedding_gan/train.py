@@ -5,7 +5,8 @@ A phase starts from, in this order: 1. its own newest checkpoint, 2. the finishe
 
 import gc
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -21,22 +22,15 @@ from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import Dataset
-from preprocessing.training_data import checksums
-from training.checkpoint import restore_checkpoint, restore_discriminator
+from training.checkpoint import DamagedCheckpointError, restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import ALL_CORES, limit_threads
 from training.export import open_model
 from training.noise import stream_seed
 from training.run import RunDirectory, RunError, choose_strategy
-from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
-
-
-def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the preset, the data's checksums, the seed."""
-    return common_config(preset, checksums(dataset), seed)
 
 
 def train(
@@ -52,13 +46,9 @@ def train(
     """Train every phase up to `last_phase` that the run does not hold yet.
 
     Args:
-        dataset: mammogram shards.
         run: the run directory, made with `run_config`.
-        preset: networks and schedule.
-        last_phase: 1…7.
         seed: of weights, order of images, jitter and noise.
         strategy: defaults to all visible GPUs.
-        echo: prints status lines.
 
     Returns:
         The generators of the phases trained now; empty if the run already held them all.
@@ -97,15 +87,7 @@ def last_phase_with_these_threads(
 
 
 class PhaseTraining(Training):
-    """Training of a phase on whole images.
-
-    Args:
-        dataset: mammogram shards.
-        run: the run directory.
-        preset: networks and schedule.
-        phase: 1…7.
-        seed: of the run.
-    """
+    """Training of a phase on whole images."""
 
     def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, phase: int, seed: int):
         self.dataset, self.run, self.preset, self.phase, self.seed = dataset, run, preset, phase, seed
@@ -123,7 +105,8 @@ class PhaseTraining(Training):
         if self.phase == 1:
             return
         before = self._built(self.phase - 1)
-        restore_checkpoint(final_checkpoint(self.run, self.phase - 1), before)
+        with final_checkpoint(self.run, self.phase - 1) as checkpoint:
+            restore_checkpoint(checkpoint, before)
         grow(*(Players(one.generator, one.discriminator, one.ema_generator) for one in (before, model)))
 
     def batches(self, first_image: int) -> tf.data.Dataset:
@@ -157,7 +140,8 @@ class WindowsTraining(PhaseTraining):
         return windows_model(previous, self.preset, self.phase, self.seed)
 
     def begin(self, model: WindowGAN) -> None:
-        restore_discriminator(final_checkpoint(self.run, self.phase - 1), model.discriminator)
+        with final_checkpoint(self.run, self.phase - 1) as checkpoint:
+            restore_discriminator(checkpoint, model.discriminator)
 
     def sampler(self, model: WindowGAN) -> Callable[[], np.ndarray]:
         images, masks, latents = fixed_samples(self.dataset, self.phase, model.latent_size, self.seed)
@@ -170,11 +154,12 @@ class WindowsTraining(PhaseTraining):
         return {self.stage.generator: model.finished()}
 
 
-def final_checkpoint(run: RunDirectory, phase: int) -> Path:
-    """The newest checkpoint of a complete phase.
+@contextmanager
+def final_checkpoint(run: RunDirectory, phase: int) -> Iterator[Path]:
+    """Yield the newest checkpoint of a complete phase.
 
     Raises:
-        RunError: it is gone.
+        RunError: it is gone, or turns out to be damaged.
     """
     folder = stage(run, phase).folder
     final = current().checkpoints(folder)
@@ -182,7 +167,12 @@ def final_checkpoint(run: RunDirectory, phase: int) -> Path:
         raise RunError(
             f"--run {run.path}: phase {phase} is complete but its checkpoint is gone; remove {folder} to train it again"
         )
-    return final[0]
+    try:
+        yield final[0]
+    except DamagedCheckpointError as error:
+        raise RunError(
+            f"{error}; delete it and {stage(run, phase).generator} to train the end of phase {phase} again"
+        ) from error
 
 
 def fixed_samples(

@@ -11,7 +11,7 @@ is cut off, so that every pixel is the one that the whole image has there: tilin
 import keras
 import tensorflow as tf
 
-from mask_embedding_gan.blocks import NetworkConfig, double, fine_block, resolution, to_image
+from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, resolution
 from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import PhaseSchedule
@@ -19,7 +19,7 @@ from mask_embedding_gan.train_step import CRITIC_LOSSES, critic_step
 from training.amplification import amplifier
 from training.export import stock_model
 from training.model import AdversarialModel
-from training.noise import global_batch_noise, stream_seed
+from training.noise import batch_size, global_batch_noise, stream_seed
 
 MARGIN = 2  # pixels of the level below, on each side; 4 of the level itself, of which its convolutions reach 2
 CONSISTENCY_WEIGHT = 20.0  # more than the octaves of the level below are amplified: leaving it never pays
@@ -43,9 +43,10 @@ def build_window_block(
     inside = keras.Input((2 * rows, 2 * columns, 1), name="inside")
     cut = lambda x, what: keras.layers.Cropping2D(2 * MARGIN, name=f"{what}_cut")(x)
 
-    features = cut(fine_block(below, mask, level, config, dtype, inside=inside), "features")
+    blocks = Blocks(config, dtype)
+    features = cut(blocks.fine_block(below, mask, level, inside), "features")
     enlarged = cut(double(image_below, f"image_{level}_enlarged", "bilinear"), "image")
-    image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, to_image(features, level, config)])
+    image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, blocks.to_image(features, level)])
     return keras.Model([below, image_below, mask, inside], [features, image], name=name)
 
 
@@ -54,8 +55,6 @@ class LevelsBelow:
 
     Args:
         previous: the finished generator (stock layers) of the phase before.
-        config: of the networks.
-        phase: of the block.
     """
 
     def __init__(self, previous: keras.Model, config: NetworkConfig, phase: int):
@@ -140,8 +139,6 @@ class WindowGAN(AdversarialModel):
         generator, ema_generator: from `build_window_block`, of this phase's level.
         critic: of images of a window's size.
         below: the levels below.
-        schedule: this phase's.
-        seed: of the run.
     """
 
     def __init__(
@@ -169,7 +166,7 @@ class WindowGAN(AdversarialModel):
 
     def player_gradients(self, batch, step, stable=False):
         real, mask = batch["image"], batch["mask"]
-        count = real.shape[0] or tf.shape(real)[0]
+        count = batch_size(real)
         latent = global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), self.latent_seed, step)
         u = global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
 
@@ -198,7 +195,7 @@ class WindowGAN(AdversarialModel):
 
     def corners(self, mask: tf.Tensor, step) -> tf.Tensor:
         """Top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
-        count = mask.shape[0] or tf.shape(mask)[0]
+        count = batch_size(mask)
         factor = mask.shape[1] // self.window[0]
         coarse = tf.nn.avg_pool2d(mask, 2 * factor, 2 * factor, "VALID")
         _, rows, columns, _ = coarse.shape

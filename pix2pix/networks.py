@@ -1,4 +1,4 @@
-"""U-Net generator and PatchGAN discriminator of pix2pix (Isola et al. 2017, arXiv 1611.07004v3, §3.2 and §6.1).
+"""U-Net generator and PatchGAN discriminator of pix2pix (Isola et al. 2017, arXiv 1611.07004v3, §3.2 and appendix).
 
     texture map, dropout noise → generator → image          texture map ‖ image → discriminator → one logit per patch
 
@@ -115,7 +115,6 @@ def build_generator(config: NetworkConfig, *, dtype: str = "float32", name: str 
     it is a function of what a caller draws; Keras' own dropout layer is inactive at inference.
 
     Args:
-        config: sizes.
         dtype: policy of the hidden layers, "float32" or "mixed_bfloat16"; images are float32.
 
     Returns:
@@ -161,7 +160,6 @@ def build_discriminator(config: NetworkConfig, *, dtype: str = "float32") -> ker
     """Functional PatchGAN: C64-C128-C256-C512, the last of stride 1, and a convolution to one logit per patch.
 
     Args:
-        config: sizes.
         dtype: policy of the hidden layers; logits are float32.
 
     Returns:

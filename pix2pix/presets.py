@@ -12,8 +12,7 @@ quick   Trains a quarter of the filters, with a moving average (ours).
         python train_scripts/train_pix2pix.py
 
 Sources: [Isola 2017 §n], the section of *Image-to-Image Translation with Conditional Adversarial Networks*, arXiv
-1611.07004v3, whose appendix is §6; [Ren 2019 §6.3], which says of its pix2pix only what it was given; (ours), neither
-says.
+1611.07004v3; [Ren 2019 §6.3], which says of its pix2pix only what it was given; (ours), where neither says it.
 """
 
 from pix2pix.networks import NetworkConfig
@@ -23,16 +22,16 @@ PAPER = Preset(
     "paper",
     network=NetworkConfig(
         height=512,  # [Ren 2019 §6.3]
-        filters=64,  # [Isola 2017 §6.1]
+        filters=64,  # [Isola 2017, appendix]
     ),
     batch=8,  # 1 to 10 [Isola 2017 §3.3]; which (ours)
     images=1_200_000,  # (ours)
     ticks=60,  # (ours)
-    l1_weight=100.0,  # [Isola 2017 §4.1]
+    l1_weight=100.0,  # [Isola 2017 §4.2]
     learning_rate=2e-4,  # [Isola 2017 §3.3]
     beta_1=0.5,  # [Isola 2017 §3.3]
     ema_half_life_images=0.0,  # [Isola 2017 §3.3] mentions no moving average
-    jitter=False,  # Isola's resizing and cropping (§6.2) has no counterpart in [Ren 2019 §6.3]
+    jitter=False,  # Isola's resizing and cropping (appendix) has no counterpart in [Ren 2019 §6.3]
     phantoms=20_000,  # where no data is given (ours)
 )
 
@@ -42,7 +41,7 @@ QUICK = Preset(
     batch=4,  # (ours)
     images=8_000,  # (ours)
     ticks=8,  # (ours)
-    l1_weight=100.0,  # [Isola 2017 §4.1]
+    l1_weight=100.0,  # [Isola 2017 §4.2]
     learning_rate=2e-4,  # [Isola 2017 §3.3]
     beta_1=0.5,  # [Isola 2017 §3.3]
     ema_half_life_images=400,  # (ours)

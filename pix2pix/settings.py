@@ -1,14 +1,14 @@
 """What a preset of pix2pix consists of; the presets themselves are data, in `presets.py`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
 from pix2pix.networks import NetworkConfig
 from training.adam import FusedAdam
-from training.additions import setting, switched
-from training.schedule import Duration, lengthened_memory, lengthened_ticks
+from training.additions import changed, setting
+from training.schedule import Duration, lengthened
 
 
 @dataclass(frozen=True)
@@ -56,39 +56,17 @@ class Preset:
 
     def lengthened(self, factor: float) -> "Preset":
         """The same with `factor` times the images."""
-        return replace(
-            self,
-            images=round(self.images * factor),
-            ticks=lengthened_ticks(self.ticks, factor),
-            ema_half_life_images=lengthened_memory(self.ema_half_life_images, factor),
-        )
+        return lengthened(self, factor, images=round(self.images * factor))
 
-    def changed(
-        self,
-        *,
-        length: float = 1.0,
-        height: int | None = None,
-        adding: Iterable[str] = (),
-        without: Iterable[str] = (),
-        precision: str | None = None,
-    ) -> "Preset":
-        """The same with what a command line may change of it; None keeps the preset's.
+    def changed(self, *, height: int | None = None, **options: Any) -> "Preset":
+        """The same with what a command line may change of it.
 
         Args:
-            length: factor on the images.
-            height: of the images, which are half as wide; a power of two, 8 or more.
-            adding: names in `ADDITIONS` to switch on.
-            without: names in `ADDITIONS` to switch off.
-            precision: "float32" or "mixed_bfloat16".
-
-        Raises:
-            PresetError: an unknown name.
+            height: of the images, which are half as wide; a power of two, 8 or more. None keeps the preset's.
+            options: of `training.additions.changed`.
         """
-        preset = self.lengthened(length) if length != 1.0 else self
-        if height is not None:
-            preset = replace(preset, network=replace(preset.network, height=height))
-        preset = switched(preset, ADDITIONS, adding, without)
-        return replace(preset, precision=precision) if precision else preset
+        preset = self if height is None else replace(self, network=replace(self.network, height=height))
+        return changed(preset, ADDITIONS, **options)
 
 
 ADDITIONS = {  # to Isola et al. 2017 (ours)

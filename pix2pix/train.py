@@ -10,6 +10,7 @@ runs/pix2pix/generator.keras              stock layers; once training is complet
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,39 +22,20 @@ from pix2pix.train_step import Pix2Pix
 from preprocessing.batches import mammogram_batches
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
-from preprocessing.training_data import checksums
 from training.cluster import current
 from training.noise import stream_seed
-from training.run import RunDirectory, choose_strategy
-from training.run import run_config as common_config
+from training.run import RunDirectory
 from training.trainer import Training, train_stage
 
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
 
 
-def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the preset, the data's checksums, the seed."""
-    return common_config(preset, checksums(dataset), seed)
-
-
-def train(
-    dataset: Dataset,
-    run: RunDirectory,
-    preset: Preset,
-    *,
-    seed: int = 0,
-    strategy: tf.distribute.Strategy | None = None,
-    echo: Callable[[str], None] = print,
-) -> bool:
+def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0, **how: Any) -> bool:
     """Train until the preset's end, continuing where the run stopped; write generator.keras.
 
     Args:
-        dataset: mammogram shards that hold the preset's resolution.
-        run: the run directory, made with `run_config`.
-        preset: networks, losses and length.
-        seed: of weights, order of images, jitter and dropout.
-        strategy: defaults to all visible GPUs.
-        echo: prints status lines.
+        dataset, run, preset, seed: as of `Pix2PixTraining`.
+        how: `strategy` and `echo`, as `train_stage` takes them.
 
     Returns:
         False if the run was complete already.
@@ -64,7 +46,7 @@ def train(
     training = Pix2PixTraining(dataset, run, preset, seed)
     if current().from_chief(training.stage.generator.exists):
         return False
-    train_stage(training, strategy or choose_strategy(), echo)
+    train_stage(training, **how)
     return True
 
 
@@ -85,10 +67,9 @@ class Pix2PixTraining(Training):
     """Training of pix2pix, from scratch.
 
     Args:
-        dataset: mammogram shards.
-        run: the run directory.
-        preset: networks, losses and length.
-        seed: of the run.
+        dataset: mammogram shards that hold the preset's resolution.
+        run: the run directory, made with `run_config`.
+        seed: of weights, order of images, jitter and dropout.
     """
 
     def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, seed: int):

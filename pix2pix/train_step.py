@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from training.losses import cross_entropy
 from training.model import AdversarialModel
-from training.noise import global_batch_noise, stream_seed
+from training.noise import batch_size, global_batch_noise, stream_seed
 
 LOSS_NAMES = ("discriminator_real", "discriminator_fake", "adversarial", "l1")
 SPAN = 2.0  # the paper's images are in [−1, 1]: differences there are twice those in [0, 1]
@@ -43,10 +43,8 @@ class Pix2Pix(AdversarialModel):
 
     def player_gradients(self, batch, step, stable=True):
         real, texture_map = batch["image"], batch["texture_map"]
-        local_batch = real.shape[0] or tf.shape(real)[0]
-        uniform = global_batch_noise(
-            tf.random.stateless_uniform, local_batch, (self.noise_size,), self.dropout_seed, step
-        )
+        shape = (self.noise_size,)
+        uniform = global_batch_noise(tf.random.stateless_uniform, batch_size(real), shape, self.dropout_seed, step)
         noise = tf.cast(uniform < 0.5, tf.float32)
 
         # 1) one pass of the generator serves both players

@@ -193,7 +193,6 @@ def _endless(
     """Make a `tf.data` pipeline of a function that reads several batches at once; read ahead, in order.
 
     Args:
-        read: Function of an image counter.
         fields: Type and shape, (batches, batch_size, …), by name, of what `read` returns, in its order.
         first_image: First image counter.
         images_a_call: By how much it grows from call to call.

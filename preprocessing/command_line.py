@@ -1,8 +1,8 @@
-"""What the commands that make datasets share: options, and the report on what became of the input."""
+"""What the commands share: options, one-line errors, and the report on what became of the input."""
 
 import errno
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from preprocessing.contact_sheet.store import ThumbnailStore
     from preprocessing.shards import Conversion
 
+PATH = click.Path(path_type=Path)
+FILE_THERE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER_THERE = click.Path(exists=True, file_okay=False, path_type=Path)
 SHOWN = 20  # lines of one kind on the terminal
 SOME_REJECTED = 3  # exit status
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
+_KEPT = "finished work is kept: solve this, then run the same command again"
 _OF_TENSORFLOW = re.compile(r"(\S+); (No space left on device|Disk quota exceeded|File too large|Input/output error)")
 
 
@@ -33,7 +37,7 @@ class Command(click.Command):
             click.echo("stopped; run the same command again to continue", err=True)
             ctx.exit(STOPPED)
         except MemoryError as error:
-            raise click.ClickException("not enough memory; what is finished is kept") from error
+            raise click.ClickException("not enough memory; finished work is kept") from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # click knows what to do when nobody reads the output
                 raise
@@ -44,9 +48,6 @@ class Command(click.Command):
             raise
 
 
-_KEPT = "what is finished is kept, run the same command again when this is solved"
-
-
 def refusal_of(error: OSError) -> str:
     """Say in one line what the system refused, and for which file."""
     reason = error.strerror or str(error).splitlines()[0] if error.strerror or str(error) else type(error).__name__
@@ -54,47 +55,70 @@ def refusal_of(error: OSError) -> str:
     return f"{name}{shown(reason)}; {_KEPT}"
 
 
-output_option = click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the dataset.")
+def with_options(options: Sequence[Callable]) -> Callable:
+    """Make one decorator of several options, which `--help` lists in this order."""
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-overwrite_option = click.option("--overwrite", is_flag=True, help="Make the dataset anew, whatever dataset is there.")
+def dataset_options(whose: str, do: str) -> list[Callable]:
+    """Make the options of every command that makes a dataset: output, share of validation, workers.
+
+    Args:
+        whose: what is split, "patients" or "phantoms".
+        do: what the processes do.
+    """
+    fraction = click.FloatRange(0, 1, max_open=True)
+    kept = f"Share of the {whose} kept for validation."
+    return [
+        click.option("--output", type=PATH, required=True, help="Folder of the dataset."),
+        click.option("--validation-fraction", type=fraction, default=0.1, help=kept),
+        click.option(
+            "--workers", type=click.IntRange(1), show_default="one per core", help=f"Number of processes that {do}."
+        ),
+    ]
 
 
-def validation_option(whose: str) -> Callable:
-    """Make the option `--validation-fraction`, of the patients or the phantoms."""
-    return click.option(
-        "--validation-fraction",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.1,
-        help=f"Share of the {whose} kept for validation.",
-    )
-
-
-def workers_option(do: str) -> Callable:
-    """Make the option `--workers`, processes that convert or draw."""
-    return click.option("--workers", type=click.IntRange(1), show_default="one per core", help=f"Processes that {do}.")
-
-
-def conversion_options(command: Callable) -> Callable:
-    """Add what commands that convert patients' images share: key, workers, contact sheet."""
-    options = (
+def conversion_options() -> list[Callable]:
+    """Make the options of the commands that convert patients' images."""
+    return [
+        *dataset_options("patients", "convert"),
+        click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler."),
+        click.option("--overwrite", is_flag=True, help="Replace the dataset that is already there."),
         click.option(
             "--key",
             type=click.Path(dir_okay=False, path_type=Path),
             show_default="OUTPUT.key, made when absent",
-            help="File with the key of the hashes that stand for patients; keep it private.",
+            help="File with the secret key of the patients' pseudonyms; keep it private.",
         ),
-        workers_option("convert"),
-        click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler."),
         click.option(
             "--no-contact-sheet",
             is_flag=True,
-            help="Leave out OUTPUT.contact-sheet, pages that show what became of every image.",
+            help="Do not write OUTPUT.contact-sheet, pages that show every image with its mask or reason.",
         ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    ]
+
+
+def writing_options(formats: Mapping[str, str], figure: str, seed: str) -> list[Callable]:
+    """Make the options of the commands that write synthetic images: output, format, figure, seed.
+
+    Args:
+        formats: what each format is, by name; the first is the default.
+        seed: what is drawn at random.
+    """
+    described = " ".join(f"{name}: {text}" for name, text in formats.items())
+    kinds = click.Choice(list(formats))
+    return [
+        click.option("--output", type=PATH, required=True, help="Folder to write."),
+        click.option("--format", "file_format", type=kinds, default=next(iter(formats)), help=described),
+        click.option("--figure", "figure_file", type=PATH, help=f"Also draw {figure}."),
+        click.option("--seed", type=click.IntRange(0), default=0, help=f"Random seed of the {seed}."),
+    ]
 
 
 def refuse_both(workers: int | None, scheduler: str | None) -> None:
@@ -109,12 +133,6 @@ def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
         click.echo(f"{kind} {shown(place)}: {text}", err=True)
     if len(lines) > SHOWN:
         click.echo(f"{kind} {len(lines) - SHOWN} more", err=True)
-
-
-def echo_remarks(remarks: Sequence[str]) -> None:
-    """Print what is to be said of the whole, on standard error."""
-    for line in remarks:
-        click.echo(shown(line), err=True)
 
 
 def shown(text: object) -> str:
@@ -133,14 +151,19 @@ def thumbnail_store(output: Path) -> "ThumbnailStore":
     return store
 
 
-def conclude(output: Path, done: "Conversion", noun: str, store: "ThumbnailStore | None" = None) -> None:
-    """Print what became of the input, as a table and in a last line, and write the contact sheet.
+def conclude(
+    output: Path,
+    done: "Conversion",
+    noun: str,
+    lists: Mapping[str, Sequence[tuple[object, str]]],
+    store: "ThumbnailStore | None",
+) -> None:
+    """Print what became of the input, in lists, a table and a last line, and write the contact sheet.
 
     Args:
-        output: Folder of the dataset.
-        done: The conversion.
         noun: What was converted, in the plural.
-        store: Of the contact sheet. Defaults to None: none is wanted.
+        lists: (place, text) of single images or lesions, by what each of them is called.
+        store: Of the contact sheet; None where none is wanted.
 
     Raises:
         DataError: The contact sheet cannot be written.
@@ -148,9 +171,18 @@ def conclude(output: Path, done: "Conversion", noun: str, store: "ThumbnailStore
         SystemExit: Something was rejected (exit status 3).
     """
     from preprocessing.contact_sheet.sheet import write_contact_sheet
+    from preprocessing.masses.item import summary_lines
     from preprocessing.summary import summary_table
 
+    if done.already_done:
+        click.echo(f"{output}: already there, nothing to do")
+    for line in done.remarks:
+        click.echo(shown(line), err=True)
+    for kind, lines in lists.items():
+        echo_some(kind, lines)
     dataset, rejected = done.dataset, len(done.rejected)
+    if dataset.kind == "mass":
+        click.echo("\n".join(summary_lines(dataset.meta["summary"])))
     click.echo(summary_table(done, noun))
     if not dataset.count:
         raise click.ClickException(

@@ -13,7 +13,6 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
     """Read the rows of a CSV file, blanks around names and values stripped, missing values "".
 
     Args:
-        table: The file.
         flag: Of the command line, for error messages.
         columns: Columns that must be there.
 

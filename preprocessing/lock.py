@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
+from preprocessing.json_file import read_json
 
 LOCK_FILE = ".lock"
 TOUCHED_EVERY = 10.0  # seconds
@@ -136,7 +137,7 @@ def _start_of(process: int) -> str:
 def _read(file: Path) -> dict:
     """Read who holds a lock; empty where the file is gone, is just being written or is damaged."""
     try:
-        holder = json.loads(file.read_text())
+        holder = read_json(file)
         if {"process": int, "started": str, "host": str, "system": str} == {
             name: type(holder.get(name)) for name in ("process", "started", "host", "system")
         }:

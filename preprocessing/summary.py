@@ -16,7 +16,6 @@ def summary_table(done: Conversion, noun: str) -> str:
     """Lay out a conversion as a text table.
 
     Args:
-        done: The conversion.
         noun: What was converted, in the plural.
     """
     from rich.console import Console

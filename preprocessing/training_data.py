@@ -34,8 +34,3 @@ def open_training_data(folder: Path | None, kind: str, phantoms: int, echo: Call
             f"warning: {folder} has no validation split: samples are of training images; prepare data of more patients"
         )
     return dataset
-
-
-def checksums(dataset: Dataset) -> list[str]:
-    """SHA-256 of every shard, in order: what a run's settings say of its data."""
-    return [shard["sha256"] for shard in dataset.meta["shards"]]

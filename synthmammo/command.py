@@ -42,6 +42,6 @@ class Commands(click.Group):
 def main() -> None:
     """Train generators of synthetic mammograms and labelled masses, draw images from them, and evaluate the images.
 
-    Each command has a --help of its own. The usual order is prepare, train, generate, evaluate; make-phantoms makes
-    artificial images with which everything can be tried.
+    Each command has a --help of its own. The usual order is prepare, train, generate, evaluate. Phantoms made by
+    make-phantoms let you try everything without data.
     """

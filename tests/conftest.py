@@ -40,8 +40,8 @@ def tiny_run(tmp_path_factory, tiny_dataset):
     """A run directory in which phases 1 and 2 of the tiny preset are complete."""
     import tiny
 
-    from mask_embedding_gan.train import run_config, train
-    from training.run import RunDirectory
+    from mask_embedding_gan.train import train
+    from training.run import RunDirectory, run_config
 
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "tiny", run_config(tiny.preset(), tiny_dataset, 0))
     train(tiny_dataset, run, tiny.preset(), 2, echo=lambda line: None)
@@ -75,8 +75,8 @@ def tiny_pix2pix_run(tmp_path_factory, tiny_dataset):
     """A finished run of the tiny pix2pix preset."""
     import tiny_pix2pix
 
-    from pix2pix.train import run_config, train
-    from training.run import RunDirectory
+    from pix2pix.train import train
+    from training.run import RunDirectory, run_config
 
     preset = tiny_pix2pix.preset()
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "pix2pix", run_config(preset, tiny_dataset, 0))

@@ -1,4 +1,4 @@
-"""Measure generated images next to real ones: table, report.json, report.html; one method or several side by side."""
+"""Measure generated images next to real ones: table, report.json, report.html, for one method or several."""
 
 from pathlib import Path
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from evaluation.command_line import level_option
-from preprocessing.command_line import Command
+from preprocessing.command_line import FOLDER_THERE, PATH, Command
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--real",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER_THERE,
     required=True,
-    help="Dataset of real images, the one that the generator was trained on.",
+    help="Dataset of real images: the one that the generator was trained on.",
 )
 @click.option(
     "--fake",
@@ -22,35 +22,35 @@ from preprocessing.command_line import Command
     metavar="[NAME=]DIR",
     multiple=True,
     required=True,
-    help="Dataset of generated images. Repeatable: methods stand side by side, in this order. Several of one NAME are "
-    "runs of one method, which is best only where all of them are.",
+    help="Dataset of generated images. Repeatable, to compare methods. Datasets with the same NAME are runs of one "
+    "method, which is called best only where all of its runs are.",
 )
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
+@click.option("--output", type=PATH, required=True, help="Folder of the report.")
 @click.option(
     "--metrics",
     metavar="A,B,C",
-    show_default="all that apply, but for realism_auc_cnn",
+    show_default="all that apply, except realism_auc_cnn",
     help="swd_7x7, msssim_pairs, variation_per_mask, mask_iou_film, leakage, beta_64px, fine_energy_64px, "
     "histogram_w1_64bins, fid_radiomic_z, kid_radiomic_z, precision_k3_radiomic_z, recall_k3_radiomic_z, "
     "density_k3_radiomic_z, coverage_k3_radiomic_z (named by the extractor), memorisation_texture, realism_auc_cnn; "
-    "of masses labels_read_cnn, labels_learned_cnn.",
+    "for masses labels_read_cnn, labels_learned_cnn.",
 )
 @click.option(
     "--extractor",
     metavar="FILE|NAME",
     show_default="radiomic features, no network",
-    help="A .keras model of your own whose output describes an image, or one of Keras Applications, such as "
-    "MobileNetV2 (downloads its weights), for FID, KID, precision and recall.",
+    help="Features for FID, KID, precision and recall: a .keras model of your own, or a network of Keras Applications "
+    "such as MobileNetV2 (its weights are downloaded).",
 )
 @level_option
 @click.option(
     "--split",
     type=click.Choice(["all", "train", "validation"]),
     default="all",
-    help="Real images to compare with; the memorisation audit always uses both splits.",
+    help="Split of the real images to compare with; the memorisation audit always uses both.",
 )
-@click.option("--count", type=click.IntRange(2), show_default="all", help="At most so many images of each set.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of halves, pairs, patches and bootstrap.")
+@click.option("--count", type=click.IntRange(2), show_default="all", help="Use at most this many images of each set.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed of halves, pairs, patches and bootstrap.")
 def main(
     real: Path,
     fakes: tuple[str, ...],
@@ -62,7 +62,7 @@ def main(
     count: int | None,
     seed: int,
 ) -> None:
-    """Measure generated images, with 95 % intervals, next to what two halves of the real images score.
+    """Measure generated images, with 95 % intervals, next to the scores of two halves of the real images.
 
     \b
     Example: two methods at 256×128

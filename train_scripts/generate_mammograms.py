@@ -1,51 +1,42 @@
 """Draw synthetic mammograms with a trained generator."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from preprocessing.command_line import Command
+from preprocessing.command_line import PATH, Command, with_options, writing_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option(
-    "--generator",
-    type=click.Path(path_type=Path),
-    show_default="the one that comes with the package",
-    help="A generator.keras.",
-)
+@click.option("--generator", type=PATH, show_default="the one that comes with the package", help="A generator.keras.")
 @click.option(
     "--masks",
-    type=click.Path(path_type=Path),
+    type=PATH,
     show_default="phantoms",
-    help="Dataset whose (validation) masks to fill, or folder of mask images of 2:1 (not for pix2pix).",
+    help="Dataset whose validation masks are filled, or folder of 2:1 mask images (not for pix2pix).",
 )
-@click.option("--count", type=click.IntRange(1), required=True, help="Images to make.")
-@click.option("--latents-per-mask", type=click.IntRange(1), default=1, help="Images from one mask before the next.")
-@click.option("--study-of-four", is_flag=True, help="RCC, LCC, RMLO and LMLO of one synthetic patient after the other.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--count", type=click.IntRange(1), required=True, help="Number of images.")
+@click.option("--latents-per-mask", type=click.IntRange(1), default=1, help="Number of images per mask.")
 @click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["h5", "png", "dicom"]),
-    default="h5",
-    help="h5: shards, as training reads them. png: 16 bits. dicom: MG For Presentation, marked synthetic.",
+    "--study-of-four",
+    is_flag=True,
+    help="Make studies of RCC, LCC, RMLO and LMLO, one synthetic patient after another.",
 )
-@click.option("--figure", "figure_file", type=click.Path(path_type=Path), help="Also draw masks × latents here.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other latents.")
-def main(
-    generator: Path | None,
-    masks: Path | None,
-    count: int,
-    latents_per_mask: int,
-    study_of_four: bool,
-    output: Path,
-    file_format: str,
-    figure_file: Path | None,
-    seed: int,
-) -> None:
-    """Fill masks with tissue: COUNT images, LATENTS-PER-MASK of each mask; manifest.csv says what each was made from.
+@with_options(
+    writing_options(
+        {
+            "h5": "shards, as training reads them.",
+            "png": "16 bits.",
+            "dicom": "MG For Presentation, marked synthetic.",
+        },
+        figure="a grid of masks and latents",
+        seed="latents and phantoms",
+    )
+)
+def main(generator: Path | None, masks: Path | None, output: Path, figure_file: Path | None, **settings: Any) -> None:
+    """Generate COUNT mammograms that fill breast masks; manifest.csv lists what each was made from.
 
     \b
     Example: 1,000 images for the held-out masks of a dataset, as 16-bit PNG
@@ -54,9 +45,10 @@ def main(
     """
     import_tensorflow_quietly()
     from generation.figures import figure
-    from generation.generate import PRETRAINED, GeneratorError, write_mammograms
+    from generation.generate import PRETRAINED, write_mammograms
     from generation.sources import MaskSource
     from preprocessing.shards import DataError
+    from training.export import ModelError
 
     if generator is None:
         generator = PRETRAINED
@@ -64,20 +56,11 @@ def main(
     try:
         if masks is not None and (remark := MaskSource(1, 1, masks, with_images=False).remark):
             click.echo(remark, err=True)
-        write_mammograms(
-            generator,
-            output,
-            count,
-            file_format=file_format,
-            masks=masks,
-            latents_per_mask=latents_per_mask,
-            study_of_four=study_of_four,
-            seed=seed,
-        )
-        click.echo(f"{output}: {count} synthetic mammograms")
+        write_mammograms(generator, output, masks=masks, **settings)
+        click.echo(f"{output}: {settings['count']} synthetic mammograms")
         if figure_file:
-            click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=seed)}")
-    except (DataError, GeneratorError) as error:
+            click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=settings['seed'])}")
+    except (DataError, ModelError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -5,31 +5,23 @@ from typing import Any
 
 import click
 
-from preprocessing.command_line import Command
+from preprocessing.command_line import PATH, Command, with_options, writing_options
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option(
-    "--mammograms", type=click.Path(path_type=Path), required=True, help="Dataset of real or synthetic mammograms."
-)
+@click.option("--mammograms", type=PATH, required=True, help="Dataset of real or synthetic mammograms.")
 @click.option(
     "--masses",
-    type=click.Path(path_type=Path),
+    type=PATH,
     show_default="drawn phantoms",
     help="Dataset of real or generated masses, or of mammograms with known lesions (lesions.json).",
 )
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--count", type=click.IntRange(1), show_default="one per mammogram", help="Number of images.")
 @click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["h5", "png", "dicom", "coco", "yolo"]),
-    default="h5",
-    help="h5: dataset with lesions.json. png: 16 bits, masks, label maps. dicom: MG, outlines as DICOM SEG. "
-    "coco, yolo: 8-bit PNG with boxes and (coco) polygons. All with manifest.csv.",
-)
-@click.option("--count", type=click.IntRange(1), show_default="one per mammogram", help="Images to make.")
-@click.option(
-    "--lesions-per-image", type=click.IntRange(1), show_default="as on real films", help="Masses inserted per image."
+    "--lesions-per-image",
+    type=click.IntRange(1),
+    show_default="as on real films",
+    help="Number of masses inserted per image.",
 )
 @click.option("--shape", default="", show_default="any", help="Shape of the masses, e.g. irregular.")
 @click.option("--margin", default="", show_default="any", help="Margin of the masses, e.g. spiculated.")
@@ -37,40 +29,51 @@ from preprocessing.command_line import Command
     "--size",
     type=click.FloatRange(4, 200),
     show_default="the mass's own, or as real masses of its kind",
-    help="Longest side, in pixels of a mammogram 512 pixels high.",
+    help="Longest side of the masses, in pixels of a 512×256 mammogram.",
 )
 @click.option(
     "--place",
     type=(click.FloatRange(0, 1), click.FloatRange(0, 1)),
     metavar="DEPTH HEIGHT",
     show_default="as real masses",
-    help="Centre: 0 chest wall to 1 skin, and 0 uppermost to 1 lowest row of the breast.",
+    help="Centre of the masses: depth from 0 (chest wall) to 1 (skin), height from 0 (top of the breast) to 1.",
 )
 @click.option(
     "--placement",
-    type=click.Path(path_type=Path),
+    type=PATH,
     show_default="the one that comes with the package",
     help="Placement model, a JSON file that --save-placement wrote.",
 )
 @click.option(
     "--save-placement",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Fit a placement model to the known lesions of --mammograms, write it here, and use it.",
 )
 @click.option(
     "--method",
     type=click.Choice(["octaves", "poisson", "multiply", "paste"]),
     default="octaves",
-    help="How a mass is blended in.",
+    help="How masses are blended in.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "all"]),
     default="train",
-    help="Which mammograms and masses are used; train keeps held-out patients out.",
+    help="Split of the mammograms and masses to use; train leaves held-out patients out.",
 )
-@click.option("--figure", "figure_file", type=click.Path(path_type=Path), help="Also draw pairs before and after here.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other lesions.")
+@with_options(
+    writing_options(
+        {
+            "h5": "dataset with lesions.json.",
+            "png": "16 bits, masks, label maps.",
+            "dicom": "MG, outlines as DICOM SEG.",
+            "coco": "8-bit PNG, boxes and polygons.",
+            "yolo": "8-bit PNG, boxes. All with manifest.csv.",
+        },
+        figure="mammograms before and after insertion",
+        seed="lesions",
+    )
+)
 def main(
     mammograms: Path,
     masses: Path | None,
@@ -85,9 +88,12 @@ def main(
 ) -> None:
     """Insert masses into mammograms, where and as large as real masses are.
 
-    A run that was stopped continues when started again with the same command.
+    A run that was stopped continues when the same command is run again.
 
-    Example: insert_lesions.py --mammograms data/mine --masses data/masses --output data/coco --format coco --count 5000
+    \b
+    Example: 5,000 images for a detector, as COCO
+      python train_scripts/insert_lesions.py --mammograms data/mine --masses data/masses --count 5000 \\
+          --format coco --output data/coco
     """
     from lesions.generate import insert_lesions
     from preprocessing.shards import DataError

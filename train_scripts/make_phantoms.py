@@ -1,24 +1,23 @@
-"""Write a dataset of mammogram or mass phantoms, to try everything without a patient's image."""
+"""Write a dataset of mammogram or mass phantoms, with which everything can be tried without patients' images."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from preprocessing.command_line import Command, output_option, validation_option, workers_option
+from preprocessing.command_line import Command, dataset_options, with_options
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--kind", type=click.Choice(["mammogram", "mass"]), default="mammogram", help="What to draw.")
-@click.option("--count", type=click.IntRange(1), required=True, help="How many.")
-@output_option
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other phantoms.")
-@validation_option("phantoms")
-@workers_option("draw")
-def main(kind: str, count: int, output: Path, seed: int, validation_fraction: float, workers: int | None) -> None:
+@click.option("--count", type=click.IntRange(1), required=True, help="Number of phantoms.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
+@with_options(dataset_options("phantoms", "draw"))
+def main(kind: str, count: int, output: Path, **settings: Any) -> None:
     """Draw COUNT phantoms and write them as HDF5 shards.
 
-    Mammograms are CC and MLO, their left edge is the chest wall. Masses are 64×64, every BI-RADS shape with every
-    margin equally often.
+    Mammograms are CC or MLO views with the chest wall on the left. Masses are 64×64, every combination of BI-RADS shape
+    and margin equally often.
     """
     if kind == "mammogram":
         from preprocessing.phantoms.mammogram import make_phantoms as make
@@ -28,7 +27,7 @@ def main(kind: str, count: int, output: Path, seed: int, validation_fraction: fl
     from preprocessing.shards import DataError
 
     try:
-        dataset = make(output, count, seed=seed, validation_fraction=validation_fraction, workers=workers)
+        dataset = make(output, count, **settings)
     except DataError as error:
         raise click.ClickException(str(error)) from error
     if kind == "mass":

@@ -6,16 +6,14 @@ from typing import Any
 import click
 
 from preprocessing.command_line import (
+    FILE_THERE,
+    FOLDER_THERE,
     Command,
     conclude,
     conversion_options,
-    echo_remarks,
-    echo_some,
-    output_option,
-    overwrite_option,
     refuse_both,
     thumbnail_store,
-    validation_option,
+    with_options,
 )
 from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_POLICIES, MassOptions
 
@@ -24,26 +22,25 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
 @click.option(
     "--cbis-csv",
     "cbis_csv",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE_THERE,
     multiple=True,
     help="Official mass CSV file of CBIS-DDSM. Repeatable. Needs --images.",
 )
 @click.option(
     "--ddsm",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of DDSM cases (.ics, .OVERLAY, .LJPEG), searched with its subfolders.",
+    type=FOLDER_THERE,
+    help="Folder of DDSM cases (.ics, .OVERLAY, .LJPEG), searched recursively.",
 )
 @click.option(
     "--rois",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE_THERE,
     help="CSV file with columns image,x,y,width,height,shape,margin,subject, in pixels. Needs --images.",
 )
 @click.option(
     "--images",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the images that --cbis-csv or --rois names.",
+    type=FOLDER_THERE,
+    help="Folder of the images named in the file of --cbis-csv or --rois.",
 )
-@output_option
 @click.option(
     "--digitizer",
     type=click.Choice(DIGITIZERS, case_sensitive=False),
@@ -54,24 +51,22 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     "--label-policy",
     type=click.Choice(LABEL_POLICIES),
     default=LABEL_POLICIES[0],
-    help="Labels of several words: drop the lesion, or take the first word that is a class.",
+    help="Labels of several words: reject the lesion (single), or use the first word that is a class (first).",
 )
 @click.option("--keep-unlabelled", is_flag=True, help="Keep lesions without a shape or margin, as unknown.")
 @click.option(
     "--context",
     type=click.FloatRange(1),
     default=CONTEXT,
-    help="Side of the square that is cut out, over the longest side of the lesion.",
+    help="Side of the square that is cut out, in longest sides of the lesion.",
 )
 @click.option(
     "--contrast",
     type=click.Choice(CONTRASTS),
     default=CONTRASTS[0],
-    help="Stretch each mass to the whole range, and keep what it was, or leave it as in the mammogram.",
+    help="Stretch the contrast of each mass to the full range and store the original range, or keep it as it is.",
 )
-@validation_option("patients")
-@overwrite_option
-@conversion_options
+@with_options(conversion_options())
 def main(
     cbis_csv: tuple[Path, ...],
     ddsm: Path | None,
@@ -88,8 +83,8 @@ def main(
 ) -> None:
     """Cut labelled masses out of mammograms, 64×64 pixels each, patients split into training and validation.
 
-    A run that was stopped continues when started again with the same command. Exit status: 0 when every lesion could be
-    used, 3 when some were rejected (the dataset is complete without them), 1 when nothing could be done.
+    A run that was stopped continues when the same command is run again. Exit status: 0 when every lesion was used, 3
+    when some were rejected (the dataset is complete without them), 1 on failure.
     """
     if bool(cbis_csv) + bool(ddsm) + bool(rois) != 1:
         raise click.UsageError("give one of --cbis-csv, --ddsm and --rois")
@@ -101,7 +96,7 @@ def main(
     from preprocessing.masses.cbis_ddsm import read_cbis
     from preprocessing.masses.convert import convert_masses
     from preprocessing.masses.ddsm import read_ddsm
-    from preprocessing.masses.item import rarest_first, summary_lines
+    from preprocessing.masses.item import rarest_first
     from preprocessing.masses.rois import read_rois
     from preprocessing.shards import DataError
 
@@ -115,15 +110,16 @@ def main(
         options = MassOptions(label_policy, keep_unlabelled, context, contrast)
         store = thumbnail_store(output)
         done = convert_masses(lesions, output, options, **settings)
-        if done.already_done:
-            click.echo(f"{output}: already there, nothing to do")
         # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
         rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
-        echo_remarks(done.remarks)
-        echo_some("note", [(f"lesion {number}", note) for number, note in done.notes])
-        echo_some("rejected", rarest_first(rejected))
-        click.echo("\n".join(summary_lines(done.dataset.meta["summary"])))
-        conclude(output, done, "masses", None if no_contact_sheet else store)
+        notes = [(f"lesion {number}", note) for number, note in done.notes]
+        conclude(
+            output,
+            done,
+            "masses",
+            {"note": notes, "rejected": rarest_first(rejected)},
+            None if no_contact_sheet else store,
+        )
     except DataError as error:
         raise click.ClickException(str(error)) from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from evaluation.command_line import level_option
+from preprocessing.command_line import Command
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -13,7 +14,7 @@ def main() -> None:
     """Blinded reader study: build the page, hand it to readers, analyse the CSV files they save."""
 
 
-@main.command(context_settings={"show_default": True})
+@main.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--real",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -96,7 +97,7 @@ def build(
     click.echo(f"{key}: the answers; keep it from the readers")
 
 
-@main.command(context_settings={"show_default": True})
+@main.command(cls=Command, context_settings={"show_default": True})
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="The study's answer key.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write table.txt, results.json and plot.png here.")
 @click.option("--incomplete", is_flag=True, help="Accept readers who have not scored every image.")

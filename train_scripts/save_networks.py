@@ -1,24 +1,24 @@
-"""Save the networks of a run in a small file: to begin another run with, or to draw masses with."""
+"""Save the networks of a run in a small file, to start another run from it or to generate masses."""
 
 from pathlib import Path
 
 import click
 
-from preprocessing.command_line import Command
+from preprocessing.command_line import FOLDER_THERE, Command
 from training.command_line import training_command
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option("--run", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Of the run.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write, .h5.")
+@click.option("--run", type=FOLDER_THERE, required=True, help="Run directory.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HDF5 file to write.")
 def main(run: Path, output: Path) -> None:
     """Write the newest state of RUN as a file of a few megabytes.
 
     \b
-    Of train_mask_embed, in half precision: train_mask_embed --networks OUTPUT continues from it, on this
-    machine or another, though not bit by bit.
-    Of train_feature2mass, decoder and features of the masses: generate_masses --run OUTPUT draws from it,
-    without the images.
+    Of train_mask_embed: the networks in half precision, from which train_mask_embed --networks OUTPUT continues,
+    on this machine or another, though not bit for bit.
+    Of train_feature2mass: the decoder and the features of the masses, from which generate_masses --run OUTPUT
+    generates masses without the images.
     """
     with training_command():
         from training.run import RunError

@@ -1,79 +1,56 @@
 """Train the mask-embedding GAN, phase after phase, from shards of mammograms."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from preprocessing.command_line import Command
 from training.command_line import (
-    additions_options,
-    announced_device,
-    data_option,
-    hosts_options,
-    length_option,
-    precision_option,
-    preset_option,
-    replicas_option,
-    run_option,
-    seed_option,
+    Options,
+    begin,
     start_again,
     training_command,
+    training_options,
     warn_of_old_flag,
 )
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--phase", type=click.IntRange(1, 7), required=True, help="Train every phase up to this one.")
-@data_option
-@run_option("runs/demo")
-@preset_option(
-    quick="all phases in minutes on two cores, half the kernels.",
-    film="like film mammograms, in about a day of one core.",
-    paper="Ren et al. 2019; days of a GPU.",
+@click.option(
+    "--no-embedding", is_flag=True, help="Train the baseline of Ren et al. 2019, §6.4, which has no mask embedding."
 )
-@length_option
 @click.option(
     "--networks",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Begin with these, saved from another run of the preset by save_networks.",
+    help="Start from this file, which save_networks wrote from another run of the same preset.",
 )
-@click.option("--no-embedding", is_flag=True, help="The baseline of Ren et al. §6.4, without the mask embedding.")
-@additions_options(
-    "second_convolution",
-    "sum_of_levels",
-    "times_mask",
-    "noise_levels",
-    "critic_convolutions",
-    "windows_from",
-    "amplification",
-    "diversity",
-    "jitter",
-    "moving_average",
+@training_options(
+    run="runs/demo",
+    presets={
+        "quick": "all phases in minutes on two cores, with half the kernels.",
+        "film": "images like film mammograms, in about a day of one core.",
+        "paper": "Ren et al. 2019; days of a GPU.",
+    },
+    additions=(
+        "second_convolution",
+        "sum_of_levels",
+        "times_mask",
+        "noise_levels",
+        "critic_convolutions",
+        "windows_from",
+        "amplification",
+        "diversity",
+        "jitter",
+        "moving_average",
+    ),
+    seeds="weights, order, jitter and noise",
 )
 @click.option("--diversity/--no-diversity", default=None, hidden=True)
-@precision_option
-@seed_option("weights, order, jitter and noise")
-@replicas_option
-@hosts_options
-def main(
-    phase: int,
-    data: Path | None,
-    run_folder: Path,
-    preset: str,
-    length: float,
-    networks: Path | None,
-    no_embedding: bool,
-    adding: tuple[str, ...],
-    without: tuple[str, ...],
-    diversity: bool | None,
-    precision: str,
-    seed: int,
-    replicas: int | None,
-    hosts: str | None,
-    host_number: int | None,
-    hosts_wait: float,
-) -> None:
-    """Train phases 1 to PHASE that the run directory does not hold yet, continuing exactly where it stopped.
+def main(phase: int, no_embedding: bool, networks: Path | None, diversity: bool | None, **given: Any) -> None:
+    """Train the phases up to PHASE that the run directory does not hold yet, continuing exactly where it stopped.
 
     Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
 
@@ -83,47 +60,40 @@ def main(
     """
     from preprocessing.shards import DataError
 
-    adding, without = with_old_flag(diversity, adding, without)
-
+    options = with_old_flag(diversity, Options(**given))
     with training_command(DataError):
         from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import last_phase_with_these_threads, run_config, train
+        from mask_embedding_gan.train import last_phase_with_these_threads, train
         from preprocessing.training_data import open_training_data
-        from training.cluster import current
-        from training.run import RunDirectory, choose_strategy
+        from training.run import run_config
 
-        strategy = choose_strategy(replicas, hosts, host_number, hosts_wait)
-        cluster = current()
-        device = announced_device(precision, run_folder)
-        plan = PRESETS[preset].changed(
-            length=length,
-            embedding=not no_embedding,
-            adding=adding,
-            without=without,
-            precision=device.precision,
+        finished = f"phase-{phase}/generator.keras"
+        embedding = not no_embedding
+        begun = begin(
+            options, PRESETS, open_training_data, run_config, kind="mammogram", finished=finished, embedding=embedding
         )
-        dataset = cluster.after_chief(lambda: open_training_data(data, "mammogram", plan.phantoms, cluster.echo))
-        run = cluster.after_chief(lambda: RunDirectory(run_folder, run_config(plan, dataset, seed)))
+        run, plan, echo = begun.run, begun.preset, begun.cluster.echo
         if networks:
-            cluster.after_chief(lambda: begin_with(run, plan, networks))
-        if cluster.is_chief and not run.stage(f"phase-{phase}").generator.exists():
-            device.record(run.path)
-        last = last_phase_with_these_threads(run, plan, phase, strategy)
-        trained = train(dataset, run, plan, last, seed=seed, strategy=strategy, echo=cluster.echo)
+            begun.cluster.after_chief(lambda: begin_with(run, plan, networks))
+        last = last_phase_with_these_threads(run, plan, phase, begun.strategy)
+        trained = train(begun.dataset, run, plan, last, seed=options.seed, strategy=begun.strategy, echo=echo)
     if last < phase:
         start_again()  # TensorFlow decides on threads once per process
     if not trained:
-        cluster.echo(f"{run_folder}: phases 1 to {phase} are complete already")
-    cluster.echo(f"generator: {run.stage(f'phase-{phase}').generator}")
+        echo(f"{run.path}: phases 1 to {phase} are complete already")
+    echo(f"generator: {run.path / finished}")
 
 
-def with_old_flag(diversity: bool | None, adding: tuple[str, ...], without: tuple[str, ...]) -> tuple:
-    """(adding, without) with what `--diversity` or `--no-diversity`, the former spellings, say."""
+def with_old_flag(diversity: bool | None, options: Options) -> Options:
+    """Return the options with what `--diversity` or `--no-diversity`, the former spellings, say."""
     if diversity is None:
-        return adding, without
-    warn_of_old_flag(*(("--diversity", "--with diversity") if diversity else ("--no-diversity", "--without diversity")))
-    return ((*adding, "diversity"), without) if diversity else (adding, (*without, "diversity"))
+        return options
+    if diversity:
+        warn_of_old_flag("--diversity", "--with diversity")
+        return replace(options, adding=(*options.adding, "diversity"))
+    warn_of_old_flag("--no-diversity", "--without diversity")
+    return replace(options, without=(*options.without, "diversity"))
 
 
 if __name__ == "__main__":

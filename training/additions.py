@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-Preset = TypeVar("Preset")
+Preset = TypeVar("Preset", bound=Any)
 
 
 class PresetError(ValueError):
@@ -56,6 +56,32 @@ def with_field(settings: Any, names: list[str], value: Any) -> Any:
     """A frozen dataclass with another value of a field, which may be within a dataclass that it holds."""
     name, *inner = names
     return replace(settings, **{name: with_field(getattr(settings, name), inner, value) if inner else value})
+
+
+def changed(
+    preset: Preset,
+    additions: Mapping[str, Addition],
+    *,
+    length: float = 1.0,
+    adding: Iterable[str] = (),
+    without: Iterable[str] = (),
+    precision: str | None = None,
+) -> Preset:
+    """A preset with what the command line of every system may change of it.
+
+    Args:
+        preset: a frozen dataclass with `lengthened` and `precision`.
+        additions: of the system.
+        length: factor on the real images that training sees.
+        adding, without: as of `switched`.
+        precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
+
+    Raises:
+        PresetError: an unknown name, or additions that do not go together.
+    """
+    preset = preset.lengthened(length) if length != 1.0 else preset
+    preset = switched(preset, additions, adding, without)
+    return replace(preset, precision=precision) if precision else preset
 
 
 def switched(

@@ -19,6 +19,7 @@ import numpy as np
 
 from preprocessing.atomic import remove_left_over, write_whole
 from training.model import AdversarialModel, frozen_weights
+from training.stored_arrays import stored_arrays
 
 KEPT = 2
 DISCRIMINATOR = "critic"  # what checkpoints of every system call it
@@ -28,6 +29,10 @@ PREVIOUS = "previous_generator"  # in a light checkpoint
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used; the message names the file and what to do."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is damaged; what to do depends on whether there is an older one."""
 
 
 def _variables(model: AdversarialModel) -> dict[str, list]:
@@ -49,8 +54,6 @@ def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
     """Write the model's whole state; the file is named after the images it has seen.
 
     Args:
-        folder: where; made if absent.
-        model: the model, compiled.
         state: what else the run must remember, JSON-able.
 
     Returns:
@@ -101,7 +104,6 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
     its mean.
 
     Args:
-        checkpoint: a whole one.
         output: the file to write; replaced if it exists.
         previous: a finished generator that the checkpoint builds on, kept within.
     """
@@ -129,7 +131,6 @@ def unpack(light: Path, folder: Path, previous: Path) -> None:
 
     Args:
         light: from `lighten`.
-        folder: of the phase.
         previous: where the generator of the phase before belongs.
     """
     state = read_state(light)
@@ -181,44 +182,33 @@ def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None
                 "it was written with other settings: use another --run"
             )
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise CheckpointError(f"{path}: {variable.path} is NaN or infinite; delete it to use the one before")
+            raise DamagedCheckpointError(f"{path}: {variable.path} is NaN or infinite")
         variable.assign(value)
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
-    """Open a checkpoint, checksum verified; whatever is wrong with it in the meantime is a `CheckpointError`.
+    """Open a checkpoint, checksum verified; whatever is wrong with it in the meantime is a `DamagedCheckpointError`.
 
     It is opened as a plain file: HDF5 would lock it, which many network file systems cannot do.
     """
     try:
         with open(path, "rb") as plain, h5py.File(plain, "r") as file:
             if CHECKSUM in file.attrs and file.attrs[CHECKSUM] != _checksum(file):
-                raise CheckpointError(f"{path}: is damaged (wrong checksum); delete it to use the one before")
+                raise DamagedCheckpointError(f"{path}: is damaged (wrong checksum)")
             yield file
     except CheckpointError:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's, and perhaps over another file
-        raise CheckpointError(f"{path}: not a readable checkpoint; delete it to use the one before") from error
+        raise DamagedCheckpointError(f"{path}: is damaged, or no checkpoint") from error
 
 
 def _checksum(file: h5py.File) -> str:
     """SHA-256 of the state and of every array, its name, type and shape; all must lie in the file itself."""
     digest = hashlib.sha256(str(file.attrs["state"]).encode())
-    for name, array in _arrays(file):
+    for name, array in stored_arrays(file):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array[()]).tobytes())
     return digest.hexdigest()
-
-
-def _arrays(group: h5py.Group, above: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
-    for name in sorted(group):
-        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
-        if isinstance(item, h5py.Group):
-            yield from _arrays(item, f"{above}{name}/")
-        elif isinstance(item, h5py.Dataset) and not (item.is_virtual or item.external):
-            yield f"{above}{name}", item
-        else:
-            raise ValueError(f"{name} lies outside the file")

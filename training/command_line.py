@@ -1,80 +1,118 @@
-"""What the commands that train have in common: options, a quiet terminal, and errors of one line."""
+"""What the commands that train have in common: options, the way to the first step, and errors of one line."""
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from training.cluster import Cluster
     from training.device import Device
-
-data_option = click.option(
-    "--data", type=click.Path(path_type=Path), show_default="phantoms, made once", help="Dataset folder."
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
-    default="auto",
-    help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
-)
-length_option = click.option(
-    "--length",
-    type=click.FloatRange(0, min_open=True),
-    default=1.0,
-    help="Multiply the real images that training sees.",
-)
-replicas_option = click.option(
-    "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
-)
+    from training.run import RunDirectory
 
 
-def hosts_options(command: Callable) -> Callable:
-    """`--hosts`, `--host-number` and `--hosts-wait`, of a training that several hosts share."""
+@dataclass(frozen=True)
+class Options:
+    """What every command that trains is given; `training_options` adds the options, and the fields say what they mean.
+
+    Attributes:
+        data: dataset folder; None for phantoms.
+        run_folder: run directory.
+        preset: name of the preset.
+        length: factor on the real images that training sees.
+        adding, without: additions to the paper (ours) that are switched on and off.
+        precision: "auto", "float32" or "mixed_bfloat16".
+        seed: of all random draws.
+        replicas: devices that share a batch; None for every GPU, or 1.
+        hosts, host_number, hosts_wait: as `training.run.choose_strategy` takes them.
+    """
+
+    data: Path | None
+    run_folder: Path
+    preset: str
+    length: float
+    adding: tuple[str, ...]
+    without: tuple[str, ...]
+    precision: str
+    seed: int
+    replicas: int | None
+    hosts: str | None
+    host_number: int | None
+    hosts_wait: float
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A training whose hosts have met and whose data and run directory are open."""
+
+    preset: Any
+    dataset: Any
+    run: "RunDirectory"
+    strategy: "tf.distribute.Strategy"
+    cluster: "Cluster"
+
+
+def training_options(run: str, presets: Mapping[str, str], additions: Sequence[str], seeds: str) -> Callable:
+    """Make the decorator that adds the options of `Options` to a command.
+
+    Args:
+        run: default run directory.
+        presets: what each preset is, by name; the first is the default.
+        additions: names of all additions, those of the system's `ADDITIONS`.
+        seeds: what is drawn from the seed.
+    """
+    folder = click.Path(path_type=Path)
+    described = " ".join(f"{name}: {text}" for name, text in presets.items())
     options = (
+        click.option("--data", type=folder, show_default="phantoms, made once", help="Dataset folder."),
+        click.option("--run", "run_folder", type=folder, default=run, help="Run directory."),
+        click.option("--preset", type=click.Choice(list(presets)), default=next(iter(presets)), help=described),
+        click.option(
+            "--length",
+            type=click.FloatRange(0, min_open=True),
+            default=1.0,
+            help="Factor on the number of real images that training sees.",
+        ),
+        *_additions_options(additions),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
+            default="auto",
+            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, help=f"Seed of {seeds}."),
+        click.option(
+            "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
+        ),
         click.option(
             "--hosts",
             show_default="TF_CONFIG, else the tasks of a SLURM job step, else this host alone",
             help="Hosts that train together: address:port of each, separated by commas; or slurm, or none. All run the "
-            "same command, with --data and --run on a file system that they share; the first writes.",
+            "same command, with --data and --run on a file system that they share; the first one writes.",
         ),
-        click.option("--host-number", type=int, help="Place of this host in --hosts, 0 for the first."),
+        click.option("--host-number", type=int, help="Position of this host in --hosts, 0 for the first."),
         click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-def run_option(default: str) -> Callable:
-    """`--run`, which arrives as `run_folder`."""
-    return click.option("--run", "run_folder", type=click.Path(path_type=Path), default=default, help="Run directory.")
-
-
-def preset_option(**what: str) -> Callable:
-    """`--preset`, the first by default; `what` says what each is."""
-    names = list(what)
-    text = " ".join(f"{name}: {what[name]}" for name in names)
-    return click.option("--preset", type=click.Choice(names), default=names[0], help=text)
-
-
-def seed_option(of: str) -> Callable:
-    """`--seed`, of all random draws."""
-    return click.option("--seed", type=click.IntRange(0), default=0, help=f"Of {of}.")
-
-
-def additions_options(*names: str) -> Callable:
-    """`--with` and `--without`, which arrive as `adding` and `without`: what a preset has and its paper has not.
-
-    Args:
-        names: of all additions; `ADDITIONS` of the system has the same.
-    """
+def _additions_options(names: Sequence[str]) -> list[Callable]:
+    """Make `--with` and `--without`, which arrive as `adding` and `without`."""
 
     def chosen(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
         wanted = tuple(name.strip().replace("-", "_") for name in value.split(",") if name.strip())
@@ -83,17 +121,14 @@ def additions_options(*names: str) -> Callable:
                 raise click.BadParameter(f"there is no addition {name}; choose from {', '.join(names)}")
         return wanted
 
-    def options(command: Callable) -> Callable:
-        for flag, argument, text in (
-            ("--without", "without", "Switch off additions to the paper (ours) that the preset has, as for --with."),
-            ("--with", "adding", f"Switch on additions to the paper (ours), with commas between: {', '.join(names)}."),
-        ):
-            command = click.option(
-                flag, argument, default="", show_default=False, metavar="NAMES", callback=chosen, help=text
-            )(command)
-        return command
-
-    return options
+    helps = {
+        "--with": ("adding", f"Additions to the paper (ours) to switch on, separated by commas: {', '.join(names)}."),
+        "--without": ("without", "Additions of the preset to switch off, named as for --with."),
+    }
+    return [
+        click.option(flag, argument, default="", show_default=False, metavar="NAMES", callback=chosen, help=text)
+        for flag, (argument, text) in helps.items()
+    ]
 
 
 def warn_of_old_flag(flag: str, instead: str) -> None:
@@ -125,19 +160,49 @@ def training_command(*refusals: type[Exception]) -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def announced_device(precision: str, run_folder: Path) -> "Device":
-    """The device and precision that a run will train on, printed: the first line of every command that trains.
-
-    Of several hosts the first decides on the precision.
+def begin(
+    options: Options,
+    presets: Mapping[str, Any],
+    open_data: Callable,
+    run_config: Callable,
+    *,
+    kind: str,
+    finished: str,
+    earlier: dict | None = None,
+    **changes: Any,
+) -> Begun:
+    """Meet the other hosts, print the device, and open data and run directory.
 
     Args:
-        precision: of `--precision`.
-        run_folder: of `--run`; a run that has begun keeps its precision.
+        presets: of the system, by name.
+        open_data: function of `--data`, the kind, the preset's number of phantoms, and `echo`.
+        run_config: function of preset, dataset and seed: the settings of the run.
+        kind: of the data, "mammogram" or "mass".
+        finished: file of the run directory that a complete training leaves.
+        earlier: as `RunDirectory` takes it.
+        changes: more that the command changes of the preset.
     """
+    from training.cluster import current
+    from training.run import RunDirectory, choose_strategy
+
+    strategy = choose_strategy(options.replicas, options.hosts, options.host_number, options.hosts_wait)
+    cluster, device = current(), _announced_device(options)
+    switches = {"length": options.length, "adding": options.adding, "without": options.without}
+    preset = presets[options.preset].changed(**switches, precision=device.precision, **changes)
+    dataset = cluster.after_chief(lambda: open_data(options.data, kind, preset.phantoms, cluster.echo))
+    config = run_config(preset, dataset, options.seed)
+    run = cluster.after_chief(lambda: RunDirectory(options.run_folder, config, earlier))
+    if cluster.is_chief and not (run.path / finished).exists():
+        device.record(run.path)
+    return Begun(preset, dataset, run, strategy, cluster)
+
+
+def _announced_device(options: Options) -> "Device":
+    """Choose the device and print it; the first of several hosts decides on the precision."""
     from training.cluster import current
     from training.device import choose_device
 
-    cluster, device = current(), choose_device(precision, run_folder)
+    cluster, device = current(), choose_device(options.precision, options.run_folder)
     chosen = cluster.from_chief(lambda: {"precision": device.precision, "reason": device.reason})
     if cluster.count > 1:
         device = replace(device, name=f"{cluster.description}, each {device.name}", **chosen)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from preprocessing.json_file import read_json
+
 PRECISIONS = ("float32", "mixed_bfloat16")
 CPU_FLAGS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX", "bf16": "the Arm BF16 extension"}
 GPU_CAPABILITY = (8, 0)  # NVIDIA's compute capability from which on bfloat16 is computed, not emulated
@@ -175,6 +177,6 @@ def _unused_gpu() -> str:
 def _recorded_precision(run_folder: Path) -> str | None:
     """The precision in the settings of a run that has begun, else None."""
     try:
-        return json.loads((run_folder / "config.json").read_text())["preset"]["precision"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # reported where the run is opened
+        return read_json(run_folder / "config.json")["preset"]["precision"]
+    except (OSError, ValueError, KeyError, TypeError):  # reported where the run is opened
         return None

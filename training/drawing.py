@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from training.export import computing
+
 BATCH = 8  # in a batch of another size a network may round differently
 
 
@@ -67,7 +69,16 @@ class MaskFiller:
     def finish(self, prepared: tuple[list, list[np.ndarray]]) -> np.ndarray:
         """Compute the images of prepared inputs: float32 (n, height, width) in [0, 1]."""
         found, inputs = prepared
-        return self.model.predict_on_batch(inputs)[: len(found), ..., 0]
+        return self.compute(inputs)[: len(found)]
+
+    def compute(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Compute the images of the network's two inputs: float32 (n, height, width) in [0, 1].
+
+        Raises:
+            ModelError: the network is damaged.
+        """
+        with computing():
+            return self.model.predict_on_batch(inputs)[..., 0]
 
     def draw(self, numbers: range) -> np.ndarray:
         """Draw up to `BATCH` images of consecutive numbers: float32 (n, height, width) in [0, 1].

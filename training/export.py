@@ -4,7 +4,8 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 
 from preprocessing.atomic import whole_file
+from training.stored_arrays import stored_arrays
 
 _LARGEST = 2**32  # bytes of a model, inflated
 _NEWER_OPTIONS = ("quantization_config",)  # of layers, since Keras 3.13
@@ -114,6 +116,17 @@ def model_from_text(config: str, weights: Sequence[np.ndarray]) -> keras.Model:
     return model
 
 
+@contextmanager
+def computing() -> Iterator[None]:
+    """Turn whatever a model raises whose layers do not fit together into a `ModelError`."""
+    try:
+        yield
+    except Exception as error:  # of many types, with pages of text
+        if type(error).__name__ == "ResourceExhaustedError":
+            raise MemoryError from error
+        raise ModelError("the model cannot be computed: its layers do not fit together, or are damaged") from error
+
+
 def _check_archive(path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"{path}: is no file")
@@ -123,7 +136,10 @@ def _check_archive(path: Path) -> None:
             raise ModelError(f"{path}: is not a Keras model")
         _check_classes(json.loads(archive.read("config.json")), path)
         with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as weights:
-            _check_links(weights, path)
+            try:
+                list(stored_arrays(weights))
+            except ValueError as error:
+                raise ModelError(f"{path}: holds weights that lie in another file, or in a circle") from error
 
 
 def _check_classes(config: object, path: object) -> None:
@@ -137,13 +153,3 @@ def _check_classes(config: object, path: object) -> None:
     if isinstance(config, list):
         for item in config:
             _check_classes(item, path)
-
-
-def _check_links(group: h5py.Group, path: Path) -> None:
-    """Check that all weights lie in the file itself."""
-    for name in group:
-        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
-        if item is None or (isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)):
-            raise ModelError(f"{path}: holds weights that lie in another file")
-        if isinstance(item, h5py.Group):
-            _check_links(item, path)

@@ -14,6 +14,7 @@ from keras import ops
 PACKAGE = "synthetic_mammography"
 LEAKY_RELU_GAIN = math.sqrt(2.0)
 LEAKY_SLOPE = 0.2
+NOISE_MAPS = 8  # per resolution that has noise
 
 
 def leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
@@ -308,6 +309,20 @@ def _mean_over_features(x):
     """Of the last axis, kept; summed in float32 at least, as a mean of many bfloat16 numbers must be."""
     precise = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
     return ops.mean(ops.cast(x, precise), axis=-1, keepdims=True)
+
+
+def determined_noise(numbers, height: int, width: int, name: str):
+    """White noise (n, height, width, 1) of variance 1 that `numbers` (n, size) determine, in float32.
+
+    A bank of `NOISE_MAPS` frozen random maps, mixed by frozen random weights of the numbers: the same numbers, the same
+    noise, and stock layers alone.
+    """
+    frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
+    unit, shared = (keras.initializers.RandomNormal(stddev=size) for size in (1.0, NOISE_MAPS**-0.5))
+    mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(numbers)
+    mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(mixture)  # equally strong for all
+    field = keras.layers.Dense(height * width, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
+    return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -17,6 +17,11 @@ def stream_seed(seed: int, *names: int | str) -> int:
     return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
 
 
+def batch_size(images: tf.Tensor) -> tf.Tensor | int:
+    """Images in a batch; a number where it is known when the step is compiled."""
+    return images.shape[0] or tf.shape(images)[0]
+
+
 def global_batch_noise(
     draw: Callable[..., tf.Tensor], local_batch: tf.Tensor | int, shape: tuple[int, ...], seed: int, step: tf.Tensor
 ) -> tf.Tensor:

@@ -13,7 +13,6 @@ A run without phases keeps its checkpoints and samples in the folder itself, and
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.atomic import write_whole
+from preprocessing.json_file import parse_json, read_json
 from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
 from training.summation import sum_gradients_in_order
@@ -96,15 +96,9 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
         raise RunError(f"{what}a batch of {batch} cannot be shared by {replicas} devices{groups}; use fewer {fewer}")
 
 
-def run_config(preset: Any, checksums: Sequence[str], seed: int) -> dict:
-    """What decides the result of a run, as JSON.
-
-    Args:
-        preset: a dataclass.
-        checksums: of the data.
-        seed: of the run.
-    """
-    return {"preset": asdict(preset), "seed": seed, "data": list(checksums)}
+def run_config(preset: Any, dataset: Any, seed: int) -> dict:
+    """What decides the result of a run, as JSON: the preset (a dataclass), the seed, the checksum of every shard."""
+    return {"preset": asdict(preset), "seed": seed, "data": [shard["sha256"] for shard in dataset.meta["shards"]]}
 
 
 class RunDirectory:
@@ -139,10 +133,8 @@ class RunDirectory:
             write_whole(file, json.dumps(self.config, indent=2) + "\n")
             return
         try:
-            theirs = json.loads(file.read_text())
-            if not isinstance(theirs, dict):
-                raise ValueError("no settings")
-        except (ValueError, RecursionError) as error:
+            theirs = read_json(file)
+        except ValueError as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
         theirs = _completed(theirs, self.earlier)
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
@@ -175,11 +167,11 @@ class RunDirectory:
         kept = []
         for line in file.read_text(errors="replace").splitlines():
             try:
-                record = json.loads(line)
+                record = parse_json(line)
                 when = record.get("phase", 0), record["images_seen"]
                 if when <= (stage.fields.get("phase", 0), images_seen):
                     kept.append(line + "\n")
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # cut by the kill, or damaged
+            except (ValueError, TypeError, KeyError, AttributeError):  # cut by the kill, or damaged
                 continue
         write_whole(file, "".join(kept))
 

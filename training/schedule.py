@@ -1,6 +1,9 @@
 """How long a training lasts, and in which portions; the same for every system."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+Settings = TypeVar("Settings", bound=Any)
 
 LONGEST_MEMORY = 4.0  # a lengthened training's moving average remembers at most so many times as long (ours)
 
@@ -46,11 +49,14 @@ class Duration:
         return self.steps * self.batch
 
 
-def lengthened_ticks(ticks: int, factor: float) -> int:
-    """Ticks of a stage of `factor` times the images: as long as before, at least one."""
-    return max(1, round(ticks * factor))
+def lengthened(settings: Settings, factor: float, **images: float) -> Settings:
+    """Settings of a stage with `factor` times the images: as many more ticks, and a longer moving average.
 
-
-def lengthened_memory(half_life_images: float, factor: float) -> float:
-    """Half-life of the moving average in a stage of `factor` times the images."""
-    return half_life_images * min(factor, LONGEST_MEMORY)
+    Args:
+        settings: a frozen dataclass with `ticks` and `ema_half_life_images`.
+        factor: above 0.
+        images: the fields that say how many images there are, with their new values.
+    """
+    ticks = max(1, round(settings.ticks * factor))
+    memory = settings.ema_half_life_images * min(factor, LONGEST_MEMORY)
+    return replace(settings, ticks=ticks, ema_half_life_images=memory, **images)

@@ -14,11 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.checkpoint import restore_checkpoint, save_checkpoint
+from preprocessing.atomic import write_whole
+from training.checkpoint import CheckpointError, DamagedCheckpointError, restore_checkpoint, save_checkpoint
 from training.cluster import current
 from training.export import save_model
 from training.model import AdversarialModel
-from training.run import NonFiniteLossError, Stage, check_batch
+from training.run import NonFiniteLossError, Stage, check_batch, choose_strategy
 from training.schedule import Duration
 
 
@@ -59,23 +60,24 @@ class Training(ABC):
         """The networks to save once training is complete, by file, in the order in which they are written."""
 
 
-def train_stage(training: Training, strategy: tf.distribute.Strategy, echo: Callable[[str], None] = print) -> None:
+def train_stage(
+    training: Training, strategy: tf.distribute.Strategy | None = None, echo: Callable[[str], None] = print
+) -> None:
     """Train a stage to its end from where it stands, and save its finished networks.
 
     Args:
-        training: of the stage.
-        strategy: the devices.
-        echo: prints status lines.
+        strategy: the devices. Defaults to all visible GPUs.
 
     Raises:
         RunError: the batch cannot be shared by the devices.
-        CheckpointError: the newest checkpoint cannot be used.
+        CheckpointError: the newest checkpoint is of another network, or all are damaged.
         NonFiniteLossError: training diverged; the checkpoint before it is kept.
     """
+    strategy = strategy or choose_strategy()
     stage, duration, cluster = training.stage, training.duration, current()
     check_batch(duration.batch, strategy.num_replicas_in_sync, what=stage.title, group=training.group_size)
     with strategy.scope():
-        model = resumed(training)
+        model = resumed(training, echo if cluster.is_chief else _silent)
     cluster.same_start(model)
     images_seen = model.images_seen
     if cluster.is_chief:
@@ -89,16 +91,32 @@ def train_stage(training: Training, strategy: tf.distribute.Strategy, echo: Call
             save_model(network, file)
 
 
-def resumed(training: Training) -> AdversarialModel:
-    """The compiled model of a stage, as far as it has been trained; call inside the strategy's scope."""
-    model = training.build()
+def resumed(training: Training, echo: Callable[[str], None] = print) -> AdversarialModel:
+    """The compiled model of a stage, as far as it has been trained; call inside the strategy's scope.
+
+    Raises:
+        CheckpointError: the newest checkpoint is of another network, or all are damaged.
+    """
+    model, folder = training.build(), training.stage.folder
+    damaged = ""
     # 1. this stage's own newest whole checkpoint
-    for checkpoint in current().checkpoints(training.stage.folder):
-        restore_checkpoint(checkpoint, model)
-        return model
+    for checkpoint in current().checkpoints(folder):
+        try:
+            restore_checkpoint(checkpoint, model)
+        except DamagedCheckpointError as error:
+            damaged = str(error)
+            echo(f"{damaged}; the one before it is used")
+        else:
+            return model
+    if damaged:
+        raise CheckpointError(f"{damaged}, and there is none before it; restore it, or remove {folder} to begin anew")
     # 2. what the system begins with
     training.begin(model)
     return model
+
+
+def _silent(line: str) -> None:
+    """Print nothing: another host does."""
 
 
 def fit(model: AdversarialModel, batches: tf.data.Dataset, tick: "Tick") -> None:
@@ -150,7 +168,6 @@ class Tick(keras.callbacks.Callback):
     """At the end of every tick (a Keras epoch), in this order: check, print, record, draw, checkpoint.
 
     Args:
-        stage: where.
         samples: () → sample images float (rows, columns, height, width), from the moving average.
         describe: () → fields to show and record next to the losses, e.g. alpha.
         echo: prints the status line.
@@ -194,8 +211,7 @@ class Tick(keras.callbacks.Callback):
         sheet = grid(self.samples())
         self._tensorboard(record, sheet)
         folder = self.stage.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"samples-{model.images_seen:010d}.png"), sheet)
+        write_whole(folder / f"samples-{model.images_seen:010d}.png", cv2.imencode(".png", sheet)[1].tobytes())
         save_checkpoint(folder, model, self.stage.fields)
 
     def _check(self, losses: dict[str, float]) -> None:

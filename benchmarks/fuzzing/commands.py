@@ -62,14 +62,16 @@ def command(name: str):
 
 
 def _use_tiny_presets(name: str) -> None:
-    """Let `--preset quick` train the smallest network of the tests."""
-    if name == "train_mask_embed":
-        import tiny
-
+    """Let `--preset quick` train the smallest networks of the tests."""
+    if name in ("train_mask_embed", "train_feature2mass"):
         import training.run
-        from mask_embedding_gan.presets import PRESETS
 
-        PRESETS["quick"] = tiny.preset()
+        system, preset = {
+            "train_mask_embed": ("mask_embedding_gan", "tiny"),
+            "train_feature2mass": ("feature2mass", "tiny_masses"),
+        }[name]
+        presets = importlib.import_module(f"{system}.presets").PRESETS
+        presets["quick"] = importlib.import_module(preset).preset()
         training.run.configure_tensorflow()
         training.run.configure_tensorflow = lambda *_, **__: None  # once per process
 

@@ -31,6 +31,7 @@ def make_seeds(folder: Path) -> None:
     _make_tables(folder / "tables")
     _make_case(folder / "case")
     _make_trained(folder)
+    _make_masses(folder)
     (folder / "done").touch()
 
 
@@ -139,6 +140,18 @@ def _make_case(folder: Path) -> None:
         f"SUBTLETY 4\nPATHOLOGY MALIGNANT\nTOTAL_OUTLINES 1\nBOUNDARY\n{chain}\n"
     )
     (folder / "A_1234_1.LEFT_CC.LJPEG").write_bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=12))
+
+
+def _make_masses(folder: Path) -> None:
+    """Train the smallest Feature2Mass on mass phantoms."""
+    import tiny_masses
+
+    from benchmarks.fuzzing.commands import call
+
+    tiny_masses.write_dataset(folder / "masses")
+    run = ("--data", folder / "masses", "--preset", "quick", "--run", folder / "mass-run")
+    done = call("train_feature2mass", *run)
+    assert done.code == 0, done.text
 
 
 def _make_trained(folder: Path) -> None:

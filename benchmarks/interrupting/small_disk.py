@@ -11,10 +11,6 @@ from pathlib import Path
 def small_disk(folder: Path, size: int) -> Iterator[bool]:
     """Mount a file system of a size in an empty folder, and unmount it at the end.
 
-    Args:
-        folder: Where.
-        size: Bytes.
-
     Yields:
         Whether it could be mounted.
     """

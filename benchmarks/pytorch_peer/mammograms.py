@@ -40,7 +40,6 @@ class Generator(Player):
 
     Args:
         sizes: `latent_size`, `embedding_size`, `mask_filters` and `filters` (of every level from 4×2 up).
-        phase: 1…7.
         fading: whether it has the path of the phase before.
     """
 

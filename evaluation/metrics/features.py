@@ -138,6 +138,8 @@ def _of_keras_applications(name: str) -> tuple:
 
 
 def _described_by(model: "keras.Model", preprocess: Callable[[np.ndarray], np.ndarray], least_side: int) -> Extractor:
+    from training.export import ModelError, computing
+
     _, rows, columns, channels = model.inputs[0].shape
 
     def extract(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -145,7 +147,11 @@ def _described_by(model: "keras.Model", preprocess: Callable[[np.ndarray], np.nd
         height, width = (round(enlargement * side) for side in images.shape[1:])
         size = columns or width, rows or height
         resized = np.array([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images], np.float32)
-        features = model.predict(preprocess(np.repeat(resized[..., None], channels or 1, axis=3)), verbose=0)
+        try:
+            with computing():
+                features = model.predict(preprocess(np.repeat(resized[..., None], channels or 1, axis=3)), verbose=0)
+        except ModelError as error:
+            raise EvaluationError(f"--extractor: {error}; give another .keras file") from error
         return np.asarray(features, np.float64).reshape(len(images), -1)
 
     return extract

@@ -58,7 +58,6 @@ class LabelJudge:
 
     Args:
         training, held_out: real masses of different patients.
-        seed: of the classifiers.
 
     Raises:
         EvaluationError: too few real masses to train or to test a classifier.

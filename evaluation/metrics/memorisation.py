@@ -87,7 +87,6 @@ def audit(training: Samples, held_out: Samples, generated: Samples) -> Audit:
     Args:
         training: what the generator has seen.
         held_out: real images of other patients, at least 20: the control.
-        generated: to be judged.
 
     Returns:
         One match per image. Memory: 2 kB per training image, and a few images.
@@ -113,7 +112,6 @@ def audit_with(index: "TrainingIndex", control: list[Match], generated: Samples)
     Args:
         index: of the training images.
         control: the matches of the held-out images.
-        generated: to be judged.
 
     Raises:
         EvaluationError: generated images of another size.

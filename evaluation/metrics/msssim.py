@@ -12,7 +12,7 @@ from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, 
 
 WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window (Wang et al. 2004)
 C1, C2 = 0.01**2, 0.03**2  # for pixels in [0, 1]
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang 2003, §3.2
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
 PAIRS = 1000
 IMAGES = 500  # of a set, from which the pairs are made
 
@@ -49,7 +49,7 @@ def ssim_terms(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray, scales: int | None = None) -> float:
-    """Compute the MS-SSIM of two images (Wang, Simoncelli and Bovik 2003, eq. 7).
+    """Compute the MS-SSIM of two images (Wang, Simoncelli and Bovik 2003).
 
     Args:
         first, second: float (height, width) in [0, 1].
@@ -118,17 +118,17 @@ def mean_over_pairs(
     return Estimate(float(values.mean()), float(low), float(high), count)
 
 
-def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: int = IMAGES) -> Estimate:
+def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0) -> Estimate:
     """Estimate the mean MS-SSIM of random pairs of a set's images: high when all are alike (Odena et al. 2017).
 
-    At most `at_most` images are used. Memory: two images.
+    At most `IMAGES` images are used. Memory: two images.
 
     Raises:
         EvaluationError: fewer than three images, or images smaller than the window.
     """
     scales = scales_for(*samples.size)
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(samples))[:at_most])
+    chosen = np.sort(rng.permutation(len(samples))[:IMAGES])
 
     def of_pair(a: int, b: int) -> float:
         images, _ = samples.read(chosen[[a, b]])
@@ -138,10 +138,10 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0, at_most: i
     return mean_over_pairs(len(chosen), of_pair, pairs=pairs, seed=seed, name=name, subjects=subjects)
 
 
-def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: int = 0) -> Estimate:
+def variation(samples: Samples, *, of_one_mask: bool, seed: int = 0) -> Estimate:
     """Estimate the mean difference of two images inside both masks: of one mask, or of any two.
 
-    Random pairs are compared, at most `pairs`. Memory: two images.
+    Random pairs are compared, at most `PAIRS`. Memory: two images.
 
     Args:
         of_one_mask: only neighbours in the set, where their masks are equal; a generator that ignores its latent scores
@@ -156,13 +156,13 @@ def variation(samples: Samples, *, of_one_mask: bool, pairs: int = PAIRS, seed: 
     candidates = np.stack([order, order + 1 if of_one_mask else np.roll(order, 1)], axis=1)
     if not of_one_mask:
         candidates = candidates[samples.subjects[candidates[:, 0]] != samples.subjects[candidates[:, 1]]]
-    for first, second in candidates[: 4 * pairs]:
+    for first, second in candidates[: 4 * PAIRS]:
         images, masks = samples.read([first, second])
         inside = masks[0] & masks[1]
         if inside.any() and not (of_one_mask and (masks[0] != masks[1]).any()):
             differences.append(difference_inside(images[0], images[1], inside))
             whose.append(samples.subjects[first])
-        if len(differences) == pairs:
+        if len(differences) == PAIRS:
             break
     if len(differences) < 2:
         wanted = "of one mask; generate several of each (--latents-per-mask)" if of_one_mask else "whose masks overlap"

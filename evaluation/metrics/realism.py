@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.image_set import EvaluationError, Samples, same_size
 from evaluation.intervals import Estimate, halves
 from evaluation.metrics.metric import LOW, Metric, Row, Sets
-from evaluation.roc import area_under_roc
+from evaluation.roc import estimated_area
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 FOLDS = 5
@@ -20,7 +20,6 @@ STEPS = 300
 BATCH = 32
 LEARNING_RATE = 2e-3
 LEAST_SUBJECTS = 20
-REPLICATES = 1000
 WINDOW = (128, 64)  # height and width that are seen at once
 WINDOWS = 3  # per larger image
 BLUR = 1.0  # pixels, below which structure is fine
@@ -61,7 +60,7 @@ def real_or_generated(
         network = _trained(inputs[~judged], generated[~judged], steps, seed + fold)
         of_windows = network.predict(np.concatenate(inputs[judged]), batch_size=64, verbose=0)
         scores[judged] = of_windows.reshape(judged.sum(), -1).mean(axis=1)
-    return _bootstrapped(scores, generated, subjects, seed)
+    return estimated_area(scores, generated, subjects, seed)
 
 
 def _inputs(samples: Samples, seed: int) -> np.ndarray:
@@ -121,17 +120,6 @@ def _network(shape: tuple[int, ...]):
     model = Model(image, layers.Dense(1, "sigmoid")(layers.Dropout(0.3)(x)))
     model.compile(optimizers.Adam(LEARNING_RATE), losses.BinaryCrossentropy(), jit_compile=False)
     return model
-
-
-def _bootstrapped(scores: np.ndarray, generated: np.ndarray, subjects: np.ndarray, seed: int) -> Estimate:
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(subjects == subject) for subject in np.unique(subjects)]
-    drawn = []
-    for _ in range(REPLICATES):
-        some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
-        drawn.append(area_under_roc(scores[some], generated[some]))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return Estimate(area_under_roc(scores, generated), float(low), float(high), len(scores))
 
 
 # ------------------------------------------------------------------------------------- the metric

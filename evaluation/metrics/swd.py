@@ -9,7 +9,7 @@ not each set by its own, so that texture which is there but too faint counts. An
 their centre inside: the empty half of a mammogram is always right.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -72,37 +72,33 @@ def patches_per_image(images: int) -> int:
     return int(np.clip(MOST_PATCHES // max(images, 1), 1, PATCHES))
 
 
-class SlicedWasserstein:
-    """Gathers the patches of images one by one, then compares any two sets of them.
-
-    Memory: 4·49 bytes per patch and level, no more than 2¹⁵ patches per level whatever the count.
+def patches_of_images(images: np.ndarray, masks: np.ndarray, places: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Cut `count` patches per level of each image: float32 (n, levels, count, 49).
 
     Args:
-        count: how many images will come; it decides how many patches an image may give.
-        size: (height, width) of the images.
-        seed: of the patches' places (a function of it and the image's number alone) and the directions.
+        images, masks: (n, height, width).
+        places: int (n,). Images with the same number are cut at the same places.
+    """
+    drawn = (np.random.default_rng([seed, int(place)]) for place in places)
+    return np.array([patches_of(image, mask, count, rng) for image, mask, rng in zip(images, masks, drawn)])
+
+
+class SlicedWasserstein:
+    """Compares any two of some images, whose patches are normalised, projected and sorted once for all comparisons.
+
+    Memory: 8·64 bytes per patch and level, no more than 2¹⁵ patches per level whatever the number of images.
+
+    Args:
+        patches: float32 (n, levels, patches, 49), from `patches_of_images`.
+        real: indices of the real images, by which patches are normalised.
     """
 
-    def __init__(self, count: int, size: tuple[int, int], seed: int = 0):
-        self.count, self.sizes, self.seed = count, pyramid_sizes(*size), seed
-        self.patches = patches_per_image(count)
-        self._table = [np.empty((count, self.patches, PATCH**2), np.float32) for _ in self.sizes]
+    def __init__(self, patches: np.ndarray, real: np.ndarray, seed: int = 0):
+        self.count, levels, self.patches, _ = patches.shape
+        rng = np.random.default_rng(seed)
         self._sorted: list[tuple[np.ndarray, np.ndarray]] = []  # gaps of sorted projections, whose image is below
-
-    def add(self, number: int, image: np.ndarray, mask: np.ndarray, places: int | None = None) -> None:
-        """Take the patches of image `number`; images with the same `places` are cut at the same places."""
-        rng = np.random.default_rng([self.seed, number if places is None else places])
-        for table, patches in zip(self._table, patches_of(image, mask, self.patches, rng)):
-            table[number] = patches
-
-    def take(self, patches: np.ndarray) -> None:
-        """Take the patches of all images at once: float32 (count, levels, patches, 49)."""
-        self._table = [patches[:, level] for level in range(patches.shape[1])]
-
-    def project(self, real: np.ndarray) -> None:
-        """Normalise by the real images (indices), project on random directions, and sort, once for all comparisons."""
-        rng, self._sorted = np.random.default_rng(self.seed), []
-        for table in self._table:
+        for level in range(levels):
+            table = patches[:, level]
             directions = rng.standard_normal((PATCH**2, DIRECTIONS)).astype(np.float32)
             directions /= np.linalg.norm(directions, axis=0)
             mean, spread = table[real].mean(), table[real].std()
@@ -110,7 +106,6 @@ class SlicedWasserstein:
             order = np.argsort(projected, axis=1)
             gaps = np.diff(np.take_along_axis(projected, order, axis=1), axis=1)
             self._sorted.append((gaps, (order[:, :-1] // self.patches).astype(np.int32)))
-        self._table = []
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Compute the distance ×10³ of two disjoint sets of images (indices, equally many) per level, finest first.
@@ -133,6 +128,7 @@ def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, s
 
     Args:
         real, fake: (n, height, width) in [0, 1], or `Samples` (with masks, if patches shall lie inside them).
+        seed: of places and directions.
 
     Raises:
         EvaluationError: sets of different length or size, or empty.
@@ -143,36 +139,25 @@ def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, s
             f"SWD compares sets of one length and size, received {len(real)} of {real.size} and "
             f"{len(fake)} of {fake.size}; take as many of the larger set as the smaller one has"
         )
-    swd = SlicedWasserstein(2 * len(real), real.size, seed)
+    count = patches_per_image(2 * len(real))
     # both sets draw the same places, so that a set is at distance 0 from itself
-    for offset, samples in ((0, real), (len(real), fake)):
-        for numbers, images, masks in samples.chunks():
-            for number, image, mask in zip(numbers, images, masks):
-                swd.add(offset + int(number), image, mask, places=int(number))
-    swd.project(np.arange(len(real)))
-    return swd.distances(np.arange(len(real)), np.arange(len(real), 2 * len(real)))
-
-
-def level_names(sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Name the levels, as 512x256."""
-    return [f"{height}x{width}" for height, width in sizes]
+    found = [
+        patches_of_images(images, masks, numbers, count, seed)
+        for samples in (real, fake)
+        for numbers, images, masks in samples.chunks()
+    ]
+    numbers = np.arange(2 * len(real))
+    return SlicedWasserstein(np.concatenate(found), numbers[: len(real)], seed).distances(*np.split(numbers, 2))
 
 
 def _describe(chunk: Chunk) -> np.ndarray:
     """Patches of each image, at places of its own: float32 (n, levels, patches, 49)."""
-    count = patches_per_image(chunk.total)
-    found = []
-    for number, image, mask in zip(chunk.numbers, chunk.images, chunk.masks):
-        rng = np.random.default_rng([chunk.seed, int(number)])
-        found.append(np.stack(patches_of(image, mask, count, rng)))
-    return np.array(found)
+    return patches_of_images(chunk.images, chunk.masks, chunk.numbers, patches_per_image(chunk.total), chunk.seed)
 
 
 def _compare(metric: Metric, sets: Sets) -> list[Row]:
     """Compare at every level, and the mean over the levels."""
-    swd = SlicedWasserstein(len(sets.real) + len(sets.fake), sets.real.size, sets.seed)
-    swd.take(sets.pooled("patches"))
-    swd.project(np.arange(len(sets.real)))
+    swd, sizes = SlicedWasserstein(sets.pooled("patches"), sets.indices[0], sets.seed), pyramid_sizes(*sets.real.size)
     memory: dict[bytes, np.ndarray] = {}
 
     def of_level(level: int | None) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -184,7 +169,7 @@ def _compare(metric: Metric, sets: Sets) -> list[Row]:
 
         return statistic
 
-    levels = zip([None, *range(len(swd.sizes))], ["mean", *level_names(swd.sizes)], strict=True)
+    levels = zip([None, *range(len(sizes))], ["mean", *(f"{height}x{width}" for height, width in sizes)], strict=True)
     return [distance_row(metric, sets, of_level(level), part=name, replicates=20) for level, name in levels]
 
 

@@ -43,7 +43,7 @@ def radial_spectrum(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> 
     return rings / patch, np.array([power[ring == r].mean() for r in rings])
 
 
-def power_law_exponent(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> float:
+def power_law_exponent(image: np.ndarray, mask: np.ndarray) -> float:
     """Fit the exponent β of the power law P(f) ∝ 1/f^β of mammographic texture (Burgess, Jacobson and Judy 2001).
 
     A straight line through log power against log frequency, from 5 cycles per patch to a quarter of the sampling
@@ -56,8 +56,8 @@ def power_law_exponent(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) 
     Returns:
         β; NaN when no patch fits in the mask, or the texture is flat.
     """
-    frequency, power = radial_spectrum(image, mask, patch)
-    chosen = (frequency * patch >= LOWEST_CYCLES) & (frequency <= HIGHEST_FREQUENCY)
+    frequency, power = radial_spectrum(image, mask)
+    chosen = (frequency * PATCH >= LOWEST_CYCLES) & (frequency <= HIGHEST_FREQUENCY)
     if not (power[chosen] > 0).all():
         return float("nan")
     # weight 1/f: rings lie evenly in f, octaves in log f

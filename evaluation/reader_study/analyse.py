@@ -174,7 +174,7 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
     """Write `table.txt`, `results.json` and `plot.png`.
 
     Raises:
-        EvaluationError: the folder cannot be written.
+        OSError: the folder cannot be written.
     """
     folder = Path(folder)
     results = {
@@ -186,11 +186,8 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "scores": {str(score): word for score, word in SCORES.items()},
         "made_by": made_by(),
     }
-    try:
-        write_whole(folder / "table.txt", table(analysis) + "\n")
-        write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
-    except OSError as error:
-        raise EvaluationError(f"--output {folder}: cannot be written ({error.strerror})") from error
+    write_whole(folder / "table.txt", table(analysis) + "\n")
+    write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
     plot(analysis, folder / "plot.png")
 
 
@@ -229,9 +226,6 @@ def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
     roc.set_ylabel("real taken for real")
     roc.legend(fontsize=8, loc="lower right")
     roc.set_title("real against fake", fontsize=10)
-    try:
-        with whole_file(path) as partial:
-            sheet.savefig(partial, dpi=120)
-    except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path}: cannot be written ({error})") from error
+    with whole_file(path) as partial:
+        sheet.savefig(partial, dpi=120)
     return Path(path)

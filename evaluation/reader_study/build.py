@@ -14,7 +14,7 @@ import gzip
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -22,8 +22,7 @@ import numpy as np
 
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.key import FORMAT, REAL, SCORES, seal
-from preprocessing.atomic import whole_file
-from preprocessing.shards.pseudonyms import write_private
+from preprocessing.atomic import write_whole
 from preprocessing.version import made_by
 
 
@@ -51,7 +50,8 @@ def build(
 
     Raises:
         EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in the page's
-            folder, or there already; a file that cannot be written.
+            folder, or there already.
+        OSError: a file cannot be written.
     """
     page, key = Path(page), Path(key)
     if key.resolve().parent == page.resolve().parent:
@@ -74,18 +74,9 @@ def build(
     template = resources.files("evaluation.reader_study").joinpath("page.html").read_text(encoding="utf-8")
     described = json.dumps(study).replace("<", "\\u003c")
     text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
-    _write(page, text, lambda path, content: path.write_text(content, encoding="utf-8"))
-    _write(key, json.dumps(sealed, indent=1) + "\n", write_private)
+    write_whole(page, text)
+    write_whole(key, json.dumps(sealed, indent=1) + "\n", private=True)
     return identity
-
-
-def _write(path: Path, text: str, write: Callable[[Path, str], object]) -> None:
-    """Write a whole file or none."""
-    try:
-        with whole_file(path) as partial:
-            write(partial, text)
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _check_images(images: Mapping[str, np.ndarray]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evaluation.image_set import EvaluationError
+from preprocessing.json_file import read_json
 
 REAL = "real"
 SCORES = {
@@ -32,7 +33,7 @@ def read_key(path: str | os.PathLike) -> dict:
         EvaluationError: a file that is none, or that of a study with the former words.
     """
     try:
-        key = json.loads(Path(path).read_text(encoding="utf-8"))
+        key = read_json(Path(path))
         if key["format"] == 1:
             raise EvaluationError(
                 f"--key {path}: is of a study with other words for the scores, which cannot be compared; build it anew"
@@ -43,6 +44,6 @@ def read_key(path: str | os.PathLike) -> dict:
         raise EvaluationError(f"--key {path}: cannot be read ({error.strerror})") from error
     except EvaluationError:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"--key {path}: is not the answer key of a reader study") from error
     return key

@@ -41,7 +41,6 @@ def write_pages(
 
     Args:
         store: The sheet's folder and thumbnails.
-        dataset: What the pages show.
         numbers: Number in the work list of every item.
         rejected: Reason by number.
         doubts: What is doubtful, by number; these come first.

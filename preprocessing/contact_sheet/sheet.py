@@ -11,7 +11,6 @@ def write_contact_sheet(done: Conversion, store: ThumbnailStore) -> Path:
     """Write the contact sheet of a conversion, unless it is there already.
 
     Args:
-        done: The conversion.
         store: The sheet's folder and thumbnails; an image without one is shown as it lies in the dataset.
 
     Returns:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from preprocessing.atomic import whole_file, write_whole
 from preprocessing.shards import DataError
 
 if TYPE_CHECKING:
@@ -13,17 +14,20 @@ if TYPE_CHECKING:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write a PNG file.
+    """Write a PNG file, in one step.
 
     Args:
         path: The file.
-        image: float (height, width) in [0, 1], written with 16 bits, or bool, written as 0 and 255.
+        image: float (height, width) in [0, 1], written with 16 bits, bool, written as 0 and 255, or uint8.
 
     Raises:
         OSError: The file cannot be written.
     """
-    pixels = image.astype(np.uint8) * 255 if image.dtype == bool else np.round(image * 65535).astype(np.uint16)
-    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    elif image.dtype != np.uint8:
+        image = np.round(image * 65535).astype(np.uint16)
+    write_whole(path, cv2.imencode(".png", image)[1].tobytes())
 
 
 def write_figure(path: Path, sheet: "Figure") -> Path:
@@ -33,8 +37,8 @@ def write_figure(path: Path, sheet: "Figure") -> Path:
         DataError: The file cannot be written, or its ending is of no image.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.savefig(path, dpi=120)
+        with whole_file(path) as partial:
+            sheet.savefig(partial, dpi=120)
     except (OSError, ValueError) as error:
         raise DataError(f"--figure {path}: cannot be written ({error})") from error
     return path

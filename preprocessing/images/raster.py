@@ -4,10 +4,12 @@ import re
 import struct
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import StoredImage, bits_held
+from preprocessing.images.opencv import decode
 
 MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -17,6 +19,11 @@ MAGIC = {
     b"P5": "PGM",
     b"P2": "PGM",
 }
+
+
+def raster_kind(head: bytes) -> str | None:
+    """Tell the kind of an image file from its first bytes: a value of `MAGIC`, or None."""
+    return next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
 
 
 def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
@@ -41,14 +48,14 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
     elif kind == "PGM":
         white = _pgm_white(content)
 
-    image = _grey(_decode(content, kind))
+    image, doubts = decode(content, cv2.IMREAD_UNCHANGED, kind)
+    image = _grey(image)
     if image.dtype not in (np.uint8, np.uint16):
         raise UnusableImage(f"{kind} of {image.dtype} values; only 8 and 16 bits can be read")
     # OpenCV inverts an 8-bit MinIsWhite TIFF itself, and leaves a 16-bit one as it is.
     inverted = inverted and image.dtype == np.uint16
 
     last = np.iinfo(image.dtype).max
-    doubts = []
     if image.dtype == np.uint16 and white is None and (bits := bits_held(int(image.max()), 16)) < 16:
         white = 2**bits - 1
         doubts.append(f"values of {bits} bits in 16: taken as {bits} bits")
@@ -71,22 +78,6 @@ def png_text(content: bytes) -> Iterator[tuple[str, str]]:
             keyword, _, rest = data.partition(b"\0")
             yield keyword.decode("latin-1"), rest.split(b"\0", 4)[-1].decode("utf-8", "replace")
         place += 12 + length
-
-
-def _decode(content: bytes, kind: str) -> np.ndarray:
-    import cv2
-
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if image is None:
-        raise UnusableImage(f"{kind} cannot be decoded: damaged or cut short")
-    return image
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import MammogramImage, UnusableImage
-from preprocessing.images.raster import MAGIC, decode_raster, png_text
+from preprocessing.images.raster import decode_raster, png_text, raster_kind
 from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
 
 _SUFFIXES = frozenset([".dcm", ".dicom", ".dic", ".ima", ".png", ".pgm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg"])
@@ -129,10 +129,7 @@ def _kind(head: bytes) -> str | None:
     # DICOM first: its preamble may hold a TIFF header, so that both kinds of reader open the file (PS3.10 section 7.1).
     if head[128:132] == b"DICM":
         return "DICOM"
-    for magic, kind in MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    # Without preamble a DICOM file starts with a tag of group 2 or 8, in either byte order.
+    # Without preamble it starts with a tag of group 2 or 8, in either byte order.
     if head[:2] in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"):
         return "DICOM"
-    return None
+    return raster_kind(head)

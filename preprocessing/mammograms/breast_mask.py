@@ -26,22 +26,26 @@ BORDER_CONTRAST = 1.5  # of a border to what lies further in
 TISSUE_BORDER_REACH = 32  # how deep a border is looked for over tissue
 TISSUE_BORDER_STEP = 0.08  # by which a border is at least brighter than the tissue inside it
 OPENING_RADIUS = 32  # glow along the image's edge is thinner than this; a marker's strokes, than twice this
-SKIN_RADIUS = 8  # how far the skin line may stand out of the opened breast (a nipple does)
+NIPPLE_RADIUS = 8  # how far the skin line may stand out of the opened breast
 EDGE = 16  # rows and columns along the image's frame
 DUST_RADIUS = 6  # dust on the skin line is smaller, a nipple larger
 SMOOTHING_SIGMA = 2.5  # of the skin line
 
-# Where the skin line lies, as fractions of the breast's typical brightness (see `_skin_threshold`).
-SKIN_OF_BREAST = 0.15
-SKIN_ABOVE_BACKGROUND = 0.07
+# Brightness of the breast's edge, as fractions of its typical brightness. The skin around it is dimmer,
+# fades out slowly, and is taken only so far: hand-drawn outlines leave out what is further.
+EDGE_OF_BREAST = 0.22
+EDGE_ABOVE_BACKGROUND = 0.1
+SKIN_ABOVE_BACKGROUND = 0.06
+SKIN_REACH = 6
 BORDER_OF_BREAST = 0.9
 
 # A film in padding that is exactly 0 (see `_padded_film`).
 PADDING_BLUR = 6  # how far the blur spreads
 SMALLEST_PADDING = 0.01  # of the image
 SMALLEST_BASE = 0.15  # of the film
-BASE_OF_SKIN = 0.75  # a darker base does not reach the skin line's brightness
-FLAT_BASE = 0.06  # half of the base lies within this, of what the breast is brighter
+FLAT_BASE = 0.03  # the base lies within this, of what the breast is brighter
+BASE_OF_SKIN = 0.75  # a darker base does not reach the skin's brightness
+DARKER_THAN_BASE = 0.15  # of the film: labels; around fat there is more, skin
 
 SMALLEST_BREAST = 0.02  # of the image
 SMALLEST_RANGE = 1e-3  # of [0, 1]: less is a constant image with noise
@@ -108,21 +112,37 @@ def _flaw(pixels: np.ndarray) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class _Levels:
+    """How bright the breast typically is, its edge is, and the dim skin around that is, at least."""
+
+    breast: float
+    edge: float
+    skin: float
+
+    @classmethod
+    def between(cls, background: float, breast: float) -> "_Levels":
+        """Place each at a fixed fraction of the contrast; the edge, where the background is dark, of the breast."""
+        edge = background + EDGE_ABOVE_BACKGROUND * (breast - background)
+        skin = background + SKIN_ABOVE_BACKGROUND * (breast - background)
+        return cls(breast, max(EDGE_OF_BREAST * breast, edge), skin)
+
+
 def _film_mask(small: np.ndarray) -> np.ndarray:
     """Find the breast in an image of the working height, free of borders and markers, its skin smooth."""
-    # 1) what is brighter than the skin line, and the part of the image that is film
-    threshold, breast = _skin_threshold(small)
-    film = _padded_film(small, threshold)
+    # 1) how bright the breast is, and the part of the image that is film
+    levels = _levels(small)
+    film = _padded_film(small, levels)
     inside = np.zeros(small.shape, bool)
     part = inside
     if film is not None:
-        threshold, breast = film.threshold, film.breast
+        levels = film.levels
         small, part = small[film.part], inside[film.part]
-    bright = small > threshold
 
     # 2) cut the scanner's white borders off, so that they cannot bridge to the breast
-    rows, columns = _inside_borders(small, threshold, BORDER_OF_BREAST * breast)
-    part[rows, columns] = _without_markers(bright[rows, columns])
+    rows, columns = _inside_borders(small, levels.edge, BORDER_OF_BREAST * levels.breast)
+    small = small[rows, columns]
+    part[rows, columns] = _without_markers(small > levels.edge, small > levels.skin)
     if inside.mean() < SMALLEST_BREAST:
         raise UnusableImage("no breast: nothing large is brighter than the background")
     return inside
@@ -130,38 +150,38 @@ def _film_mask(small: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Film:
-    """A film that padding surrounds: its rows and columns, its skin line's brightness, its breast's brightness."""
+    """A film that padding surrounds: its rows and columns, and how bright what it shows is."""
 
     part: tuple[slice, slice]
-    threshold: float
-    breast: float
+    levels: _Levels
 
 
-def _padded_film(small: np.ndarray, threshold: float) -> _Film | None:
+def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
     """Find the film in an image whose background is padding, exactly 0, and not the film's own.
 
-    What is not 0 then has two parts, and the darker one is flat: the film's base. In the breast of a digital image,
-    with which it could be confused, brightness varies.
+    What is not 0 then has two parts, and the darker one is flat: the film's base. Around fat in a digital image, with
+    which it could be confused, there is darker skin.
 
     Args:
         small: float (height, width), an image of the working height.
-        threshold: Brightness of the skin line by the background of the whole image.
+        levels: By the background of the whole image.
 
     Returns:
-        The film; None where there is no padding, or the base is darker than the skin line anyway.
+        The film; None where there is no padding, or the base is darker than skin anyway.
     """
     lit = small > SMALLEST_RANGE / 1000
     inside = cv2.erode(lit.view(np.uint8), np.ones((4 * PADDING_BLUR + 1,) * 2, np.uint8)).view(bool)
     if np.count_nonzero(lit) > (1 - SMALLEST_PADDING) * lit.size or not SMALLEST_BREAST < inside.mean():
         return None
     values = np.sort(small[inside][::16])  # these are enough for medians
-    base, brighter = _parted(values)
-    if len(base) < SMALLEST_BASE * len(values) or not len(brighter):
+    darker, brighter = _parted(values)
+    if not len(brighter):
         return None
-    low, high = _median(base), _median(brighter)
-    spread = float(np.subtract(*np.quantile(base, [0.75, 0.25])))
-    above = max(SKIN_OF_BREAST * high, low + max(SKIN_ABOVE_BACKGROUND * (high - low), 1.5 * spread))
-    if spread > FLAT_BASE * (high - low) or low < BASE_OF_SKIN * threshold:
+    high = _median(brighter)
+    first, end = _densest(darker, FLAT_BASE * (high - _median(darker)))
+    low = _median(darker[first:end])
+    share, darker_share = (end - first) / len(values), first / len(values)
+    if share < SMALLEST_BASE or darker_share > DARKER_THAN_BASE or low < BASE_OF_SKIN * levels.skin:
         return None
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     margin = PADDING_BLUR  # the erosion took twice as much, the blur once
@@ -169,7 +189,14 @@ def _padded_film(small: np.ndarray, threshold: float) -> _Film | None:
         slice(max(0, rows[0] - margin) if rows[0] > 2 * margin else 0, rows[-1] + 1 + margin),
         slice(max(0, columns[0] - margin) if columns[0] > 2 * margin else 0, columns[-1] + 1 + margin),
     )
-    return _Film(part, above, high)
+    return _Film(part, _Levels.between(low, high))
+
+
+def _densest(values: np.ndarray, width: float) -> tuple[int, int]:
+    """Find the most values, of some in ascending order, that lie within a width: their first, and the first after."""
+    ends = np.searchsorted(values, values + width, side="right")
+    first = int(np.argmax(ends - np.arange(len(values))))
+    return first, int(ends[first])
 
 
 def _parted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,19 +208,17 @@ def _parted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values[:parting], values[parting:]
 
 
-def _skin_threshold(small: np.ndarray) -> tuple[float, float]:
-    """Return the brightness of the skin line, and the breast's typical brightness.
+def _levels(small: np.ndarray) -> _Levels:
+    """Measure how bright background and breast are.
 
     Otsu's threshold on log intensity separates breast from background roughly; the medians of the two parts are robust
-    to markers and borders. The skin line lies at a fixed fraction of the breast's median, unless the film's base is so
-    bright that the line must lie above it.
+    to markers and borders.
     """
     darker, brighter = _parted(np.sort(small, axis=None))
     background, breast = _median(darker), _median(brighter)
     if background > 0.5 * breast:
         raise UnusableImage("no breast: the image has no dark background")
-    above_background = background + SKIN_ABOVE_BACKGROUND * (breast - background)
-    return max(SKIN_OF_BREAST * breast, above_background), breast
+    return _Levels.between(background, breast)
 
 
 def _median(ordered: np.ndarray) -> float:
@@ -283,13 +308,14 @@ def _depth_over_tissue(small: np.ndarray, threshold: float, white: float) -> int
     return int(np.quantile(depths[steps], 0.9)) + 1 + BORDER_FADE
 
 
-def _without_markers(bright: np.ndarray) -> np.ndarray:
-    """Keep the largest thick part of what is bright, filled and smoothed."""
+def _without_markers(bright: np.ndarray, dim: np.ndarray) -> np.ndarray:
+    """Keep the largest thick part of what is bright and the dim skin around it, filled and smoothed."""
     # Outside the frame counts as breast (OpenCV's default): so a breast keeps its corners there.
     core = largest_component(opened(fill_holes(bright), OPENING_RADIUS))
-    near = dilated(core, SKIN_RADIUS)
+    near = dilated(core, NIPPLE_RADIUS)
     for edge in (near[:EDGE], near[-EDGE:], near[:, :EDGE], near[:, -EDGE:]):
         edge[:] = False  # at the frame what stands out is the rest of a border, or glow
     breast = largest_component(opened(bright & near | core, DUST_RADIUS))
+    breast |= dilated(breast, SKIN_REACH) & dim
     smooth = cv2.GaussianBlur(breast.astype(np.float32), (0, 0), SMOOTHING_SIGMA)
     return fill_holes(largest_component(mask_of(smooth)))

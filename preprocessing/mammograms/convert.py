@@ -6,7 +6,6 @@ which image became which item, lie **next to** the dataset, not in it, readable 
 image by its number in that list (from 0, sorted by path), and so does the command.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from preprocessing.images.large import Image
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
 from preprocessing.images.words import read_density
+from preprocessing.json_file import read_json
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
 from preprocessing.mammograms.image_table import Row, find_table, rows_of
@@ -258,7 +258,7 @@ def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]
 def _shard_size(output: Path, images: int) -> int:
     """Return how many images a shard holds: as in the dataset that was begun in the folder, if any."""
     try:
-        begun = int(json.loads((output / DATASET_FILE).read_text())["work"]["shard_size"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # none there, or one that the writer refuses
+        begun = int(read_json(output / DATASET_FILE)["work"]["shard_size"])
+    except (OSError, ValueError, LookupError, TypeError):  # none there, or one that the writer refuses
         begun = 0
     return begun if begun > 0 else max(SHARD_SIZE, -(-images // 256))

@@ -8,7 +8,10 @@ from pathlib import Path, PurePath
 import cv2
 import numpy as np
 
+from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.opencv import decode
+from preprocessing.images.raster import raster_kind
 
 SUFFIXES = frozenset([".png", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"])
 MOST_LABELS = 16  # of a label map; a mask with soft edges has more grey levels
@@ -83,7 +86,7 @@ def _bare(image: tuple[str, ...], mask: tuple[str, ...]) -> bool:
     return image[-shared:] == mask[-shared:]
 
 
-def read_mask(path: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
     """Read a given breast mask: every pixel that is not background (0) is breast, whatever its label.
 
     A mask of more grey levels than a label map has, as one that was compressed or made smooth, is cut at half of its
@@ -91,7 +94,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]
 
     Args:
         path: An image file.
-        shape: (height, width) of the mammogram.
+        shape: (height, width) of the mammogram. Defaults to any.
 
     Returns:
         bool (height, width), and what is doubtful: that it has several labels.
@@ -100,12 +103,15 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]
         UnusableImage: It cannot be read, is empty, or is not of the mammogram's size.
     """
     try:
-        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    except (OSError, cv2.error):
-        mask = None
-    if mask is None:
-        raise UnusableImage("its mask cannot be read as an image")
-    if mask.shape != shape:
+        check_file(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnusableImage(f"its mask cannot be opened: {error.strerror}") from None
+    kind = raster_kind(content)  # None for a BMP, whose size OpenCV checks
+    if kind is not None:
+        check_raster(content, kind)
+    mask, _ = decode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, "its mask")
+    if shape is not None and mask.shape != shape:
         sizes = [f"{height}x{width}" for height, width in (mask.shape, shape)]
         raise UnusableImage(f"its mask is {sizes[0]} but the image is {sizes[1]} (height x width)")
     if not mask.any():

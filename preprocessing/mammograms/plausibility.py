@@ -20,7 +20,8 @@ SMALLEST_LABEL = 0.01  # share of the rarer of the two
 DOUBT, REFUSE = 0, 1
 SMALLEST_SHARE = (0.06, 0.03)  # of the image's area (.07, .42, .74)
 LARGEST_SHARE = (0.8, 0.9)
-SMALLEST_CHEST = (0.55, 0.35)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
+SMALLEST_CHEST = (0.6, 0.5)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
+SLANTED_EDGE = 0.02  # of the image's width: columns at the chest wall that a tilted film does not fill
 LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
 FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
 ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
@@ -126,7 +127,8 @@ def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
     heights, widths = breast.sum(axis=0), breast.sum(axis=1)
     columns, rows = np.flatnonzero(heights), np.flatnonzero(widths)
     left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
-    chest = heights[left : left + max(1, round(0.04 * (right - left)))].mean()
+    straight = left + max(1, round(SLANTED_EDGE * width))
+    chest = heights[straight : straight + max(1, round(0.04 * (right - left)))].mean()
     contours, _ = cv2.findContours(breast.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
     corner = max(1, height // 25)

@@ -58,12 +58,10 @@ def convert_masses(
 
     Args:
         lesions: From `read_rois`, `read_cbis` or `read_ddsm`.
-        output: Folder of the dataset.
         options: How they are cut out. Defaults to `MassOptions()`.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         workers, scheduler: Number of processes, or the address of a dask scheduler.
-        shard_size: Masses per shard.
         overwrite: Whether to make the dataset anew, whatever dataset is there.
 
     Raises:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
+from preprocessing.images.jpeg import decode_jpeg
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
 from preprocessing.masses.options import DIGITIZERS
 from preprocessing.shards import DataError
@@ -205,14 +206,11 @@ def _decode(source: bytes) -> np.ndarray:
 
 
 def _try_decode(source: bytes) -> np.ndarray | None:
-    from imagecodecs import jpeg8_decode
-
     try:
-        # libjpeg fills what is missing with grey and only warns: a whole stream ends with EOI.
-        pixels = jpeg8_decode(source) if b"\xff\xd9" in source[-64:] else None
+        pixels = decode_jpeg(source)
     except Exception:  # imagecodecs raises its own kinds
-        pixels = None
-    return None if pixels is None or pixels.ndim != 2 else pixels.astype(np.uint16)
+        return None
+    return None if pixels.ndim != 2 else pixels.astype(np.uint16)
 
 
 def _roughness(pixels: np.ndarray) -> float:
@@ -281,7 +279,6 @@ def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[L
     """Read the lesions of all cases in a folder and its subfolders; calcifications are left out.
 
     Args:
-        folder: The folder.
         digitizer: One of `DIGITIZERS`, compared with the first word in the `.ics`. Defaults to None: all.
 
     Raises:

@@ -32,7 +32,6 @@ def read_rois(table: str | os.PathLike, images: str | os.PathLike) -> list[Lesio
     """Read the lesions of a CSV file with the columns `ROI_COLUMNS`, boxes in pixels from the top left corner.
 
     Args:
-        table: The file.
         images: Folder that the column `image` is relative to.
 
     Raises:

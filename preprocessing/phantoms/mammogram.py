@@ -37,9 +37,6 @@ def make_phantoms(
     What a killed call left is continued, and a finished dataset is only opened.
 
     Args:
-        output: Folder of the dataset.
-        count: How many.
-        seed: Of everything random.
         validation_fraction: Share of the phantoms that are for validation, in [0, 1).
         workers: Number of processes. Defaults to the number of usable cores.
 
@@ -110,9 +107,7 @@ def render(anatomy: Anatomy, depth: np.ndarray, rng: np.random.Generator) -> np.
     """Compute the brightness of the whole image, float32 (512, 256).
 
     Args:
-        anatomy: Of the breast.
         depth: float32 (512, 256). Distance from the skin in pixels, 0 outside the breast.
-        rng: Source of everything random.
     """
     # 1) random fields, and the same bent into the fan of ducts
     clouds, parenchyma = power_law_pair((HEIGHT, WIDTH), 3.1, 160, rng, blur=0.5)

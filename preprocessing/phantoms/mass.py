@@ -84,9 +84,6 @@ def make_mass_phantoms(
     order. What a killed call left is continued, and a finished dataset is only opened.
 
     Args:
-        output: Folder of the dataset.
-        count: How many.
-        seed: Of everything random.
         validation_fraction: Share of the phantoms that are for validation, in [0, 1).
         workers: Number of processes. Defaults to the number of usable cores.
 

@@ -25,7 +25,6 @@ def power_law_pair(
         shape: (height, width).
         exponent: Of the power spectrum.
         longest: Wavelength in pixels from which on the spectrum is flat, so that the law does not tilt the whole image.
-        rng: Source of the noise.
         blur: Sigma in pixels of a Gaussian low-pass.
         stretch: How much longer than wide the grain is.
         turn: Direction of the grain, radians.

@@ -77,7 +77,6 @@ def build_dataset(
     has changed: then what is new or changed is converted, and everything else is taken over.
 
     Args:
-        output: Folder of the dataset.
         tasks: The work list; entries must be picklable.
         prepare: Function of one task that returns its item, or as a string why there is none; must be picklable.
         settings: How the data is made, for `dataset.json`; nothing about a patient.

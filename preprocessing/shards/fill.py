@@ -43,7 +43,6 @@ def fill(
     """Prepare and write every shard that the writer still misses.
 
     Args:
-        writer: Of the dataset.
         work: The work list, `writer.count` long; entries and `prepare` must be picklable.
         prepare: Function of one entry; returns the item, or as a string why the entry is rejected. An item may say
             `told_by`: how its patient was told from others.
@@ -122,7 +121,7 @@ def _results(
         yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
     except BrokenProcessPool as error:
         raise DataError(
-            "a worker process died (out of memory?); what is finished is kept, "
+            "a worker process died (out of memory?); finished work is kept: "
             "run the same command again, with fewer --workers"
         ) from error
     finally:

@@ -114,7 +114,6 @@ class Origins:
         Which number is which is written privately, next to the key.
 
         Args:
-            output: Folder of the dataset.
             rejected: Reasons by number in the work list.
             doubtful: (number in the work list, reason) of what was used.
 

@@ -257,7 +257,6 @@ def open_dataset(folder: str | os.PathLike, *, kind: str | None = None, verify: 
     """Open a dataset; every shard must be there and have its size.
 
     Args:
-        folder: The dataset.
         kind: Kind that is needed. Defaults to any.
         verify: Whether to compare every shard with its checksum as well. Defaults to False.
 

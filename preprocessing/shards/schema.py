@@ -4,7 +4,6 @@ Files are named by exact rules, so that no description can name a file outside i
 pixels lie inside the shard, as plain contiguous arrays.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from preprocessing.json_file import parse_json, read_json
 from preprocessing.shards.format import ADDED, DATASET_FILE, FORMAT, KINDS, SPLITS, DataError, Level, array_name
 
 SHARD_NAME = re.compile(r"shard-(\d{5,9})-of-(\d{5,9})\.h5")
@@ -39,12 +39,12 @@ def read_description(folder: Path) -> dict:
     if not path.is_file():
         raise DataError(f"{folder}: holds no dataset ({DATASET_FILE} is missing)")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: is damaged; {REMAKE}") from error
-    if not isinstance(content, dict) or content.get("kind") not in tuple(KINDS):
+    if content.get("kind") not in tuple(KINDS):
         raise DataError(f"{path}: is not a dataset description of this library")
     if content.get("format") != FORMAT:
         raise DataError(
@@ -137,7 +137,6 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     """Check an opened shard: every array plain, inside the file, of the right type and shape.
 
     Args:
-        file: The shard.
         kind: A name of `KINDS`.
         levels: Levels of the pixel arrays, (height, width).
         size: Bytes of the file.
@@ -192,8 +191,8 @@ def reasons_of(text: bytes) -> list[tuple[int, str]]:
         NotAShard: It is no list of numbers and reasons.
     """
     try:
-        pairs = json.loads(text)
-    except (ValueError, RecursionError):
+        pairs = parse_json(text)
+    except ValueError:
         raise NotAShard("a list of reasons is damaged") from None
     right = isinstance(pairs, list) and all(
         isinstance(pair, list) and len(pair) == 2 and _is_count(pair[0]) and isinstance(pair[1], str) for pair in pairs

@@ -29,7 +29,6 @@ def write_shard(
     """Write one shard next to its final name and rename it when it is whole and on disk.
 
     Args:
-        path: Final name.
         kind: A name of `KINDS`.
         levels: Levels of the pixel arrays, (height, width).
         items: One mapping per item: every pixel array at every level, and the fields (except `split`).

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from preprocessing.json_file import parse_json
 from preprocessing.shards.format import WORK_FILE
 from preprocessing.shards.pseudonyms import Key
 
@@ -141,7 +142,6 @@ def append_to_log(folder: Path, first: int, made: Sequence[Made]) -> None:
     """Note what the entries of a shard were made from, before the shard is written.
 
     Args:
-        folder: The dataset.
         first: Number of the first entry in the work list.
         made: Of the entries from there on.
 
@@ -171,8 +171,8 @@ def read_log(folder: Path) -> dict[int, Made]:
         return {}
     for line in lines:
         try:
-            content = json.loads(line)
-        except (ValueError, RecursionError):
+            content = parse_json(line)
+        except ValueError:
             continue
         found.update(_entries_of(content))
     return found

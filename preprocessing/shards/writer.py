@@ -354,7 +354,7 @@ def unwritable(folder: Path, error: OSError) -> DataError:
     """Make the error of a folder that cannot be written."""
     return DataError(
         f"{folder}: cannot be written ({error.strerror or type(error).__name__}); "
-        "what is finished is kept, run the same command again when this is solved"
+        "finished work is kept: solve this, then run the same command again"
     )
 
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tiny_masses
 
 from feature2mass.networks import build_decoder, build_encoder, build_generator, finished_networks
-from feature2mass.refinement import hashed, noise_map, refined
+from feature2mass.refinement import hashed, refined
+from training.layers import determined_noise
 
 CONFIG = replace(tiny_masses.NETWORK, refined_units=(5, 6), noise_units=(6,))
 
@@ -22,7 +23,7 @@ def features_of(count: int, seed: int = 0) -> np.ndarray:
 def noise() -> keras.Model:
     keras.utils.set_random_seed(0)
     feature = keras.Input((1024,))
-    return keras.Model(feature, noise_map(hashed(feature), 32, "noise"))
+    return keras.Model(feature, determined_noise(hashed(feature), 32, 32, "noise"))
 
 
 def correlation(a, b) -> float:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import pytest
@@ -14,6 +15,7 @@ from training.run import RunDirectory, RunError, run_config
 
 WRITTEN = Path(__file__).with_name("film.json")  # the preset as config.json of such a run holds it
 LIGHT = tiny.ROOT / "docs" / "long-run.h5"
+DATA = SimpleNamespace(meta={"shards": [{"sha256": "a"}]})
 
 
 def begun(folder: Path) -> None:
@@ -23,13 +25,13 @@ def begun(folder: Path) -> None:
 
 def test_its_settings_are_accepted(tmp_path):
     begun(tmp_path)
-    RunDirectory(tmp_path, run_config(PRESETS["film"].changed(precision="float32"), ["a"], 0))
+    RunDirectory(tmp_path, run_config(PRESETS["film"].changed(precision="float32"), DATA, 0))
 
 
 def test_other_settings_are_refused(tmp_path):
     begun(tmp_path)
     with pytest.raises(RunError, match="preset jitter: true there, false here"):
-        RunDirectory(tmp_path, run_config(PRESETS["film"].changed(without=("jitter",)), ["a"], 0))
+        RunDirectory(tmp_path, run_config(PRESETS["film"].changed(without=("jitter",)), DATA, 0))
 
 
 def test_its_variables_have_the_same_names_in_the_same_order():

@@ -16,7 +16,8 @@ import tensorflow as tf
 import tiny
 from mask_embedding_gan import train as progressive
 from mask_embedding_gan.players import build_players, compiled
-from mask_embedding_gan.train import run_config, train
+from mask_embedding_gan.train import train
+from training.run import run_config
 from mask_embedding_gan.schedule import Diversity
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import open_dataset

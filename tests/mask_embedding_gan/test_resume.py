@@ -48,7 +48,7 @@ for folder, moment, phases in stages:
             {"write": kill_in_a_write, "read": kill_while_reading}[how](name)
         configure_tensorflow()
         dataset, plan = open_dataset(data), tiny.preset()
-        run = RunDirectory(progressive.Path(folder), progressive.run_config(plan, dataset, 0))
+        run = RunDirectory(progressive.Path(folder), run_config(plan, dataset, 0))
         progressive.train(dataset, run, plan, phases)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -19,11 +19,11 @@ from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
 from mask_embedding_gan.players import build_players, compiled
 from mask_embedding_gan.presets import PRESETS
-from mask_embedding_gan.train import PhaseTraining, WindowsTraining, run_config, train
+from mask_embedding_gan.train import PhaseTraining, WindowsTraining, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.device import ALL_CORES
-from training.run import NonFiniteLossError, RunDirectory, RunError
+from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
 from training.trainer import resumed
 
 
@@ -189,6 +189,14 @@ def test_a_complete_phase_without_its_checkpoint_says_what_to_do(copied_run, tin
     with pytest.raises(
         RunError, match=f"phase 2 is complete but its checkpoint is gone; remove {copied_run.stage('phase-2').folder}"
     ):
+        train(tiny_dataset, copied_run, tiny.preset(), 3, echo=quiet)
+
+
+def test_a_complete_phase_whose_checkpoint_is_damaged_says_what_to_do(copied_run, tiny_dataset):
+    second = copied_run.stage("phase-2")
+    checkpoint = checkpoints(second.folder)[0]
+    checkpoint.write_bytes(b"")
+    with pytest.raises(RunError, match=f"{checkpoint}: is damaged.*; delete it and {second.generator} to train"):
         train(tiny_dataset, copied_run, tiny.preset(), 3, echo=quiet)
 
 

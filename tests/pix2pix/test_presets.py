@@ -24,13 +24,13 @@ def deviations(preset) -> set[float]:
 
 
 PAPER = [  # (setting, the paper's value, where it is printed, our preset's value)
-    ("filters of the encoder", [64, 128, 256, *5 * [512]], "§6.1.1", encoder_filters),
-    ("convolutions of stride 2 of 70×70 patches", 3, "§6.1.2", lambda p: p.network.discriminator_depth),
-    ("slope of LeakyReLU", 0.2, "§6.1", lambda p: LEAKY_SLOPE),
-    ("share that dropout keeps", 0.5, "§6.1", lambda p: KEEP),
-    ("blocks of the decoder with dropout", 3, "§6.1.1", lambda p: DROPPED_BLOCKS),
-    ("deviation of kernels", {0.02}, "§6.2", deviations),
-    ("λ", 100, "§4.1", lambda p: p.l1_weight),
+    ("filters of the encoder", [64, 128, 256, *5 * [512]], "appendix", encoder_filters),
+    ("convolutions of stride 2 of 70×70 patches", 3, "appendix", lambda p: p.network.discriminator_depth),
+    ("slope of LeakyReLU", 0.2, "appendix", lambda p: LEAKY_SLOPE),
+    ("share that dropout keeps", 0.5, "appendix", lambda p: KEEP),
+    ("blocks of the decoder with dropout", 3, "appendix", lambda p: DROPPED_BLOCKS),
+    ("deviation of kernels", {0.02}, "appendix", deviations),
+    ("λ", 100, "§4.2", lambda p: p.l1_weight),
     ("learning rate", [2e-4] * 2, "§3.3", lambda p: adam(p, "learning_rate")),
     ("β₁", [0.5] * 2, "§3.3", lambda p: adam(p, "beta_1")),
     ("β₂", [0.999] * 2, "§3.3", lambda p: adam(p, "beta_2")),

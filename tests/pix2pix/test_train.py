@@ -12,12 +12,12 @@ import tiny
 import tiny_pix2pix
 
 from pix2pix.networks import NetworkConfig
-from pix2pix.train import Pix2PixTraining, build_model, run_config, train
+from pix2pix.train import Pix2PixTraining, build_model, train
 from pix2pix.train_step import LOSS_NAMES
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import RunDirectory, RunError
+from training.run import RunDirectory, RunError, run_config
 from training.trainer import resumed
 
 
@@ -138,7 +138,8 @@ import json, os, signal, sys
 from pathlib import Path
 import tensorflow as tf
 import tiny_pix2pix
-from pix2pix.train import run_config, train
+from pix2pix.train import train
+from training.run import run_config
 from preprocessing.shards import open_dataset
 from training.run import RunDirectory, configure_tensorflow
 

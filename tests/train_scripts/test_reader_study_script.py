@@ -68,6 +68,11 @@ def test_what_build_refuses(tmp_path, small):
     refused(build(tmp_path, small[0], "--images", f"a={tmp_path / 'absent'}"), "absent: holds no dataset")
 
 
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path, small):
+    (tmp_path / "page").write_text("a file")
+    refused(build(tmp_path, small[0], "--images", f"first={small[1]}"), "page: File exists; what is finished is kept")
+
+
 def test_what_analyse_refuses(tmp_path, small):
     build(tmp_path, small[0], "--images", f"first={small[1]}")
     (tmp_path / "a.csv").write_text("study,reader,image\n")

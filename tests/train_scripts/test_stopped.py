@@ -78,7 +78,7 @@ def test_a_full_disk_ends_in_one_line(tmp_path):
     process = phantoms(tmp_path / "data", limit=2**20)
     text = process.communicate()[0].strip()
     assert process.returncode == 1
-    assert len(text.splitlines()) == 1 and "cannot be written (File too large); what is finished is kept" in text
+    assert len(text.splitlines()) == 1 and "cannot be written (File too large); finished work is kept" in text
 
 
 def test_two_commands_in_one_folder_do_not_mix(tmp_path, expected):

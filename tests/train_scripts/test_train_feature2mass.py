@@ -61,7 +61,7 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_mass_run,
 
 def test_help_lists_every_addition():
     told = " ".join(call("--help").output.split())
-    assert f"with commas between: {', '.join(ADDITIONS)}." in told
+    assert f"separated by commas: {', '.join(ADDITIONS)}." in told
 
 
 def test_an_unknown_addition_names_the_flag():

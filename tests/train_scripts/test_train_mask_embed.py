@@ -179,7 +179,7 @@ def test_without_data_it_makes_phantoms_once_and_says_so_first(tmp_path, monkeyp
 
 def test_help_lists_every_addition():
     told = " ".join(call("--help").output.split())
-    assert f"with commas between: {', '.join(ADDITIONS)}." in told
+    assert f"separated by commas: {', '.join(ADDITIONS)}." in told
 
 
 def test_additions_are_switched_by_name(monkeypatch, tmp_path, tiny_dataset):

@@ -103,7 +103,7 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_pix2pix_r
 
 def test_help_lists_every_addition():
     told = " ".join(CliRunner().invoke(script.main, ["--help"]).output.split())
-    assert f"with commas between: {', '.join(ADDITIONS)}." in told
+    assert f"separated by commas: {', '.join(ADDITIONS)}." in told
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, tiny_pix2pix_run, tiny_dataset):

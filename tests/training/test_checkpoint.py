@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from training.checkpoint import (
     CheckpointError,
+    DamagedCheckpointError,
     checkpoints,
     lighten,
     read_state,
@@ -149,7 +150,7 @@ def test_what_a_kill_left_is_overwritten(tmp_path, model):
 def test_a_damaged_file_is_named(tmp_path, model, damage):
     path = save_checkpoint(tmp_path, model, {})
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(CheckpointError, match=f"{path}.*delete it"):
+    with pytest.raises(CheckpointError, match=f"{path}: is damaged"):
         restore_checkpoint(path, model)
 
 
@@ -216,6 +217,16 @@ def test_a_changed_byte_of_a_weight_is_noticed(tmp_path, model):
         file["generator/000"][...] += 1
     with pytest.raises(CheckpointError, match="wrong checksum"):
         restore_checkpoint(path, model)
+
+
+def test_a_file_whose_groups_contain_each_other_is_refused_and_nothing_is_printed(tmp_path, model, capfd):
+    path = save_checkpoint(tmp_path, model, {})
+    with h5py.File(path, "r+") as file:
+        del file["generator/000"]
+        file["generator/000"] = file["/"]
+    with pytest.raises(DamagedCheckpointError, match="is damaged"):
+        restore_checkpoint(path, model)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -229,7 +229,8 @@ def main(data, folder, hosts, number, ticks):
     with training_command():
         import tiny
         import tensorflow as tf
-        from mask_embedding_gan.train import run_config, train
+        from mask_embedding_gan.train import train
+        from training.run import run_config
         from preprocessing.shards import open_dataset
         from training.cluster import current
         from training.run import RunDirectory, choose_strategy

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from training.additions import PresetError
-from training.command_line import additions_options, preset_option, training_command
+from training.command_line import Options, training_command, training_options
 from training.run import RunError
 
 
@@ -24,22 +24,20 @@ def test_what_we_got_wrong_is_not_hidden():
         1 / 0  # noqa: B018
 
 
-def test_the_first_preset_is_the_default():
-    @click.command()
-    @preset_option(quick="minutes.", paper="days.")
-    def command(preset: str) -> str:
-        return preset
+@click.command()
+@training_options("runs/x", {"quick": "minutes.", "paper": "days."}, ("low_pass", "jitter"), "all that is drawn")
+def command(**given: object) -> Options:
+    return Options(**given)
 
-    assert command.main([], standalone_mode=False) == "quick"
-    assert command.params[0].help == "quick: minutes. paper: days."
+
+def test_the_first_preset_is_the_default():
+    assert command.main([], standalone_mode=False).preset == "quick"
+    assert next(one for one in command.params if one.name == "preset").help == "quick: minutes. paper: days."
 
 
 def test_additions_come_as_names():
-    @click.command()
-    @additions_options("low_pass", "jitter")
-    def command(adding: tuple[str, ...], without: tuple[str, ...]) -> tuple:
-        return adding, without
-
-    assert command.main([], standalone_mode=False) == ((), ())
+    options = command.main([], standalone_mode=False)
+    assert (options.adding, options.without) == ((), ())
     given = ["--with", "low-pass, jitter", "--without", "jitter"]
-    assert command.main(given, standalone_mode=False) == (("low_pass", "jitter"), ("jitter",))
+    options = command.main(given, standalone_mode=False)
+    assert (options.adding, options.without) == (("low_pass", "jitter"), ("jitter",))

@@ -1,13 +1,15 @@
 """Saved models: stock layers, the same numbers, the same bytes."""
 
+import io
 import json
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from training.export import ModelError, open_model, save_model, stock_model
+from training.export import ModelError, computing, open_model, save_model, stock_model
 from training.layers import EqualizedConv2D, EqualizedDense, LowPass, PixelNorm
 
 
@@ -104,9 +106,21 @@ def cut(contents):
     return {name: content[: len(content) // 2] for name, content in contents.items()}
 
 
+def looped(contents):
+    with h5py.File(io.BytesIO(contents["model.weights.h5"]), "r+") as file:
+        file["layers/again"] = file["/"]
+        file.flush()
+        return {**contents, "model.weights.h5": file.id.get_file_image()}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(foreign, "not of Keras"), (without_weights, "is not a Keras model"), (cut, "is not a Keras model")],
+    [
+        (foreign, "not of Keras"),
+        (without_weights, "is not a Keras model"),
+        (cut, "is not a Keras model"),
+        (looped, "or in a circle"),
+    ],
 )
 def test_a_damaged_or_foreign_model_is_refused_by_name(tmp_path, change, said):
     save_model(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), tmp_path / "a.keras")
@@ -114,6 +128,12 @@ def test_a_damaged_or_foreign_model_is_refused_by_name(tmp_path, change, said):
     archive(tmp_path / "a.keras", change)
     with pytest.raises(ModelError, match=f"a.keras: .*{said}"):
         open_model(tmp_path / "a.keras")
+
+
+def test_a_model_that_cannot_be_computed_is_refused_in_one_line():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(ModelError, match=r"^the model cannot be computed.*damaged$"), computing():
+        model.predict_on_batch(np.zeros((1, 4)))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"text" * 99])

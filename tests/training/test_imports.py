@@ -6,8 +6,9 @@ import pytest
 import tiny
 
 OURS = ("preprocessing", "mask_embedding_gan", "pix2pix", "feature2mass", "lesions", "generation", "evaluation")
-# settings that TensorFlow reads when imported, and files that are written whole or locked
-ALLOWED = {"preprocessing", "preprocessing.tensorflow_settings", "preprocessing.atomic", "preprocessing.lock"}
+# settings that TensorFlow reads when imported, and how files are written, locked and parsed
+ALLOWED = {"preprocessing", "preprocessing.tensorflow_settings", "preprocessing.atomic", "preprocessing.json_file"}
+ALLOWED |= {"preprocessing.lock"}
 
 
 @pytest.mark.parametrize("file", sorted((tiny.ROOT / "training").glob("*.py")), ids=lambda file: file.stem)

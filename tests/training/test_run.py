@@ -172,7 +172,7 @@ def test_a_batch_that_cannot_be_shared_is_one_clear_error(batch, replicas, group
 # --- what decides a run -------------------------------------------------------------------------
 
 
-def test_a_config_holds_the_preset_the_seed_and_the_data():
-    config = run_config(tiny.preset(), ("a", "b"), 3)
+def test_a_config_holds_the_preset_the_seed_and_the_data(tiny_dataset):
+    config = run_config(tiny.preset(), tiny_dataset, 3)
     assert config["seed"] == 3 and config["preset"]["name"] == tiny.preset().name
-    assert config["data"] == ["a", "b"]
+    assert config["data"] == [shard["sha256"] for shard in tiny_dataset.meta["shards"]]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from folders import quiet, records
 
-from training.checkpoint import checkpoints
+from training.checkpoint import CheckpointError, checkpoints
 from training.model import AdversarialModel
 from training.run import NonFiniteLossError, RunDirectory, Stage
 from training.schedule import Duration
@@ -185,6 +185,25 @@ def test_without_a_checkpoint_the_system_begins(tmp_path):
     assert resumed(Begun(stage)).generator.get_weights() == [7.0]
     ticks(tmp_path, count=1)
     assert resumed(Begun(stage)).generator.get_weights() == [-2.0]  # of the checkpoint
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"\0" * len(content)])
+def test_a_damaged_checkpoint_costs_the_work_since_the_one_before_it(tmp_path, damage):
+    run, lines = ticks(tmp_path, count=2), []
+    newest, _ = checkpoints(run.stage("phase-2").folder)
+    newest.write_bytes(damage(newest.read_bytes()))
+    ticks(tmp_path, count=2, echo=lines.append)
+    assert lines[0].startswith(f"{newest}: is damaged") and lines[0].endswith("; the one before it is used")
+    assert lines[1] == "phase 2: continues from its checkpoint at 8 images" and len(lines) == 3
+    assert resumed(OneStage(run.stage("phase-2"), 2)).images_seen == 16
+
+
+def test_a_stage_whose_checkpoints_are_all_damaged_says_what_to_do(tmp_path):
+    run = ticks(tmp_path, count=2)
+    for checkpoint in checkpoints(run.stage("phase-2").folder):
+        checkpoint.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f"none before it; restore it, or remove {tmp_path}/phase-2 to begin"):
+        ticks(tmp_path, count=2)
 
 
 def test_lines_of_lost_work_are_written_once(tmp_path):

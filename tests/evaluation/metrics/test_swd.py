@@ -6,7 +6,15 @@ import pytest
 
 from evaluation import image_set as samples
 from evaluation.image_set import EvaluationError, Samples
-from evaluation.metrics.swd import SlicedWasserstein, laplacian_pyramid, patches_of, sliced_wasserstein
+from evaluation.metrics.swd import (
+    MOST_PATCHES,
+    SlicedWasserstein,
+    laplacian_pyramid,
+    patches_of,
+    patches_of_images,
+    patches_per_image,
+    sliced_wasserstein,
+)
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +25,10 @@ def textures() -> np.ndarray:
 
 def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
     return np.array([cv2.GaussianBlur(image, (0, 0), sigma) for image in images])
+
+
+def patches(images: np.ndarray) -> np.ndarray:
+    return patches_of_images(images, np.ones(images.shape, bool), np.arange(len(images)), 128, seed=0)
 
 
 def test_a_set_is_at_distance_0_from_itself(textures):
@@ -39,10 +51,8 @@ def test_faint_texture_counts_although_its_form_is_right(textures):
 
 def test_the_distance_of_shifted_values_is_known():
     """All patches of one set at 0, of the other at 1, so projections differ by the sum of a direction's components."""
-    swd = SlicedWasserstein(4, (16, 16), seed=3)
-    for number in range(4):
-        swd.add(number, np.full((16, 16), float(number >= 2)), np.ones((16, 16), bool))
-    swd.project(np.arange(4))  # mean 0.5, deviation 0.5: values −1 and 1
+    images = np.repeat([0.0, 0.0, 1.0, 1.0], 256).reshape(4, 16, 16)  # mean 0.5, deviation 0.5: values −1 and 1
+    swd = SlicedWasserstein(patches(images), np.arange(4), seed=3)
     directions = np.random.default_rng(3).standard_normal((49, 64)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=0)
     expected = 1000 * np.abs(2 * directions.sum(axis=0)).mean()
@@ -50,10 +60,7 @@ def test_the_distance_of_shifted_values_is_known():
 
 
 def test_of_two_sets_neither_comes_first_when_they_are_normalised_alike(textures):
-    swd = SlicedWasserstein(24, (64, 32))
-    for number, image in enumerate(textures):
-        swd.add(number, image, np.ones(image.shape, bool))
-    swd.project(np.arange(24))
+    swd = SlicedWasserstein(patches(textures), np.arange(24))
     first, second = np.arange(12), np.arange(12, 24)
     assert swd.distances(first, second) == pytest.approx(swd.distances(second, first))
 
@@ -81,9 +88,9 @@ def test_patches_have_their_centre_in_the_mask():
     assert (low_pass[:, 3, 3] > 15).all() and (low_pass[:, 3, 3] < 28).all()
 
 
-def test_memory_is_bounded_whatever_the_count():
-    sizes = [sum(table.nbytes for table in SlicedWasserstein(count, (512, 256))._table) for count in (400, 20000)]
-    assert sizes[1] <= 1.1 * sizes[0] < 2**26
+@pytest.mark.parametrize("count", [10, 400, 20_000])
+def test_the_number_of_patches_is_bounded_whatever_the_count(count):
+    assert 0 < count * patches_per_image(count) <= MOST_PATCHES
 
 
 def test_sets_of_different_length_are_refused(textures):

@@ -8,6 +8,7 @@ from drawn_breast import components, drawn_film, iou
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import read_image
 from preprocessing.mammograms.breast_mask import breast_mask, find_breast, otsu_threshold
+from preprocessing.mammograms.morphology import dilated
 from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.standardise import orient, standardise
 from preprocessing.phantoms.mammogram import mammogram_phantom
@@ -84,6 +85,47 @@ def test_film_leaves_glow_along_the_chest_wall_out():
 def test_film_works_on_a_digital_image_with_exactly_zero_background():
     pixels, breast = drawn_film()
     assert iou(breast_mask(pixels * breast), breast) > 0.97
+
+
+def with_skin(pixels: np.ndarray, breast: np.ndarray, width: int, brightness: float) -> np.ndarray:
+    """Put dim skin of a width around the breast; where that is."""
+    skin = dilated(breast, width) & ~breast
+    pixels[skin] += brightness - 0.03
+    return skin
+
+
+@pytest.mark.parametrize("brightness", [0.08, 0.1])  # of a breast of 0.5 on a film of 0.03
+def test_film_takes_dim_skin_of_usual_width(brightness):
+    pixels, breast = drawn_film()
+    skin = with_skin(pixels, breast, 6, brightness)
+    assert breast_mask(pixels)[skin].mean() > 0.8
+
+
+def test_film_leaves_a_wide_dim_halo_out():
+    pixels, breast = drawn_film()
+    with_skin(pixels, breast, 40, 0.08)
+    assert iou(breast_mask(pixels), breast) > 0.93
+
+
+@pytest.mark.parametrize("shade", [0, 0.035])  # by which a third of the film is brighter
+@pytest.mark.parametrize("base", [0.06, 0.12])
+def test_film_base_that_padding_surrounds_is_not_breast(base, shade):
+    pixels, breast = drawn_film()
+    pixels += base - 0.03
+    pixels[420:] += shade
+    border = ((60, 60), (0, 200))
+    padded, breast = (np.pad(layer, border) for layer in (pixels, breast))
+    assert iou(breast_mask(padded), breast) > 0.95
+
+
+@pytest.mark.parametrize("fat", [0.08, 0.2])  # of a muscle of 0.5, on exact zeros
+def test_film_takes_flat_fat_of_a_digital_image_for_breast(fat):
+    pixels, breast = drawn_film()
+    depth = cv2.distanceTransform(breast.astype(np.uint8), cv2.DIST_L2, 5)
+    depth[:, 0] = depth[:, 1]
+    pixels[:] = np.where(breast, fat * np.clip(depth / 40, 0, 1), 0)
+    pixels[150:300, :60] = 0.5
+    assert iou(breast_mask(pixels), breast) > 0.9
 
 
 def test_film_fills_holes():
@@ -180,7 +222,7 @@ def test_masks_agree_with_the_hand_labels_of_66_films(shared_data):
         by_hand = cv2.imread(str(labels), cv2.IMREAD_GRAYSCALE) != 64
         agreement.append(iou(breast_mask(pixels), by_hand))
     assert len(agreement) == 66
-    assert np.mean(agreement) >= 0.95 and min(agreement) >= 0.85
+    assert np.mean(agreement) >= 0.96 and min(agreement) >= 0.88
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -225,7 +225,7 @@ def test_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shards.os, "fsync", full)
-    with pytest.raises(DataError, match="cannot be written .No space left on device.; what is finished is kept"):
+    with pytest.raises(DataError, match="cannot be written .No space left on device.; finished work is kept"):
         writing.write(1, [item(number) for number in writing.numbers(1)])
     names = sorted(path.name for path in (tmp_path / "data").iterdir() if path.name != LOCK_FILE)
     assert names == ["dataset.json", "shard-00000-of-00003.h5"]

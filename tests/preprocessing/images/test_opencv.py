@@ -1,0 +1,92 @@
+"""Files that decoders complain about: nothing is printed, damage is refused, oddities are not."""
+
+import os
+import struct
+import sys
+import zlib
+
+import cv2
+import imagecodecs
+import numpy as np
+import pytest
+
+from preprocessing.images.image import UnusableImage
+from preprocessing.images.jpeg import decode_jpeg
+from preprocessing.images.opencv import decode
+from preprocessing.mammograms.given_masks import read_mask
+from preprocessing.phantoms.mammogram import mammogram_phantom
+
+IMAGE = np.uint8(np.round(mammogram_phantom(0, 256, 128)[0] * 255))
+LZW, PACKBITS = ([cv2.IMWRITE_TIFF_COMPRESSION, code] for code in (5, 32773))
+RESTARTS = [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]
+
+
+def encoded(ending: str, *options: int, image: np.ndarray = IMAGE) -> bytes:
+    return cv2.imencode(ending, image, list(options))[1].tobytes()
+
+
+def spoilt(content: bytes, at: float, spoil: bytes = b"\xff\x13\x57\x9b\xdf" * 8) -> bytes:
+    """Replace bytes at a share of the file."""
+    place = int(len(content) * at)
+    return content[:place] + spoil + content[place + len(spoil) :]
+
+
+@pytest.mark.parametrize("at", [0.3, 0.6])
+@pytest.mark.parametrize(
+    "content",
+    [encoded(".png"), encoded(".jpg"), encoded(".jpg", *RESTARTS), encoded(".tif", *LZW), encoded(".tif", *PACKBITS)],
+    ids=["png", "jpeg", "jpeg with restarts", "lzw", "packbits"],
+)
+def test_damage_that_a_decoder_notices_is_refused_and_nothing_is_printed(capfd, content, at):
+    assert np.abs(decode(content, cv2.IMREAD_UNCHANGED)[0].astype(int) - IMAGE).max() < 40
+    with pytest.raises(UnusableImage, match="the image cannot be decoded: damaged or cut short"):
+        decode(spoilt(content, at), cv2.IMREAD_UNCHANGED)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_odd_png_is_taken(capfd):
+    """libpng warns of a colour profile that is none, of which many files have one."""
+    profile = b"iCCPname\0\0" + zlib.compress(b"no profile")
+    chunk = struct.pack(">I", len(profile) - 4) + profile + struct.pack(">I", zlib.crc32(profile))
+    content = encoded(".png")
+    image, doubts = decode(content[:33] + chunk + content[33:], cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(image, IMAGE) and doubts == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_few_bytes_behind_the_pixels_of_a_jpeg_are_a_doubt():
+    content = encoded(".jpg")
+    image, doubts = decode(content[:-2] + b"\x12\x34" + content[-2:], cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(image, cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
+    assert doubts == ["bytes are left over behind its pixels"]
+
+
+def test_standard_error_is_as_before_afterwards(capfd):
+    with pytest.raises(UnusableImage):
+        decode(b"no image", cv2.IMREAD_UNCHANGED)
+    print("a line of ours", file=sys.stderr, flush=True)
+    os.write(2, b"another\n")
+    assert capfd.readouterr().err == "a line of ours\nanother\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (spoilt(encoded(".png"), 0.5), "its mask cannot be decoded"),
+        (b"P5 99999 99999 255\n" + bytes(9), "the image is 99999 x 99999 pixels"),
+        (b"text", "its mask cannot be decoded"),
+    ],
+)
+def test_a_damaged_mask_is_refused_and_nothing_is_printed(tmp_path, capfd, content, said):
+    (tmp_path / "mask.png").write_bytes(content)
+    with pytest.raises(UnusableImage, match=said):
+        read_mask(tmp_path / "mask.png")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xd9", b"\xff\xc4", b"\xff\xff\x01"])
+def test_a_marker_inside_a_lossless_jpeg_is_refused(marker):
+    stream = imagecodecs.ljpeg_encode(np.uint16(IMAGE) * 16, bitspersample=12)
+    assert np.array_equal(decode_jpeg(stream), np.uint16(IMAGE) * 16)
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        decode_jpeg(spoilt(stream, 0.5, marker))
