@@ -58,10 +58,9 @@ def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str
     real, patches = genuine(dataset, source, folds, cut)
     insert.METHODS["host"] = lambda pair: pair.window
     described, used = {"genuine": describe(real.images)}, {"genuine": np.arange(len(patches))}
-    for method in ("host", *methods):
-        fake, places = inserted(dataset, source.annotations, patches, real.folds, folds, seed, cut, method=method)
-        described[method], used[method] = describe(fake.images), np.array(places)
-    common = sorted(set.intersection(*(set(places.tolist()) for places in used.values())))
+    fakes, moved = inserted(dataset, source.annotations, patches, real.folds, folds, seed, ("host", *methods), cut)
+    for method, fake in fakes.items():
+        described[method], used[method] = describe(fake.images), moved
     found = {}
     for task, (head, positive, negative) in TASKS.items():
         labels = np.array([getattr(patch, head) for patch in patches])
@@ -73,7 +72,7 @@ def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str
                 scores[kind][places] = np.where(
                     real.folds[places] == fold, reader(described[kind]), scores[kind][places]
                 )
-        kept = np.intersect1d(np.flatnonzero(np.isin(labels, (*positive, *negative))), common)
+        kept = np.intersect1d(np.flatnonzero(np.isin(labels, (*positive, *negative))), moved)
         for kind, values in scores.items():
             found[task, kind] = estimated_area(values[kept], np.isin(labels[kept], positive), real.subjects[kept], seed)
     return found

@@ -70,37 +70,39 @@ def genuine(dataset, source, folds: np.ndarray, show=shown) -> tuple[Windows, li
 
 
 def inserted(
-    dataset, annotations, patches: list, patch_folds: np.ndarray, folds: np.ndarray, seed: int, show=shown, **options
-):
+    dataset, annotations, patches: list, patch_folds: np.ndarray, folds: np.ndarray, seed: int, methods, show=shown
+) -> tuple[dict[str, Windows], np.ndarray]:
     """Windows of masses, each inserted into a mammogram of another patient of the same fold, of the same view.
 
     Returns:
-        Windows, whose `subjects` are the recipients; the patches that found room.
+        Windows by method, all of the same masses at the same places, whose `subjects` are the recipients; which of the
+        patches found room.
     """
     from lesions.annotations import by_item
     from lesions.breast import Breast
-    from lesions.insert import Host, insert_mass
+    from lesions.insert import Host, choose_place, insert_at
     from lesions.placement import read_placement
 
-    placement, level = options.pop("placement", None) or read_placement(), dataset.levels[-1]
+    placement, level = read_placement(), dataset.levels[-1]
     lesions, subjects, views = by_item(annotations, dataset.count), dataset.field("subject"), dataset.field("view")
-    images, people, parts, used = [], [], [], []
+    images, hosts, used = {method: [] for method in methods}, [], []
     for number, (patch, fold) in enumerate(zip(patches, patch_folds)):
         rng = np.random.default_rng([seed, number])
         of_view = (views == patch.view) | (not patch.view)
         others = rng.permutation(np.flatnonzero((folds == fold) & (subjects != patch.subject) & of_view))
         for item in others[:HOSTS]:
             image, mask = dataset.images(level, [item])[0], dataset.masks(level, [item])[0]
-            boxes = tuple(one.box for one in lesions[item])
-            host = Host(image, Breast(mask), str(views[item]), boxes)
-            result = insert_mass(host, patch, placement, rng, **options)
-            if result is not None:
-                images.append(show(result.image, result.annotation))
-                people.append(subjects[item])
-                parts.append(fold)
+            host = Host(image, Breast(mask), str(views[item]), tuple(one.box for one in lesions[item]))
+            place = choose_place(host, patch, placement, rng)
+            if place is not None:
+                for method in methods:
+                    result = insert_at(host, patch, place, method)
+                    images[method].append(show(result.image, result.annotation))
+                hosts.append(item)
                 used.append(number)
                 break
-    return Windows(np.array(images), np.array(people), np.array(parts)), used
+    people, parts, used = subjects[hosts], folds[hosts], np.array(used)
+    return {method: Windows(np.array(found), people, parts) for method, found in images.items()}, used
 
 
 def judged(real: Windows, fake: Windows, seed: int = 0, steps: int = STEPS):
@@ -184,13 +186,13 @@ def main(mammograms: Path, masses: Path | None, methods: str, steps: int, pictur
     patch_folds = real.folds
     if masses is not None:
         patches, patch_folds = other_masses(open_dataset(masses), dataset, folds, len(patches), seed)
-    for method in methods.split(","):
-        if method == "none":
-            odd = np.unique(real.subjects, return_inverse=True)[1] % 2 == 1
-            halves = (Windows(real.images[part], real.subjects[part], real.folds[part]) for part in (~odd, odd))
-            click.echo(f"none: AUC {judged(*halves, seed, steps)[0]}")
-            continue
-        fake, _ = inserted(dataset, source.annotations, patches, patch_folds, folds, seed, method=method)
+    if "none" in methods.split(","):
+        odd = np.unique(real.subjects, return_inverse=True)[1] % 2 == 1
+        halves = (Windows(real.images[part], real.subjects[part], real.folds[part]) for part in (~odd, odd))
+        click.echo(f"none: AUC {judged(*halves, seed, steps)[0]}")
+    names = [method for method in methods.split(",") if method != "none"]
+    fakes, _ = inserted(dataset, source.annotations, patches, patch_folds, folds, seed, names)
+    for method, fake in fakes.items():
         estimate, scores = judged(real, fake, seed, steps)
         click.echo(f"{method}: AUC {estimate}, {len(real.images)} genuine, {len(fake.images)} inserted")
         if picture:
