@@ -41,7 +41,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Boxes and arrows on a canvas of so many units."""
+    """Boxes and arrows on a canvas of `width` × `height` units."""
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]

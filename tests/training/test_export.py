@@ -106,7 +106,7 @@ def cut(contents):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(foreign, "not of Keras"), (without_weights, "is not a Keras model"), (cut, "is not a Keras model")],
+    [(foreign, "classes from outside Keras"), (without_weights, "is not a Keras model"), (cut, "is not a Keras model")],
 )
 def test_a_damaged_or_foreign_model_is_refused_by_name(tmp_path, change, said):
     save_model(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), tmp_path / "a.keras")
