@@ -1,4 +1,4 @@
-"""A model of one phase as training would begin it, on networks as drawn: what a step is timed on."""
+"""A model of one phase with fresh networks, as training begins: what steps are timed on."""
 
 
 def fresh_model(preset, phase: int):

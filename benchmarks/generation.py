@@ -64,7 +64,7 @@ def prepared_inputs(model, count: int) -> list[np.ndarray]:
 
 
 def best_batch(model, inputs: list[np.ndarray]) -> int:
-    """The batch size at which `model.predict` makes most images a second."""
+    """The batch size at which `model.predict` makes most images per second."""
     rates = {}
     some = [array[:32] for array in inputs]
     for batch in (1, 2, 4, 8, 16, 32):
@@ -114,7 +114,7 @@ def _milliseconds(seconds: np.ndarray) -> str:
 
 
 def peak_bytes(file_format: str, folder: str, count: int) -> int:
-    """Peak of resident memory of this process after it has written so many images."""
+    """Peak of resident memory of this process after it has written `count` images."""
     import_tensorflow_quietly()
     from generation.generate import write_mammograms
 

@@ -1,6 +1,6 @@
 """Random kills, full disks, Ctrl-Cs and pairs of commands in one folder, over all commands at tiny size.
 
-After each, the same command is run again, and its result must be, byte for byte, that of a command that nobody
+After each, the same command is run again, and its result must be, byte for byte, that of a command that was not
 disturbed, with nothing left over; whoever is stopped or refused says so in one line. Prints a line per fault, and
 counts. Stopped and started again, it continues.
 """

@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on: its CPU's name, and the most that it was seen to compute."""
+"""The machine that a benchmark ran on: its CPU's name, and the highest rate that it reached."""
 
 import time
 from collections.abc import Callable

@@ -3,8 +3,8 @@
     python benchmarks/reader.py [--seconds 3] [--level 64x32] [--run runs/demo]
 
 Datasets of noise are written to a temporary folder first. Files are warm. With the directory of a training, each level
-is compared with the images a second that its phase took. The last line is the ratio that must not grow: memory resident
-while 20,000 images are read from a dataset of 20,000, over the same from one of 1,000.
+is compared with the images per second that its phase took. The last line is the ratio that must not grow: resident
+memory while 20,000 images are read from a dataset of 20,000, over the same from one of 1,000.
 """
 
 import json

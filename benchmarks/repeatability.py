@@ -2,9 +2,9 @@
 
     python benchmarks/repeatability.py --processes 20 --kill 1
 
-Trains each system for 20 steps of its `quick` preset in so many fresh processes and compares SHA-256 digests of every
-variable of their last checkpoints. Processes beyond these are killed with SIGKILL when half of the steps are in a
-checkpoint and the next are under way, then started again. What the environment says of threads and oneDNN is passed on:
+Trains each system for 20 steps of its `quick` preset in `--processes` fresh processes and compares SHA-256 digests of
+every variable of their last checkpoints. `--kill` more are killed with SIGKILL when half of the steps are in a
+checkpoint and the next are under way, then started again. Environment variables for threads and oneDNN are passed on:
 `TF_NUM_INTRAOP_THREADS=1`, `TF_ENABLE_ONEDNN_OPTS=0`.
 """
 
@@ -169,7 +169,7 @@ def digest_of_process(system: str, data: Path, folder: Path, precision: str, bef
 
 
 def measure(system: str, scratch: Path, precision: str, processes: int, kills: int, at_once: int) -> list[str]:
-    """Digests of so many processes that run through, and of so many that are killed."""
+    """Digests of `processes` that run through, and of `kills` that are killed and resumed."""
     data = scratch / SYSTEMS[system][0]
     before = prepared(system, data, scratch, precision, SYSTEMS[system][1])
 

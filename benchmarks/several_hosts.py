@@ -3,10 +3,10 @@
     python benchmarks/several_hosts.py
 
 Trains each system with the same global batches in one, two and three processes of one thread, and compares every
-weight; and once more in one process that rounds otherwise (without oneDNN), which is the least that can differ. Adam's
-rates are `--pace` times the presets': at their own, a sum that rounds to the other side of a LeakyReLU's kink grows
-some threefold per step. Then kills the last of three processes in the middle of a run, resumes it on two, kills the
-chief, and ends it on one, measuring how long the others go on.
+weight. One more process rounds differently (without oneDNN): no smaller difference can be expected. Adam's rates are
+`--pace` times those of the presets: at full rates, a sum that is rounded to the other side of a LeakyReLU's kink makes
+the difference grow about threefold per step. Then kills the last of three processes in the middle of a run, resumes it
+on two, kills the chief, and ends it on one, measuring how long the others take to end.
 """
 
 import json
@@ -128,7 +128,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def tf_config(count: int) -> list[dict[str, str]]:
-    """Variables that tell each of so many processes on loopback about the others, as TensorFlow writes them."""
+    """Variables that tell each of `count` processes on loopback about the others, as TensorFlow writes them."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(count)]
     tasks = [{"type": "worker", "index": number} for number in range(count)]
     return [{"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": task})} for task in tasks]
@@ -240,7 +240,7 @@ def kill(data: Path, folder: Path, steps: int, pace: float, count: int, victim: 
 
 
 def resumed(data: Path, folder: Path, steps: int, pace: float) -> float:
-    """Kill hosts, resume on other numbers, and compare with a run that one process made at a stretch."""
+    """Kill hosts, resume on other numbers, and compare with an uninterrupted run of one process."""
     finish(start("pix2pix", data, folder / "whole", steps, MANY_TICKS, pace, 1))
     kill(data, folder / "broken", steps, pace, 3, victim=2)
     kill(data, folder / "broken", steps, pace, 2, victim=0)
@@ -250,7 +250,7 @@ def resumed(data: Path, folder: Path, steps: int, pace: float) -> float:
     expected = [record["images_seen"] for record in log_lines(folder / "whole")]
     difference = max(relative_differences(whole, broken).values())
     click.echo(
-        f"pix2pix: 3, 2 and 1 processes one after another against one at a stretch, {MANY_TICKS * steps} steps: "
+        f"pix2pix: 3, 2 and 1 processes one after another against an uninterrupted one, {MANY_TICKS * steps} steps: "
         f"relative difference {difference:.1e}; log lines {'equal' if seen == expected else 'DIFFER'}"
     )
     return difference

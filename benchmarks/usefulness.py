@@ -5,7 +5,7 @@
 For each size and seed, classifiers of shape and margin are trained on a subset of the real training masses (whole
 patients), alone, with classical augmentation, with masses that a Feature2Mass trained on the same subset has made, and
 with both; all are tested on the held-out patients. Writes `trials.csv`, `usefulness.png` and a table. A size and seed
-that `trials.csv` holds is not run again, and a broken training goes on, so that the study may be spread out.
+that `trials.csv` holds is not run again, and an interrupted training continues, so that the study may be spread out.
 """
 
 import csv

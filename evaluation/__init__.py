@@ -1,3 +1,3 @@
-"""Numbers about generated images, each of them comparable with the same number of real ones."""
+"""Metrics of generated images, each comparable with the same metric of real ones."""
 
 import preprocessing  # noqa: F401  settings of TensorFlow, made before it is imported

@@ -23,7 +23,7 @@ _DESCRIBED = "described"  # the real images' descriptions, among what evaluation
 
 @dataclass
 class Evaluation:
-    """The measurements of one set of generated images, and what pictures of them need.
+    """The measurements of one set of generated images, and the data for their figures.
 
     Attributes:
         real, fake: the images.

@@ -20,7 +20,7 @@ class Samples:
         images: float (n, height, width) in [0, 1].
         masks: bool (n, height, width), or None when the whole image counts.
         name: what error texts call the set.
-        subjects: int (n,). Images of one number are of one patient, or of one mask: they count as one for intervals.
+        subjects: int (n,). Images with the same number show the same patient or mask, and count as one for intervals.
 
     Attributes:
         dataset: where the images are from; None for an array in memory.

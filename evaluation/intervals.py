@@ -70,7 +70,7 @@ def bootstrap_mean(
     sums, counts = np.bincount(subjects, values), np.bincount(subjects)
     if len(sums) < 2:
         raise EvaluationError(
-            f"an interval needs images of 2 patients (or masks) or more, all {len(values)} are of one"
+            f"an interval needs images of at least 2 patients (or masks), all {len(values)} are of the same one"
         )
     means = np.empty(replicates)
     for replicate in range(replicates):

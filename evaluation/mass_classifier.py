@@ -78,7 +78,7 @@ class Masses:
         """
         if self.classes != other.classes or self.images.shape[1:] != other.images.shape[1:]:
             raise EvaluationError(
-                f"masses of classes {other.classes} and size {other.images.shape[1:]} cannot join those of "
+                f"masses of classes {other.classes} and size {other.images.shape[1:]} cannot be combined with those of "
                 f"{self.classes} and {self.images.shape[1:]}"
             )
         labels = {head: np.concatenate([self.labels[head], other.labels[head]]) for head in HEADS}

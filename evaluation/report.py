@@ -98,7 +98,7 @@ def best(reports: Mapping[str, Report], metric: str) -> str:
 
 
 def _cost(row: Row, generated: Estimate) -> float:
-    """Return what is the smaller the better: the value, its negative, or its distance from that of the real images."""
+    """Return a number that falls as results improve: the value, its negative, or its distance from the real images'."""
     if row.wanted in ("low", "high"):
         return generated.value if row.wanted == "low" else -generated.value
     return abs(generated.value - row.real.value) if row.real else float("nan")

@@ -45,7 +45,7 @@ def nested_subset(masses: Masses, size: int, seed: int) -> np.ndarray:
         Indices, int (n,).
 
     Raises:
-        EvaluationError: there are not so many.
+        EvaluationError: there are fewer.
     """
     if size > len(masses):
         raise EvaluationError(f"a training set of {size} real masses was asked for, there are {len(masses)}")

@@ -46,7 +46,7 @@ class Library(Protocol):
         shapes, margins: names of the classes.
         synthetic: whether the masses are.
         normalised: whether their contrast is, so that `contrast` says how much they had.
-        fingerprint: SHA-256 of which masses these are.
+        fingerprint: SHA-256 that identifies these masses.
         lost: mean of what the networks lose of a mass, float32 (64, 64): a mesh, faint until it is amplified.
         grain: the texture that they lose.
     """
@@ -160,7 +160,7 @@ class StoredLibrary:
                 seeds = np.flatnonzero((labels == (s, m)).all(axis=1))
                 found.append(Category(s, m, seeds, self._arrays["thumbnails"][seeds], mean))
         if not found:
-            raise MassGeneratorError(f"--shape {shape} --margin {margin}: the generator knows no mass of both")
+            raise MassGeneratorError(f"--shape {shape} --margin {margin}: the generator has no mass of both")
         return found
 
     def features(self, seeds: Sequence[Seed]) -> np.ndarray:
@@ -182,11 +182,6 @@ def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixin
 
     Features are reduced to their first 256 principal components, and large arrays rounded to 12 bits with a scale per
     last index (both ours). What the networks lose is measured after that.
-
-    Args:
-        path: the file to write; replaced if it exists.
-        library: the masses to keep.
-        mixing: how they are mixed.
     """
     found = library.categories()
     seeds = [Seed(int(index), 0, category) for category in found for index in category.seeds]

@@ -1,4 +1,4 @@
-"""What the decoder can make texture of (ours): convolutions that add to a unit's features, and noise of the feature.
+"""Texture in the decoder (ours): convolutions that add to a unit's features, and noise from the visual feature.
 
 Both are switches of `NetworkConfig` and change nothing at first: the last convolution of each starts at zero.
 """

@@ -84,7 +84,7 @@ class Preset:
     texture: Texture = field(default_factory=Texture)
 
     def duration(self, masses: int) -> Duration:
-        """The length of a run on so many training masses."""
+        """The length of a run on a number of training masses."""
         return Duration(self.batch, self.epochs * masses, self.ticks, self.steps_per_execution)
 
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:

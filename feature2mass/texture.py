@@ -47,7 +47,7 @@ class Texture:
     reconstruction_half_life_images: float = 100_000.0
 
     def reconstruction(self, start: float, images_seen: tf.Tensor) -> tf.Tensor:
-        """λ₄ after so many images, from `start`."""
+        """λ₄ after a number of images, from `start`."""
         if not self.final_reconstruction:
             return tf.constant(start, tf.float32)
         halvings = tf.cast(images_seen, tf.float32) / self.reconstruction_half_life_images

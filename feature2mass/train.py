@@ -107,7 +107,6 @@ class MassTraining(Training):
     """Training of Feature2Mass, from scratch.
 
     Args:
-        run: the run directory, made with `run_config`.
         seed: of weights, order of masses, and augmentation.
 
     Raises:

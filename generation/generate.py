@@ -147,7 +147,7 @@ def write_mammograms(
 ) -> Path:
     """Write synthetic mammograms, and `manifest.csv`, which says for each of them what it was made from.
 
-    Images of one mask, or of one study, are of one subject.
+    Images of the same mask, or the same study, have the same subject.
 
     Args:
         count: images to make; of studies of four, a multiple of four.

@@ -1,4 +1,4 @@
-"""Synthetic mammograms by number, and everything that is said of them where they are written."""
+"""Synthetic mammograms by number, and the metadata that is written with them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ class Mammograms:
             images = self.filler.finish(prepared)
             yield [SyntheticMammogram(*one) for one in zip(part, images, prepared[0], strict=True)]
 
-    # --- what is said of all of them ------------------------------------------------------------
+    # --- metadata of all of them ----------------------------------------------------------------
 
     @cached_property
     def plan(self) -> dict:
@@ -85,7 +85,7 @@ class Mammograms:
             "generator": self.fingerprint,
         }
 
-    # --- what is said of each -------------------------------------------------------------------
+    # --- metadata of each -----------------------------------------------------------------------
 
     def item(self, drawn: SyntheticMammogram) -> Mapping:
         """Return an image as the shards hold it."""

@@ -118,7 +118,7 @@ class MaskSource:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of which masks these are."""
+        """SHA-256 that identifies these masks."""
         if self.dataset is not None:
             return self.dataset.fingerprint
         if self.files is not None:
@@ -223,7 +223,7 @@ class ImageMasks:
         return replace(found, laterality=laterality, view=view)
 
     def subject(self, number: int) -> str:
-        """Return whom an image is of: those of one mask, or of one study, are of one synthetic patient."""
+        """Return the subject of an image: images of the same mask, or the same study, show one synthetic patient."""
         if self.study_of_four:
             return f"study{number // len(FOUR_VIEWS):011d}"
         return f"mask{number // self.per_mask % len(self.source):010d}"

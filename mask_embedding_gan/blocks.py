@@ -125,7 +125,7 @@ class Blocks:
         return EqualizedConv2DTranspose(filters, 4, strides=2, padding="same", name=name, dtype=self.dtype)(x)
 
     def latent_block(self, x, latent, level: int):
-        """A transposed convolution, LeakyReLU, pixel norm; noise of the `latent` and a second convolution if wanted."""
+        """A transposed convolution, LeakyReLU, pixel norm; with the additions, noise and a second convolution."""
         name, x = f"latent_{level}", self.growing(x, level)
         if level in self.config.noise_levels:
             x = self.with_noise(x, latent, level)
@@ -159,7 +159,7 @@ class Blocks:
         return keras.layers.Add(name=f"{name}_added", dtype=self.dtype)([x, strength(noise)])
 
     def to_image(self, x, level: int):
-        """1×1 convolution to one channel, linear, in float32: [−1, 1] is the range of an image here."""
+        """A linear 1×1 convolution to one channel, in float32; images are in [−1, 1] here."""
         name = f"to_image_{level}"
         if self.config.sum_of_levels and level > 1:
             return EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")(x)
@@ -168,7 +168,7 @@ class Blocks:
     # --- critic, level l → l − 1: the mirror of the latent path
 
     def critic_block(self, x, level: int):
-        """A stride-2 convolution, before it a 3×3 one if wanted."""
+        """A stride-2 convolution, after a 3×3 one where the critic has it."""
         name = f"critic_{level}"
         if level <= self.config.critic_convolutions:
             x = self.activated(self.keeping(self.config.filters(level), f"{name}_first")(x), f"{name}_first")

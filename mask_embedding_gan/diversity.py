@@ -1,4 +1,4 @@
-"""Asking that two latents of one mask give two images (`schedule.Diversity`, ours)."""
+"""The term of the loss that makes two latents give two images of a mask (`schedule.Diversity`, ours)."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ COARSE_HEIGHT = 16  # at which images are compared
 def fakes_and_gap(
     generator: Callable, real, mask, latent, alpha, draw: Callable, share: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fakes of every mask, and how far twins (two latents of one mask) fall short of real variety, a scalar.
+    """Fakes of every mask, and how much less twins (two fakes of one mask) differ than real images do, a scalar.
 
     Seen at 16×8 at most, so that texture does not pass for tissue. Both distances are Euclidean, the unit in which the
     critic's slope is one, so that one weight suits all phases.

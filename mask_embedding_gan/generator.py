@@ -32,7 +32,7 @@ def build_generator(
 
     # 1) mask path: p stride-2 convolutions of 8 features down to 4×2
     whole_mask = reduced_mask(mask, 2 ** (phase - whole), "whole_mask")
-    mask_features = _mask_path(blocks, whole_mask, whole, alpha if fades else None)
+    mask_features = _mask_path(blocks, whole_mask, whole, alpha if fades else None)  # [level]: (4·2^l, 2·2^l, 8)
 
     # 2) mask embedding, joined to the latent vector and projected to 4×2×128
     projected = latent
@@ -46,7 +46,7 @@ def build_generator(
     features = PixelNorm(name="projection_norm", dtype=dtype)(leaky_relu("projection_activation", dtype)(features))
 
     # 3) latent path: p transposed convolutions; every mask block but the last joins at its own resolution
-    latent_features = {0: features}
+    latent_features = {0: features}  # [level]: (4·2^l, 2·2^l, kernels of the level)
     for level in range(1, whole + 1):
         below = latent_features[level - 1]
         if level > 1:
@@ -86,7 +86,7 @@ def _mask_path(blocks: Blocks, mask, phase: int, alpha) -> dict:
 
 
 def _sum_of_levels(blocks: Blocks, features: dict, phase: int):
-    """The image of level 1, enlarged level by level, to each of which its own features add (linear in [−1, 1])."""
+    """The image of level 1, enlarged level by level; the features of each level add to it (linear in [−1, 1])."""
     image = blocks.to_image(features[1], 1)
     for level in range(2, phase + 1):
         enlarged = double(image, f"image_{level}_enlarged", "bilinear")

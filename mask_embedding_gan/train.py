@@ -46,7 +46,6 @@ def train(
     """Train every phase up to `last_phase` that the run does not hold yet.
 
     Args:
-        run: the run directory, made with `run_config`.
         seed: of weights, order of images, jitter and noise.
         strategy: defaults to all visible GPUs.
 

@@ -14,7 +14,7 @@ from keras import ops
 from training.layers import leaky_relu
 
 DROPPED_BLOCKS = 3  # innermost blocks of the decoder that have dropout
-GROWTH = 8  # filters are doubled from layer to layer, up to so many times the first
+GROWTH = 8  # filters are doubled from layer to layer, up to this multiple of the first
 KEEP = 0.5  # share of features that dropout keeps
 INNERMOST_DTYPE = "float32"  # in bfloat16 TensorFlow's convolution from 4×2 to 2×1 reads beyond its input on CPUs: NaN
 
@@ -182,7 +182,7 @@ def build_discriminator(config: NetworkConfig, *, dtype: str = "float32") -> ker
 
 
 def finished_generator(generator: keras.Model, config: NetworkConfig) -> keras.Model:
-    """The generator a user loads: stock Keras layers, float32, whatever it was trained in."""
+    """The generator a user loads: stock Keras layers, in float32 also after training in another precision."""
     plain = build_generator(config, name="pix2pix_generator")
     plain.set_weights([ops.convert_to_numpy(weight) for weight in generator.weights])
     return plain

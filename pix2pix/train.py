@@ -68,7 +68,6 @@ class Pix2PixTraining(Training):
 
     Args:
         dataset: mammogram shards that hold the preset's resolution.
-        run: the run directory, made with `run_config`.
         seed: of weights, order of images, jitter and dropout.
     """
 

@@ -39,7 +39,7 @@ class Command(click.Command):
         except MemoryError as error:
             raise click.ClickException("not enough memory; finished work is kept") from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click knows what to do when nobody reads the output
+            if error.errno == errno.EPIPE:  # click knows what to do when the output is no longer read
                 raise
             raise click.ClickException(refusal_of(error)) from error
         except Exception as error:

@@ -20,7 +20,7 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
         DataError: It cannot be read, has no rows or lacks a column; the message names the flag.
     """
     if not stat.S_ISREG(_mode(table)):
-        raise DataError(f"{flag} {table}: is no file that can be read")
+        raise DataError(f"{flag} {table}: cannot be read")
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

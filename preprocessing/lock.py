@@ -1,7 +1,7 @@
 """One writer per folder: a lock file that needs nothing of the file system but the exclusive creation of files.
 
 The file says which process on which host holds the lock and since when, and its holder touches it every few seconds.
-A lock whose process is gone, or which nobody has touched for a while, is taken over. Locks of the operating system
+A lock whose process is gone, or which has not been touched for a while, is taken over. Locks of the operating system
 (`flock`) do not work on many network file systems, and are not used.
 """
 
@@ -89,7 +89,7 @@ def _acquire(file: Path) -> None:
         with open(descriptor, "w") as opened:
             opened.write(json.dumps(_myself()))
         return
-    raise LockError(f"{file.parent}: several commands begin to write here at once; {_WAIT}")
+    raise LockError(f"{file.parent}: several commands started to write here at the same time; {_WAIT}")
 
 
 def _take_over(file: Path) -> bool:

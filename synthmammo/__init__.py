@@ -1,4 +1,4 @@
-"""What a user imports: `from synthmammo import open_dataset, generate`, from wherever it is.
+"""What a user imports: `from synthmammo import open_dataset, generate`.
 
 Each name loads its module when it is first used, so that importing this package, as the console command does, imports
 neither TensorFlow nor NumPy.

@@ -13,6 +13,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def flip_a_byte(path: Path, at: int = -100) -> None:
+    """Damage a file, by one bit of the byte at `at`."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
 def records(run: Path) -> list[dict]:
     """The lines of a run's log."""
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]

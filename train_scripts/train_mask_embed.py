@@ -7,14 +7,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import Command
-from training.command_line import (
-    Options,
-    begin,
-    start_again,
-    training_command,
-    training_options,
-    warn_of_old_flag,
-)
+from training.command_line import Options, begin, start_again, training_command, training_options, warn_of_old_flag
 
 
 @click.command(cls=Command, context_settings={"show_default": True})

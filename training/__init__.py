@@ -1,3 +1,3 @@
-"""What every adversarial run shares: the model base, checkpoints, run directory, and export."""
+"""What all trainings share: the base of the models, the trainer, checkpoints, run directories, and export."""
 
 import preprocessing  # noqa: F401  settings of TensorFlow, made before it is imported

@@ -71,7 +71,6 @@ def changed(
 
     Args:
         preset: a frozen dataclass with `lengthened` and `precision`.
-        additions: of the system.
         length: factor on the real images that training sees.
         adding, without: as of `switched`.
         precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
@@ -91,12 +90,9 @@ def switched(
 
     Args:
         preset: to start from; an addition that it has already stays as it is.
-        additions: that there are, by name.
-        adding: names of those to switch on.
-        without: names of those to switch off.
 
     Raises:
-        PresetError: a name that there is not, or an addition without one that it builds on.
+        PresetError: an unknown name, or an addition without one that it builds on.
     """
     for flag, names in (("--with", adding), ("--without", without)):
         for name in names:

@@ -188,7 +188,7 @@ def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None
 
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
-    """Open a checkpoint, checksum verified; whatever is wrong with it in the meantime is a `DamagedCheckpointError`.
+    """Open a checkpoint, checksum verified; any error while it is read is a `DamagedCheckpointError`.
 
     It is opened as a plain file: HDF5 would lock it, which many network file systems cannot do.
     """

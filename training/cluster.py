@@ -1,7 +1,7 @@
-"""Several hosts that train one model: who takes part, how they meet, who writes, and what a failure says.
+"""Several hosts that train one model: who takes part, how they meet, who writes, and how a failure is reported.
 
 Every host runs the same command on the same data and the same run directory (a file system that all share). Who takes
-part stands in `--hosts`, in TF_CONFIG, or in what SLURM tells a job step. Host 0 is the chief: it alone writes and
+part is given by `--hosts`, by TF_CONFIG, or by SLURM to a job step. Host 0 is the chief: it alone writes and
 prints.
 
 1. All connect to the chief, which checks that they were started alike.                       `join`
@@ -125,7 +125,7 @@ class Cluster:
             variable.assign(model.distribute_strategy.reduce("SUM", mine, axis=None))
 
     def leave(self) -> None:
-        """Wait until all are here, done with their work, and part."""
+        """Wait until all hosts are done, and disconnect."""
         if self.is_chief:
             for link in self.links.values():
                 link.hear()
@@ -269,7 +269,7 @@ def join(
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Around a training: hosts part when all are done, and the failure of one becomes one line on the others.
+    """Context of a training: hosts disconnect when all are done, and the failure of one becomes one line on the others.
 
     Raises:
         HostsError: another host stopped.
@@ -307,7 +307,7 @@ def _patient_heartbeat() -> Iterator[None]:
 
 @contextmanager
 def _ends_after(seconds: float, line: str) -> Iterator[None]:
-    """End the process with one line if what is within takes longer: it may wait in TensorFlow, deaf to signals."""
+    """Context that ends the process with one line if it takes longer; TensorFlow may wait and ignore signals."""
     timer = threading.Timer(seconds, _end, args=(line,))
     timer.daemon = True
     timer.start()

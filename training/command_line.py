@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What every command that trains is given; `training_options` adds the options, and the fields say what they mean.
+    """The options of every command that trains; `training_options` adds them to a command.
 
     Attributes:
         data: dataset folder; None for phantoms.

@@ -1,4 +1,4 @@
-"""What a training runs on and in which precision, chosen from the hardware and said in one line.
+"""The device and precision of a training, chosen from the hardware and printed in one line.
 
 training on: 2 CPU cores, float32, oneDNN (this CPU has neither AVX512-BF16 nor AMX)
 """
@@ -81,7 +81,7 @@ def choose_device(precision: str = "auto", run_folder: Path | None = None) -> De
 
 
 def limit_threads(threads: int) -> bool:
-    """Have this process's TensorFlow compute each operation on so many threads.
+    """Set the number of threads on which this process's TensorFlow computes each operation.
 
     Args:
         threads: 1 or more, or `ALL_CORES`.
@@ -115,7 +115,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def cpu_model() -> str:
-    """The CPU's name as it gives it."""
+    """The name of the CPU."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 

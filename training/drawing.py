@@ -1,4 +1,4 @@
-"""Drawing images with a trained generator of mammograms, number by number, whatever it is shown of a mask."""
+"""Drawing numbered images with a trained generator of mammograms, of the mask-embedding GAN or of pix2pix."""
 
 from typing import Any, Protocol
 

@@ -129,7 +129,7 @@ def computing() -> Iterator[None]:
 
 def _check_archive(path: Path) -> None:
     if not path.is_file():
-        raise ModelError(f"{path}: is no file")
+        raise ModelError(f"{path}: is not a file")
     with zipfile.ZipFile(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
         if sum(sizes.values()) > _LARGEST or any(name.startswith("/") or ".." in name for name in sizes):
@@ -148,7 +148,7 @@ def _check_classes(config: object, path: object) -> None:
         module = config.get("module")
         named = "class_name" in config and module not in (None, "builtins")
         if named and not (isinstance(module, str) and module.split(".")[0] == "keras"):
-            raise ModelError(f"{path}: holds classes that are not of Keras")
+            raise ModelError(f"{path}: holds classes from outside Keras")
         config = list(config.values())
     if isinstance(config, list):
         for item in config:

@@ -50,10 +50,9 @@ def find_members(hosts: str | None, number: int | None, environment: Mapping[str
         hosts: of `--hosts`: "address:port,address:port…", the chief first; "slurm"; "none", whatever the environment
             says; or None, what the environment says.
         number: of `--host-number`, from 0.
-        environment: variables.
 
     Raises:
-        HostsError: what is said there cannot be.
+        HostsError: these settings are wrong or inconsistent.
     """
     if number is not None and (hosts is None or hosts in ("none", "slurm")):
         raise HostsError(f"--host-number {number}: is the place of this host in a list that --hosts gives; add --hosts")
@@ -77,7 +76,7 @@ def find_members(hosts: str | None, number: int | None, environment: Mapping[str
 def _from_list(hosts: str, number: int | None) -> Members:
     addresses = tuple(address.strip() for address in hosts.split(","))
     if number is None:
-        raise HostsError(f"--hosts: which of the {len(addresses)} is this one? Add --host-number, 0 for the first")
+        raise HostsError(f"--hosts: say with --host-number which of the {len(addresses)} this is, 0 for the first")
     return Members(addresses, number, "--hosts")
 
 
@@ -136,10 +135,10 @@ def _check(members: Members) -> None:
         if not match or not 0 < int(match["port"]) < 65536:
             raise HostsError(f'{members.source}: "{address}" is not an address such as node1:12345')
         if members.addresses.count(address) > 1:
-            raise HostsError(f"{members.source}: {address} stands there twice; each host needs its own address or port")
+            raise HostsError(f"{members.source}: {address} is listed twice; each host needs its own address or port")
     if not 0 <= members.number < len(members.addresses):
         last = len(members.addresses) - 1
-        raise HostsError(f"--host-number {members.number}: {members.source} counts its hosts from 0 to {last}")
+        raise HostsError(f"--host-number {members.number}: the hosts of {members.source} are numbered from 0 to {last}")
 
 
 # ----------------------------------------------------------------------------------------- meeting
@@ -165,7 +164,7 @@ class Link:
         self.connection.sendall(json.dumps(message).encode() + b"\n")
 
     def hear(self, seconds: float | None = None) -> Any:
-        """The next message; TimeoutError after so many seconds, another OSError when the other has ended."""
+        """The next message; TimeoutError when none arrives in time, another OSError when the other host has ended."""
         until = None if seconds is None else time.monotonic() + seconds
         while b"\n" not in self.rest:
             if until is not None and time.monotonic() >= until:
@@ -197,9 +196,7 @@ def meet(members: Members, alike: dict, wait: float) -> dict[int, Link]:
     """Wait until all hosts are there and were started alike.
 
     Args:
-        members: who takes part.
         alike: JSON-able, what must be equal on all; values are shown to the user where they differ.
-        wait: seconds.
 
     Returns:
         The chief's connections to the others, by number; of another host its connection to the chief, {0: …}.
@@ -289,7 +286,7 @@ def _connect(members: Members, until: float, wait: float) -> Link:
             connection = socket.create_connection(address, timeout=5)
             if connection.getsockname() != connection.getpeername():
                 return Link(connection)
-            connection.close()  # a port of this machine may connect to itself while nobody listens
+            connection.close()  # a port of this machine may connect to itself while no process listens
             reason = "nothing listens there"
         except socket.gaierror as error:
             raise HostsError(f"{members.source}: {members.name(0)} has an unknown name ({error.strerror})") from error
@@ -313,7 +310,7 @@ def _listen(members: Members) -> socket.socket:
     except OSError as error:
         raise HostsError(
             f"{members.name(members.number)}: cannot listen on port {port} ({error.strerror}); is a process of this "
-            "number running there already? Else choose another port"
+            "number running there already? Otherwise choose another port"
         ) from error
 
 

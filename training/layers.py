@@ -195,7 +195,7 @@ class FoldedEntrance(keras.layers.Layer):
 
 
 def _joined_shape(shape) -> tuple:
-    """Of one image as it is; of several, with the channels of all."""
+    """The shape of one image, or of several with their channels joined."""
     if isinstance(shape[0], (list, tuple)):
         return (*shape[0][:-1], sum(one[-1] for one in shape))
     return tuple(shape)
@@ -306,7 +306,7 @@ def _root_mean_square_normalised(inputs, epsilon: float):
 
 
 def _mean_over_features(x):
-    """Of the last axis, kept; summed in float32 at least, as a mean of many bfloat16 numbers must be."""
+    """Mean over the last axis, which is kept; in float32 at least: bfloat16 cannot add many numbers."""
     precise = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
     return ops.mean(ops.cast(x, precise), axis=-1, keepdims=True)
 

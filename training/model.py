@@ -95,7 +95,7 @@ class AdversarialModel(keras.Model):
         return int(np.asarray(self.iterations)) * self.duration.batch
 
     def is_stable(self, step: int) -> bool:
-        """Whether what fades in has faded in before a step of this number; the step is then compiled without it."""
+        """Whether the fade-in is over before this step; the step is then compiled without it."""
         return True
 
     def player_gradients(self, batch, step, stable):

@@ -211,14 +211,14 @@ class Stage:
 
 
 def _completed(settings, earlier):
-    """Settings with those of `earlier` that they lack, however deep."""
+    """Settings completed, at any depth, with those of `earlier`."""
     if not isinstance(settings, dict) or not isinstance(earlier, dict):
         return settings
     return earlier | {name: _completed(value, earlier.get(name)) for name, value in settings.items()}
 
 
 def _known(settings, others):
-    """Settings without those that are off and that the others do not have: versions of the program differ in them."""
+    """Settings without those that are off and unknown to the others: an older version did not have them yet."""
     if isinstance(settings, dict) and isinstance(others, dict):
         kept = {name: value for name, value in settings.items() if name in others or value}
         return {name: _known(value, others.get(name)) for name, value in kept.items()}
@@ -228,7 +228,7 @@ def _known(settings, others):
 
 
 def _difference(name: str, theirs: dict, ours: dict) -> str:
-    """The first place where two settings differ, however deep."""
+    """The first difference of two settings, at any depth."""
     a, b = theirs.get(name), ours.get(name)
     if isinstance(a, dict) and isinstance(b, dict):
         inner = next(key for key in sorted({*a, *b}) if a.get(key) != b.get(key))

@@ -1,11 +1,11 @@
-"""How long a training lasts, and in which portions; the same for every system."""
+"""How long a training lasts, and how it is divided; the same for every system."""
 
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 Settings = TypeVar("Settings", bound=Any)
 
-LONGEST_MEMORY = 4.0  # a lengthened training's moving average remembers at most so many times as long (ours)
+LONGEST_MEMORY = 4.0  # by which the half-life of the moving average of a lengthened training grows at most (ours)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Sums in one order, whatever other threads are doing.
+"""Sums in a fixed order, whatever other threads are doing.
 
 TensorFlow's `AddN` writes its result into the first input that no other operation still needs, and adds that input
 first: (a + b) + c, or (c + b) + a while something else holds a and b. What is still needed depends on the threads, and

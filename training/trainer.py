@@ -63,7 +63,7 @@ class Training(ABC):
 def train_stage(
     training: Training, strategy: tf.distribute.Strategy | None = None, echo: Callable[[str], None] = print
 ) -> None:
-    """Train a stage to its end from where it stands, and save its finished networks.
+    """Train a stage to its end, from its newest checkpoint if it has one, and save its finished networks.
 
     Args:
         strategy: the devices. Defaults to all visible GPUs.

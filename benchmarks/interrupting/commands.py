@@ -67,8 +67,6 @@ def start(command: Command, inputs: Path, output: Path, limit: int | None = None
     """Start a command as a shell does.
 
     Args:
-        inputs: Folder of what it reads.
-        output: What it writes.
         limit: Largest file that it may write, in bytes. Defaults to none.
     """
 

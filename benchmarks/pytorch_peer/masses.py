@@ -47,7 +47,7 @@ class Autoencoder(Player):
 
     def forward(self, image, margin, shape):
         layers = self.layers
-        # 1) encoder: the image beside a map of each label, seven convolutions
+        # 1) encoder: the image next to a map of each label, seven convolutions
         maps = [image * 2.0 - 1.0]
         for name, label in (("margin", margin), ("shape", shape)):
             hidden = leaky_relu(layers[f"{name}_embedding_1"](label))

@@ -41,7 +41,7 @@ class Peer:
         return {}
 
     def run(self, name: str, steps: int) -> dict:
-        """Seconds per step of so many steps, each timed."""
+        """Seconds of each step."""
         trainer, threads = self.trainers[name]
         torch.set_num_threads(threads)
         seconds = []

@@ -103,7 +103,7 @@ class Project:
         self.model.make_train_function()
 
     def run(self, steps: int) -> dict:
-        """Seconds per step of so many steps (rounded up to whole executions), each execution timed."""
+        """Seconds per step of each execution; `steps` is rounded up to whole executions."""
         import numpy as np
 
         model, seconds = self.model, []

@@ -14,8 +14,6 @@ class Worker:
     """A process that waits for commands.
 
     Args:
-        name: for messages.
-        command: that starts it.
         environment: added to this process's.
     """
 

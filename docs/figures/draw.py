@@ -41,7 +41,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Boxes and arrows on a canvas of so many units."""
+    """Boxes and arrows on a canvas of `width` × `height` units."""
 
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
@@ -63,21 +63,31 @@ def size(shape: tuple) -> str:
 
 
 def data() -> Diagram:
-    """The way from files to a report."""
-    steps = (
+    """The way from files to a report: mammograms above, masses below, both together in mammograms with lesions."""
+    mammograms = (
         ("files", "DICOM, PNG, TIFF,\nJPEG, PGM", GREY, "prepare-\nmammograms"),
         ("dataset", "dataset:\nseven resolutions,\nmasks, patients split", BLUE, "train-\nmask-embed"),
         ("generator", "generator.keras", ORANGE, "generate-\nmammograms"),
         ("synthetic", "synthetic dataset,\nPNG or DICOM", GREEN, "evaluate"),
         ("report", "report.html", GREY, ""),
     )
-    boxes = [
-        Box(name, text, 1.3 + 3.9 * place, 2.4, 2.3, 1.2, color) for place, (name, text, color, _) in enumerate(steps)
-    ]
-    arrows = [Arrow(one[0], other[0], one[3]) for one, other in zip(steps, steps[1:], strict=False)]
-    boxes.append(Box("readers", "reader study:\none HTML page", 16.9, 0.6, 2.3, 0.9, GREY))
+    masses = (
+        ("boxes", "marked masses:\nCBIS-DDSM, DDSM,\nCSV of boxes", GREY, "prepare-\nmasses"),
+        ("mass dataset", "dataset of masses:\n64×64 pixels,\nshape and margin", BLUE, "train-\nfeature2mass"),
+        ("mass networks", "encoder.keras,\ndecoder.keras", ORANGE, "generate-\nmasses"),
+        ("synthetic masses", "labelled masses,\ndataset or PNG", GREEN, ""),
+    )
+    boxes, arrows = [], []
+    for y, chain in ((4.0, mammograms), (0.8, masses)):
+        boxes += [Box(name, text, 1.3 + 3.9 * n, y, 2.3, 1.2, color) for n, (name, text, color, _) in enumerate(chain)]
+        arrows += [Arrow(one[0], other[0], one[3]) for one, other in zip(chain, chain[1:], strict=False)]
+    boxes.append(Box("readers", "reader study:\none HTML page", 16.9, 5.8, 2.3, 0.9, GREY))
+    boxes.append(
+        Box("lesions", "mammograms with\nlesions: dataset, PNG,\nDICOM, COCO, YOLO", 16.9, 2.2, 2.3, 1.2, GREEN)
+    )
     arrows.append(Arrow("synthetic", "readers", "reader-study"))
-    return Diagram(tuple(boxes), tuple(arrows), 18.3, 3.2)
+    arrows += [Arrow("synthetic", "lesions", "insert-lesions"), Arrow("synthetic masses", "lesions", "insert-lesions")]
+    return Diagram(tuple(boxes), tuple(arrows), 18.3, 6.4)
 
 
 def mask_embedding_generator(phase: int = 7) -> Diagram:

@@ -132,7 +132,7 @@ def _of_keras_applications(name: str) -> tuple:
         model = build(include_top=False, pooling="avg", weights="imagenet")
     except Exception as error:  # a failed download is no more than that to Keras
         raise EvaluationError(
-            f"--extractor {name}: its weights cannot be had; connect to the network once, or give a .keras file"
+            f"--extractor {name}: its weights cannot be downloaded; connect to the network once, or give a .keras file"
         ) from error
     return model, lambda images: module.preprocess_input(255 * images), LEAST_SIDE
 

@@ -88,7 +88,7 @@ class LabelJudge:
 
     def _check(self, synthetic: Masses) -> None:
         if synthetic.classes != self.held_out.classes:
-            raise EvaluationError(f"classes of {synthetic.classes} cannot be read as {self.held_out.classes}")
+            raise EvaluationError(f"synthetic masses have the classes {synthetic.classes}, not {self.held_out.classes}")
 
     def _scores(self, classifier: MassClassifier, masses: Masses) -> list[Score]:
         return score(classifier.predict(masses.images), masses, self.seed)

@@ -125,7 +125,7 @@ def copy_threshold(scores: Sequence[float], images: int) -> float:
     """Return a score that different images do not reach, from those of held-out images against training images.
 
     Each score is the largest of many, so that they follow Gumbel's law (Fisher and Tippett 1928) on Fisher's z scale.
-    Its tail gives where chance raises an alarm in one of a hundred audits of so many images.
+    Its tail gives the score at which chance raises an alarm in one of a hundred audits of this many images.
     """
     z = np.arctanh(np.clip(scores, -0.999999, 0.999999))
     scale = np.std(z, ddof=1) * np.sqrt(6) / np.pi

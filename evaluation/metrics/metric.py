@@ -143,7 +143,7 @@ class Metric:
         """
         for kind, one in (("generated", generated), ("real", real)):
             if not np.isfinite([one.value, one.low, one.high]).all():
-                raise EvaluationError(f"{self.name} of the {kind} images is not finite, so that it is no score")
+                raise EvaluationError(f"{self.name} of the {kind} images is not finite, so there is no score")
         name, title = (f"{self.name} {part}", f"{self.title}, {part}") if part else (self.name, self.title)
         return Row(name, title, self.wanted, generated, real, **more)
 

@@ -1,4 +1,4 @@
-"""How alike the images of a set are: by structure at several scales (MS-SSIM), and how much those of one mask vary."""
+"""How alike the images of a set are (MS-SSIM), and how much images of the same mask differ."""
 
 from collections.abc import Callable
 
@@ -139,7 +139,7 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0) -> Estimat
 
 
 def variation(samples: Samples, *, of_one_mask: bool, seed: int = 0) -> Estimate:
-    """Estimate the mean difference of two images inside both masks: of one mask, or of any two.
+    """Estimate the mean difference of two images inside both masks: two images of the same mask, or any two.
 
     Random pairs are compared, at most `PAIRS`. Memory: two images.
 
@@ -165,7 +165,7 @@ def variation(samples: Samples, *, of_one_mask: bool, seed: int = 0) -> Estimate
         if len(differences) == PAIRS:
             break
     if len(differences) < 2:
-        wanted = "of one mask; generate several of each (--latents-per-mask)" if of_one_mask else "whose masks overlap"
+        wanted = "of one mask; generate several per mask (--latents-per-mask)" if of_one_mask else "whose masks overlap"
         raise EvaluationError(f"{samples.name}: holds no pairs {wanted}")
     return bootstrap_mean(np.array(differences), rng, np.array(whose))
 

@@ -68,7 +68,7 @@ def patches_of(image: np.ndarray, mask: np.ndarray, count: int, rng: np.random.G
 
 
 def patches_per_image(images: int) -> int:
-    """Return how many patches per level each of so many images may give."""
+    """Return how many patches per level each image of a set of this size may give."""
     return int(np.clip(MOST_PATCHES // max(images, 1), 1, PATCHES))
 
 
@@ -136,7 +136,7 @@ def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, s
     real, fake = (s if isinstance(s, Samples) else Samples(s) for s in (real, fake))
     if len(real) != len(fake) or real.size != fake.size or not len(real):
         raise EvaluationError(
-            f"SWD compares sets of one length and size, received {len(real)} of {real.size} and "
+            f"SWD compares sets of equal length and image size, received {len(real)} of {real.size} and "
             f"{len(fake)} of {fake.size}; take as many of the larger set as the smaller one has"
         )
     count = patches_per_image(2 * len(real))

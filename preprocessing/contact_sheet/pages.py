@@ -14,7 +14,7 @@ from preprocessing.shards import SPLITS, Dataset
 PER_PAGE = 200
 WARNING = (
     "These are images of real patients. They show no name, but a patient, or who treated her, may recognise them: "
-    "keep these pages where the images themselves are kept, and pass them to nobody who may not see those."
+    "keep these pages where the images themselves are kept, and show them only to those who may see the images."
 )
 SYNTHETIC = "Every image on these pages is synthetic."
 

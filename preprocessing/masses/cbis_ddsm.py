@@ -98,7 +98,7 @@ def _rows(table: str | os.PathLike) -> list[dict[str, str]]:
     best = int(len(lacking[1]) < len(lacking[0]))
     if lacking[best]:
         raise DataError(
-            f"--cbis-csv {table}: has no column {', '.join(lacking[best])}; give a mass CSV file of CBIS-DDSM as it is"
+            f"--cbis-csv {table}: has no column {', '.join(lacking[best])}; give a mass CSV of CBIS-DDSM as published"
         )
     return [{name: row[column] for name, column in versions[best].items()} for row in rows]
 

@@ -153,7 +153,7 @@ def follow_chain(words: Sequence[str]) -> np.ndarray:
     try:
         start, codes = np.array(words[:2], int), np.array(words[2:], int)
     except ValueError:
-        raise UnusableImage("overlay with a broken outline: a word in it is no number") from None
+        raise UnusableImage("overlay with a broken outline: a word in it is not a number") from None
     if len(start) < 2 or not codes.size or codes.min() < 0 or codes.max() > 7:
         raise UnusableImage("overlay with a broken outline: its chain codes must be 0 to 7")
     # 1-based: seen by laying the outline over a lesion mask that the archive's own tools made.
@@ -324,7 +324,7 @@ def _case_lesions(ics: Path, case: Case) -> Iterator[Lesion]:
 def _lesion(found: Abnormality, case: Case, view: str, film: Path | None, overlay: Path) -> Lesion:
     unusable, note, source = found.problem, "", None
     if film is None:
-        unusable = unusable or "film missing: no .LJPEG file beside the overlay"
+        unusable = unusable or "film missing: no .LJPEG file next to the overlay"
     elif not unusable and found.boundary is not None:
         try:
             box, outside = clip_outline(found.boundary, case.films[view])
@@ -348,7 +348,7 @@ def clip_outline(boundary: np.ndarray, size: tuple[int, int]) -> tuple[Box, int]
         return Box(x, y, right - x + 1, bottom - y + 1), 0
     mask = fill_outline(boundary, size)
     if not mask.any():
-        raise UnusableImage("overlay off the film: nothing of the outline is on it")
+        raise UnusableImage("overlay off the film: the whole outline lies outside it")
     return box_of(mask), int(off.sum())
 
 

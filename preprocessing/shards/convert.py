@@ -34,7 +34,7 @@ class Conversion:
         already_done: bool. Whether the dataset was there already.
         notes: (place, note) of what was used, but with a remark.
         remarks: Lines about the whole: what an update converted, what is doubtful and what would cure it.
-        doubtful: (place, reason) of what was used, but is worth a look.
+        doubtful: (place, reason) of images that were used but should be looked at.
         reasons, doubts: Reasons of the rejected and the doubtful by number in the work list: numbers name no patient.
     """
 

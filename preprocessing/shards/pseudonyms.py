@@ -58,7 +58,7 @@ def open_output(output: Path, key: str | os.PathLike | None) -> Key:
     _make_writable(output)
     path = Path(key).resolve() if key else output.with_name(output.name + ".key")
     if output == path or output in path.parents:
-        raise DataError(f"--key {path}: must lie outside --output, it undoes the anonymity")
+        raise DataError(f"--key {path}: must lie outside --output, because it links images to patients")
     return Key(path, _read_secret(path, output))
 
 
@@ -85,7 +85,7 @@ def _read_secret(path: Path, output: Path) -> bytes:
         secret = path.read_bytes().strip()
     except OSError as error:
         raise DataError(
-            f"{path}: the key can neither be read nor made ({error.strerror}); choose another place with --key"
+            f"{path}: the key can be neither read nor created ({error.strerror}); choose another place with --key"
         ) from error
     if len(secret) < 16:
         raise DataError(f"--key {path}: must hold at least 16 characters")

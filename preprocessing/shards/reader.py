@@ -43,7 +43,7 @@ class Shard:
         fields: The small fields by name, one value per item.
         rejected: (number in the work list, reason) of what could not be used.
         work: Fingerprint of the work list that the shard was made from.
-        doubtful: (number in the work list, reason) of what was used, but is worth a look.
+        doubtful: (number in the work list, reason) of images that were used but should be looked at.
     """
 
     offsets: Mapping[str, int]
@@ -70,7 +70,7 @@ def open_shard(
         DataError: The file cannot be read, or is not a whole shard of this kind with these levels.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise DataError(f"{path}: is a link or no file; put the shard itself there")
+        raise DataError(f"{path}: is a link or not a file; put the shard itself there")
     try:
         with open(path, "rb") as plain:
             try:
@@ -134,7 +134,7 @@ class Dataset:
             raise DataError(f"{self.folder}: holds {self.kind} data, but {kind} data is needed here")
         if not self.meta["complete"]:
             raise DataError(
-                f"{self.folder}: was not finished; run the command that makes it again, it continues where it stopped"
+                f"{self.folder}: is not complete; run the command that made it again, and it continues where it stopped"
             )
         self.count: int = self.meta["count"]
         self.levels: list[Level] = [tuple(level) for level in self.meta["levels"]]
@@ -179,7 +179,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of which images these are, and in which order."""
+        """SHA-256 that identifies these images and their order."""
         return hashlib.sha256("\n".join(entry["sha256"] for entry in self.meta["shards"]).encode()).hexdigest()
 
     def field(self, name: str) -> np.ndarray:
@@ -249,7 +249,7 @@ class Dataset:
         begins = range(0, size * len(indices), size)
         for begin, file, at in zip(begins, self._files[shard].tolist(), position.tolist()):
             if os.preadv(file, [rows[begin : begin + size]], at) != size:
-                raise DataError(f"{self.folder}: a shard was cut while being read; {REMAKE}")
+                raise DataError(f"{self.folder}: a shard was truncated while it was read; {REMAKE}")
         return out
 
 

@@ -1,4 +1,4 @@
-"""What `dataset.json` and a shard may say: both are checked before anything they say is used.
+"""What `dataset.json` and a shard may hold: both are checked before anything in them is used.
 
 Files are named by exact rules, so that no description can name a file outside its folder; every number has a range;
 pixels lie inside the shard, as plain contiguous arrays.
@@ -33,7 +33,7 @@ def read_description(folder: Path) -> dict:
     """Read `dataset.json` and check all of it that the software uses.
 
     Raises:
-        DataError: It is missing, damaged, of another format, or says what cannot be.
+        DataError: It is missing, damaged, of another format, or holds impossible values.
     """
     path = folder / DATASET_FILE
     if not path.is_file():
@@ -171,7 +171,7 @@ def _plain_array(file: h5py.File, name: str, size: int) -> h5py.Dataset:
             raise NotAShard(f"{name} is missing or is a link")
         group = group[part]
     if not isinstance(group, h5py.Dataset):
-        raise NotAShard(f"{name} is no array")
+        raise NotAShard(f"{name} is not an array")
     plan = group.id.get_create_plist()
     if plan.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
         raise NotAShard(f"{name} is not stored in one piece")
@@ -214,9 +214,9 @@ def check_fields(fields: Mapping[str, np.ndarray], classes: Mapping[str, Sequenc
     """
     for name, values in fields.items():
         if values.dtype.kind == "S" and any(not text.isascii() for text in values.tolist()):
-            raise NotAShard(f"{name} holds what is no text")
+            raise NotAShard(f"{name} holds values that are not text")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise NotAShard(f"{name} holds what is no number")
+            raise NotAShard(f"{name} holds values that are not numbers")
         if name == "density" and not np.isin(values, range(5)).all():
             raise NotAShard("density holds an unknown class")
         if name in classes and values.size and not -1 <= values.min() <= values.max() < len(classes[name]):

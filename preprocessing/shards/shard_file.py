@@ -35,7 +35,7 @@ def write_shard(
         classes: Names of the classes of fields that are indices.
         work: Fingerprint of the work list, compared before a rerun skips the shard.
         rejected: (number in the work list, reason) of what could not be used.
-        doubtful: (number in the work list, reason) of what was used, but is worth a look.
+        doubtful: (number in the work list, reason) of images that were used but should be looked at.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; nothing half-written stays.

@@ -134,8 +134,8 @@ def _compared(
     gone = len(numbers.keys() - now.keys())
     if gone:
         raise DataError(
-            f"{folder}: this dataset was made from other input: {gone} of {len(numbers)} {noun}s are not in this one; "
-            "give all of it, choose another output folder, or give --overwrite to make it anew"
+            f"{folder}: this dataset was made from other input: {gone} of its {len(numbers)} {noun}s are missing from "
+            "this one; give all of it, choose another output folder, or give --overwrite to make it again"
         )
     here = {now[name]: number for name, number in numbers.items()}
     same = sources.unchanged({new: former[old] for new, old in here.items()})

@@ -305,7 +305,7 @@ def default_shard_size(count: int) -> int:
 
 
 def discard(folder: Path) -> None:
-    """Remove what a dataset consists of, by exact names, and nothing else; its description stays until another comes.
+    """Remove the files of a dataset by their exact names; its description stays until another is written.
 
     Raises:
         OSError: A file cannot be removed.

@@ -36,7 +36,7 @@ def test_four_values_of_a_patient_that_agree_count_as_one():
 
 
 def test_one_patient_makes_no_interval():
-    with pytest.raises(EvaluationError, match="2 patients .or masks. or more, all 3 are of one"):
+    with pytest.raises(EvaluationError, match="at least 2 patients .or masks., all 3 are of the same one"):
         bootstrap_mean(np.arange(3.0), np.random.default_rng(0), np.zeros(3, int))
 
 

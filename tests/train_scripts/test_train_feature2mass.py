@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_masses
 from commands import command, refused
-from folders import contents
+from folders import contents, flip_a_byte
 
 from feature2mass import train as training
 from feature2mass.presets import PRESETS
@@ -43,9 +43,7 @@ def test_mammograms_are_refused(tmp_path, tiny_dataset):
 def test_a_flipped_byte_names_its_shard(tmp_path, tiny_masses_dataset):
     data = Path(shutil.copytree(tiny_masses_dataset.folder, tmp_path / "data"))
     shard = sorted(data.glob("*.h5"))[0]
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    flip_a_byte(shard, shard.stat().st_size // 2)
     refused(call("--data", data, "--run", tmp_path / "run"), str(shard), "checksum")
 
 

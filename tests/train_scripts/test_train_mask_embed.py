@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from commands import command, refused
-from folders import contents
+from folders import contents, flip_a_byte
 
 from mask_embedding_gan import train as progressive
 from mask_embedding_gan.presets import PRESETS
@@ -80,9 +80,7 @@ def test_a_missing_shard_is_named(tmp_path, data):
 
 def test_a_flipped_byte_names_its_shard(tmp_path, data):
     shard = sorted(data.glob("*.h5"))[0]
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    flip_a_byte(shard, shard.stat().st_size // 2)
     refused(call("--phase", 1, "--data", data, "--run", tmp_path / "run"), str(shard), "checksum")
 
 

@@ -1,6 +1,5 @@
 """The command line of pix2pix: what it accepts, and one clear line for what it does not."""
 
-import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +7,16 @@ from pathlib import Path
 import pytest
 import tiny
 import tiny_pix2pix
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import command, refused
+from folders import contents, flip_a_byte
 
 from pix2pix import train as training
 from pix2pix.presets import PRESETS
 from pix2pix.settings import ADDITIONS
 from preprocessing import training_data
 
-spec = importlib.util.spec_from_file_location("train_pix2pix", tiny.ROOT / "train_scripts" / "train_pix2pix.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+train_pix2pix = command("train_pix2pix")
 
 
 @pytest.fixture(autouse=True)
@@ -28,21 +27,7 @@ def tiny_presets(monkeypatch):
 
 
 def call(*arguments, size: int = 32) -> Result:
-    return CliRunner().invoke(script.main, list(map(str, ("--size", size, *arguments))))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def refused(result: Result, *words: str, code: int = 1) -> None:
-    """One line that holds the words, the right exit code, no traceback."""
-    assert isinstance(result.exception, SystemExit) and result.exit_code == code, result.output
-    lines = result.output.strip().splitlines()
-    errors = [line for line in lines if line.startswith("Error: ")]
-    assert len(errors) == 1 and lines[-1] == errors[0], result.output
-    for word in words:
-        assert word in errors[0], errors[0]
+    return train_pix2pix("--size", size, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +65,7 @@ def test_a_size_that_the_data_does_not_have_is_refused(tmp_path, tiny_dataset):
 def test_a_flipped_byte_names_its_shard(tmp_path, tiny_dataset):
     data = Path(shutil.copytree(tiny_dataset.folder, tmp_path / "data"))
     shard = sorted(data.glob("*.h5"))[0]
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    flip_a_byte(shard, shard.stat().st_size // 2)
     refused(call("--data", data, "--run", tmp_path / "run"), str(shard), "checksum")
 
 
@@ -102,7 +85,7 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_pix2pix_r
 
 
 def test_help_lists_every_addition():
-    told = " ".join(CliRunner().invoke(script.main, ["--help"]).output.split())
+    told = " ".join(call("--help").output.split())
     assert f"separated by commas: {', '.join(ADDITIONS)}." in told
 
 

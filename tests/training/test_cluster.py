@@ -198,7 +198,7 @@ def test_wrong_hosts_are_one_line_of_every_command(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call = command(name)
     phase = ["--phase", 1] if name == "train_mask_embed" else []
-    refused(call(*phase, "--hosts", "node1:1,node2:2"), "--hosts: which of the 2 is this one? Add --host-number")
+    refused(call(*phase, "--hosts", "node1:1,node2:2"), "--hosts: say with --host-number which of the 2 this is")
     assert current() is ALONE and not list(tmp_path.iterdir())
 
 

@@ -116,7 +116,7 @@ def looped(contents):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (foreign, "not of Keras"),
+        (foreign, "classes from outside Keras"),
         (without_weights, "is not a Keras model"),
         (cut, "is not a Keras model"),
         (looped, "or in a circle"),

@@ -102,13 +102,13 @@ def test_a_slurm_step_of_one_task_is_one_host():
 @pytest.mark.parametrize(
     "hosts, number, environment, words",
     [
-        ("node1:1,node2:2", None, {}, "--hosts: which of the 2 is this one? Add --host-number"),
-        ("node1:1,node2:2", 2, {}, "--host-number 2: --hosts counts its hosts from 0 to 1"),
-        ("node1:1,node2:2", -1, {}, "--host-number -1: --hosts counts"),
+        ("node1:1,node2:2", None, {}, "--hosts: say with --host-number which of the 2 this is"),
+        ("node1:1,node2:2", 2, {}, "--host-number 2: the hosts of --hosts are numbered from 0 to 1"),
+        ("node1:1,node2:2", -1, {}, "--host-number -1: the hosts of --hosts are numbered"),
         (None, 1, {}, "add --hosts"),
         ("node1:1,node2", 0, {}, '--hosts: "node2" is not an address such as node1:12345'),
         ("node1:1,node2:99999", 0, {}, '"node2:99999" is not an address'),
-        ("node1:1,node1:1", 0, {}, "--hosts: node1:1 stands there twice"),
+        ("node1:1,node1:1", 0, {}, "--hosts: node1:1 is listed twice"),
         ("slurm", None, {}, "--hosts slurm: SLURM_PROCID is not set; start the command with srun"),
         (None, None, {"TF_CONFIG": "{"}, "TF_CONFIG: must be JSON such as"),
         (None, None, {"TF_CONFIG": "[]"}, "TF_CONFIG: must be JSON such as"),

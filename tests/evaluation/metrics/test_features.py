@@ -86,7 +86,7 @@ def test_weights_that_cannot_be_had_are_one_clear_line(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "VGG16", offline)
-    with pytest.raises(EvaluationError, match="--extractor VGG16: its weights cannot be had; connect to the network"):
+    with pytest.raises(EvaluationError, match="--extractor VGG16: its weights cannot be downloaded; connect to the"):
         keras_extractor("VGG16")
 
 

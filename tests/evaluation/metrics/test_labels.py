@@ -57,5 +57,5 @@ def test_masses_of_other_classes_have_no_labels_to_judge(monkeypatch):
     monkeypatch.setattr(labels, "train_classifier", lambda *a, **k: Oracle(truth, held_out))
     other = Masses(truth.images, truth.labels, {**truth.classes, "shape": ["disc", "star"]}, truth.subjects)
     for judged in (LabelJudge(truth, held_out).read, LabelJudge(truth, held_out).learned):
-        with pytest.raises(EvaluationError, match="cannot be read as"):
+        with pytest.raises(EvaluationError, match="synthetic masses have the classes"):
             judged(other)

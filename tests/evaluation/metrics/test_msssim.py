@@ -144,5 +144,5 @@ def test_a_generator_that_ignores_its_latent_does_not_vary():
 def test_variation_needs_two_images_of_a_mask():
     masks = np.ones((4, 16, 16), bool)
     masks[np.arange(4), 0, np.arange(4)] = False
-    with pytest.raises(EvaluationError, match="no pairs of one mask; generate several of each"):
+    with pytest.raises(EvaluationError, match="no pairs of one mask; generate several per mask"):
         variation(Samples(np.zeros((4, 16, 16)), masks), of_one_mask=True)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import h5py
 import numpy as np
 import pytest
+from folders import flip_a_byte
 
 from preprocessing.lock import LOCK_FILE
 from preprocessing.shards import FORMAT, DataError, DatasetWriter, array_name, open_dataset, split_subjects, write_shard
@@ -45,12 +46,6 @@ def write(folder, **changes):
 @pytest.fixture
 def dataset(tmp_path):
     return write(tmp_path / "data")
-
-
-def flip_a_byte(path, at: int = -100) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("level", LEVELS)

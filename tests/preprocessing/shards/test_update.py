@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import flip_a_byte
 
 from preprocessing.shards import DataError, Key, WorkList, array_name, build_dataset
 from preprocessing.shards.format import DATASET_FILE, PREVIOUS
@@ -102,7 +103,7 @@ def test_only_what_changed_is_converted_and_the_result_is_that_of_a_fresh_start(
 def test_entries_that_are_gone_are_a_stop_unless_all_is_made_anew(files, tmp_path):
     build(files, tmp_path / "out")
     (files / "04").unlink()
-    with pytest.raises(DataError, match="1 of 7 images are not in this one; give all of it"):
+    with pytest.raises(DataError, match="1 of its 7 images are missing from this one; give all of it"):
         build(files, tmp_path / "out")
     assert build(files, tmp_path / "out", overwrite=True).dataset.count == 5
 
@@ -152,9 +153,7 @@ def test_an_update_that_is_killed_anywhere_is_continued(files, tmp_path, monkeyp
 def test_a_damaged_former_shard_is_not_taken_over(files, tmp_path):
     build(files, tmp_path / "out")
     shard = next((tmp_path / "out").glob("shard-00000*"))
-    content = bytearray(shard.read_bytes())
-    content[-1] ^= 1
-    shard.write_bytes(content)
+    flip_a_byte(shard, -1)
     add_first(files)
     build(files, tmp_path / "out")
     build(files, tmp_path / "fresh")
