@@ -57,6 +57,8 @@ def load_networks(run: str | os.PathLike) -> Networks:
         config = read_json(run / "config.json")
         margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
         mixing = mixing_of(config)
+        if not all(isinstance(name, str) for name in (*margins, *shapes)):
+            raise TypeError("a class without a name")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MassGeneratorError(f"--run {run}: is not a run of train_feature2mass.py") from error
     networks, digest = [], hashlib.sha256()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lesions.smooth import distance_to
+from preprocessing.shards import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Breast:
     def __post_init__(self) -> None:
         rows = np.flatnonzero(self.mask.any(axis=1))
         if not rows.size:
-            raise ValueError("the breast's mask is empty")
+            raise DataError("the breast mask of a mammogram is empty; prepare the dataset again")
         widths = self.mask.shape[1] - self.mask[:, ::-1].argmax(axis=1)
         object.__setattr__(self, "top", int(rows[0]))
         object.__setattr__(self, "bottom", int(rows[-1]) + 1)

@@ -19,6 +19,7 @@ SHOWN = 20  # lines of one kind on the terminal
 SOME_REJECTED = 3  # exit status
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 _KEPT = "finished work is kept: solve this, then run the same command again"
+_UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of characters; the others stand for bytes
 _OF_TENSORFLOW = re.compile(r"(\S+); (No space left on device|Disk quota exceeded|File too large|Input/output error)")
 
 
@@ -38,6 +39,10 @@ class Command(click.Command):
             ctx.exit(STOPPED)
         except MemoryError as error:
             raise click.ClickException("not enough memory; finished work is kept") from error
+        except click.ClickException as error:  # a name in a damaged file may hold what no terminal can show
+            if (said := shown(error.message)) == error.message:
+                raise
+            raise click.ClickException(said) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # click knows what to do when the output is no longer read
                 raise
@@ -137,7 +142,11 @@ def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
 
 def shown(text: object) -> str:
     """Return a text that any terminal can print: bytes of names that are not UTF-8 as \\xNN."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return (
+        _UNPAIRED.sub("\N{REPLACEMENT CHARACTER}", str(text))
+        .encode("utf-8", "surrogateescape")
+        .decode("utf-8", "backslashreplace")
+    )
 
 
 def thumbnail_store(output: Path) -> "ThumbnailStore":

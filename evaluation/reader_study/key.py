@@ -38,7 +38,7 @@ def read_key(path: str | os.PathLike) -> dict:
             raise EvaluationError(
                 f"--key {path}: is of a study with other words for the scores, which cannot be compared; build it anew"
             )
-        if key["format"] != FORMAT or not all({"image", "method", "mask"} <= set(a) for a in key["answers"]):
+        if key["format"] != FORMAT or not all(map(_is_answer, key["answers"])):
             raise ValueError
     except OSError as error:
         raise EvaluationError(f"--key {path}: cannot be read ({error.strerror})") from error
@@ -47,3 +47,8 @@ def read_key(path: str | os.PathLike) -> dict:
     except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"--key {path}: is not the answer key of a reader study") from error
     return key
+
+
+def _is_answer(answer: dict) -> bool:
+    mask = answer["mask"]
+    return isinstance(answer["image"], int) and isinstance(answer["method"], str) and isinstance(mask, int | None)

@@ -83,7 +83,8 @@ def _below(image: Path, inputs: Sequence[Path]) -> tuple[Path, str]:
 
 def remarks_on(dataset: Dataset) -> list[str]:
     """Say how patients were told apart, and warn of what looks wrong, with its cure."""
-    told: Mapping[str, int] = dataset.meta.get("patients_told_by", {})
+    told = dataset.meta.get("patients_told_by", {})
+    told = told if isinstance(told, Mapping) else {}
     lines = []
     known = [(name, count) for name, count in told.items() if name in TOLD_BY and isinstance(count, int)]
     if known:

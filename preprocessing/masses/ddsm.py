@@ -83,9 +83,12 @@ def read_ics(path: str | os.PathLike) -> Case:
 def _film_size(words: Sequence[str]) -> tuple[int, int]:
     values = dict(zip(words[1::2], words[2::2], strict=False))
     try:
-        return int(values["LINES"]), int(values["PIXELS_PER_LINE"])
+        height, width = int(values["LINES"]), int(values["PIXELS_PER_LINE"])
     except (KeyError, ValueError):
         raise UnusableImage(".ics file with a film without LINES and PIXELS_PER_LINE") from None
+    if not (0 < height < 2**16 and 0 < width < 2**16):  # as a JPEG's header has them
+        raise UnusableImage(".ics file with a film of impossible size")
+    return height, width
 
 
 # --------------------------------------------------------------------------------------- .OVERLAY
@@ -151,8 +154,8 @@ def follow_chain(words: Sequence[str]) -> np.ndarray:
         UnusableImage: A word is no chain code.
     """
     try:
-        start, codes = np.array(words[:2], int), np.array(words[2:], int)
-    except ValueError:
+        start, codes = np.array(words[:2], np.int32), np.array(words[2:], np.int32)
+    except (ValueError, OverflowError):
         raise UnusableImage("overlay with a broken outline: a word in it is not a number") from None
     if len(start) < 2 or not codes.size or codes.min() < 0 or codes.max() > 7:
         raise UnusableImage("overlay with a broken outline: its chain codes must be 0 to 7")

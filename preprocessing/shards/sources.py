@@ -123,7 +123,7 @@ def size_of(path: Path) -> int:
     """Return the size of a file; −1 where there is none."""
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return -1
 
 
@@ -132,6 +132,8 @@ def _stamp(path: Path) -> tuple[int, ...]:
         found = path.stat()
     except OSError as error:
         return (-1, error.errno or 0)
+    except ValueError:  # a name that no file can have
+        return (-1, 0)
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 

@@ -293,6 +293,14 @@ def test_a_study_of_the_former_words_is_refused(study):
         read_scores([file], read_key(study / "key.json"))
 
 
+def test_a_key_whose_answers_are_damaged_is_named(study):
+    key = json.loads((study / "key.json").read_text())
+    key["answers"][0]["image"] = "1"
+    (study / "damaged.json").write_text(json.dumps(key))
+    with pytest.raises(EvaluationError, match="damaged.json: is not the answer key"):
+        read_key(study / "damaged.json")
+
+
 def test_a_key_that_is_none_is_named(tmp_path):
     (tmp_path / "key.json").write_text("{}")
     with pytest.raises(EvaluationError, match="key.json: is not the answer key"):

@@ -1,5 +1,6 @@
 """DDSM: .ics, outlines against a mask of the archive's own tools, lossless JPEG films, whole cases."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -79,10 +80,12 @@ def test_eight_codes_go_round_clockwise_from_north():
     assert steps == [[0, -1], [1, -1], [1, 0], [1, 1], [0, 1], [-1, 1], [-1, 0], [-1, -1]]
 
 
-@pytest.mark.parametrize("words", [["5", "5"], ["5"], ["5", "5", "8"], ["5", "5", "-1"], ["5", "x", "1"]])
+@pytest.mark.parametrize(
+    "words", [["5", "5"], ["5"], ["5", "5", "8"], ["5", "5", "-1"], ["5", "x", "1"], ["9" * 30, "5", "1"]]
+)
 def test_broken_chain_is_refused(words):
     with pytest.raises(UnusableImage, match="broken outline"):
-        follow_chain(words)
+        follow_chain(words.split())
 
 
 def test_outline_that_leaves_the_film_is_clipped():
@@ -324,9 +327,15 @@ def spoil_ics(cases: Path) -> None:
     (cases / "case3024" / "B-3024-1.ics").write_text("filename B-3024-1\n")
 
 
+def spoil_size(cases: Path) -> None:
+    (ics,) = (cases / "case3024").glob("*.ics")
+    ics.write_text(re.sub(r"LEFT_CC LINES \d+", "LEFT_CC LINES -5", ics.read_text()))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (spoil_size, ".ics file with a film of impossible size"),
         (spoil_overlay, "overlay with a broken outline"),
         (empty_overlay, "overlay without an abnormality"),
         (leave_outline_out, "overlay without an outline"),
