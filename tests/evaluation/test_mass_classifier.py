@@ -121,5 +121,5 @@ def test_too_few_masses_patients_or_classes_are_told():
 
 def test_masses_of_other_classes_do_not_join():
     other = Masses(TRAINING.images, TRAINING.labels, {"shape": ["star", "bar"], "margin": ["a", "b"]})
-    with pytest.raises(EvaluationError, match="cannot join"):
+    with pytest.raises(EvaluationError, match="cannot be combined"):
         TRAINING.joined(other)

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tiny
 from mask_embedding_gan import train as progressive
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow
+from training.run import RunDirectory, configure_tensorflow, run_config
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 

@@ -70,7 +70,7 @@ def test_what_build_refuses(tmp_path, small):
 
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path, small):
     (tmp_path / "page").write_text("a file")
-    refused(build(tmp_path, small[0], "--images", f"first={small[1]}"), "page: File exists; what is finished is kept")
+    refused(build(tmp_path, small[0], "--images", f"first={small[1]}"), "page: File exists; finished work is kept")
 
 
 def test_what_analyse_refuses(tmp_path, small):

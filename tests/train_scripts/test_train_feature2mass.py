@@ -66,12 +66,17 @@ def test_an_unknown_addition_names_the_flag():
     refused(call("--without", "linear_start,detail"), "--without", "no addition detail", code=2)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path, tiny_mass_run, tiny_masses_dataset):
+def test_a_damaged_checkpoint_costs_the_work_since_the_one_before(tmp_path, tiny_mass_run, tiny_masses_dataset):
     run = Path(shutil.copytree(tiny_mass_run.path, tmp_path / "run"))
+    finished = (run / "decoder.keras").read_bytes()
     (run / "decoder.keras").unlink()
     newest = sorted(run.glob("checkpoint-*.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
-    refused(call("--data", tiny_masses_dataset.folder, "--run", run), str(newest), "delete it")
+    result = call("--data", tiny_masses_dataset.folder, "--run", run)
+    assert (
+        result.exit_code == 0 and f"{newest}: is damaged, or no checkpoint; the one before it" in result.output
+    )
+    assert (run / "decoder.keras").read_bytes() == finished
 
 
 def test_a_finished_run_says_so_and_names_what_it_left(tiny_mass_run, tiny_masses_dataset):

@@ -89,12 +89,17 @@ def test_help_lists_every_addition():
     assert f"separated by commas: {', '.join(ADDITIONS)}." in told
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path, tiny_pix2pix_run, tiny_dataset):
+def test_a_damaged_checkpoint_costs_the_work_since_the_one_before(tmp_path, tiny_pix2pix_run, tiny_dataset):
     run = Path(shutil.copytree(tiny_pix2pix_run.path, tmp_path / "run"))
+    finished = (run / "generator.keras").read_bytes()
     (run / "generator.keras").unlink()
     newest = sorted(run.glob("checkpoint-*.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
-    refused(call("--data", tiny_dataset.folder, "--run", run), str(newest), "delete it")
+    result = call("--data", tiny_dataset.folder, "--run", run)
+    assert (
+        result.exit_code == 0 and f"{newest}: is damaged, or no checkpoint; the one before it" in result.output
+    )
+    assert (run / "generator.keras").read_bytes() == finished
 
 
 def test_a_finished_run_says_so_and_names_what_it_left(tiny_pix2pix_run, tiny_dataset):

@@ -191,7 +191,7 @@ def test_finished_dataset_is_not_written_again(dataset):
 def test_broken_run_goes_on(tmp_path):
     first = writer(tmp_path / "data")
     first.write(1, [item(number) for number in first.numbers(1)])
-    with pytest.raises(DataError, match="not finished"):
+    with pytest.raises(DataError, match="is not complete"):
         open_dataset(tmp_path / "data")
     assert [shard for shard, _ in writer(tmp_path / "data").missing()] == [0, 2]
     assert write(tmp_path / "data").count == COUNT
