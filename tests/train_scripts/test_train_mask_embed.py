@@ -133,9 +133,7 @@ def test_a_damaged_checkpoint_costs_the_work_since_the_one_before(tmp_path, tiny
     newest = sorted((run / "phase-2").glob("checkpoint-*.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
     result = call("--phase", 2, "--data", tiny_dataset.folder, "--run", run)
-    assert (
-        result.exit_code == 0 and f"{newest}: is damaged, or no checkpoint; the one before it" in result.output
-    )
+    assert result.exit_code == 0 and f"{newest}: is damaged, or no checkpoint; the one before it" in result.output
     assert generator.read_bytes() == finished
 
 
