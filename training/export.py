@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,10 @@ def open_model(path: str | os.PathLike) -> keras.Model:
     """
     try:
         _check_archive(Path(path))
-        model = keras.models.load_model(path, compile=False)
+        with warnings.catch_warnings():
+            # Keras leaves random weights in layers that the file has none for, and says so in a warning
+            warnings.filterwarnings("error", message="Skipping nested container")
+            model = keras.models.load_model(path, compile=False)
     except ModelError:
         raise
     except Exception as error:  # a damaged file makes Keras raise anything

@@ -103,6 +103,8 @@ def digest_of(files: Sequence[Path]) -> str:
             whole.update(_content(path))
         except OSError as error:
             whole.update(f"unreadable {error.errno}".encode())
+        except ValueError:  # a name that no file can have
+            whole.update(b"unreadable")
     return whole.hexdigest()
 
 

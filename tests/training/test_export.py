@@ -113,9 +113,18 @@ def looped(contents):
         return {**contents, "model.weights.h5": file.id.get_file_image()}
 
 
+def without_bias(contents):
+    """Keras would leave a random one."""
+    with h5py.File(io.BytesIO(contents["model.weights.h5"]), "r+") as file:
+        del file["layers/dense/vars/1"]
+        file.flush()
+        return {**contents, "model.weights.h5": file.id.get_file_image()}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (without_bias, "is not a Keras model"),
         (foreign, "classes from outside Keras"),
         (without_weights, "is not a Keras model"),
         (cut, "is not a Keras model"),
