@@ -1,6 +1,5 @@
-"""A run's generator as one small file, which draws masses without the images that it was trained on."""
+"""A run's generator as one small file, which draws masses without the dataset that it was trained on."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from feature2mass.networks import NetworkConfig, build_decoder, build_encoder, b
 from feature2mass.run_files import DECODER
 from feature2mass.seeds import MassGeneratorError
 from feature2mass.settings import mixing_of
+from preprocessing.json_file import read_json
 from training.checkpoint import checkpoints, restore_average
 
 
 def is_mass_run(run: Path) -> bool:
     """Return whether a folder is a run of Feature2Mass."""
     try:
-        return "margin" in json.loads((run / "config.json").read_text())["classes"]
+        return "margin" in read_json(run / "config.json")["classes"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -45,7 +45,7 @@ def _unfinished(run: Path) -> Networks:
     found = checkpoints(run)
     if not found:
         raise MassGeneratorError(f"--run {run}: holds no checkpoint yet")
-    config = json.loads((run / "config.json").read_text())
+    config = read_json(run / "config.json")
     margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
     stored = config["preset"]["network"].items()
     sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored}

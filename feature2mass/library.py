@@ -1,8 +1,8 @@
 """What new masses are mixed from: the features of labelled masses, of a dataset or stored in a file with a decoder.
 
 A dataset's masses are encoded when they are first needed. A file, which `write_mass_generator` writes, holds what
-mixing needs of each of them, but no image, so that a generator can be given away without the data that it was trained
-on.
+mixing needs of each of them: features and a thumbnail of 16×16 pixels. Masses that resemble the originals can be
+decoded from it, so it is as private as they are.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike
 
 from feature2mass.features import decode, encode
 from feature2mass.networks import FEATURES, SIZE
-from feature2mass.octaves import Grain, energies
-from feature2mass.seeds import MIRRORS, Category, MassGeneratorError, Seed, categories, seed_image
+from feature2mass.octaves import OCTAVES, Grain, energies
+from feature2mass.seeds import MIRRORS, THUMBNAIL, Category, MassGeneratorError, Seed, categories, seed_image
 from feature2mass.settings import Mixing
 from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses
@@ -37,6 +37,7 @@ COMPONENTS = 256  # principal components that a file keeps of the features
 FORMAT = 1
 ROUNDED = 4096  # numbers from which an array is rounded
 LEVELS = 2047  # of either sign: 12 bits
+LARGEST = 2**30  # bytes of an array
 
 
 class Library(Protocol):
@@ -141,7 +142,7 @@ class StoredLibrary:
     """The masses that a file of `write_mass_generator` keeps (a `Library`); to be looked at, they are decoded."""
 
     def __init__(self, decoder: keras.Model, arrays: Mapping[str, np.ndarray], about: Mapping):
-        self.decoder, self._arrays, self._about = decoder, arrays, about
+        self.decoder, self._arrays = decoder, arrays
         self.shapes, self.margins = about["shapes"], about["margins"]
         self.synthetic, self.fingerprint = about["synthetic"], about["masses"]
         self.normalised = about["normalised"]
@@ -220,6 +221,7 @@ def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixin
         file.attrs["about"] = json.dumps(about)
         for name, (value, scale) in stored.items():
             options = {"compression": 9, "shuffle": True} if value.size >= ROUNDED else {}
+            options |= {"fletcher32": True} if value.ndim else {}  # damage is noticed when it is read
             file.create_dataset(name, data=value, **options).attrs["scale"] = scale
     write_whole(path, content.getvalue())
 
@@ -239,9 +241,12 @@ def read_mass_generator(path: str | os.PathLike) -> tuple[StoredLibrary, Mixing,
         decoder = model_from_text(about["decoder"], weights)
         if about["format"] != FORMAT or [tuple(one.shape[1:]) for one in decoder.inputs] != [(FEATURES,)]:
             raise ValueError("another format")
+        _check_shapes(arrays, (len(about["shapes"]), len(about["margins"])))
         return StoredLibrary(decoder, arrays, about), Mixing(**about["mixing"]), hashlib.sha256(content).hexdigest()
     except Exception as error:  # a damaged file makes Keras raise anything
-        raise MassGeneratorError(f"{path}: is not a generator of masses (or is damaged)") from error
+        raise MassGeneratorError(
+            f"--run {path}: is no file that save_networks.py wrote of a run of train_feature2mass.py, or is damaged"
+        ) from error
 
 
 def _rounded(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32 | int]:
@@ -255,7 +260,26 @@ def _rounded(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32 | i
     return np.rint(array / scale).astype(np.int16), scale
 
 
+def _check_shapes(arrays: Mapping[str, np.ndarray], classes: tuple[int, int]) -> None:
+    """Raise ValueError unless the arrays belong together; `classes` is how many shapes and margins there are."""
+    masses, categories, components = len(arrays["labels"]), len(arrays["categories"]), len(arrays["basis"])
+    wanted = {
+        **{"labels": (masses, 2), "low": (masses,), "high": (masses,), "thumbnails": (masses, THUMBNAIL, THUMBNAIL)},
+        **{"energies": (masses, OCTAVES + 1), "components": (masses, len(MIRRORS), components)},
+        **{"categories": (categories, 2), "means": (categories, SIZE, SIZE), "lost": (SIZE, SIZE)},
+        **{"basis": (components, FEATURES), "mean": (FEATURES,), "grain_mean": (FEATURES,)},
+        **{"grain_deviation": (FEATURES,), "grain_amplitude": (SIZE, SIZE // 2 + 1)},
+    }
+    if {name: array.shape for name, array in arrays.items()} != wanted:
+        raise ValueError("arrays of other shapes")
+    for name in ("labels", "categories"):
+        if not ((arrays[name] >= 0) & (arrays[name] < classes)).all():
+            raise ValueError(f"{name} of unknown classes")
+
+
 def _read(stored: h5py.Dataset) -> np.ndarray:
+    if stored.nbytes > LARGEST:
+        raise ValueError(f"{stored.name} is too large")
     array = stored[()] * stored.attrs["scale"]
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{stored.name} is NaN or infinite")
@@ -264,9 +288,8 @@ def _read(stored: h5py.Dataset) -> np.ndarray:
 
 def _features(arrays: Mapping[str, np.ndarray], indices: ArrayLike, mirrors: ArrayLike) -> np.ndarray:
     """Return the features of masses from their principal components, float32 (n, 1024)."""
-    return (arrays["mean"] + arrays["components"][np.asarray(indices), np.asarray(mirrors)] @ arrays["basis"]).astype(
-        np.float32
-    )
+    components = arrays["components"][np.asarray(indices), np.asarray(mirrors)]
+    return (arrays["mean"] + components @ arrays["basis"]).astype(np.float32)
 
 
 def _loss(decoder: keras.Model, features: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, Grain]:

@@ -12,7 +12,6 @@ runs/masses/source.json                  where the training data was, for `gener
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -52,12 +51,20 @@ def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
     return common_config(preset, dataset, seed) | {"classes": classes}
 
 
-def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0, **how: Any) -> bool:
+def train(
+    dataset: Dataset,
+    run: RunDirectory,
+    preset: Preset,
+    *,
+    seed: int = 0,
+    strategy: tf.distribute.Strategy | None = None,
+    echo: Callable[[str], None] = print,
+) -> bool:
     """Train until the preset's end, continuing where the run stopped; write encoder.keras and decoder.keras.
 
     Args:
         dataset, run, preset, seed: as of `MassTraining`.
-        how: `strategy` and `echo`, as `train_stage` takes them.
+        strategy, echo: as of `train_stage`.
 
     Returns:
         False if the run was complete already.
@@ -70,7 +77,7 @@ def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0,
     training = MassTraining(dataset, run, preset, seed)
     if current().is_chief:
         write_whole(run.path / SOURCE, json.dumps({"folder": str(dataset.folder.resolve())}) + "\n")
-    train_stage(training, **how)
+    train_stage(training, strategy, echo)
     return True
 
 

@@ -8,7 +8,7 @@ from preprocessing.atomic import write_whole
 from preprocessing.contact_sheet.pages import STYLE, SYNTHETIC, WARNING
 
 PAGE = "index.html"
-_COLOURS = {True: "#60ff60", False: "#ffa040"}  # of an inserted lesion, and of one that the film had
+_COLOURS = {True: "#60ff60", False: "#ffa040"}  # of an inserted lesion, and of one that was there before
 _STYLE = (
     "img, svg { display: block; width: 256px; height: auto } svg { background: none; position: absolute; top: 4px }"
 )
@@ -32,7 +32,7 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
         f"<style>{STYLE}{_STYLE}</style><h1>Mammograms with lesions</h1>"
         f'<p class="warning">{SYNTHETIC if synthetic else WARNING}</p>'
         f"<p>{len(content['images'])} images, {count} inserted lesions (green), "
-        f"{len(content['annotations']) - count} of the films themselves (orange). Outlines hide under the pointer.</p>"
+        f"{len(content['annotations']) - count} that were there before (orange). Outlines hide under the pointer.</p>"
         f"<main>{figures}</main></html>\n"
     )
     write_whole(folder / PAGE, page)

@@ -10,7 +10,6 @@ runs/pix2pix/generator.keras              stock layers; once training is complet
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -30,12 +29,20 @@ from training.trainer import Training, train_stage
 SAMPLE_IMAGES, SAMPLE_DRAWS = 4, 4
 
 
-def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0, **how: Any) -> bool:
+def train(
+    dataset: Dataset,
+    run: RunDirectory,
+    preset: Preset,
+    *,
+    seed: int = 0,
+    strategy: tf.distribute.Strategy | None = None,
+    echo: Callable[[str], None] = print,
+) -> bool:
     """Train until the preset's end, continuing where the run stopped; write generator.keras.
 
     Args:
         dataset, run, preset, seed: as of `Pix2PixTraining`.
-        how: `strategy` and `echo`, as `train_stage` takes them.
+        strategy, echo: as of `train_stage`.
 
     Returns:
         False if the run was complete already.
@@ -46,7 +53,7 @@ def train(dataset: Dataset, run: RunDirectory, preset: Preset, *, seed: int = 0,
     training = Pix2PixTraining(dataset, run, preset, seed)
     if current().from_chief(training.stage.generator.exists):
         return False
-    train_stage(training, **how)
+    train_stage(training, strategy, echo)
     return True
 
 

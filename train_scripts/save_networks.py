@@ -11,32 +11,46 @@ from training.command_line import training_command
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--run", type=FOLDER_THERE, required=True, help="Run directory.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HDF5 file to write.")
-def main(run: Path, output: Path) -> None:
+@click.option(
+    "--data",
+    type=FOLDER_THERE,
+    show_default="what the run is trained on",
+    help="Dataset of the masses to keep; for runs of train_feature2mass alone.",
+)
+def main(run: Path, output: Path, data: Path | None) -> None:
     """Write the newest state of RUN as a file of a few megabytes.
 
     \b
     Of train_mask_embed: the networks in half precision, from which train_mask_embed --networks OUTPUT continues,
     on this machine or another, though not bit for bit.
     Of train_feature2mass: the decoder and the features of the masses, from which generate_masses --run OUTPUT
-    generates masses without the images.
+    generates masses without the dataset. Masses like the originals can be decoded from it: it is as private
+    as they are.
     """
     with training_command():
+        from feature2mass.seeds import MassGeneratorError
+        from preprocessing.shards import DataError
+        from training.checkpoint import DamagedCheckpointError
         from training.run import RunError
 
         try:
-            state = _save(run, output)
+            saved = _save(run, output, data)
         except OSError as error:
             raise RunError(f"--output {output}: cannot be written ({error.strerror})") from error
-    click.echo(f"{output}: {state}, {output.stat().st_size / 1e6:.1f} MB")
+        except DamagedCheckpointError as error:
+            raise RunError(f"{error}; delete it to save the state before it") from error
+        except (MassGeneratorError, DataError) as error:
+            raise RunError(str(error)) from error
+    click.echo(f"{output}: {saved}, {output.stat().st_size / 1e6:.1f} MB")
 
 
-def _save(run: Path, output: Path) -> str:
+def _save(run: Path, output: Path, data: Path | None) -> str:
     """Write the file; returns what it holds."""
     from feature2mass.handover import is_mass_run, save_masses
     from mask_embedding_gan.handover import save_networks
 
     if is_mass_run(run):
-        return f"{save_masses(run, output)} masses"
+        return f"{save_masses(run, output, data)} masses"
     state = save_networks(run, output)
     return f"phase {state['phase']} at {state['images_seen']} images"
 

@@ -101,13 +101,13 @@ def resumed(training: Training, echo: Callable[[str], None] = print) -> Adversar
     damaged = ""
     # 1. this stage's own newest whole checkpoint
     for checkpoint in current().checkpoints(folder):
+        if damaged:
+            echo(f"{damaged}; the one before it is used")
         try:
             restore_checkpoint(checkpoint, model)
+            return model
         except DamagedCheckpointError as error:
             damaged = str(error)
-            echo(f"{damaged}; the one before it is used")
-        else:
-            return model
     if damaged:
         raise CheckpointError(f"{damaged}, and there is none before it; restore it, or remove {folder} to begin anew")
     # 2. what the system begins with

@@ -1,5 +1,6 @@
 """A generator of masses in one file, without the images that it was trained on."""
 
+import io
 from pathlib import Path
 
 import h5py
@@ -31,7 +32,7 @@ def test_a_file_draws_the_masses_that_its_run_draws(stored, tiny_mass_run):
     assert np.sqrt(np.square(differences).mean()) < 0.1 * np.sqrt(np.square(deviations).mean())
 
 
-def test_a_file_holds_no_image(stored, tiny_masses_dataset):
+def test_a_file_holds_no_image_at_full_size(stored, tiny_masses_dataset):
     with h5py.File(stored) as file:
         sizes = {name: item.shape for name, item in file.items() if isinstance(item, h5py.Dataset)}
     held = [name for name, shape in sizes.items() if shape[-2:] == (64, 64)]
@@ -79,11 +80,30 @@ def test_a_run_of_masses_is_told_from_others(tiny_mass_run, tmp_path):
     assert is_mass_run(tiny_mass_run.path) and not is_mass_run(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 1000, None])
-def test_a_damaged_file_is_named(stored, tmp_path, content):
+def cut_short(content: bytes) -> bytes:
+    return content[:-5000]
+
+
+def with_one_bit_changed(content: bytes) -> bytes:
+    with h5py.File(io.BytesIO(content)) as file:
+        place = file["means"].id.get_chunk_info(0).byte_offset + 100
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def without_a_label(content: bytes) -> bytes:
+    changed = io.BytesIO(content)
+    with h5py.File(changed, "r+") as file:
+        labels = file["labels"][1:]
+        del file["labels"]
+        file.create_dataset("labels", data=labels).attrs["scale"] = 1
+    return changed.getvalue()
+
+
+@pytest.mark.parametrize("damage", [cut_short, with_one_bit_changed, without_a_label, lambda content: b""])
+def test_a_damaged_file_is_named(stored, tmp_path, damage):
     file = tmp_path / "masses.h5"
-    file.write_bytes(stored.read_bytes()[:-5000] if content is None else content)
-    with pytest.raises(MassGeneratorError, match=f"{file}: is not a generator of masses"):
+    file.write_bytes(damage(stored.read_bytes()))
+    with pytest.raises(MassGeneratorError, match=f"--run {file}: is no file that save_networks.py wrote"):
         MassGenerator(file)
 
 
