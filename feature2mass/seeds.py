@@ -24,8 +24,8 @@ from preprocessing.shards import Dataset
 
 MIRRORS = ("no", "left-right", "top-bottom", "both")
 THUMBNAIL = 16  # height and width at which likeness is judged
-LIKE_SIZE = 1.5  # the most by which the sizes of a mixture's masses differ from that of the first
-LEAST_ALIKE = 8  # masses to choose from: where fewer are of like size, those nearest in size
+LIKE_SIZE = 1.25  # the most by which the sizes of a mixture's masses differ from that of the first, as a factor
+LEAST_ALIKE = 5  # masses to choose from: where fewer are of like size, those nearest in size
 
 
 class MassGeneratorError(ValueError):

@@ -219,7 +219,7 @@ def check_fields(fields: Mapping[str, np.ndarray], classes: Mapping[str, Sequenc
         if values.dtype.kind == "f" and not np.isfinite(known).all():
             raise NotAShard(f"{name} holds values that are not numbers")
         if name == "size" and not (known > 0).all():
-            raise NotAShard("size holds values that are no sizes")
+            raise NotAShard("size holds values that are not above 0")
         if name == "density" and not np.isin(values, range(5)).all():
             raise NotAShard("density holds an unknown class")
         if name in classes and values.size and not -1 <= values.min() <= values.max() < len(classes[name]):
