@@ -1,6 +1,7 @@
 """Masses to insert: patches with their outline, from a dataset of masses or from mammograms with known lesions."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,7 +71,7 @@ class MassPatch:
         return replace(self, box=(x, self.image.shape[0] - y - height, width, height), **flipped)
 
 
-class Masses:
+class Masses(ABC):
     """Masses by number, to insert.
 
     Attributes:
@@ -110,9 +111,9 @@ class Masses:
         """Which of the usable masses are tried for a lesion, 0, 1, …, of an image, in this order."""
         return rng.choice(usable, TRIED)
 
+    @abstractmethod
     def patch(self, number: int) -> MassPatch | None:
         """A mass; None where it cannot be cut out whole."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
