@@ -19,6 +19,7 @@ from preprocessing.shards import DataError, Dataset, open_dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
+MIXED_SKIN = 0.5  # the same of a generated mass: of seeds at the skin and others away from it, it is half as dark there
 LEAST_INSIDE = 0.9  # of the outline, that must lie inside the breast and the patch
 LEAST_SIDE = 6  # pixels of a lesion in a mammogram
 TRIED = 5  # masses that are tried for a lesion, where one finds no room
@@ -244,13 +245,14 @@ def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch |
     )
 
 
-def patch_of(image: np.ndarray, outline: np.ndarray, context: float, **known: Any) -> MassPatch:
+def patch_of(image: np.ndarray, outline: np.ndarray, context: float, *, synthetic: bool, **known: Any) -> MassPatch:
     """A mass in the middle of a square window.
 
     Args:
         image: float32 (n, n) in [0, 1].
         outline: bool (n, n), the mass; False everywhere where it is to be found.
         context: side of the window over the longest side of the mass.
+        synthetic: whether it was generated.
         known: further attributes of `MassPatch`.
     """
     if not outline.any():
@@ -258,8 +260,8 @@ def patch_of(image: np.ndarray, outline: np.ndarray, context: float, **known: An
         corner = (len(image) - side) / 2
         outline = find_outline(image, (corner, corner, side, side))
     smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
-    valid = (smooth > SKIN * np.median(smooth)) | outline
-    return MassPatch(image, valid, outline, box_around(polygon_of(outline)), **known)
+    valid = (smooth > (MIXED_SKIN if synthetic else SKIN) * np.median(smooth)) | outline
+    return MassPatch(image, valid, outline, box_around(polygon_of(outline)), synthetic=synthetic, **known)
 
 
 def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> MassPatch | None:

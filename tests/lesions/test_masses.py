@@ -3,7 +3,7 @@ import pytest
 import tiny_lesions
 
 from lesions.inserter import open_inserter
-from lesions.masses import PhantomMasses, mass_source, open_masses
+from lesions.masses import PhantomMasses, mass_source, open_masses, patch_of
 from preprocessing.shards import DataError
 
 
@@ -71,6 +71,14 @@ def test_phantoms_have_every_label_and_a_true_outline():
     patch = source.patch(int(numbers[0]))
     assert (patch.shape, patch.margin, patch.calibrated) == ("irregular", "spiculated", False)
     assert patch.outline.any() and patch.longest_side == pytest.approx(64 / 1.5, rel=0.1)
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_half_dark_surroundings_of_a_generated_mass_are_no_breast(synthetic):
+    image = tiny_lesions.tissue(0, (64, 64)).astype(np.float32)
+    image[:8] *= 0.4  # the skin of some of the masses that were mixed
+    patch = patch_of(image, np.zeros((64, 64), bool), 1.5, synthetic=synthetic)
+    assert patch.valid[:4].all() != synthetic and patch.valid[16:].all()
 
 
 def test_a_mass_upside_down(masses):
