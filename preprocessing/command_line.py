@@ -93,8 +93,10 @@ def conversion_options() -> list[Callable]:
     """Make the options of the commands that convert patients' images."""
     return [
         *dataset_options("patients", "convert"),
-        click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler."),
-        click.option("--overwrite", is_flag=True, help="Replace the dataset that is already there."),
+        click.option(
+            "--scheduler", metavar="ADDRESS", help="Use the workers of this Dask scheduler, e.g. tcp://node1:8786."
+        ),
+        click.option("--overwrite", is_flag=True, help="Make the dataset anew if OUTPUT exists."),
         click.option(
             "--key",
             type=click.Path(dir_okay=False, path_type=Path),
@@ -104,7 +106,7 @@ def conversion_options() -> list[Callable]:
         click.option(
             "--no-contact-sheet",
             is_flag=True,
-            help="Do not write OUTPUT.contact-sheet, pages that show every image with its mask or reason.",
+            help="Do not write OUTPUT.contact-sheet, HTML pages of every image with its mask or why it was rejected.",
         ),
     ]
 

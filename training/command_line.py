@@ -73,31 +73,40 @@ def training_options(run: str, presets: Mapping[str, str], additions: Sequence[s
     folder = click.Path(path_type=Path)
     described = " ".join(f"{name}: {text}" for name, text in presets.items())
     options = (
-        click.option("--data", type=folder, show_default="phantoms, made once", help="Dataset folder."),
-        click.option("--run", "run_folder", type=folder, default=run, help="Run directory."),
+        click.option("--data", type=folder, show_default="phantoms, drawn once", help="Dataset to train on."),
+        click.option(
+            "--run",
+            "run_folder",
+            type=folder,
+            default=run,
+            help="Folder of the run: checkpoints, samples, logs and results.",
+        ),
         click.option("--preset", type=click.Choice(list(presets)), default=next(iter(presets)), help=described),
         click.option(
             "--length",
             type=click.FloatRange(0, min_open=True),
             default=1.0,
-            help="Factor on the number of real images that training sees.",
+            help="Train this many times as long as the preset.",
         ),
         *_additions_options(additions),
         click.option(
             "--precision",
             type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
             default="auto",
-            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
+            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware supports it well, else float32.",
         ),
-        click.option("--seed", type=click.IntRange(0), default=0, help=f"Seed of {seeds}."),
+        click.option("--seed", type=click.IntRange(0), default=0, help=f"Random seed of {seeds}."),
         click.option(
-            "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
+            "--replicas",
+            type=click.IntRange(1),
+            show_default="every GPU, or 1",
+            help="Number of devices that share a batch.",
         ),
         click.option(
             "--hosts",
             show_default="TF_CONFIG, else the tasks of a SLURM job step, else this host alone",
-            help="Hosts that train together: address:port of each, separated by commas; or slurm, or none. All run the "
-            "same command, with --data and --run on a file system that they share; the first one writes.",
+            help="Hosts that train together: address:port of each, separated by commas; or slurm; or none, to train "
+            "alone. All run the same command, with --data and --run on a file system that they share.",
         ),
         click.option("--host-number", type=int, help="Position of this host in --hosts, 0 for the first."),
         click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
