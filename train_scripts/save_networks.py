@@ -33,7 +33,6 @@ def main(run: Path, output: Path, data: Path | None) -> None:
     """
     with training_command():
         from feature2mass.seeds import MassGeneratorError
-        from preprocessing.shards import DataError
         from training.checkpoint import DamagedCheckpointError
         from training.run import RunError
 
@@ -43,7 +42,7 @@ def main(run: Path, output: Path, data: Path | None) -> None:
             raise RunError(f"--output {output}: cannot be written ({error.strerror})") from error
         except DamagedCheckpointError as error:
             raise RunError(f"{error}; delete it to save the state before it") from error
-        except (MassGeneratorError, DataError) as error:
+        except MassGeneratorError as error:
             raise RunError(str(error)) from error
     click.echo(f"{output}: {saved}, {output.stat().st_size / 1e6:.1f} MB")
 

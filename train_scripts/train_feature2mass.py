@@ -49,16 +49,13 @@ def main(**given: Any) -> None:
     Example:
       synthmammo train-feature2mass --data data/masses --run runs/masses --preset film
     """
-    from preprocessing.shards import DataError
-
     options = Options(**given)
-    with training_command(DataError):
+    with training_command():
         from feature2mass.presets import PRESETS
         from feature2mass.settings import EARLIER
         from feature2mass.train import DECODER, ENCODER, run_config, train
-        from preprocessing.training_data import open_training_data
 
-        begun = begin(options, PRESETS, open_training_data, run_config, kind="mass", finished=DECODER, earlier=EARLIER)
+        begun = begin(options, PRESETS, kind="mass", finished=DECODER, config_of=run_config, earlier=EARLIER)
         run, echo = begun.run, begun.cluster.echo
         trained = train(begun.dataset, run, begun.preset, seed=options.seed, strategy=begun.strategy, echo=echo)
     if not trained:

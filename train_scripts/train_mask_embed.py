@@ -53,21 +53,14 @@ def main(phase: int, no_embedding: bool, networks: Path | None, diversity: bool 
     Example:
       synthmammo train-mask-embed --phase 7 --data data/mine --run runs/mine --preset film
     """
-    from preprocessing.shards import DataError
-
     options = with_old_flag(diversity, Options(**given))
-    with training_command(DataError):
+    with training_command():
         from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
         from mask_embedding_gan.train import last_phase_with_these_threads, train
-        from preprocessing.training_data import open_training_data
-        from training.run import run_config
 
         finished = f"phase-{phase}/generator.keras"
-        embedding = not no_embedding
-        begun = begin(
-            options, PRESETS, open_training_data, run_config, kind="mammogram", finished=finished, embedding=embedding
-        )
+        begun = begin(options, PRESETS, kind="mammogram", finished=finished, embedding=not no_embedding)
         run, plan, echo = begun.run, begun.preset, begun.cluster.echo
         if networks:
             begun.cluster.after_chief(lambda: begin_with(run, plan, networks))

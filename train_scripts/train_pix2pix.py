@@ -33,27 +33,15 @@ def main(size: str, images: int | None, **given: Any) -> None:
     Example:
       synthmammo train-pix2pix --data data/mine --run runs/pix2pix --size 256 --length 10
     """
-    from preprocessing.shards import DataError
-
     options = Options(**given)
-    with training_command(DataError):
+    with training_command():
         from pix2pix.presets import PRESETS
         from pix2pix.train import train
-        from preprocessing.training_data import open_training_data
-        from training.run import run_config
 
         if images is not None:
             options = replace(options, length=images / PRESETS[options.preset].images)
             warn_of_old_flag("--images", f"--length {options.length:g}")
-        begun = begin(
-            options,
-            PRESETS,
-            open_training_data,
-            run_config,
-            kind="mammogram",
-            finished="generator.keras",
-            height=int(size),
-        )
+        begun = begin(options, PRESETS, kind="mammogram", finished="generator.keras", height=int(size))
         run, echo = begun.run, begun.cluster.echo
         trained = train(begun.dataset, run, begun.preset, seed=options.seed, strategy=begun.strategy, echo=echo)
     if not trained:

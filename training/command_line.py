@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from preprocessing.command_line import PATH, with_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 if TYPE_CHECKING:
@@ -70,17 +71,10 @@ def training_options(run: str, presets: Mapping[str, str], additions: Sequence[s
         additions: names of all additions, those of the system's `ADDITIONS`.
         seeds: what is drawn from the seed.
     """
-    folder = click.Path(path_type=Path)
     described = " ".join(f"{name}: {text}" for name, text in presets.items())
-    options = (
-        click.option("--data", type=folder, show_default="phantoms, drawn once", help="Dataset to train on."),
-        click.option(
-            "--run",
-            "run_folder",
-            type=folder,
-            default=run,
-            help="Folder of the run: checkpoints, samples, logs and results.",
-        ),
+    options = [
+        click.option("--data", type=PATH, show_default="phantoms, drawn once", help="Dataset to train on."),
+        click.option("--run", "run_folder", type=PATH, default=run, help="Folder of checkpoints, logs and results."),
         click.option("--preset", type=click.Choice(list(presets)), default=next(iter(presets)), help=described),
         click.option(
             "--length",
@@ -110,14 +104,8 @@ def training_options(run: str, presets: Mapping[str, str], additions: Sequence[s
         ),
         click.option("--host-number", type=int, help="Position of this host in --hosts, 0 for the first."),
         click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
-    )
-
-    def decorate(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    ]
+    return with_options(options)
 
 
 def _additions_options(names: Sequence[str]) -> list[Callable]:
@@ -146,13 +134,10 @@ def warn_of_old_flag(flag: str, instead: str) -> None:
 
 
 @contextmanager
-def training_command(*refusals: type[Exception]) -> Iterator[None]:
-    """Settings of the libraries for a command that trains; what a user got wrong becomes one line.
-
-    Args:
-        refusals: more exceptions that say what a user got wrong.
-    """
+def training_command() -> Iterator[None]:
+    """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
     import_tensorflow_quietly()
+    from preprocessing.shards import DataError
     from training.additions import PresetError
     from training.checkpoint import CheckpointError
     from training.cluster import together
@@ -160,23 +145,21 @@ def training_command(*refusals: type[Exception]) -> Iterator[None]:
     from training.hosts import HostsError
     from training.run import RunError, configure_tensorflow
 
-    known: tuple[type[Exception], ...] = (PresetError, RunError, CheckpointError, ModelError, HostsError, *refusals)
     configure_tensorflow()
     try:
         with together():
             yield
-    except known as error:
+    except (DataError, PresetError, RunError, CheckpointError, ModelError, HostsError) as error:
         raise click.ClickException(str(error)) from error
 
 
 def begin(
     options: Options,
     presets: Mapping[str, Any],
-    open_data: Callable,
-    run_config: Callable,
     *,
     kind: str,
     finished: str,
+    config_of: Callable[..., dict] | None = None,
     earlier: dict | None = None,
     **changes: Any,
 ) -> Begun:
@@ -184,22 +167,22 @@ def begin(
 
     Args:
         presets: of the system, by name.
-        open_data: function of `--data`, the kind, the preset's number of phantoms, and `echo`.
-        run_config: function of preset, dataset and seed: the settings of the run.
         kind: of the data, "mammogram" or "mass".
         finished: file of the run directory that a complete training leaves.
+        config_of: function of preset, dataset and seed: the settings of the run. Defaults to `training.run.run_config`.
         earlier: as `RunDirectory` takes it.
         changes: more that the command changes of the preset.
     """
+    from preprocessing.training_data import open_training_data
     from training.cluster import current
-    from training.run import RunDirectory, choose_strategy
+    from training.run import RunDirectory, choose_strategy, run_config
 
     strategy = choose_strategy(options.replicas, options.hosts, options.host_number, options.hosts_wait)
     cluster, device = current(), _announced_device(options)
     switches = {"length": options.length, "adding": options.adding, "without": options.without}
     preset = presets[options.preset].changed(**switches, precision=device.precision, **changes)
-    dataset = cluster.after_chief(lambda: open_data(options.data, kind, preset.phantoms, cluster.echo))
-    config = run_config(preset, dataset, options.seed)
+    dataset = cluster.after_chief(lambda: open_training_data(options.data, kind, preset.phantoms, cluster.echo))
+    config = (config_of or run_config)(preset, dataset, options.seed)
     run = cluster.after_chief(lambda: RunDirectory(options.run_folder, config, earlier))
     if cluster.is_chief and not (run.path / finished).exists():
         device.record(run.path)
