@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preprocessing.errors import UserError
+
 if TYPE_CHECKING:
     from preprocessing.contact_sheet.store import ThumbnailStore
     from preprocessing.shards import Conversion
@@ -39,6 +41,8 @@ class Command(click.Command):
             ctx.exit(STOPPED)
         except MemoryError as error:
             raise click.ClickException("not enough memory; finished work is kept") from error
+        except UserError as error:
+            raise click.ClickException(shown(error)) from error
         except click.ClickException as error:  # a name in a damaged file may hold what no terminal can show
             if (said := shown(error.message)) == error.message:
                 raise

@@ -75,28 +75,22 @@ def main(
     """
     from evaluation import report
     from evaluation.evaluate import evaluate
-    from evaluation.image_set import EvaluationError
     from evaluation.metrics.features import keras_extractor, radiomic
-    from preprocessing.shards import DataError, open_dataset
+    from preprocessing.shards import open_dataset
 
     runs = _runs(fakes)
-    try:
-        dataset = open_dataset(real)
-        measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
-        name = Path(extractor).stem if extractor else "radiomic"
-        extract = keras_extractor(extractor) if extractor else radiomic
-        wanted = _wanted(metrics, extract, name)
-        reports: dict[str, report.Report] = {}
-        shared: dict[str, Any] = {}
-        for run, (method, folder) in runs.items():
-            fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
-            evaluation = evaluate(
-                measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed
-            )
-            reports[run] = report.Report(evaluation, method)
-        report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
-    except (DataError, EvaluationError) as error:
-        raise click.ClickException(str(error)) from error
+    dataset = open_dataset(real)
+    measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
+    name = Path(extractor).stem if extractor else "radiomic"
+    extract = keras_extractor(extractor) if extractor else radiomic
+    wanted = _wanted(metrics, extract, name)
+    reports: dict[str, report.Report] = {}
+    shared: dict[str, Any] = {}
+    for run, (method, folder) in runs.items():
+        fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
+        evaluation = evaluate(measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed)
+        reports[run] = report.Report(evaluation, method)
+    report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
     click.echo(report.table(reports))
     click.echo(f"\n{output}: report.html, report.json, table.txt")
 

@@ -46,15 +46,13 @@ def main(run: Path | None, output: Path, count: int, file_format: str, figure_fi
     from feature2mass.figures import figures
     from feature2mass.seeds import MassGeneratorError
     from generation.masses import write_masses
-    from preprocessing.shards import DataError
-    from training.export import ModelError
 
     try:
         write_masses(run, output, count, file_format=file_format, **wanted)
         click.echo(f"{output}: {count} synthetic masses")
         for path in figures(run, figure_file, **wanted) if figure_file else ():
             click.echo(f"figure: {path}")
-    except (DataError, MassGeneratorError, ModelError) as error:
+    except MassGeneratorError as error:
         raise click.ClickException(str(error)) from error
 
 

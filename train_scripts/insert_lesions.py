@@ -97,25 +97,21 @@ def main(
           --format coco --output data/coco
     """
     from lesions.generate import insert_lesions
-    from preprocessing.shards import DataError
 
-    try:
-        if masses is None:
-            click.echo("masses: drawn phantoms; give --masses for real or generated ones")
-        if save_placement:
-            placement = _fit(mammograms, save_placement)
-        settings["lesions"] = lesions_per_image
-        inserted = insert_lesions(
-            mammograms, masses, output, count=count, file_format=file_format, placement=placement, **settings
-        )
-        click.echo(f"{output}: {inserted} lesions inserted")
-        if figure_file:
-            from lesions.figure import figure
+    if masses is None:
+        click.echo("masses: drawn phantoms; give --masses for real or generated ones")
+    if save_placement:
+        placement = _fit(mammograms, save_placement)
+    settings["lesions"] = lesions_per_image
+    inserted = insert_lesions(
+        mammograms, masses, output, count=count, file_format=file_format, placement=placement, **settings
+    )
+    click.echo(f"{output}: {inserted} lesions inserted")
+    if figure_file:
+        from lesions.figure import figure
 
-            path = figure(mammograms, masses, figure_file, placement=placement, **settings)
-            click.echo(f"figure: {path}")
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+        path = figure(mammograms, masses, figure_file, placement=placement, **settings)
+        click.echo(f"figure: {path}")
 
 
 def _fit(mammograms: Path, path: Path) -> Path:

@@ -28,12 +28,8 @@ def main(kind: str, count: int, output: Path, **settings: Any) -> None:
     else:
         from preprocessing.phantoms.mass import make_mass_phantoms as make
     from preprocessing.masses.item import summary_lines
-    from preprocessing.shards import DataError
 
-    try:
-        dataset = make(output, count, **settings)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+    dataset = make(output, count, **settings)
     if kind == "mass":
         click.echo("\n".join(summary_lines(dataset.meta["summary"])))
     images = dataset.meta["images"]

@@ -102,23 +102,19 @@ def main(
     """
     refuse_both(settings["workers"], settings["scheduler"])
     from preprocessing.mammograms.convert import convert_mammograms
-    from preprocessing.shards import DataError
 
-    try:
-        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
-        store = thumbnail_store(output)
-        thumbnails = None if no_contact_sheet else store
-        done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
-        if boxes and done.dataset.count:
-            from lesions.boxes import add_boxes
+    options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
+    store = thumbnail_store(output)
+    thumbnails = None if no_contact_sheet else store
+    done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
+    if boxes and done.dataset.count:
+        from lesions.boxes import add_boxes
 
-            added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
-            echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
-            click.echo(f"{output}: {len(added.annotations)} lesions")
-        lists = {"note": done.notes, "rejected image": [*done.reasons.items()], "look at image": [*done.doubts.items()]}
-        conclude(output, done, "images", lists, thumbnails)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+        added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
+        echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
+        click.echo(f"{output}: {len(added.annotations)} lesions")
+    lists = {"note": done.notes, "rejected image": [*done.reasons.items()], "look at image": [*done.doubts.items()]}
+    conclude(output, done, "images", lists, thumbnails)
 
 
 if __name__ == "__main__":

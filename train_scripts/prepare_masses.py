@@ -108,30 +108,26 @@ def main(
     from preprocessing.masses.ddsm import read_ddsm
     from preprocessing.masses.item import rarest_first
     from preprocessing.masses.rois import read_rois
-    from preprocessing.shards import DataError
 
-    try:
-        if cbis_csv:
-            lesions = read_cbis(cbis_csv, images)
-        elif ddsm:
-            lesions = read_ddsm(ddsm, digitizer)
-        elif rois and images:
-            lesions = read_rois(rois, images)
-        options = MassOptions(label_policy, keep_unlabelled, context, contrast)
-        store = thumbnail_store(output)
-        done = convert_masses(lesions, output, options, **settings)
-        # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
-        rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
-        notes = [(f"lesion {number}", note) for number, note in done.notes]
-        conclude(
-            output,
-            done,
-            "masses",
-            {"note": notes, "rejected": rarest_first(rejected)},
-            None if no_contact_sheet else store,
-        )
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+    if cbis_csv:
+        lesions = read_cbis(cbis_csv, images)
+    elif ddsm:
+        lesions = read_ddsm(ddsm, digitizer)
+    elif rois and images:
+        lesions = read_rois(rois, images)
+    options = MassOptions(label_policy, keep_unlabelled, context, contrast)
+    store = thumbnail_store(output)
+    done = convert_masses(lesions, output, options, **settings)
+    # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
+    rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
+    notes = [(f"lesion {number}", note) for number, note in done.notes]
+    conclude(
+        output,
+        done,
+        "masses",
+        {"note": notes, "rejected": rarest_first(rejected)},
+        None if no_contact_sheet else store,
+    )
 
 
 if __name__ == "__main__":

@@ -83,31 +83,28 @@ def build(
     """
     import numpy as np
 
-    from evaluation.image_set import EvaluationError, Samples
+    from evaluation.image_set import Samples
     from evaluation.reader_study.build import build as build_study
     from evaluation.reader_study.key import REAL
-    from preprocessing.shards import DataError, open_dataset
+    from preprocessing.shards import open_dataset
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
     if not methods:
         raise click.UsageError("give at least one --generator or --images")
-    try:
-        dataset = open_dataset(real, kind="mammogram")
-        split = "validation" if len(dataset.indices("validation")) >= masks else None
-        source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
-        pictures, breast_masks = source.read(_drawn(source, masks, seed))
-        images, numbers = {REAL: pictures}, {REAL: range(masks)}
-        for name, (flag, path) in methods.items():
-            if flag == "--images":
-                fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
-                images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
-            else:
-                images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
-                numbers[name] = range(masks)
-        of_patients = not dataset.meta["synthetic"]
-        study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
-    except (DataError, EvaluationError) as error:
-        raise click.ClickException(str(error)) from error
+    dataset = open_dataset(real, kind="mammogram")
+    split = "validation" if len(dataset.indices("validation")) >= masks else None
+    source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
+    pictures, breast_masks = source.read(_drawn(source, masks, seed))
+    images, numbers = {REAL: pictures}, {REAL: range(masks)}
+    for name, (flag, path) in methods.items():
+        if flag == "--images":
+            fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
+            images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
+        else:
+            images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
+            numbers[name] = range(masks)
+    of_patients = not dataset.meta["synthetic"]
+    study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
     click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
     click.echo(f"{key}: the answers; keep it from the readers")
 
@@ -122,20 +119,16 @@ def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path
 
     SCORES are the CSV files that the readers saved, one per reader.
     """
-    from evaluation.image_set import EvaluationError
     from evaluation.reader_study import analyse as analysis_of
     from evaluation.reader_study.key import read_key
     from evaluation.reader_study.readings import read_scores
 
-    try:
-        readings = read_scores(scores, read_key(key), incomplete=incomplete)
-        analysis = analysis_of.analyse(readings)
-        click.echo(analysis_of.table(analysis))
-        if output:
-            analysis_of.write_results(analysis, output)
-            click.echo(f"\n{output}: table.txt, results.json, plot.png")
-    except EvaluationError as error:
-        raise click.ClickException(str(error)) from error
+    readings = read_scores(scores, read_key(key), incomplete=incomplete)
+    analysis = analysis_of.analyse(readings)
+    click.echo(analysis_of.table(analysis))
+    if output:
+        analysis_of.write_results(analysis, output)
+        click.echo(f"\n{output}: table.txt, results.json, plot.png")
 
 
 def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:

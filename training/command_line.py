@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from preprocessing.command_line import PATH, with_options
+from preprocessing.errors import UserError
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 if TYPE_CHECKING:
@@ -137,19 +138,14 @@ def warn_of_old_flag(flag: str, instead: str) -> None:
 def training_command() -> Iterator[None]:
     """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
     import_tensorflow_quietly()
-    from preprocessing.shards import DataError
-    from training.additions import PresetError
-    from training.checkpoint import CheckpointError
     from training.cluster import together
-    from training.export import ModelError
-    from training.hosts import HostsError
-    from training.run import RunError, configure_tensorflow
+    from training.run import configure_tensorflow
 
     configure_tensorflow()
     try:
         with together():
             yield
-    except (DataError, PresetError, RunError, CheckpointError, ModelError, HostsError) as error:
+    except UserError as error:
         raise click.ClickException(str(error)) from error
 
 
