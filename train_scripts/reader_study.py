@@ -159,12 +159,9 @@ def _generated(path: Path, pictures, masks, seed: int):
     """One image of each mask, at the generator's size if it is the masks'."""
     import_tensorflow_quietly()
     from evaluation.image_set import EvaluationError
-    from generation.generate import GeneratorError, generate, load_generator
+    from generation.generate import generate, load_generator
 
-    try:
-        model = load_generator(path)
-    except GeneratorError as error:
-        raise EvaluationError(str(error)) from error
+    model = load_generator(path)
     size = tuple(model.inputs[0].shape[1:3])
     if size != masks.shape[1:]:
         height, width = masks.shape[1:]

@@ -1,6 +1,6 @@
 """Synthetic mammograms as DICOM: images that a workstation shows and that nobody takes for a patient's.
 
-    write_synthetic_dicom("000007.dcm", image, number=7, series="seed 0", view="CC", generator=fingerprint)
+    content = encoded_dicom(image, number=7, series="seed 0", view="CC", generator=fingerprint)
 
 Digital Mammography X-Ray Image Storage, For Presentation (PS3.3 A.27), its mandatory modules, what mammography
 workstations ask for beyond them, and no more: what an X-ray machine would state and a generator cannot know (dose,
@@ -8,7 +8,6 @@ detector, thickness) is empty or absent. What the header says of the image's ori
 """
 
 import io
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,18 +96,12 @@ class Study:
     time: str = ""
 
 
-def write_synthetic_dicom(path: str | os.PathLike, image: np.ndarray, **options: Any) -> None:
-    """Write one synthetic mammogram; see `synthetic_dicom`. The same arguments give the same bytes.
-
-    Raises:
-        ValueError: see `synthetic_dicom`.
-        OSError: the file cannot be written.
-    """
-    synthetic_dicom(image, **options).save_as(path, enforce_file_format=True)
-
-
 def encoded_dicom(image: np.ndarray, **options: Any) -> bytes:
-    """Return the content of the file that `write_synthetic_dicom` writes."""
+    """Make the content of a DICOM file of one synthetic mammogram; the same arguments give the same bytes.
+
+    Args:
+        options: of `synthetic_dicom`, whose errors it raises.
+    """
     content = io.BytesIO()
     synthetic_dicom(image, **options).save_as(content, enforce_file_format=True)
     return content.getvalue()
