@@ -74,7 +74,7 @@ def build(
 ) -> None:
     """Write the page for the readers and the answer key.
 
-    The page contains real images: keep it and pass it on as you would the images themselves.
+    The page contains real images: treat it as you would treat the images themselves.
 
     \b
     Example: 50 real images, 50 of a generator for the same masks

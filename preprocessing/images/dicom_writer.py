@@ -62,7 +62,7 @@ class Origin:
     """What a synthetic image was made from, and by which software.
 
     Attributes:
-        shown: what the generator was shown, in words that complete "from …".
+        shown: what the generator was given, phrased to follow the word "from".
         from_patient: whether that was taken from a patient's image; None where it is not known.
         seed: of the random inputs; None where it is not known.
         mask: which mask it was, for the record; must hold nothing that could identify a person.
@@ -132,7 +132,7 @@ def synthetic_dicom(
             breast, as the standard asks for a side (ImageLaterality, type 1), and a comment says so.
         view: View Position (0018,5101), a name of `VIEWS`: "CC", "MLO", …; or "" where unknown.
         generator: SHA-256 of the generator's file, in hexadecimal (at most 64 characters).
-        origin: what is said of how the image came about.
+        origin: how the image was made, for the header.
         study: what it shares patient and study with; None: it has a patient and a study of its own, without a date.
 
     Returns:
