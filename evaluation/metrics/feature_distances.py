@@ -137,6 +137,16 @@ def manifolds(real: np.ndarray, fake: np.ndarray, neighbours: int = NEIGHBOURS) 
     )
 
 
+def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the distance of each point to the nearest of others, and which one that is: float (n,), int (n,)."""
+    distances, indices = np.empty(len(points)), np.empty(len(points), np.int64)
+    for start in range(0, len(points), BLOCK):
+        squared = _squared(points[start : start + BLOCK], others)
+        indices[start : start + BLOCK] = squared.argmin(axis=1)
+        distances[start : start + BLOCK] = np.sqrt(squared.min(axis=1))
+    return distances, indices
+
+
 def _reach(points: np.ndarray, neighbours: int) -> np.ndarray:
     """Return the squared distance of each point to its k-th neighbour in its own set."""
     reach = np.empty(len(points))

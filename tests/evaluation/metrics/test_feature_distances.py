@@ -11,6 +11,7 @@ from evaluation.metrics.feature_distances import (
     gaussian_distance,
     kernel_distance,
     manifolds,
+    nearest,
     standardise,
 )
 
@@ -114,6 +115,11 @@ def test_manifolds_do_not_depend_on_the_block(monkeypatch):
 def test_precision_says_how_many_images_it_needs():
     with pytest.raises(EvaluationError, match="at least 4 images of each kind; there are 3 and 9"):
         manifolds(cloud(3), cloud(9))
+
+
+def test_nearest_names_the_neighbour():
+    distance, index = nearest(np.array([[0.0, 0], [5, 5]]), np.array([[9.0, 9], [3, 4], [0, 1]]))
+    assert index.tolist() == [2, 1] and distance == pytest.approx([1, 5**0.5])
 
 
 def test_standardise_by_the_real_ones_alone():
