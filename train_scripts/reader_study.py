@@ -1,11 +1,12 @@
 """Let readers score real and synthetic mammograms blindly, in a page that needs only a browser; analyse the scores."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evaluation.command_line import level_option
-from preprocessing.command_line import Command
+from preprocessing.command_line import FOLDER_THERE, Command, with_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -14,10 +15,29 @@ def main() -> None:
     """Blinded reader study: build the page, hand it to readers, analyse the CSV files they save."""
 
 
+of_page = with_options(
+    [
+        click.option(
+            "--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file for readers."
+        ),
+        click.option(
+            "--key",
+            type=click.Path(dir_okay=False, path_type=Path),
+            required=True,
+            help="JSON file with the answers, in another folder; keep it from the readers.",
+        ),
+        click.option("--title", default="Reader study", help="Shown to readers; must not tell what is what."),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, help="Which images are drawn; their order has no seed."
+        ),
+    ]
+)
+
+
 @main.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--real",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER_THERE,
     required=True,
     help="Dataset of real mammograms; its validation split, or all of it if that is empty.",
 )
@@ -37,15 +57,7 @@ def main() -> None:
 )
 @level_option
 @click.option("--masks", type=click.IntRange(2), default=50, help="Real images, and images of each method.")
-@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file for readers.")
-@click.option(
-    "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="JSON file with the answers, in another folder; keep it from the readers.",
-)
-@click.option("--title", default="Reader study", help="Shown to readers; must not tell what is what.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Which images are drawn; their order has no seed.")
+@of_page
 def build(
     real: Path,
     generators: tuple[str, ...],
@@ -93,8 +105,60 @@ def build(
         study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
     except (DataError, EvaluationError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
-    click.echo(f"{key}: the answers; keep it from the readers")
+    _say_built(study, masks * len(images), page, key)
+
+
+@main.command(cls=Command, context_settings={"show_default": True})
+@click.option(
+    "--genuine",
+    type=FOLDER_THERE,
+    required=True,
+    help="Dataset of mammograms with known lesions (prepare-mammograms --boxes).",
+)
+@click.option(
+    "--inserted",
+    type=FOLDER_THERE,
+    required=True,
+    help="Dataset of mammograms with inserted lesions (insert-lesions --format h5).",
+)
+@click.option(
+    "--normal",
+    type=FOLDER_THERE,
+    show_default="images of --genuine without lesions",
+    help="Dataset of mammograms without lesions.",
+)
+@click.option("--images", type=click.IntRange(2), default=30, help="Images of each of the three kinds.")
+@of_page
+def build_lesions(
+    genuine: Path, inserted: Path, normal: Path | None, images: int, page: Path, key: Path, title: str, seed: int
+) -> None:
+    """Write a page on which readers mark lesions, genuine and inserted ones, and score each mark.
+
+    No patient is shown twice. The page contains real images: keep it and pass it on as you would the images themselves.
+
+    \b
+    Example: 30 images without lesions, 30 with genuine and 30 with inserted ones
+      python train_scripts/reader_study.py build-lesions --genuine data/mine --inserted data/with-lesions \\
+          --normal data/normal --page study/page.html --key keys/study.json
+    """
+    from evaluation.image_set import EvaluationError
+    from evaluation.reader_study.lesion_study import build_lesion_study
+    from preprocessing.shards import DataError, open_dataset
+
+    try:
+        study = build_lesion_study(
+            open_dataset(genuine, kind="mammogram"),
+            open_dataset(inserted, kind="mammogram"),
+            page,
+            key,
+            normal=open_dataset(normal, kind="mammogram") if normal else None,
+            count=images,
+            title=title,
+            seed=seed,
+        )
+    except (DataError, EvaluationError) as error:
+        raise click.ClickException(str(error)) from error
+    _say_built(study, 3 * images, page, key)
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
@@ -105,19 +169,32 @@ def build(
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
     """Analyse the SCORES that readers saved: one CSV file per reader."""
     from evaluation.image_set import EvaluationError
-    from evaluation.reader_study import analyse as analysis_of
-    from evaluation.reader_study.key import read_key
+    from evaluation.reader_study import analyse as of_scores
+    from evaluation.reader_study import froc as of_marks
+    from evaluation.reader_study.key import FIND, read_key, task_of
+    from evaluation.reader_study.marks import read_marks
     from evaluation.reader_study.readings import read_scores
 
     try:
-        readings = read_scores(scores, read_key(key), incomplete=incomplete)
-        analysis = analysis_of.analyse(readings)
-        click.echo(analysis_of.table(analysis))
+        answers = read_key(key)
+        analysis: Any
+        if task_of(answers) == FIND:
+            study: Any = of_marks
+            analysis = study.analyse(read_marks(scores, answers, incomplete=incomplete))
+        else:
+            study = of_scores
+            analysis = study.analyse(read_scores(scores, answers, incomplete=incomplete))
+        click.echo(study.table(analysis))
         if output:
-            analysis_of.write_results(analysis, output)
+            study.write_results(analysis, output)
             click.echo(f"\n{output}: table.txt, results.json, plot.png")
     except EvaluationError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _say_built(study: str, count: int, page: Path, key: Path) -> None:
+    click.echo(f"{page}: study {study}, {count} images, {page.stat().st_size / 2**20:.1f} MiB")
+    click.echo(f"{key}: the answers; keep it from the readers")
 
 
 def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:
