@@ -144,11 +144,11 @@ def _of_reader(found: Found, normal: np.ndarray) -> dict[str, float]:
 
 def table(analysis: Analysis) -> str:
     """Format the results as text."""
-    lines = [f"{'lesions':<20}{'count':>6}  " + "".join(f"{name:<22}" for name in MEASURES)]
+    lines = [f"{'lesions':<20}{'count':>6}  " + "  ".join(f"{name:<20}" for name in MEASURES).rstrip()]
     for kind, estimates in analysis.lesions.items():
         sign = "+" if kind == DIFFERENCE else ""
         cells = "".join(f"{_shown(one, sign):<22}" for one in estimates.values())
-        lines.append(f"{kind:<20}{estimates[AREA].count:>6}  {cells}")
+        lines.append(f"{kind:<20}{estimates[AREA].count:>6}  {cells}".rstrip())
     lines += ["", "sensitivities are at that many false marks per image; in brackets 95 % intervals over patients"]
     one = analysis.told_apart
     lines += ["", f"{AUC}, of {one.count} lesions found: {_shown(one)}"]
@@ -160,6 +160,8 @@ def table(analysis: Analysis) -> str:
 
 
 def _shown(one: Estimate, sign: str = "") -> str:
+    if np.isnan(one.value):
+        return "cannot be measured"
     return f"{one.value:{sign}.2f} [{one.low:{sign}.2f}, {one.high:{sign}.2f}]"
 
 

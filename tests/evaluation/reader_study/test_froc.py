@@ -179,6 +179,7 @@ def test_measures_are_means_over_readers(study):
 def test_the_table_the_plot_and_the_results(study, tmp_path):
     found = analysed(study, write_marks(study, "blind", lambda rng, inserted: None))
     assert [line.split()[0] for line in table(found).splitlines()[1:4]] == ["genuine", "inserted", "genuine"]
+    assert "0 lesions found: cannot be measured" in table(found)
     write_results(found, tmp_path)
     assert cv2.imread(str(plot(found, tmp_path / "plot.png"))) is not None
     results = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
