@@ -275,7 +275,7 @@ class DdsmMass:
         density = optical_density(grey, self.digitizer, self.site)
         pixels = np.clip(1 - density / np.float32(DARKEST), 0, 1)
         film = MammogramImage(pixels, patient="", laterality=None, view=None)
-        return Located(film, self.box, fill_outline(self.boundary, self.size))
+        return Located(film, self.box, fill_outline(self.boundary, self.size), whole=True)
 
 
 def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[Lesion]:
