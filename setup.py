@@ -26,7 +26,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(exclude=NOT_INSTALLED),
     package_data={
-        "evaluation.reader_study": ["*.html"],
+        "evaluation.reader_study": ["*.html", "*.js"],
         "feature2mass": ["pretrained/*"],
         "generation": ["pretrained/*"],
         "lesions": ["placement.json"],

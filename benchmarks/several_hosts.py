@@ -1,12 +1,14 @@
 """Several hosts, as processes on loopback: the weights of one process, what a kill does, and resuming on other numbers.
 
     python benchmarks/several_hosts.py
+    python benchmarks/several_hosts.py --precision float64 --phases 2 --part mask_embedding_gan --part feature2mass
 
 Trains each system with the same global batches in one, two and three processes of one thread, and compares every
 weight. One more process rounds differently (without oneDNN): no smaller difference can be expected. Adam's rates are
 `--pace` times those of the presets: at full rates, a sum that is rounded to the other side of a LeakyReLU's kink makes
-the difference grow about threefold per step. Then kills the last of three processes in the middle of a run, resumes it
-on two, kills the chief, and ends it on one, measuring how long the others take to end.
+the difference grow about threefold per step. In float64 no rounding is large enough for that, and equal trainings stay
+equal; `--flaw` plants a mistake, to show that it would be seen. Then kills the last of three processes in the middle of
+a run, resumes it on two, kills the chief, and ends it on one, measuring how long the others take to end.
 """
 
 import json
@@ -19,34 +21,57 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
 import h5py
 import numpy as np
+from in_float64 import train_in_float64
 from machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 BATCH = 24  # shared by one, two and three hosts in groups of four
 PHANTOMS = 48
-PHASES = 1  # of the mask-embedding GAN: a grown block starts with black at a kink, where roundings part ways
 STEPS_PER_TICK = 5  # of the run that is killed
 SYSTEMS = ("mask_embedding_gan", "pix2pix", "feature2mass")
 NETWORKS = ("generator", "critic", "ema_generator")
+FLAWS = ("batch norm", "sum")  # statistics of each process apart; gradients of processes summed, not averaged
 OTHERWISE = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 MANY_TICKS = 12  # of the run that is killed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a system is trained.
+
+    Attributes:
+        steps, ticks: steps per tick, ticks.
+        pace: learning rates, as a share of the preset's.
+        precision: "float32" or "float64", of networks, optimizers and images.
+        phases: of the mask-embedding GAN. A grown block starts with black at a kink, where roundings part ways.
+        flaw: one of `FLAWS`.
+    """
+
+    steps: int = 20
+    ticks: int = 1
+    pace: float = 0.05
+    precision: str = "float32"
+    phases: int = 1
+    flaw: str | None = None
 
 
 # ------------------------------------------------------------------------------------ one process
 
 
-def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, pace: float) -> None:
-    """One host of a training of the `quick` networks, in float32 with a batch of `BATCH`."""
+def train_one(system: str, data: Path, folder: Path, settings: Settings) -> None:
+    """One host of a training of the `quick` networks, with a batch of `BATCH`."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from training.command_line import training_command
 
     with training_command():
+        import keras
         import tensorflow as tf
 
         from preprocessing.shards import open_dataset
@@ -54,22 +79,42 @@ def train_one(system: str, data: Path, folder: Path, steps: int, ticks: int, pac
         from training.run import RunDirectory, choose_strategy
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
+        keras.config.set_floatx(settings.precision)
+        plant(settings.flaw)
         strategy = choose_strategy(hosts_wait=120)
         cluster = current()
         dataset = open_dataset(data / ("masses" if system == "feature2mass" else "mammograms"))
-        plan, train, run_config = _plan(system, dataset, steps, ticks, pace)
+        plan, train, run_config = _plan(system, dataset, settings)
         run = cluster.after_chief(lambda: RunDirectory(folder, run_config(plan, dataset, 0)))
         train(dataset, run, plan, strategy=strategy, echo=cluster.echo)
 
 
-def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> tuple[object, Callable, Callable]:
-    """(preset, train function, its `run_config`) of `ticks` ticks of `steps` steps."""
-    images = BATCH * steps * ticks
+def plant(flaw: str | None) -> None:
+    """Make a mistake in how processes work together."""
+    import keras
+    import tensorflow as tf
+
+    if flaw == "batch norm":
+        keras.layers.BatchNormalization = partial(_batch_norm_apart, keras.layers.BatchNormalization)
+    if flaw == "sum":
+        tf.distribute.Strategy.num_replicas_in_sync = 1
+
+
+def _batch_norm_apart(kind: type, *, synchronized: bool, **settings: object) -> object:
+    return kind(synchronized=False, **settings)
+
+
+def _plan(system: str, dataset: object, settings: Settings) -> tuple[object, Callable, Callable]:
+    """(preset, train function, its `run_config`)."""
+    ticks, pace, precision = settings.ticks, settings.pace, settings.precision
+    images = BATCH * settings.steps * ticks
     if system == "mask_embedding_gan":
         from mask_embedding_gan.presets import PRESETS
         from mask_embedding_gan.train import train
         from training.run import run_config
 
+        if precision == "float64":
+            train_in_float64()
         plan = PRESETS["quick"].changed(precision="float32")
         phases = tuple(
             replace(
@@ -82,7 +127,7 @@ def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> 
                 ticks=ticks,
                 steps_per_execution=5,
             )
-            for phase in plan.phases[:PHASES]
+            for phase in plan.phases[: settings.phases]
         )
         plan = replace(plan, phases=phases)
         return plan, lambda *given, **named: train(*given, len(phases), **named), run_config
@@ -91,7 +136,7 @@ def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> 
         from pix2pix.train import train
         from training.run import run_config
 
-        plan = PRESETS["quick"].changed(height=64, precision="float32")
+        plan = PRESETS["quick"].changed(height=64, precision=precision)
         plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)
         return plan, train, run_config
     from feature2mass.presets import PRESETS
@@ -99,7 +144,7 @@ def _plan(system: str, dataset: object, steps: int, ticks: int, pace: float) -> 
     from preprocessing.batches import labelled_masses
 
     masses = len(labelled_masses(dataset, "train")[0])
-    plan = PRESETS["quick"].changed(precision="float32")
+    plan = PRESETS["quick"].changed(precision=precision)
     rates = {name: pace * getattr(plan, name) for name in ("learning_rate", "discriminator_learning_rate")}
     return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks, **rates), train, run_config
 
@@ -146,9 +191,7 @@ def slurm(count: int) -> list[dict[str, str]]:
     return [{**step, "SLURM_PROCID": str(number), "SLURM_LOCALID": str(number)} for number in range(count)]
 
 
-def start(
-    system: str, data: Path, folder: Path, steps: int, ticks: int, pace: float, count: int, **more: str
-) -> list[Host]:
+def start(system: str, data: Path, folder: Path, settings: Settings, count: int, **more: str) -> list[Host]:
     """Start `count` processes on loopback that train together: two by TF_CONFIG, three as SLURM would.
 
     Args:
@@ -157,7 +200,7 @@ def start(
     variables = [{}] if count == 1 else tf_config(count) if count == 2 else slurm(count)
     started = []
     for number, told in enumerate(variables):
-        given = [system, data, folder, steps, ticks, pace]
+        given = [system, data, folder, json.dumps(asdict(settings))]
         printed = folder.with_name(f"{folder.name}-{count}-{number}.txt")
         command = [sys.executable, __file__, "one", *map(str, given)]
         with open(printed, "w") as file:
@@ -167,7 +210,7 @@ def start(
     return started
 
 
-def finish(hosts: list[Host], seconds: float = 600.0) -> None:
+def finish(hosts: list[Host], seconds: float = 3600.0) -> None:
     for number, host in enumerate(hosts):
         code = host.process.wait(seconds)
         if code:
@@ -199,19 +242,21 @@ def newest(folder: Path) -> dict[str, Path]:
     return found
 
 
-def same_weights(systems: list[str], data: Path, folder: Path, steps: int, pace: float) -> float:
+def same_weights(systems: list[str], data: Path, folder: Path, settings: Settings) -> float:
     """Train with 1, 2 and 3 processes; prints and returns the worst relative difference of a weight."""
     others = {"2 processes": (2, {}), "3 processes": (3, {}), "1 process, rounded otherwise": (1, OTHERWISE)}
     worst = 0.0
     for system in systems:
-        finish(start(system, data, folder / system, steps, 1, pace, 1))
+        finish(start(system, data, folder / system, settings, 1))
         for number, (name, (count, more)) in enumerate(others.items()):
             began, run = time.perf_counter(), folder / f"{system}-{number}"
-            finish(start(system, data, run, steps, 1, pace, count, **more))
+            finish(start(system, data, run, settings, count, **more))
             for phase, one in newest(folder / system).items():
                 differences = relative_differences(one, newest(run)[phase])
                 said = ", ".join(f"{network} {value:.1e}" for network, value in differences.items())
-                click.echo(f"{system} {phase}: {name}, {steps} steps, {time.perf_counter() - began:.0f} s: {said}")
+                click.echo(
+                    f"{system} {phase}: {name}, {settings.steps} steps, {time.perf_counter() - began:.0f} s: {said}"
+                )
                 worst = max(worst, *differences.values()) if count > 1 else worst
     return worst
 
@@ -221,10 +266,10 @@ def log_lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def kill(data: Path, folder: Path, steps: int, pace: float, count: int, victim: int) -> None:
+def kill(data: Path, folder: Path, settings: Settings, count: int, victim: int) -> None:
     """Start or resume the run on `count` hosts, kill one after two more ticks, and say what the others do."""
     before = len(log_lines(folder))
-    hosts = start("pix2pix", data, folder, steps, MANY_TICKS, pace, count)
+    hosts = start("pix2pix", data, folder, settings, count)
     while len(log_lines(folder)) < before + 2:
         if any(host.process.poll() is not None for host in hosts):
             raise SystemExit(f"a host ended early: {[host.last_line() for host in hosts]}")
@@ -239,18 +284,19 @@ def kill(data: Path, folder: Path, steps: int, pace: float, count: int, victim: 
             click.echo(f"  host {number} ended after {seconds:.1f} s with code {code}: {host.last_line()}")
 
 
-def resumed(data: Path, folder: Path, steps: int, pace: float) -> float:
+def resumed(data: Path, folder: Path, settings: Settings) -> float:
     """Kill hosts, resume on other numbers, and compare with an uninterrupted run of one process."""
-    finish(start("pix2pix", data, folder / "whole", steps, MANY_TICKS, pace, 1))
-    kill(data, folder / "broken", steps, pace, 3, victim=2)
-    kill(data, folder / "broken", steps, pace, 2, victim=0)
-    finish(start("pix2pix", data, folder / "broken", steps, MANY_TICKS, pace, 1))
+    finish(start("pix2pix", data, folder / "whole", settings, 1))
+    kill(data, folder / "broken", settings, 3, victim=2)
+    kill(data, folder / "broken", settings, 2, victim=0)
+    finish(start("pix2pix", data, folder / "broken", settings, 1))
     whole, broken = newest(folder / "whole")[""], newest(folder / "broken")[""]
     seen = [record["images_seen"] for record in log_lines(folder / "broken")]
     expected = [record["images_seen"] for record in log_lines(folder / "whole")]
     difference = max(relative_differences(whole, broken).values())
     click.echo(
-        f"pix2pix: 3, 2 and 1 processes one after another against an uninterrupted one, {MANY_TICKS * steps} steps: "
+        f"pix2pix: 3, 2 and 1 processes one after another against an uninterrupted one, "
+        f"{settings.ticks * settings.steps} steps: "
         f"relative difference {difference:.1e}; log lines {'equal' if seen == expected else 'DIFFER'}"
     )
     return difference
@@ -259,27 +305,31 @@ def resumed(data: Path, folder: Path, steps: int, pace: float) -> float:
 @click.group(invoke_without_command=True, help=__doc__.split("\n")[0])
 @click.option("--steps", default=20, show_default=True)
 @click.option("--pace", default=0.05, show_default=True, help="Learning rates, as a share of the presets'.")
+@click.option("--precision", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--phases", default=1, show_default=True, help="Of the mask-embedding GAN.")
+@click.option("--flaw", type=click.Choice(FLAWS), help="Plant this mistake, which must be seen.")
 @click.option("--part", type=click.Choice([*SYSTEMS, "kills"]), multiple=True, help="Only this; may be repeated.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Keep data and runs here; finished runs are not repeated."
 )
 @click.pass_context
-def main(context: click.Context, steps: int, pace: float, part: tuple[str, ...], folder: Path | None) -> None:
+def main(context: click.Context, part: tuple[str, ...], folder: Path | None, **given: object) -> None:
     if context.invoked_subcommand:
         return
     sys.path.insert(0, str(ROOT))
     from preprocessing.phantoms.mammogram import make_phantoms
     from preprocessing.phantoms.mass import make_mass_phantoms
 
+    settings = Settings(**given)
     click.echo(f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as temporary:
         folder = folder or Path(temporary)
         make_phantoms(folder / "data" / "mammograms", PHANTOMS)
         make_mass_phantoms(folder / "data" / "masses", PHANTOMS)
         parts = part or (*SYSTEMS, "kills")
-        worst = same_weights([system for system in SYSTEMS if system in parts], folder / "data", folder, steps, pace)
+        worst = same_weights([system for system in SYSTEMS if system in parts], folder / "data", folder, settings)
         if "kills" in parts:
-            resumed(folder / "data", folder, STEPS_PER_TICK, pace)
+            resumed(folder / "data", folder, replace(settings, steps=STEPS_PER_TICK, ticks=MANY_TICKS))
     click.echo(f"worst relative difference of a weight over 1e-5: {worst / 1e-5:.2f}")
 
 
@@ -287,11 +337,9 @@ def main(context: click.Context, steps: int, pace: float, part: tuple[str, ...],
 @click.argument("system", type=click.Choice(SYSTEMS))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("steps", type=int)
-@click.argument("ticks", type=int)
-@click.argument("pace", type=float)
-def one(**given: object) -> None:
-    train_one(**given)
+@click.argument("settings", type=json.loads)
+def one(settings: dict, **given: object) -> None:
+    train_one(**given, settings=Settings(**settings))
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class MaskEmbeddingGAN(AdversarialModel):
         # 4) generator: −E[D(fake)]
         targets, seeds = [fake], [-fake_gradient]
         if self.diversity:
-            targets, seeds = [fake, gap], [-fake_gradient, tf.constant(self.diversity.weight)]
+            targets, seeds = [fake, gap], [-fake_gradient, tf.constant(self.diversity.weight, gap.dtype)]
         variables = [variable.value for variable in self.generator.trainable_variables]
         generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
         return critic_gradients, generator_gradients, {**losses, "diversity_gap": gap}

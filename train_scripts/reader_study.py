@@ -1,11 +1,12 @@
 """Let readers score real and synthetic mammograms blindly, in a page that needs only a browser; analyse the scores."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evaluation.command_line import level_option
-from preprocessing.command_line import Command
+from preprocessing.command_line import FOLDER_THERE, Command, with_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -13,9 +14,38 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 def main() -> None:
     """Let readers score real and generated images blindly.
 
-    "build" writes the page and the answer key. Send the page to the readers, and give the CSV files that they save to
-    "analyse".
+    "build", or "build-lesions", writes the page and the answer key. Send the page to the readers, and give the CSV
+    files that they save to "analyse".
     """
+
+
+of_page = with_options(
+    [
+        click.option(
+            "--page",
+            type=click.Path(dir_okay=False, path_type=Path),
+            required=True,
+            help="HTML file to write for the readers.",
+        ),
+        click.option(
+            "--key",
+            type=click.Path(dir_okay=False, path_type=Path),
+            required=True,
+            help="JSON file to write the answers to, in another folder than the page; keep it from the readers.",
+        ),
+        click.option(
+            "--title",
+            default="Reader study",
+            help="Title shown to the readers; it must not reveal which images are real.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            help="Random seed of the choice of images; their order is always random.",
+        ),
+    ]
+)
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
@@ -43,24 +73,7 @@ def main() -> None:
 @click.option(
     "--masks", type=click.IntRange(2), default=50, help="Number of real images, and of images of each method."
 )
-@click.option(
-    "--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file to write for the readers."
-)
-@click.option(
-    "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="JSON file to write the answers to, in another folder than the page; keep it from the readers.",
-)
-@click.option(
-    "--title", default="Reader study", help="Title shown to the readers; it must not reveal which images are real."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    help="Random seed of the choice of images; their order is always random.",
-)
+@of_page
 def build(
     real: Path,
     generators: tuple[str, ...],
@@ -105,8 +118,56 @@ def build(
             numbers[name] = range(masks)
     of_patients = not dataset.meta["synthetic"]
     study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
-    click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
-    click.echo(f"{key}: the answers; keep it from the readers")
+    _say_built(study, masks * len(images), page, key)
+
+
+@main.command(cls=Command, context_settings={"show_default": True})
+@click.option(
+    "--genuine",
+    type=FOLDER_THERE,
+    required=True,
+    help="Dataset of mammograms with known lesions (prepare-mammograms --boxes).",
+)
+@click.option(
+    "--inserted",
+    type=FOLDER_THERE,
+    required=True,
+    help="Dataset of mammograms with inserted lesions (insert-lesions --format h5).",
+)
+@click.option(
+    "--normal",
+    type=FOLDER_THERE,
+    show_default="images of --genuine without lesions",
+    help="Dataset of mammograms without lesions.",
+)
+@click.option("--images", type=click.IntRange(2), default=30, help="Images of each of the three kinds.")
+@of_page
+def build_lesions(
+    genuine: Path, inserted: Path, normal: Path | None, images: int, page: Path, key: Path, title: str, seed: int
+) -> None:
+    """Write a page on which readers mark lesions, genuine and inserted ones, and score each mark.
+
+    No patient is shown twice. The page contains real images: keep it and pass it on as you would the images themselves.
+
+    \b
+    Example: 30 images without lesions, 30 with genuine and 30 with inserted ones
+      python train_scripts/reader_study.py build-lesions --genuine data/mine --inserted data/with-lesions \\
+          --normal data/normal --page study/page.html --key keys/study.json
+    """
+    from evaluation.reader_study.lesion_study import build_lesion_study
+    from preprocessing.shards import open_dataset
+
+    study = build_lesion_study(
+        open_dataset(genuine, kind="mammogram"),
+        open_dataset(inserted, kind="mammogram"),
+        page,
+        key,
+        normal=open_dataset(normal, kind="mammogram") if normal else None,
+        count=images,
+        title=title,
+        seed=seed,
+    )
+    _say_built(study, 3 * images, page, key)
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
@@ -119,16 +180,25 @@ def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path
 
     SCORES are the CSV files that the readers saved, one per reader.
     """
-    from evaluation.reader_study import analyse as analysis_of
-    from evaluation.reader_study.key import read_key
+    from evaluation.reader_study import analyse as of_scores
+    from evaluation.reader_study import froc as of_marks
+    from evaluation.reader_study.key import FIND, read_key, task_of
+    from evaluation.reader_study.marks import read_marks
     from evaluation.reader_study.readings import read_scores
 
-    readings = read_scores(scores, read_key(key), incomplete=incomplete)
-    analysis = analysis_of.analyse(readings)
-    click.echo(analysis_of.table(analysis))
+    answers = read_key(key)
+    study: Any = of_marks if task_of(answers) == FIND else of_scores
+    read: Any = read_marks if task_of(answers) == FIND else read_scores
+    analysis = study.analyse(read(scores, answers, incomplete=incomplete))
+    click.echo(study.table(analysis))
     if output:
-        analysis_of.write_results(analysis, output)
+        study.write_results(analysis, output)
         click.echo(f"\n{output}: table.txt, results.json, plot.png")
+
+
+def _say_built(study: str, count: int, page: Path, key: Path) -> None:
+    click.echo(f"{page}: study {study}, {count} images, {page.stat().st_size / 2**20:.1f} MiB")
+    click.echo(f"{key}: the answers; keep it from the readers")
 
 
 def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:

@@ -1,9 +1,9 @@
 """The page of a reader study (Ren et al. 2019, §6.5), and its sealed answer key.
 
-The page shows the images one at a time, blinded, and needs nothing but a browser; the answer key is to be kept from the
-readers. The page holds the pixels of all images as **one** compressed stream of 8-bit greys of one size, in an order
-drawn by the system's random numbers, so that no file name, position, length, bit depth or metadata can give an image
-away. Each reader sees them in an order of their own.
+The page (`page.html` with what readers do, `rate.*` or `find.*`) shows the images one at a time, blinded, and needs
+nothing but a browser; the answer key is to be kept from the readers. The page holds the pixels of all images as
+**one** compressed stream of 8-bit greys of one size, in an order drawn by the system's random numbers, so that no file
+name, position, length, bit depth or metadata can give an image away. Each reader sees them in an order of their own.
 
 The key is sealed: the study's name in the page, and in every CSV file, is the hash of the key. A key that was changed
 later, or that of another study, does not fit.
@@ -15,13 +15,15 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from evaluation.image_set import EvaluationError
-from evaluation.reader_study.key import FORMAT, REAL, SCORES, seal
+from evaluation.reader_study.key import FORMAT, RATE, REAL, SCORES, seal
 from preprocessing.atomic import write_whole
 from preprocessing.version import made_by
 
@@ -53,33 +55,81 @@ def build(
             folder, or there already.
         OSError: a file cannot be written.
     """
+    _check_images(images)
+    entries = [(method, row) for method, stack in images.items() for row in range(len(stack))]
+    shown = [
+        Shown(
+            images[method][row],
+            {"method": method, "mask": int(masks[method][row]) if masks and method in masks else None},
+        )
+        for method, row in entries
+    ]
+    words = [SCORES[score] for score in sorted(SCORES)]
+    return write_study(shown, page, key, task=RATE, words=words, title=title, of_patients=of_patients)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An image of a study, float (height, width) in [0, 1], and what the key says of it."""
+
+    image: np.ndarray
+    answer: Mapping[str, Any]
+
+
+def write_study(
+    shown: Sequence[Shown],
+    page: str | os.PathLike,
+    key: str | os.PathLike,
+    *,
+    task: str,
+    words: Sequence[str] | Mapping[str, Sequence[str]],
+    title: str,
+    of_patients: bool,
+) -> str:
+    """Write the page and the sealed key of a study with images of one size, in a random order.
+
+    Args:
+        task: what readers do, `key.RATE` or `key.FIND`.
+        words: of the scores 1 to 5.
+
+    Returns:
+        The study's name.
+
+    Raises:
+        EvaluationError: the key in the page's folder, or there already.
+        OSError: a file cannot be written.
+    """
     page, key = Path(page), Path(key)
     if key.resolve().parent == page.resolve().parent:
         raise EvaluationError(f"--key {key}: lies next to the page, whose folder readers get; choose another folder")
     if key.exists():
         raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
-    height, width = _check_images(images)
-    entries = [(method, row) for method, stack in images.items() for row in range(len(stack))]
-    secrets.SystemRandom().shuffle(entries)
-    answers = [
-        {"image": number, "method": method, "mask": int(masks[method][row]) if masks and method in masks else None}
-        for number, (method, row) in enumerate(entries, 1)
-    ]
-    sealed = {"format": FORMAT, "salt": secrets.token_hex(16), "answers": answers, "made_by": made_by()}
-    stream = b"".join(_grey_bytes(images[method][row]) for method, row in entries)
-    packed = base64.b64encode(gzip.compress(stream, 9, mtime=0)).decode()
-    identity = seal(sealed)
-    study = {"id": identity, "title": title, "count": len(entries), "height": height, "width": width}
-    study |= {"words": [SCORES[score] for score in sorted(SCORES)], "patients": of_patients}
-    template = resources.files("evaluation.reader_study").joinpath("page.html").read_text(encoding="utf-8")
-    described = json.dumps(study).replace("<", "\\u003c")
-    text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
+    shown = secrets.SystemRandom().sample(shown, len(shown))
+    answers = [{"image": number, **one.answer} for number, one in enumerate(shown, 1)]
+    sealed = {"format": FORMAT, "task": task, "salt": secrets.token_hex(16), "answers": answers, "made_by": made_by()}
+    identity, (height, width) = seal(sealed), shown[0].image.shape
+    study = {"id": identity, "title": title, "count": len(shown), "height": height, "width": width}
+    study |= {"words": words, "patients": of_patients}
+    stream = b"".join(_grey_bytes(one.image) for one in shown)
+    parts = {
+        "TASK": _part(f"{task}.html"),
+        "SCRIPT": _part(f"{task}.js"),
+        "STUDY": json.dumps(study).replace("<", "\\u003c"),
+        "PIXELS": base64.b64encode(gzip.compress(stream, 9, mtime=0)).decode(),
+    }
+    text = _part("page.html")
+    for name, part in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", part)
     write_whole(page, text)
     write_whole(key, json.dumps(sealed, indent=1) + "\n", private=True)
     return identity
 
 
-def _check_images(images: Mapping[str, np.ndarray]) -> tuple[int, int]:
+def _part(name: str) -> str:
+    return resources.files("evaluation.reader_study").joinpath(name).read_text(encoding="utf-8").rstrip("\n")
+
+
+def _check_images(images: Mapping[str, np.ndarray]) -> None:
     if REAL not in images or len(images) < 2:
         raise EvaluationError(f"a study needs {REAL!r} images and those of at least one method, has {list(images)}")
     sizes = {method: np.shape(stack)[1:] for method, stack in images.items()}
@@ -93,7 +143,6 @@ def _check_images(images: Mapping[str, np.ndarray]) -> tuple[int, int]:
             )
         if not np.isfinite(stack).all():
             raise EvaluationError(f"{method}: an image holds NaN or infinity")
-    return sizes[REAL]
 
 
 def _grey_bytes(image: np.ndarray) -> bytes:

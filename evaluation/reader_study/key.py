@@ -18,7 +18,19 @@ SCORES = {
     1: "definitely fake",
 }  # Ren et al. 2019, §6.5
 FORMAT = 2  # 1 had other words for the scores 2 to 4
-COLUMNS = ("study", "reader", "image", "score")
+RATE, FIND = "rate", "find"  # what readers do: score images, or mark lesions
+COLUMNS = {RATE: ("study", "reader", "image", "score"), FIND: ("study", "reader", "image", "x", "y", "lesion", "real")}
+
+# Of a study with lesions (ours)
+NORMAL, GENUINE, INSERTED = KINDS = ("normal", "genuine", "inserted")  # images
+IS_LESION = {
+    5: "surely a lesion",
+    4: "probably a lesion",
+    3: "possibly a lesion",
+    2: "hardly a lesion",
+    1: "almost surely none",
+}
+IS_REAL = {5: "surely real", 4: "probably real", 3: "cannot say", 2: "probably inserted", 1: "surely inserted"}
 
 
 def seal(key: Mapping) -> str:
@@ -38,7 +50,7 @@ def read_key(path: str | os.PathLike) -> dict:
             raise EvaluationError(
                 f"--key {path}: is of a study with other words for the scores, which cannot be compared; build it anew"
             )
-        if key["format"] != FORMAT or not all(map(_is_answer, key["answers"])):
+        if key["format"] != FORMAT or not all(map(_IS_ANSWER[task_of(key)], key["answers"])):
             raise ValueError
     except OSError as error:
         raise EvaluationError(f"--key {path}: cannot be read ({error.strerror})") from error
@@ -49,6 +61,22 @@ def read_key(path: str | os.PathLike) -> dict:
     return key
 
 
-def _is_answer(answer: dict) -> bool:
+def task_of(key: Mapping) -> str:
+    """Return what readers do in a study; keys of earlier versions, of scores all, do not say."""
+    return key.get("task", RATE)
+
+
+def _is_rated(answer: dict) -> bool:
     mask = answer["mask"]
     return isinstance(answer["image"], int) and isinstance(answer["method"], str) and isinstance(mask, int | None)
+
+
+def _is_searched(answer: dict) -> bool:
+    boxes = [lesion["box"] for lesion in answer["lesions"] if isinstance(lesion["inserted"], bool)]
+    right = all(len(box) == 4 and all(isinstance(value, int | float) for value in box) for box in boxes)
+    return (
+        isinstance(answer["image"], int) and answer["kind"] in KINDS and right and len(boxes) == len(answer["lesions"])
+    )
+
+
+_IS_ANSWER = {RATE: _is_rated, FIND: _is_searched}

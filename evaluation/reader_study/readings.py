@@ -2,14 +2,17 @@
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from evaluation.image_set import EvaluationError
-from evaluation.reader_study.key import COLUMNS, REAL, SCORES, seal
+from evaluation.reader_study.key import COLUMNS, REAL, SCORES, seal, task_of
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,26 @@ class Readings:
         return np.where(given.any(0), np.where(given, table, 0).sum(0) / np.maximum(given.sum(0), 1), np.nan)
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line of a reader's file: where it is, for error texts; the image that it is of, from 1; its columns."""
+
+    where: str
+    image: int
+    row: Mapping[str, str]
+
+    def whole(self, column: str, what: str) -> int:
+        """Return a score.
+
+        Raises:
+            EvaluationError: it is not 1 … 5.
+        """
+        value = _whole(self.row[column])
+        if value not in SCORES:
+            raise EvaluationError(f"{self.where}: {what} {self.row[column]!r} is not one of 1 to 5")
+        return value
+
+
 def read_scores(files: Sequence[str | os.PathLike], key: Mapping, *, incomplete: bool = False) -> Readings:
     """Read the CSV files of the readers and check them against the key.
 
@@ -43,56 +66,90 @@ def read_scores(files: Sequence[str | os.PathLike], key: Mapping, *, incomplete:
         EvaluationError: no file; a column or a score missing, a score that is not 1 … 5, an image that the study has
             not or that was scored twice, a file of another study, or two files of one reader.
     """
-    if not files:
-        raise EvaluationError("give at least one CSV file of a reader")
-    answers = sorted(key["answers"], key=lambda answer: answer["image"])
-    scores: dict[str, np.ndarray] = {}
-    for file in files:
-        reader, found = _read_reader(Path(file), seal(key), len(answers))
-        if reader in scores:
-            raise EvaluationError(f"{file}: reader {reader!r} is in another file already; give one file per reader")
-        missing = np.flatnonzero(np.isnan(found)) + 1
-        if len(missing) and not incomplete:
-            some = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
-            raise EvaluationError(
-                f"{file}: {len(missing)} of {len(answers)} images have no score (image {some}); "
-                "finish the study in the page and save again, or give --incomplete"
-            )
-        scores[reader] = found
+    answers = in_order(key)
+
+    def scores_of(lines: Sequence[Line]) -> tuple[np.ndarray, np.ndarray]:
+        found = np.full(len(answers), np.nan)
+        for line in lines:
+            if not (line.row["score"] or "").strip():
+                continue  # counted as missing, with the others
+            value = line.whole("score", "score")
+            if np.isfinite(found[line.image - 1]):
+                raise EvaluationError(f"{line.where}: image {line.image} is scored twice")
+            found[line.image - 1] = value
+        return found, np.isfinite(found)
+
+    scores = read_files(files, key, scores_of, incomplete=incomplete)
     masks = [-1 if answer["mask"] is None else answer["mask"] for answer in answers]
     return Readings(np.array([answer["method"] for answer in answers]), np.array(masks), scores)
 
 
-def _read_reader(file: Path, study: str, count: int) -> tuple[str, np.ndarray]:
+def in_order(key: Mapping) -> list[dict]:
+    """Return the answers of a key in the order of their images' numbers."""
+    return sorted(key["answers"], key=lambda answer: answer["image"])
+
+
+def read_files(
+    files: Sequence[str | os.PathLike],
+    key: Mapping,
+    parse: Callable[[Sequence[Line]], tuple[Given, np.ndarray]],
+    *,
+    incomplete: bool,
+) -> dict[str, Given]:
+    """Read the files of all readers.
+
+    Args:
+        parse: from the lines of a file to what the reader gave, and which images have an answer, bool (images,).
+        incomplete: accept readers who have not answered every image.
+
+    Returns:
+        What was given, by reader.
+
+    Raises:
+        EvaluationError: see `read_scores`.
+    """
+    if not files:
+        raise EvaluationError("give at least one CSV file of a reader")
+    given: dict[str, Given] = {}
+    for file in map(Path, files):
+        reader, lines = _read_reader(file, key)
+        if reader in given:
+            raise EvaluationError(f"{file}: reader {reader!r} is in another file already; give one file per reader")
+        given[reader], answered = parse(lines)
+        missing = np.flatnonzero(~answered) + 1
+        if len(missing) and not incomplete:
+            some = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
+            raise EvaluationError(
+                f"{file}: {len(missing)} of {len(answered)} images have no score (image {some}); "
+                "finish the study in the page and save again, or give --incomplete"
+            )
+    return given
+
+
+def _read_reader(file: Path, key: Mapping) -> tuple[str, list[Line]]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
             table = csv.DictReader(opened)
             columns, rows = table.fieldnames or (), list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(f"{file}: cannot be read as a CSV file ({error})") from error
-    lacking = [column for column in COLUMNS if column not in columns]
+    lacking = [column for column in COLUMNS[task_of(key)] if column not in columns]
     if lacking:
         raise EvaluationError(f"{file}: has no column {lacking[0]!r}; give a file saved by the study's page")
     if not rows:
         raise EvaluationError(f"{file}: holds no scores")
-    found, readers = np.full(count, np.nan), {row["reader"] for row in rows}
+    readers, study, count, lines = {row["reader"] for row in rows}, seal(key), len(key["answers"]), []
     if len(readers) != 1:
         raise EvaluationError(f"{file}: holds scores of {len(readers)} readers; give one file per reader")
-    for line, row in enumerate(rows, 2):
+    for number, row in enumerate(rows, 2):
+        where = f"{file} line {number}"
         if row["study"] != study:
-            raise EvaluationError(f"{file} line {line}: belongs to study {row['study']}, the key to {study}")
+            raise EvaluationError(f"{where}: belongs to study {row['study']}, the key to {study}")
         image = _whole(row["image"])
         if image is None or not 1 <= image <= count:
-            raise EvaluationError(f"{file} line {line}: image {row['image']!r} is not one of 1 to {count}")
-        if not (row["score"] or "").strip():
-            continue  # counted as missing, with the others
-        value = _whole(row["score"])
-        if value not in SCORES:
-            raise EvaluationError(f"{file} line {line}: score {row['score']!r} is not one of 1 to 5")
-        if np.isfinite(found[image - 1]):
-            raise EvaluationError(f"{file} line {line}: image {image} is scored twice")
-        found[image - 1] = value
-    return readers.pop(), found
+            raise EvaluationError(f"{where}: image {row['image']!r} is not one of 1 to {count}")
+        lines.append(Line(where, image, row))
+    return readers.pop(), lines
 
 
 def _whole(text: str | None) -> int | None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 _ROWS = 32  # looked up and averaged at once: they stay in the processor's cache
+_GROUP = 6  # rows of a result whose pixels are looked up at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +155,13 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
         np.float32
     )  # of the rows that a row of the result covers, [rows, taps]
     low = np.empty((size[0], width), np.float32)
-    for group in range(0, size[0], 4):
-        pixels = pixels_of(image[first[group] : first[group : group + 4][-1] + taps])
-        for row, start in enumerate(first[group : group + 4] - first[group], group):
-            np.einsum("i,ij->j", weights[row], pixels[start : start + taps], out=low[row])
+    starts = first.tolist()
+    for group in range(0, size[0], _GROUP):
+        begins = starts[group : group + _GROUP]
+        pixels = pixels_of(image[begins[0] : begins[-1] + taps])
+        for row, begin in enumerate(begins, group):
+            at = begin - begins[0]
+            np.einsum("i,ij->j", weights[row], pixels[at : at + taps], out=low[row])
     return cv2.resize(low, size[::-1], interpolation=cv2.INTER_AREA)
 
 

@@ -163,10 +163,13 @@ def build_dataset(
 def _finished(writer: DatasetWriter, found: Review, already_done: bool, work: WorkList) -> Conversion:
     """Write the lists, complete the dataset, and tell what became of the work list."""
     output, count, origins = writer.folder, writer.count, work.origins
-    rejected, doubtful = dict(sorted(writer.rejected())), sorted(writer.doubtful())
+    shards = writer.opened()
+    rejected = dict(sorted(pair for shard in shards for pair in shard.rejected))
+    doubtful = sorted(pair for shard in shards for pair in shard.doubtful)
     dataset = writer.finish(
         work.validation_fraction,
         work.summarise,
+        shards=shards,
         write_lists=None if origins is None else lambda: origins.write_lists(output, rejected, doubtful),
         described=_described(output, count, rejected, work.sources),
     )

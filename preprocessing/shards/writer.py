@@ -154,15 +154,12 @@ class DatasetWriter:
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
-    def rejected(self) -> list[tuple[int, str]]:
-        """List (number in the work list, reason) of everything rejected in the shards written so far."""
-        return [pair for shard in self._written() for pair in shard.rejected]
+    def opened(self) -> list[Shard]:
+        """Open the shards written so far: what was rejected, and what is doubtful, is in them.
 
-    def doubtful(self) -> list[tuple[int, str]]:
-        """List (number in the work list, reason) of everything doubtful in the shards written so far."""
-        return [pair for shard in self._written() for pair in shard.doubtful]
-
-    def _written(self) -> list[Shard]:
+        Raises:
+            DataError: A shard is damaged or of another dataset.
+        """
         return [self._shard(self.path(s)) for s in range(self.shards) if self._has(s)]
 
     def finish(
@@ -170,6 +167,7 @@ class DatasetWriter:
         validation_fraction: float = 0.0,
         summarise: Summarise | None = None,
         *,
+        shards: Sequence[Shard] | None = None,
         write_lists: Callable[[], None] | None = None,
         described: Mapping | None = None,
     ) -> Dataset:
@@ -180,6 +178,7 @@ class DatasetWriter:
         Args:
             validation_fraction: Share of the subjects that are for validation, in [0, 1).
             summarise: Function of (fields by name, rejected); its mapping is kept as `summary`.
+            shards: All of them, where `opened` gave them. Defaults to None: they are opened here.
             write_lists: Writes what lies next to the shards, before the dataset counts as complete.
             described: More entries of `dataset.json`; nothing about a patient.
 
@@ -189,7 +188,8 @@ class DatasetWriter:
         if self.complete:
             self._lock.release()
             return open_dataset(self.folder)
-        shards = [self._shard(self.path(s)) for s in range(self.shards)]
+        if shards is None or len(shards) < self.shards:
+            shards = [self._shard(self.path(s)) for s in range(self.shards)]
         splits = split_subjects((name for shard in shards for name in _subjects(shard)), validation_fraction)
         try:
             entries = [self._seal(number, shard, splits) for number, shard in enumerate(shards)]
@@ -197,7 +197,7 @@ class DatasetWriter:
             if summarise is not None:
                 names = KINDS[self.kind].fields
                 fields = {n: np.concatenate([s.fields[n] for s in shards]) for n in names if n != "split"}
-                counts["summary"] = summarise(fields, self.rejected())
+                counts["summary"] = summarise(fields, [pair for shard in shards for pair in shard.rejected])
             if write_lists is not None:
                 write_lists()
             done = {**self._plan, **counts, **(described or {}), "complete": True, "shards": entries}

@@ -27,7 +27,7 @@ PAGES = (
 )
 # Options whose input cannot be had here: archives of patients, and several hosts or devices.
 ELSEWHERE = {"--cbis-csv", "--ddsm", "--hosts", "--scheduler", "--replicas", "--version"}
-SMALLER = {"--phase": 3, "--count": 4, "--masks": 4, "--size": 32}  # where the value is a number
+SMALLER = {"--phase": 3, "--count": 4, "--masks": 4, "--size": 32, "--images": 2}  # where the value is a number
 PATIENTS, IMAGES = 12, 24
 READERS = ("scores-anna.csv", "scores-ben.csv")
 
@@ -49,7 +49,8 @@ def world(tmp_path, monkeypatch) -> Path:
     boxes = [
         [f"{n:03d}.png", 40, 200, 40, 50, ("round", "irregular")[n % 2], "spiculated", f"p{n}"] for n in range(IMAGES)
     ]
-    write_table(tmp_path / "boxes.csv", ["image", "x", "y", "width", "height", "shape", "margin", "subject"], boxes)
+    for place in ("boxes.csv", "in/boxes.csv"):
+        write_table(tmp_path / place, ["image", "x", "y", "width", "height", "shape", "margin", "subject"], boxes)
     return tmp_path
 
 
@@ -74,12 +75,16 @@ def write_table(path: Path, columns: list[str], rows: list[list]) -> None:
 
 def write_scores(key: Path) -> None:
     """What two readers would have saved of a study: scores for all images."""
-    from evaluation.reader_study.key import COLUMNS, read_key, seal
+    from evaluation.reader_study.key import COLUMNS, RATE, read_key, seal, task_of
 
     answers = read_key(key)
     for place, file in enumerate(READERS):
-        rows = [[seal(answers), file, one["image"], 1 + (one["image"] + place) % 5] for one in answers["answers"]]
-        write_table(Path(file), list(COLUMNS), rows)
+        scores = [(one["image"], 1 + (one["image"] + place) % 5) for one in answers["answers"]]
+        marks = task_of(answers) != RATE
+        rows = [
+            [seal(answers), file, image, *([50, 225, score, score] if marks else [score])] for image, score in scores
+        ]
+        write_table(Path(file), list(COLUMNS[task_of(answers)]), rows)
 
 
 def in_miniature(command: Shown) -> list[str]:

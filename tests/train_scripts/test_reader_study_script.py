@@ -5,10 +5,12 @@ import json
 
 import pytest
 import tiny
+import tiny_lesions
 from click.testing import Result
 from commands import command, refused
 
-from evaluation.reader_study.key import read_key, seal
+from evaluation.reader_study.key import COLUMNS, FIND, read_key, seal
+from lesions.generate import insert_lesions
 
 call = command("reader_study")
 
@@ -78,3 +80,71 @@ def test_what_analyse_refuses(tmp_path, small):
     (tmp_path / "a.csv").write_text("study,reader,image\n")
     refused(call("analyse", "--key", tmp_path / "key.json", tmp_path / "a.csv"), "a.csv: has no column 'score'")
     refused(call("analyse", "--key", tmp_path / "none.json", tmp_path / "a.csv"), "none.json: cannot be read")
+
+
+# --- a study with lesions -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_lesions(tmp_path_factory):
+    """Folders of six mammograms, three of them with lesions, and of the same with inserted lesions."""
+    folder = tmp_path_factory.mktemp("lesions")
+    genuine = tiny_lesions.write_mammograms(folder / "genuine").folder
+    insert_lesions(genuine, tiny_lesions.write_masses(folder / "masses").folder, folder / "inserted", split="all")
+    return genuine, folder / "inserted"
+
+
+def build_lesions(tmp_path, genuine, inserted, *more: object, images: int = 2) -> Result:
+    files = ["--page", tmp_path / "page" / "study.html", "--key", tmp_path / "key.json"]
+    return call("build-lesions", "--genuine", genuine, "--inserted", inserted, "--images", images, *files, *more)
+
+
+def test_a_study_with_lesions_is_built_and_analysed(tmp_path, with_lesions):
+    done = build_lesions(tmp_path, *with_lesions)
+    assert done.exit_code == 0 and "6 images" in done.output, done.output
+    key = read_key(tmp_path / "key.json")
+    kinds = [answer["kind"] for answer in key["answers"]]
+    assert all(kinds.count(kind) == 2 for kind in ("normal", "genuine", "inserted"))
+    rows = []
+    for answer in key["answers"]:  # who finds all, and takes inserted lesions for real
+        marks = [[box[0] + box[2] / 2, box[1] + box[3] / 2, 5, 5] for box in (one["box"] for one in answer["lesions"])]
+        rows += [[seal(key), "A", answer["image"], *mark] for mark in marks or [[""] * 4]]
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS[FIND], *rows])
+    done = call("analyse", "--key", tmp_path / "key.json", "--output", tmp_path / "out", tmp_path / "a.csv")
+    assert done.exit_code == 0, done.output
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["lesions"]["inserted"]["area"]["value"] == 1
+    assert results["AUC of genuine against inserted"]["value"] == 0.5
+    assert (tmp_path / "out" / "plot.png").exists()
+
+
+def test_boxes_of_the_key_are_those_of_the_images(tmp_path, with_lesions):
+    build_lesions(tmp_path, *with_lesions)
+    for answer in read_key(tmp_path / "key.json")["answers"]:
+        inserted = [lesion["inserted"] for lesion in answer["lesions"]]
+        assert (answer["kind"] == "normal") == (not inserted) and (answer["kind"] == "inserted") == any(inserted)
+        if answer["kind"] == "genuine":
+            assert answer["lesions"] == [{"box": list(tiny_lesions.LESION), "inserted": False}]
+
+
+def test_no_patient_is_in_a_study_twice(tmp_path, with_lesions):
+    """All six patients have an inserted lesion as well; the six images of the study are of all of them."""
+    refused(
+        build_lesions(tmp_path, *with_lesions, images=3), "of 0 patients who are not in the study yet", "ask for fewer"
+    )
+
+
+def test_other_mammograms_without_lesions_are_taken_where_given(tmp_path, with_lesions):
+    normal = tiny_lesions.write_mammograms(tmp_path / "normal", lesions=False).folder
+    done = build_lesions(tmp_path, *with_lesions, "--normal", normal)
+    assert done.exit_code == 0, done.output
+    small = tiny.write_dataset(tmp_path / "small", 20).folder
+    refused(build_lesions(tmp_path, *with_lesions, "--normal", small), "--normal", "sizes would give the answer away")
+
+
+def test_a_dataset_whose_lesions_are_not_known_is_named(tmp_path, with_lesions):
+    genuine, inserted = with_lesions
+    unknown = tiny_lesions.write_mammograms(tmp_path / "unknown", lesions=False).folder
+    refused(build_lesions(tmp_path, unknown, inserted), "unknown: no lesions are known (lesions.json is missing)")
+    refused(build_lesions(tmp_path, genuine, genuine), "--inserted", "has inserted images of 0 patients")

@@ -1,11 +1,10 @@
 """The page in a real browser: scored by keyboard, undone, closed and opened again, saved, with nothing sent."""
 
 import json
-import time
 
 import numpy as np
 import pytest
-from browser import open_browser
+from browser import begin, open_browser, press, saved, text
 
 from evaluation.reader_study.build import build
 from evaluation.reader_study.key import read_key
@@ -29,38 +28,6 @@ def study(tmp_path_factory):
     return folder
 
 
-def press(driver, keys: str) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    ActionChains(driver, duration=0).send_keys(keys).perform()
-
-
-def text(driver, name: str) -> str:
-    return driver.find_element("id", name).text
-
-
-def begin(driver, study, reader: str | None) -> None:
-    """Open the page and begin; None takes the name that the page remembers."""
-    driver.get((study / "page" / "study.html").as_uri())
-    deadline = time.monotonic() + 20
-    while text(driver, "begin") != "Begin" and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if reader is not None:
-        driver.find_element("id", "reader").send_keys(reader)
-    driver.find_element("id", "begin").click()
-
-
-def saved(driver, study) -> str:
-    driver.find_element("id", "export").click()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        files = list((study / "downloads").glob("*.csv"))
-        if files:
-            return files[0]
-        time.sleep(0.05)
-    raise AssertionError("no CSV file was saved")
-
-
 def requests(driver) -> list[str]:
     """Addresses of all that the browser has asked for since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
@@ -72,7 +39,7 @@ def test_two_hundred_images_by_keyboard_with_an_undo_and_the_tab_closed_midway(s
     keys = "".join(map(str, given))
     driver = open_browser(study)
     try:
-        begin(driver, study, "Reader A")
+        begin(driver, study / "page" / "study.html", "Reader A")
         assert text(driver, "progress") == "0 of 200"
         press(driver, keys[:80])
         press(driver, "1")  # a slip
@@ -84,7 +51,7 @@ def test_two_hundred_images_by_keyboard_with_an_undo_and_the_tab_closed_midway(s
 
     driver = open_browser(study)
     try:
-        begin(driver, study, None)  # the page remembers who was reading
+        begin(driver, study / "page" / "study.html", None)  # the page remembers who was reading
         assert text(driver, "progress") == "80 of 200"
         press(driver, keys[80:120])
         driver.switch_to.new_window("tab")  # and once more, the tab alone
@@ -92,7 +59,7 @@ def test_two_hundred_images_by_keyboard_with_an_undo_and_the_tab_closed_midway(s
         driver.switch_to.window(next(handle for handle in driver.window_handles if handle != fresh))
         driver.close()
         driver.switch_to.window(fresh)
-        begin(driver, study, None)
+        begin(driver, study / "page" / "study.html", None)
         assert text(driver, "progress") == "120 of 200"
         press(driver, keys[120:])
         assert "All images are scored" in text(driver, "done")
@@ -119,7 +86,7 @@ def test_window_zoom_and_reset_change_what_is_seen(study):
 
     driver = open_browser(study)
     try:
-        begin(driver, study, "Reader B")
+        begin(driver, study / "page" / "study.html", "Reader B")
         canvas = driver.find_element("id", "canvas")
         pixels = (
             "const c = document.getElementById('canvas'), x = c.width / 2 - 60, y = c.height / 2 - 60;"
@@ -144,7 +111,7 @@ def test_what_is_seen_is_the_image_of_that_number(study):
     """The first image on the screen has the mean grey that the key's image of its number was built with."""
     driver = open_browser(study)
     try:
-        begin(driver, study, "Reader C")
+        begin(driver, study / "page" / "study.html", "Reader C")
         number = driver.execute_script("return order[0]")
         inside = driver.execute_script(
             "const c=document.getElementById('canvas'), w=c.height*0.4;"

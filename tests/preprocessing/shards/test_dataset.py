@@ -235,7 +235,7 @@ def test_rejected_work_leaves_no_item(tmp_path):
     writing = writer(tmp_path / "data", count=4)
     writing.write(0, [item(0), item(3)], rejected=[(1, "all black"), (2, "truncated")])
     assert writing.finish().count == 2
-    assert writing.rejected() == [(1, "all black"), (2, "truncated")]
+    assert [pair for shard in writing.opened() for pair in shard.rejected] == [(1, "all black"), (2, "truncated")]
 
 
 def test_dataset_of_nothing_opens(tmp_path):
