@@ -71,6 +71,7 @@ def build(
     from evaluation.image_set import EvaluationError, Samples
     from evaluation.reader_study.build import build as build_study
     from evaluation.reader_study.key import REAL
+    from preprocessing.lock import LockError
     from preprocessing.shards import DataError, open_dataset
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
@@ -91,7 +92,7 @@ def build(
                 numbers[name] = range(masks)
         of_patients = not dataset.meta["synthetic"]
         study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
-    except (DataError, EvaluationError) as error:
+    except (DataError, EvaluationError, LockError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
     click.echo(f"{key}: the answers; keep it from the readers")

@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import os
-import resource
-import signal
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -14,6 +10,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
+
+from benchmarks.interrupting.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 PASSED_OVER = (".jsonl", ".key", ".log")  # logs hold times
@@ -35,9 +34,9 @@ class Command:
     once: bool = False
 
     def words(self, inputs: Path, output: Path) -> list[str]:
-        """Return the command line."""
+        """Return the module's name and the arguments."""
         given = [argument.format(inputs=inputs, output=output) for argument in (*self.arguments, *self.output)]
-        return [sys.executable, str(Path(__file__).with_name("run_tiny.py")), self.name, *given]
+        return [self.name, *given]
 
 
 _TRAINED = ("--preset", "quick", "--precision", "float32", "--data")
@@ -91,31 +90,9 @@ COMMANDS = {
 }
 
 
-def start(command: Command, inputs: Path, output: Path, limit: int | None = None) -> subprocess.Popen:
-    """Start a command as a shell does.
-
-    Args:
-        limit: Largest file that it may write, in bytes. Defaults to none.
-    """
-
-    def before() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
-    return subprocess.Popen(
-        command.words(inputs, output),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        preexec_fn=before,
-        env=environment,
-        start_new_session=True,
-    )
+def start(command: Command, inputs: Path, output: Path, limit: int | None = None) -> Forked:
+    """Start a command; `limit` is the largest file that it may write, in bytes."""
+    return Forked(command.words(inputs, output), limit)
 
 
 def make_inputs(folder: Path) -> None:
@@ -123,9 +100,6 @@ def make_inputs(folder: Path) -> None:
     if (folder / "done").exists():
         return
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    from preprocessing.tensorflow_settings import import_tensorflow_quietly
-
-    import_tensorflow_quietly()
     import tiny
     import tiny_masses
 
@@ -150,7 +124,7 @@ def make_inputs(folder: Path) -> None:
         "train-feature2mass": "run-of-masses",
         "reader-study-build": "study",
     }.items():
-        text, _ = (process := start(COMMANDS[name], folder, folder / output)).communicate()
+        text = (process := start(COMMANDS[name], folder, folder / output)).communicate()
         assert process.returncode == 0, text
     key = json.loads((folder / "study/kept/key.json").read_text())
     scores = [f"{seal(key)},A,{answer['image']},{1 + answer['image'] % 5}" for answer in key["answers"]]
@@ -186,7 +160,17 @@ def _content(path: Path) -> bytes:
             ).encode()
     if path.suffix == ".json":
         return json.dumps(_without_times(json.loads(path.read_text())), sort_keys=True).encode()
+    if path.suffix == ".dcm":
+        return _without_hours(pydicom.dcmread(path)).to_json().encode()
     return path.read_bytes()
+
+
+def _without_hours(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """Clear dates and times, which say when the folder was begun."""
+    for element in dataset.iterall():
+        if element.VR in ("DA", "TM"):
+            element.value = ""
+    return dataset
 
 
 def _of_study(output: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""One command in a process of its own, as from a shell, but with the smallest presets: `NAME ARGUMENTS...`."""
+"""One command with the smallest presets."""
 
 import importlib
 import sys
@@ -29,7 +29,3 @@ def _use_tiny_preset(name: str) -> None:
     }
     presets = importlib.import_module(f"{systems[name]}.presets").PRESETS
     presets["quick"] = importlib.import_module(tests[name]).preset()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

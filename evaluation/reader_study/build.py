@@ -23,6 +23,7 @@ import numpy as np
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.key import FORMAT, REAL, SCORES, seal
 from preprocessing.atomic import write_whole
+from preprocessing.lock import FolderLock
 from preprocessing.version import made_by
 
 
@@ -51,13 +52,12 @@ def build(
     Raises:
         EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in the page's
             folder, or there already.
+        LockError: another command writes to the key's folder.
         OSError: a file cannot be written.
     """
     page, key = Path(page), Path(key)
     if key.resolve().parent == page.resolve().parent:
         raise EvaluationError(f"--key {key}: lies next to the page, whose folder readers get; choose another folder")
-    if key.exists():
-        raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
     height, width = _check_images(images)
     entries = [(method, row) for method, stack in images.items() for row in range(len(stack))]
     secrets.SystemRandom().shuffle(entries)
@@ -74,8 +74,15 @@ def build(
     template = resources.files("evaluation.reader_study").joinpath("page.html").read_text(encoding="utf-8")
     described = json.dumps(study).replace("<", "\\u003c")
     text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
-    write_whole(page, text)
-    write_whole(key, json.dumps(sealed, indent=1) + "\n", private=True)
+    key.parent.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(key.parent)  # or two commands would leave the page of one and the key of the other
+    try:
+        if key.exists():
+            raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
+        write_whole(page, text)
+        write_whole(key, json.dumps(sealed, indent=1) + "\n", private=True)
+    finally:
+        lock.release()
     return identity
 
 

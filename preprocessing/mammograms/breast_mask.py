@@ -93,8 +93,8 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     if flaw := _flaw(small) and _flaw(pixels_of(image)):
         raise UnusableImage(flaw)
     if method == "otsu":
-        pixels = pixels_of(image)
-        return pixels > otsu_threshold(np.sort(pixels, axis=None))
+        threshold = otsu_threshold(np.sort(pixels_of(image), axis=None))
+        return pixels_of(image) > threshold
     inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
     if is_large:  # the enlarged mask stays one component
         return Outline.of_enlarged(inside, image.shape)

@@ -10,6 +10,7 @@ import numpy as np
 
 from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import counts_of
 from preprocessing.images.opencv import decode
 from preprocessing.images.raster import raster_kind
 
@@ -107,16 +108,16 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
         content = path.read_bytes()
     except OSError as error:
         raise UnusableImage(f"its mask cannot be opened: {error.strerror}") from None
-    kind = raster_kind(content)  # None for a BMP, whose size OpenCV checks
-    if kind is not None:
-        check_raster(content, kind)
+    check_raster(content, raster_kind(content) or "BMP")
     mask, _ = decode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, "its mask")
     if shape is not None and mask.shape != shape:
         sizes = [f"{height}x{width}" for height, width in (mask.shape, shape)]
         raise UnusableImage(f"its mask is {sizes[0]} but the image is {sizes[1]} (height x width)")
-    if not mask.any():
+    if mask.dtype not in (np.uint8, np.uint16):
+        raise UnusableImage(f"its mask has {mask.dtype} values; only 8 and 16 bits can be read")
+    labels = np.count_nonzero(counts_of(mask)[1:])
+    if not labels:
         raise UnusableImage("its mask is empty")
-    labels = np.count_nonzero(np.bincount(mask.ravel())[1:])
     if labels > MOST_LABELS:
         return mask > mask.max() / 2, []
     return mask > 0, [] if labels == 1 else [f"its mask has {labels} labels: all but 0 are taken as breast"]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage
+from preprocessing.images.large import Image, StoredImage, counts_of
 from preprocessing.images.mask import mask_of
 from preprocessing.mammograms.outline import Outline
 
@@ -58,7 +58,7 @@ def _counts(values: np.ndarray) -> np.ndarray:
     """Count how often each value occurs, in ascending order."""
     if values.dtype.kind == "f":
         return np.sort(np.unique(values, return_counts=True)[1])
-    counts = np.bincount(values.ravel())
+    counts = counts_of(values)
     return np.sort(counts[counts > 0])
 
 
