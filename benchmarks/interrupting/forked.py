@@ -47,14 +47,14 @@ class Forked:
             _run(words, limit, write)
         os.close(write)
 
-    def communicate(self, timeout: float = float("inf")) -> str:
+    def communicate(self, timeout: float = 3600.0) -> str:
         """Return what it printed, once it and its workers have ended.
 
         Raises:
             TimeoutExpired: They have not.
         """
         deadline, said = time.monotonic() + timeout, b""
-        while select.select([self._read], [], [], max(0, min(timeout, deadline - time.monotonic())))[0]:
+        while select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))[0]:
             part = os.read(self._read, 65536)
             said += part
             if not part:
