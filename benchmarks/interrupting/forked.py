@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from benchmarks.interrupting.run_tiny import main as run_tiny
+from benchmarks.interrupting import run_tiny
 
 HEAVY = ("keras", "h5py", "cv2", "pydicom", "highdicom", "imagecodecs", "matplotlib.figure", "rich.progress")
 
@@ -75,7 +75,8 @@ def _run(words: Sequence[str], limit: int | None, output: int) -> NoReturn:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        run_tiny(*words)
+        sys.orig_argv = [sys.executable, run_tiny.__file__, *words]  # by which a training starts again
+        run_tiny.main(*words)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

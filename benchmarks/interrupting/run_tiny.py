@@ -1,4 +1,4 @@
-"""One command with the smallest presets."""
+"""One command with the smallest presets; as a script, for a training that starts its process again."""
 
 import importlib
 import sys
@@ -29,3 +29,7 @@ def _use_tiny_preset(name: str) -> None:
     }
     presets = importlib.import_module(f"{systems[name]}.presets").PRESETS
     presets["quick"] = importlib.import_module(tests[name]).preset()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

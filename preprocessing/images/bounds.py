@@ -1,7 +1,7 @@
 """Bounds on an image file, checked before anything is decoded: a few bytes must not ask for gigabytes.
 
-Only headers are read: sizes of PNG, TIFF, PGM, JPEG and BMP, and the frame headers of JPEG, JPEG-LS and JPEG 2000
-streams inside DICOM objects.
+Only headers are read: sizes of PNG, TIFF, PGM and JPEG, and the frame headers of JPEG, JPEG-LS and JPEG 2000 streams
+inside DICOM objects.
 """
 
 import re
@@ -47,12 +47,12 @@ def check_size(width: int, height: int) -> None:
 
 
 def check_raster(content: bytes, kind: str) -> None:
-    """Check the size in the header of an image file of a kind; a header that is damaged is left to the decoder.
+    """Check the size in the header of a PNG, TIFF, PGM or JPEG file; a header that is damaged is left to the decoder.
 
     Raises:
         UnusableImage: See `check_size`.
     """
-    readers = {"PNG": _png_size, "TIFF": _tiff_size, "PGM": _pgm_size, "JPEG": _jpeg_size, "BMP": _bmp_size}
+    readers = {"PNG": _png_size, "TIFF": _tiff_size, "PGM": _pgm_size, "JPEG": _jpeg_size}
     try:
         size = readers[kind](content)
     except (struct.error, ValueError, IndexError):
@@ -81,11 +81,6 @@ def check_stream(stream: bytes, rows: int, columns: int) -> None:
 
 def _png_size(content: bytes) -> tuple[int, int]:
     return struct.unpack_from(">II", content, 16)
-
-
-def _bmp_size(content: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from("<ii", content, 18)
-    return abs(width), abs(height)
 
 
 def _pgm_size(content: bytes) -> tuple[int, int] | None:

@@ -108,7 +108,9 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
         content = path.read_bytes()
     except OSError as error:
         raise UnusableImage(f"its mask cannot be opened: {error.strerror}") from None
-    check_raster(content, raster_kind(content) or "BMP")
+    kind = raster_kind(content)  # None for a BMP, whose size OpenCV checks
+    if kind is not None:
+        check_raster(content, kind)
     mask, _ = decode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, "its mask")
     if shape is not None and mask.shape != shape:
         sizes = [f"{height}x{width}" for height, width in (mask.shape, shape)]

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -82,6 +83,21 @@ def test_a_damaged_mask_is_refused_and_nothing_is_printed(tmp_path, capfd, conte
     with pytest.raises(UnusableImage, match=said):
         read_mask(tmp_path / "mask.png")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_mask_of_a_kind_whose_header_is_not_read_is_not_too_large_either(tmp_path):
+    side = 12_000
+    (tmp_path / "mask.pbm").write_bytes(b"P4 %d %d\n" % (side, side) + bytes(side * side // 8))
+    code = (
+        "import sys, preprocessing, pathlib\n"
+        "from preprocessing.mammograms.given_masks import UnusableImage, read_mask\n"
+        "try: read_mask(pathlib.Path(sys.argv[1]))\n"
+        "except UnusableImage as reason: print(reason)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "mask.pbm")], capture_output=True, text=True, check=True
+    )
+    assert "cannot be decoded" in done.stdout
 
 
 @pytest.mark.parametrize("marker", [b"\xff\xd9", b"\xff\xc4", b"\xff\xff\x01"])
