@@ -62,6 +62,12 @@ def test_a_few_bytes_behind_the_pixels_of_a_jpeg_are_a_doubt():
     assert doubts == ["bytes are left over behind its pixels"]
 
 
+def png_header(width: int, height: int, colour: int) -> bytes:
+    """A PNG of 16 bits that promises pixels and holds none."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
 def test_standard_error_is_as_before_afterwards(capfd):
     with pytest.raises(UnusableImage):
         decode(b"no image", cv2.IMREAD_UNCHANGED)
@@ -75,6 +81,9 @@ def test_standard_error_is_as_before_afterwards(capfd):
     [
         (spoilt(encoded(".png"), 0.5), "its mask cannot be decoded"),
         (b"P5 99999 99999 255\n" + bytes(9), "the image is 99999 x 99999 pixels"),
+        (png_header(16384, 16384, colour=0), "the image is 16384 x 16384 pixels"),
+        (png_header(8192, 10240, colour=6), "the image is 10240 x 8192 pixels of 4 channels"),
+        (png_header(40_000, 2000, colour=0), "no mammogram has such a shape"),
         (b"text", "its mask cannot be decoded"),
     ],
 )

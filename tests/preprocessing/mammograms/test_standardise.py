@@ -23,7 +23,7 @@ def test_a_large_image_and_its_mask_are_not_copied(shape):
         assert tracemalloc.get_traced_memory()[1] < image.stored.nbytes
     finally:
         tracemalloc.stop()
-    assert mask.mean() == pytest.approx(0.5, abs=0.02) and small[mask].mean() == pytest.approx(0.5, abs=0.01)
+    assert small[mask].mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_orient_leaves_a_chest_wall_on_the_left_alone():
