@@ -74,7 +74,8 @@ def build(
     template = resources.files("evaluation.reader_study").joinpath("page.html").read_text(encoding="utf-8")
     described = json.dumps(study).replace("<", "\\u003c")
     text = template.replace("{{STUDY}}", described).replace("{{PIXELS}}", packed)
-    key.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (page.parent, key.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(key.parent)  # or two commands would leave the page of one and the key of the other
     try:
         if key.exists():
