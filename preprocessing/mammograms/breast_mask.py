@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, averages, pixels_of, shrink
+from preprocessing.images.large import Image, StoredImage, averages, pixels_of, shrink
 from preprocessing.images.mask import mask_of, resize_mask
 from preprocessing.mammograms.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.mammograms.options import MASK_METHODS
@@ -93,7 +93,10 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     if flaw := _flaw(small) and _flaw(pixels_of(image)):
         raise UnusableImage(flaw)
     if method == "otsu":
-        threshold = otsu_threshold(np.sort(pixels_of(image), axis=None))
+        ordered = pixels_of(image).ravel() if isinstance(image, StoredImage) else image.flatten()
+        ordered.sort()
+        threshold = otsu_threshold(ordered)
+        del ordered  # as large as what follows
         return pixels_of(image) > threshold
     inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
     if is_large:  # the enlarged mask stays one component
