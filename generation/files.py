@@ -58,10 +58,10 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
     path = folder / RECORD
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_left_over(folder, below=True)
         if path.exists():
             there = _read(path)
             _compare(folder, there, plan, count)
+            remove_left_over(folder, below=True)
             begun = there["begun"]
         else:
             if any(not file.name.startswith(".") for file in folder.iterdir()):

@@ -81,7 +81,6 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
         if file_format == "h5":
             records = _write_dataset(inserter, folder, count, made)
         else:
-            remove_left_over(folder, below=True)
             (folder / PARTS).mkdir(exist_ok=True)
             records = _write_files(inserter, folder, count, made, file_format)
         for part in (folder / PARTS).iterdir():
@@ -169,6 +168,7 @@ def _item(one: Composite) -> dict:
 def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_format: str) -> int:
     made = {**made, "format": file_format, "count": count, "inputs": inserter.fingerprint}
     begun = _begun(folder, made)
+    remove_left_over(folder, below=True)
     if (folder / MANIFEST).exists():
         return _counted(folder)
     place = _places(file_format)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from folders import contents
+from folders import contents, hold
 
 from lesions import export
 from lesions.annotations import read_annotations
@@ -16,7 +16,6 @@ from lesions.generate import insert_lesions
 from lesions.inserter import Inserter, open_inserter
 from lesions.outline import mask_of
 from preprocessing.images.read import read_image
-from preprocessing.lock import LOCK_FILE
 from preprocessing.shards import DataError, open_dataset
 
 COUNT = 7
@@ -219,8 +218,7 @@ def test_a_segmentation_has_the_day_on_which_its_folder_was_begun(mammograms, ma
 
 @pytest.mark.parametrize("file_format", ["png", "dicom", "coco"])
 def test_a_folder_that_another_command_writes_to_is_refused(mammograms, masses, tmp_path, file_format):
-    holder = {"process": 1, "started": "1", "host": "elsewhere", "system": "", "since": 0.0}
-    (tmp_path / LOCK_FILE).write_text(json.dumps(holder))
+    hold(tmp_path)
     with pytest.raises(DataError, match="has been writing here since"):
         made(mammograms, masses, tmp_path, file_format)
 
