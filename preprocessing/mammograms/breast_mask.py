@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from preprocessing.images.bounds import LONGEST_TO_SHORTEST
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image, StoredImage, averages, pixels_of, shrink
 from preprocessing.images.mask import mask_of, resize_mask
@@ -81,6 +82,8 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     if len(image.shape) != 2 or 0 in image.shape:
         raise UnusableImage(f"not one grey image (shape {image.shape})")
     height, width = image.shape
+    if width > LONGEST_TO_SHORTEST * height:  # a copy of the working height would be many times as large
+        raise UnusableImage(f"no breast: the image is {height} x {width} pixels")
     size = (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
     is_large = height >= 2 * size[0] and width >= 2 * size[1]
     if is_large:
