@@ -1,7 +1,7 @@
 """New labelled masses from a trained run (Lee et al. 2018, §3.4): mixtures of up to twenty masses of a category."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,13 +60,21 @@ class MassGenerator:
         self.shape, self.margin = shape, margin
         self.categories = self.library.categories(shape, margin)
 
-    def recipe(self, number: int) -> Recipe:
-        """Return what the mass of a number is mixed from, a function of (seed, number) and the data alone."""
-        return recipe(number, self.categories, self.seed, self.mixer.mixing)
+    def recipe(self, number: int, category: int | None = None) -> Recipe:
+        """Return what the mass of a number is mixed from, a function of (seed, number) and the data alone.
+
+        Args:
+            category: index into `categories`. Defaults to the one whose turn it is.
+        """
+        wanted = self.categories if category is None else [self.categories[category]]
+        return recipe(number, wanted, self.seed, self.mixer.mixing)
 
     def draw(self, numbers: range) -> list[SyntheticMass]:
         """Draw the masses of some numbers, all in memory at once."""
-        recipes = [self.recipe(number) for number in numbers]
+        return self.mixed([self.recipe(number) for number in numbers])
+
+    def mixed(self, recipes: Sequence[Recipe]) -> list[SyntheticMass]:
+        """Draw masses by their recipes."""
         return [SyntheticMass(*mixed, one) for one, mixed in zip(recipes, self.mixer.mixed(recipes), strict=True)]
 
     def batches(self, numbers: range) -> Iterator[list[SyntheticMass]]:

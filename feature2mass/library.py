@@ -1,8 +1,8 @@
 """What new masses are mixed from: the features of labelled masses, of a dataset or stored in a file with a decoder.
 
 A dataset's masses are encoded when they are first needed. A file, which `write_mass_generator` writes, holds what
-mixing needs of each of them: features and a thumbnail of 16×16 pixels. Masses that resemble the originals can be
-decoded from it, so it is as private as they are.
+mixing needs of each of them: features, a thumbnail of 16×16 pixels, and its size where known. Masses that resemble the
+originals can be decoded from it, so it is as private as they are.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from feature2mass.features import decode, encode
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import OCTAVES, Grain, energies
-from feature2mass.seeds import MIRRORS, THUMBNAIL, Category, MassGeneratorError, Seed, categories, seed_image
+from feature2mass.seeds import MIRRORS, THUMBNAIL, Category, MassGeneratorError, Seed, categories, known, seed_image
 from feature2mass.settings import Mixing
 from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses
@@ -154,12 +154,13 @@ class StoredLibrary:
         for field, (names, name) in wanted.items():
             if name is not None and name not in names:
                 raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(names)}")
-        labels = self._arrays["labels"]
+        labels, sizes = self._arrays["labels"], self._arrays.get("sizes")
         found = []
         for (s, m), mean in zip(self._arrays["categories"].tolist(), self._arrays["means"], strict=True):
             if shape in (None, self.shapes[s]) and margin in (None, self.margins[m]):
                 seeds = np.flatnonzero((labels == (s, m)).all(axis=1))
-                found.append(Category(s, m, seeds, self._arrays["thumbnails"][seeds], mean))
+                of_these = None if sizes is None else known(np.where(sizes[seeds] > 0, sizes[seeds], np.nan))
+                found.append(Category(s, m, seeds, self._arrays["thumbnails"][seeds], mean, of_these))
         if not found:
             raise MassGeneratorError(f"--shape {shape} --margin {margin}: the generator has no mass of both")
         return found
@@ -200,6 +201,8 @@ def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixin
         **{"mean": mean, "basis": basis},
         "components": ((features - mean) @ basis.T).reshape(len(seeds), len(MIRRORS), -1),
     }
+    if any(category.sizes is not None for category in found):
+        arrays["sizes"] = np.concatenate([_sizes(category) for category in found])
     arrays |= {f"decoder/{number:03d}": weight for number, weight in enumerate(library.decoder.get_weights())}
     about = {
         "format": FORMAT,
@@ -249,6 +252,11 @@ def read_mass_generator(path: str | os.PathLike) -> tuple[StoredLibrary, Mixing,
         ) from error
 
 
+def _sizes(category: Category) -> np.ndarray:
+    """Return the sizes of the masses of a category as a file holds them, 0 for unknown."""
+    return np.zeros(len(category.seeds)) if category.sizes is None else np.nan_to_num(category.sizes)
+
+
 def _rounded(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32 | int]:
     """Return integers and the scale by which they are the array, or float32 and 1 for one that is small."""
     array = np.asarray(array)
@@ -270,11 +278,14 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], classes: tuple[int, int]) ->
         **{"basis": (components, FEATURES), "mean": (FEATURES,), "grain_mean": (FEATURES,)},
         **{"grain_deviation": (FEATURES,), "grain_amplitude": (SIZE, SIZE // 2 + 1)},
     }
+    wanted |= {"sizes": (masses,)} if "sizes" in arrays else {}
     if {name: array.shape for name, array in arrays.items()} != wanted:
         raise ValueError("arrays of other shapes")
     for name in ("labels", "categories"):
         if not ((arrays[name] >= 0) & (arrays[name] < classes)).all():
             raise ValueError(f"{name} of unknown classes")
+    if not (arrays.get("sizes", np.zeros(1)) >= 0).all():
+        raise ValueError("sizes below 0")
 
 
 def _read(stored: h5py.Dataset) -> np.ndarray:

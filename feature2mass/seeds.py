@@ -5,10 +5,14 @@ with random weights. Mixtures of masses of different orientation are blurred, so
 the others are mirrored to resemble it (training mirrors masses, and a mirrored mass keeps its label), and those that
 resemble it most get the largest weights. A category of fewer than twenty masses adds mirrored copies, up to twenty
 seeds or as many as exist (ours).
+
+Where the sizes of masses are known, the others are of like size (ours): a small mass was enlarged and is soft, a large
+one is sharp, and the mixture gets the texture of its own size.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +24,8 @@ from preprocessing.shards import Dataset
 
 MIRRORS = ("no", "left-right", "top-bottom", "both")
 THUMBNAIL = 16  # height and width at which likeness is judged
+LIKE_SIZE = 1.25  # the most by which the sizes of a mixture's masses differ from that of the first, as a factor
+LEAST_ALIKE = 5  # masses to choose from: where fewer are of like size, those nearest in size
 
 
 class MassGeneratorError(ValueError):
@@ -35,6 +41,7 @@ class Category:
         seeds: dataset indices, (n,).
         thumbnails: the masses made small, float32 (n, 16, 16).
         mean: of the masses and their mirror images, float32 (64, 64).
+        sizes: longest sides in pixels of a mammogram 512 pixels high, (n,), NaN where unknown; None where all are.
     """
 
     shape: int
@@ -42,13 +49,24 @@ class Category:
     seeds: np.ndarray
     thumbnails: np.ndarray
     mean: np.ndarray
+    sizes: np.ndarray | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, shape: int, margin: int, seeds: np.ndarray) -> "Category":
         """Make the category of these masses of a dataset."""
         images = dataset.images((SIZE, SIZE), seeds)
         blocks = images.reshape(-1, THUMBNAIL, SIZE // THUMBNAIL, THUMBNAIL, SIZE // THUMBNAIL)
-        return cls(shape, margin, seeds, blocks.mean(axis=(2, 4)), mirrored(images.mean(axis=0)).mean(axis=0))
+        mean = mirrored(images.mean(axis=0)).mean(axis=0)
+        return cls(shape, margin, seeds, blocks.mean(axis=(2, 4)), mean, known(dataset.field("size")[seeds]))
+
+    def of_like_size(self, first: int) -> np.ndarray:
+        """Return the positions of masses that may be mixed with one, itself included; all where its size is unknown."""
+        if self.sizes is None or np.isnan(self.sizes[first]):
+            return np.arange(len(self.seeds))
+        differences = np.abs(np.log(self.sizes / self.sizes[first]))
+        nearest = np.argsort(differences, kind="stable")  # those of unknown size last
+        count = max((differences <= np.log(LIKE_SIZE)).sum(), min(LEAST_ALIKE, np.isfinite(differences).sum()))
+        return np.sort(nearest[:count])
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,11 @@ def categories(
     return found
 
 
+def known(sizes: np.ndarray) -> np.ndarray | None:
+    """Return sizes, or None where not one is known."""
+    return None if np.isnan(sizes).all() else sizes
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What one generated mass is mixed from.
@@ -118,6 +141,17 @@ class Recipe:
         pairs = zip(self.seeds[used].tolist(), self.mirrors[used].tolist())
         return [Seed(index, mirror, self.category) for index, mirror in pairs], self.weights[used]
 
+    @cached_property
+    def size(self) -> float:
+        """The weighted geometric mean of the seeds' sizes, NaN where none is known."""
+        if self.category.sizes is None:
+            return float("nan")
+        sizes = self.category.sizes[np.searchsorted(self.category.seeds, self.seeds)]
+        used = np.isfinite(sizes) & (self.weights > 0)
+        if not used.any():
+            return float("nan")
+        return float(np.exp(np.average(np.log(sizes[used]), weights=self.weights[used])))
+
     def top(self, count: int = 3) -> np.ndarray:
         """Return the positions of the seeds with the largest weights, largest first."""
         return np.argsort(-self.weights, kind="stable")[:count]
@@ -127,32 +161,39 @@ def recipe(number: int, wanted: Sequence[Category], seed: int = 0, mixing: Mixin
     """Choose what the mass of a number is mixed from, a function of (seed, number) and the masses alone.
 
     The categories take turns. With mirrored seeds, these are sorted by their likeness to the first, weights by size,
-    largest first; without, both are as drawn.
+    largest first; without, both are as drawn. Where sizes are known, the others are of like size to the first.
     """
     category = wanted[number % len(wanted)]
     random = np.random.default_rng([seed, number])
-    available = len(category.seeds)
+    first = -1 if category.sizes is None else int(random.integers(len(category.seeds)))
+    pool = category.of_like_size(first)
     if not mixing.mirrored_seeds:
-        chosen = random.permutation(available)[:SEEDS]
+        chosen = pool[_order(pool, first, random)[:SEEDS]]
         (weights,) = category_weights(1, len(chosen), random=random, largest=mixing.largest_weight)
         return Recipe(number, category, category.seeds[chosen], np.zeros(len(chosen), int), weights)
-    if available >= SEEDS:
-        chosen = random.permutation(available)[:SEEDS]
+    if len(pool) >= SEEDS:
+        chosen = pool[_order(pool, first, random)[:SEEDS]]
         leader = random.integers(len(MIRRORS))
         looks = mirrored(category.thumbnails[chosen])
         mirrors = _differences(looks, looks[leader, 0]).argmin(axis=0)
         mirrors[0] = leader
     else:  # all masses as they are, then random mirror images of them
-        chosen, mirrors = np.arange(available), np.zeros(available, int)
-        lot = random.permutation(available * (len(MIRRORS) - 1))[: SEEDS - available]
-        chosen, mirrors = np.append(chosen, lot % available), np.append(mirrors, 1 + lot // available)
-        order = random.permutation(len(chosen))
+        lot = random.permutation(len(pool) * (len(MIRRORS) - 1))[: SEEDS - len(pool)]
+        chosen = np.append(pool, pool[lot % len(pool)])
+        mirrors = np.append(np.zeros(len(pool), int), 1 + lot // len(pool))
+        order = _order(chosen, first, random)
         chosen, mirrors = chosen[order], mirrors[order]
         looks = mirrored(category.thumbnails[chosen])
     seen = looks[mirrors, np.arange(len(chosen))]
     likeness = np.argsort(_differences(seen, seen[0]), kind="stable")  # the first resembles itself most
     (weights,) = category_weights(1, len(chosen), random=random, largest=mixing.largest_weight)
     return Recipe(number, category, category.seeds[chosen[likeness]], mirrors[likeness], np.sort(weights)[::-1])
+
+
+def _order(masses: np.ndarray, first: int, random: np.random.Generator) -> np.ndarray:
+    """Return the positions of masses in a random order, but those of `first`, where it is there, before the others."""
+    order = random.permutation(len(masses))
+    return order[np.argsort(masses[order] != first, kind="stable")]
 
 
 def seed_image(dataset: Dataset, index: int, mirror: int = 0) -> np.ndarray:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from feature2mass.generate import MassGenerator, SyntheticMass
 from feature2mass.networks import SIZE
 from feature2mass.seeds import MIRRORS
@@ -57,22 +59,29 @@ class MassStream:
             "generator": self.generator.fingerprint,
         }
 
+    @cached_property
+    def sized(self) -> bool:
+        """Whether the size of any mass is known."""
+        return any(category.sizes is not None for category in self.generator.categories)
+
     def item(self, drawn: SyntheticMass) -> dict:
         """Return a mass as the shards hold it."""
         category = drawn.recipe.category
         item = mass_item(drawn.image, subject=_subject(drawn.number), shape=category.shape, margin=category.margin)
-        return item | {"low": drawn.low, "high": drawn.high}
+        return item | {"low": drawn.low, "high": drawn.high, "size": drawn.recipe.size}
 
     def row(self, number: int, drawn: SyntheticMass | None = None) -> dict[str, object]:
         """Return what the manifest says; seeds are items of the dataset, heaviest first, without those of no weight."""
         one = drawn.recipe if drawn else self.generator.recipe(number)
         used = [position for position in one.top(len(one.weights)) if one.weights[position] > 0]
         made = made_by()
+        size = {} if not self.sized else {"size": "" if np.isnan(one.size) else f"{one.size:.2f}"}
         return {
             **{"x": 0, "y": 0, "width": SIZE, "height": SIZE},
             "shape": self.generator.library.shapes[one.category.shape],
             "margin": self.generator.library.margins[one.category.margin],
             "subject": _subject(number),
+            **size,
             "masses_of_category": len(one.category.seeds),
             "seeds_drawn": len(one.seeds),
             "seeds": ";".join(str(one.seeds[position]) for position in used),

@@ -4,9 +4,10 @@ A segmentation is written by `highdicom`, which the package's extra `seg` instal
 """
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from preprocessing.version import __version__, made_by
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from preprocessing.shards import Dataset as Mammograms
 
 _REAL, _DRAWN, _PHANTOM, _OTHER = "real", "drawn", "phantom", "other"  # where an image comes from
 _MAMMOGRAMS = {
@@ -60,7 +60,7 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
         generator=inputs,
         origin=Origin(made_by=made_by()),
     )
-    host = _origin_of(inserter.mammograms)
+    host = _origin_of(inserter.mammograms.meta)
     dataset.DerivationDescription = _derivation(one, inserter, host)
     dataset.ContributingEquipmentSequence[0].ContributionDescription = dataset.DerivationDescription
     dataset.ImageComments = _comments(one)
@@ -71,19 +71,20 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
     return dataset
 
 
-def _origin_of(dataset: "Mammograms | None") -> str:
-    """Where a dataset's images come from; without one they are phantoms."""
-    if dataset is None or dataset.meta["made"].get("by") == "make_phantoms":
+def _origin_of(meta: Mapping[str, Any]) -> str:
+    """Where images come from, by what their dataset says of itself."""
+    by = str(meta["made"].get("by"))
+    if by == "make_phantoms":
         return _PHANTOM
-    if not dataset.meta["synthetic"]:
+    if not meta["synthetic"]:
         return _REAL
-    return _DRAWN if str(dataset.meta["made"].get("by")).startswith("generate_") else _OTHER
+    return _DRAWN if by.startswith("generate_") else _OTHER
 
 
 def _derivation(one: Composite, inserter: Inserter, host: str) -> str:
     """Say what was done to the mammogram."""
     count = sum(map(bool, one.masses))
-    whose = _MASSES[_origin_of(inserter.masses.dataset)]
+    whose = _MASSES[_origin_of(inserter.masses.meta)]
     masses = f"{count} mass{'es' if count > 1 else ''} {whose}, inserted by software" if count else "No mass inserted"
     return f"{masses} into {_MAMMOGRAMS[host]}. Not for diagnosis. Inputs SHA-256: {inserter.fingerprint}"
 

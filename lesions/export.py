@@ -332,18 +332,18 @@ def _write_yolo(folder: Path, records: Callable[[], Iterator[Record]]) -> None:
 def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record], place: Callable[[int], str]) -> None:
     """A row per lesion, and one with empty fields for an image in which none found room."""
     masses, mammograms = inserter.masses, inserter.mammograms
-    generators = [dataset.meta["generator"] if dataset else "" for dataset in (masses.dataset, mammograms)]
+    generators = [made.meta["generator"] or "" for made in (masses, mammograms)]
     with whole_file(folder / MANIFEST) as beside, open(beside, "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(MANIFEST_COLUMNS)
         for one in records:
             image = place(one.number)
-            host = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1] or "")
+            host = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1])
             common = (*host, *one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
             if not one.annotations:
                 table.writerow((image, *[""] * 11, *common))
             for row, mass in zip(one.annotations, one.masses):
-                origin = (mass, masses.fingerprint, masses.synthetic, generators[0] or "") if mass else ("", "", "", "")
+                origin = (mass, masses.fingerprint, masses.synthetic, generators[0]) if mass else ("", "", "", "")
                 labels = row["shape"], row["margin"], row["synthetic"]
                 table.writerow((image, *row["box"], *labels, *origin, *common))
 

@@ -24,7 +24,8 @@ def insert_lesions(
 
     Args:
         mammograms: dataset of real or synthetic mammograms.
-        masses: dataset of real or generated masses, or of mammograms with known lesions; None for phantoms.
+        masses: dataset of real or generated masses, or of mammograms with known lesions; None for masses of the
+            generator that comes with the package, "phantoms" for drawn phantoms.
         output: folder to write.
         count: images to make. Defaults to one per mammogram.
         file_format: "h5" (a dataset with `lesions.json`), "png", "dicom", "coco" or "yolo".

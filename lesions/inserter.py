@@ -13,12 +13,12 @@ from lesions.annotations import Annotation, by_item, has_annotations, read_annot
 from lesions.blend import METHODS
 from lesions.breast import Breast
 from lesions.insert import Host, Inserted, insert_mass
-from lesions.masses import MassSource, PhantomMasses, open_masses
+from lesions.masses import Masses, PhantomMasses, open_masses
 from lesions.placement import SHIPPED, Placement, read_placement
 from preprocessing.images.words import DENSITIES
 from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
 
-OTHER_MASSES = 5  # that are tried where one finds no room
+PHANTOMS = "phantoms"  # in place of a dataset of masses
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,7 @@ class Inserter:
         DataError: there are no mammograms, or no masses of the shape and margin.
     """
 
-    def __init__(
-        self, mammograms: Dataset, masses: MassSource | PhantomMasses, placement: Placement, settings: Settings
-    ):
+    def __init__(self, mammograms: Dataset, masses: Masses, placement: Placement, settings: Settings):
         self.mammograms, self.masses, self.placement, self.settings = mammograms, masses, placement, settings
         self.items = mammograms.indices(None if settings.split == "all" else settings.split)
         if not len(self.items):
@@ -131,19 +129,21 @@ class Inserter:
         annotations = [replace(one, item=number) for one in self._known[item]]
         host = Host(before, breast, fields["view"], tuple(one.box for one in annotations))
         masses = [""] * len(annotations)
-        for _ in range(self.settings.lesions or self.placement.lesion_count(rng)):
-            result = self._one_more(host, rng, fields["subject"])
+        for lesion in range(self.settings.lesions or self.placement.lesion_count(rng)):
+            usable = self.usable[host.view if host.view in self.usable else ""]
+            tried = self.masses.choice(usable, number, lesion, rng)
+            result = self._one_more(host, tried, rng, fields["subject"])
             if result is not None:
                 host = replace(host, image=result.image, lesions=(*host.lesions, result.annotation.box))
                 annotations.append(replace(result.annotation, item=number))
                 masses.append(result.patch.name)
         return Composite(number, item, before, host.image, mask, tuple(annotations), tuple(masses), fields)
 
-    def _one_more(self, host: Host, rng: np.random.Generator, subject: str) -> Inserted | None:
-        """The mammogram with one mass more, or None where none of some found room."""
+    def _one_more(self, host: Host, tried: np.ndarray, rng: np.random.Generator, subject: str) -> Inserted | None:
+        """The mammogram with one mass more, or None where none of those to be tried found room."""
         settings = self.settings
         centre = None if settings.place is None else host.breast.pixel(*settings.place)
-        for number in rng.choice(self.usable[host.view if host.view in self.usable else ""], OTHER_MASSES):
+        for number in tried:
             patch = self.masses.patch(int(number))
             if patch is None or patch.subject == subject:
                 continue
@@ -168,7 +168,8 @@ def open_inserter(
 
     Args:
         mammograms: dataset of mammograms.
-        masses: dataset of masses, or of mammograms with known lesions; None for phantoms of masses.
+        masses: dataset of masses, or of mammograms with known lesions; `PHANTOMS` for drawn phantoms; None for masses
+            of the generator that comes with the package.
         placement: placement model; None for the one that comes with the package.
         settings: see `Settings`.
 
@@ -177,5 +178,15 @@ def open_inserter(
     """
     dataset = open_dataset(Path(mammograms), kind="mammogram")
     split = None if settings.split == "all" else settings.split
-    source = PhantomMasses() if masses is None else open_masses(masses, split)
-    return Inserter(dataset, source, read_placement(placement or SHIPPED), settings)
+    return Inserter(dataset, _open(masses, settings, split), read_placement(placement or SHIPPED), settings)
+
+
+def _open(masses: str | os.PathLike | None, settings: Settings, split: str | None) -> Masses:
+    """What `masses` of `open_inserter` stands for."""
+    if masses is None:
+        from lesions.generated import GeneratedMasses  # TensorFlow only where it is needed
+
+        return GeneratedMasses(settings.shape, settings.margin, settings.seed)
+    if str(masses) == PHANTOMS and not Path(masses).exists():
+        return PhantomMasses()
+    return open_masses(masses, split)

@@ -1,8 +1,11 @@
 """Masses to insert: patches with their outline, from a dataset of masses or from mammograms with known lesions."""
 
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +19,10 @@ from preprocessing.shards import DataError, Dataset, open_dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
+MIXED_SKIN = 0.5  # the same of a generated mass: of seeds at the skin and others away from it, it is half as dark there
 LEAST_INSIDE = 0.9  # of the outline, that must lie inside the breast and the patch
 LEAST_SIDE = 6  # pixels of a lesion in a mammogram
+TRIED = 5  # masses that are tried for a lesion, where one finds no room
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +72,60 @@ class MassPatch:
         return replace(self, box=(x, self.image.shape[0] - y - height, width, height), **flipped)
 
 
+class Masses(ABC):
+    """Masses by number, to insert.
+
+    Attributes:
+        labels: "shape", "margin" and "view" of each of them, "" where unknown.
+        fingerprint: which masses these are.
+        meta: "synthetic", "generator" and "made", as a dataset has them.
+        place: how messages name them.
+    """
+
+    labels: dict[str, np.ndarray]
+    fingerprint: str
+    meta: Mapping[str, Any]
+    place: object
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.meta["synthetic"])
+
+    def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
+        """Which of them (0, 1, …) have a shape and a margin, and where any has it, a view; "" for any.
+
+        Raises:
+            DataError: none has the shape and margin.
+        """
+        kept = np.ones(len(self.labels["shape"]), bool)
+        for name, wanted in (("shape", shape), ("margin", margin)):
+            if wanted and wanted not in CLASSES[name]:
+                raise DataError(f"--{name} {wanted}: must be one of {', '.join(CLASSES[name])}")
+            kept &= (self.labels[name] == wanted) | (not wanted)
+        if not kept.any():
+            words = " ".join(filter(None, (shape, margin)))
+            raise DataError(f"{self.place}: none of its masses is {words}; choose another shape or margin")
+        of_view = kept & (self.labels["view"] == view)
+        return np.flatnonzero(of_view if view and of_view.any() else kept)
+
+    def choice(self, usable: np.ndarray, image: int, lesion: int, rng: np.random.Generator) -> np.ndarray:
+        """Which of the usable masses are tried for a lesion, 0, 1, …, of an image, in this order."""
+        return rng.choice(usable, TRIED)
+
+    @abstractmethod
+    def patch(self, number: int) -> MassPatch | None:
+        """A mass; None where it cannot be cut out whole."""
+
+
 @dataclass(frozen=True, eq=False)
-class MassSource:
-    """Masses by number.
+class MassSource(Masses):
+    """Those of a dataset.
 
     Attributes:
         dataset: of masses, or of mammograms with `lesions.json`.
         annotations: of the lesions of mammograms; None for a dataset of masses.
         numbers: items of the masses, or places in `annotations`, that can be used.
-        labels: "shape", "margin" and "view" of each of `numbers`, "" where unknown.
+        labels: of each of `numbers`.
     """
 
     dataset: Dataset
@@ -87,50 +137,36 @@ class MassSource:
         return len(self.numbers)
 
     @property
-    def fingerprint(self) -> str:
-        """Which masses these are."""
+    def fingerprint(self) -> str:  # type: ignore[override]
         return self.dataset.fingerprint
 
     @property
-    def synthetic(self) -> bool:
-        return bool(self.dataset.meta["synthetic"])
+    def meta(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return self.dataset.meta
 
-    def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
-        """Which of them (0, 1, …) have a shape and a margin, and where any has it, a view; "" for any.
-
-        Raises:
-            DataError: none has the shape and margin.
-        """
-        return _matching(self.labels, shape, margin, view, self.dataset.folder)
+    @property
+    def place(self) -> Path:  # type: ignore[override]
+        return self.dataset.folder
 
     def patch(self, number: int) -> MassPatch | None:
-        """A mass; None where it cannot be cut out whole."""
         labels = {name: str(values[number]) for name, values in self.labels.items()}
         if self.annotations is None:
             return _of_mass(self.dataset, int(self.numbers[number]), labels)
         return _of_mammogram(self.dataset, self.annotations[self.numbers[number]], labels)
 
 
-class PhantomMasses:
+class PhantomMasses(Masses):
     """Drawn masses of every shape and margin in turn; without end, but numbered up to `COUNT`."""
 
     COUNT = 100_000
-    dataset = None
-    synthetic = True
-    fingerprint = "phantoms"
+    fingerprint = place = "phantoms"
+    meta = {"synthetic": True, "generator": None, "made": {"by": "make_phantoms"}}
 
     def __init__(self) -> None:
         pairs = [(shape, margin) for shape in CLASSES["shape"] for margin in CLASSES["margin"]]
         self._pairs = pairs
         columns = np.array(pairs)[np.arange(self.COUNT) % len(pairs)].T
         self.labels = dict(zip(("shape", "margin"), columns)) | {"view": np.full(self.COUNT, "")}
-
-    def __len__(self) -> int:
-        return self.COUNT
-
-    def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
-        """Which of them have a shape and a margin; "" for any."""
-        return _matching(self.labels, shape, margin, view, "phantoms")
 
     def patch(self, number: int) -> MassPatch:
         """A phantom, with its true outline."""
@@ -149,19 +185,6 @@ class PhantomMasses:
             name=f"phantom {number}",
             synthetic=True,
         )
-
-
-def _matching(labels: dict[str, np.ndarray], shape: str, margin: str, view: str, place: object) -> np.ndarray:
-    kept = np.ones(len(labels["shape"]), bool)
-    for name, wanted in (("shape", shape), ("margin", margin)):
-        if wanted and wanted not in CLASSES[name]:
-            raise DataError(f"--{name} {wanted}: must be one of {', '.join(CLASSES[name])}")
-        kept &= (labels[name] == wanted) | (not wanted)
-    if not kept.any():
-        words = " ".join(filter(None, (shape, margin)))
-        raise DataError(f"{place}: none of its masses is {words}; choose another shape or margin")
-    of_view = kept & (labels["view"] == view)
-    return np.flatnonzero(of_view if view and of_view.any() else kept)
 
 
 def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSource:
@@ -205,23 +228,14 @@ def _words(dataset: Dataset, name: str) -> np.ndarray:
 
 def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch | None:
     """A mass that fills a window `CONTEXT` times its longest side."""
-    size = dataset.levels[-1]
-    stored = dataset.images(size, [item])[0]
-    low, high = (float(dataset.field(name)[item]) for name in ("low", "high"))
-    image = np.clip(low + (high - low) * stored, 0, 1).astype(np.float32)
-    outline = dataset.lesions(size, [item])[0]
-    side = size[0] / float(dataset.meta["made"].get("context", CONTEXT))
-    if not outline.any():
-        corner = (size[0] - side) / 2
-        outline = find_outline(image, (corner, corner, side, side))
-    smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
-    valid = (smooth > SKIN * np.median(smooth)) | outline
+    level = dataset.levels[-1]
+    low, high, size = (float(dataset.field(name)[item]) for name in ("low", "high", "size"))
     synthetic = bool(dataset.meta["synthetic"])
-    return MassPatch(
-        image,
-        valid,
-        outline,
-        box_around(polygon_of(outline)),
+    return patch_of(
+        np.clip(low + (high - low) * dataset.images(level, [item])[0], 0, 1).astype(np.float32),
+        dataset.lesions(level, [item])[0],
+        float(dataset.meta["made"].get("context", CONTEXT)),
+        size=None if np.isnan(size) else size,
         calibrated=not (synthetic and (low, high) == (0, 1)),
         subject=str(dataset.field("subject")[item]),
         name=f"item {item}",
@@ -229,6 +243,25 @@ def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch |
         shape=labels["shape"],
         margin=labels["margin"],
     )
+
+
+def patch_of(image: np.ndarray, outline: np.ndarray, context: float, *, synthetic: bool, **known: Any) -> MassPatch:
+    """A mass in the middle of a square window.
+
+    Args:
+        image: float32 (n, n) in [0, 1].
+        outline: bool (n, n), the mass; False everywhere where it is to be found.
+        context: side of the window over the longest side of the mass.
+        synthetic: whether it was generated.
+        known: further attributes of `MassPatch`.
+    """
+    if not outline.any():
+        side = len(image) / context
+        corner = (len(image) - side) / 2
+        outline = find_outline(image, (corner, corner, side, side))
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
+    valid = (smooth > (MIXED_SKIN if synthetic else SKIN) * np.median(smooth)) | outline
+    return MassPatch(image, valid, outline, box_around(polygon_of(outline)), synthetic=synthetic, **known)
 
 
 def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> MassPatch | None:

@@ -58,7 +58,7 @@ def write_mammograms(folder: Path, *, lesions: bool = True, split: float = 0.0) 
     return dataset
 
 
-def write_masses(folder: Path, count: int = 8) -> Dataset:
+def write_masses(folder: Path, count: int = 8, size: float = float("nan")) -> Dataset:
     """Bright discs, half of them with a known outline."""
     y, x = np.mgrid[:64, :64] - 31.5
     disc = np.hypot(y, x) < 64 / 1.5 / 2
@@ -73,6 +73,7 @@ def write_masses(folder: Path, count: int = 8) -> Dataset:
                 shape=number % 4,
                 margin=0,
                 contrast="normalised",
+                size=size,
             )
         )
     writer = DatasetWriter(

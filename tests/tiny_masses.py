@@ -39,16 +39,22 @@ def preset(**changes) -> Preset:
 
 
 def write_dataset(
-    folder: Path, counts: dict = COUNTS, classes: dict = CLASSES, contrast: str = "original", **options
+    folder: Path,
+    counts: dict = COUNTS,
+    classes: dict = CLASSES,
+    contrast: str = "original",
+    sized: bool = False,
+    **options,
 ) -> Dataset:
-    """Soft ellipses on noise; brightness tells the number of an item."""
+    """Soft ellipses on noise; brightness tells the number of an item, and so does the size, where it is to be known."""
     labels = [label for label, count in counts.items() for _ in range(count)]
     labels = [labels[number] for number in np.random.default_rng(0).permutation(len(labels))]
     writer = DatasetWriter(
         folder, "mass", count=len(labels), made={"by": "tests"}, levels=[(64, 64)], classes=classes, shard_size=20
     )
     for shard, numbers in writer.missing():
-        writer.write(shard, [item(number, *labels[number], contrast) for number in numbers])
+        items = [item(number, *labels[number], contrast) for number in numbers]
+        writer.write(shard, [one | {"size": 10.0 + n} if sized else one for n, one in zip(numbers, items)])
     return writer.finish(**{"validation_fraction": 0.1, **options})
 
 

@@ -13,8 +13,9 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
 @click.option(
     "--masses",
     type=PATH,
-    show_default="drawn phantoms",
-    help="Dataset of real or generated masses, or of mammograms with known lesions (lesions.json).",
+    show_default="new masses of the generator that comes with the package",
+    help="Dataset of real or generated masses, or of mammograms with known lesions (lesions.json); "
+    "phantoms for drawn ones.",
 )
 @click.option("--count", type=click.IntRange(1), show_default="one per mammogram", help="Number of images.")
 @click.option(
@@ -97,10 +98,12 @@ def main(
     """
     from lesions.generate import insert_lesions
     from preprocessing.shards import DataError
+    from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
     try:
         if masses is None:
-            click.echo("masses: drawn phantoms; give --masses for real or generated ones")
+            import_tensorflow_quietly()
+            click.echo("masses: of the included generator; give --masses for others")
         if save_placement:
             placement = _fit(mammograms, save_placement)
         settings["lesions"] = lesions_per_image

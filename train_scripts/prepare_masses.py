@@ -34,7 +34,7 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
 @click.option(
     "--rois",
     type=FILE_THERE,
-    help="CSV file with columns image,x,y,width,height,shape,margin,subject, in pixels. Needs --images.",
+    help="CSV file with columns image,x,y,width,height,shape,margin,subject, in pixels, perhaps size. Needs --images.",
 )
 @click.option(
     "--images",

@@ -60,7 +60,7 @@ class CbisMass:
         if not masks:
             raise UnusableImage("neither crop nor ROI mask has the size of the film")
         region = _read_mask(masks[0])
-        return Located(read_image(self.film), box_of(region), region)
+        return Located(read_image(self.film), box_of(region), region, whole=True)
 
     def _whole_crop(self, sizes: Sequence[tuple[int, int]]) -> Located:
         part = self.parts[int(np.argmin([height * width for height, width in sizes]))]

@@ -10,6 +10,7 @@ Where a lesion is, its `Source` knows: a box (`preprocessing.masses.rois`), a ro
    differences.
 3. Its outline, where the source has one, is cut out and resized in the same way; a box has none.
 4. Its labels are the words of the radiologist, as `read_label` reads them.
+5. Its size is kept where it is given, or where the image is a whole film.
 """
 
 import os
@@ -113,7 +114,8 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"image cannot be decoded: {type(error).__name__}"
     subject = task.key.pseudonym(lesion.subject or found.image.patient)
-    return mass_item(window, region, subject=subject, contrast=options.contrast, **labels)
+    size = found.size if lesion.size is None else lesion.size
+    return mass_item(window, region, subject=subject, contrast=options.contrast, size=size, **labels)
 
 
 def _label(text: str, field: str, options: MassOptions) -> int:
@@ -131,12 +133,17 @@ def _cut_region(found: Located, context: float) -> np.ndarray | None:
 
 def _entry(lesion: Lesion) -> Entry:
     """Say what decides a lesion's item, for reruns; notes are printed, not stored."""
-    what = [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable]
-    return Entry(str(lesion.place), what, lesion.source.files() if lesion.source else ())
+    return Entry(str(lesion.place), _written(lesion), lesion.source.files() if lesion.source else ())
 
 
 def _known(lesion: Lesion) -> list:
     """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
     files = lesion.source.files() if lesion.source else ()
     sizes = [size_of(path) if path.is_file() else -1 for path in files]
-    return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, sizes]
+    return [*_written(lesion), sizes]
+
+
+def _written(lesion: Lesion) -> list[str]:
+    """List what decides a lesion's item besides its files; a size only where one is given."""
+    size = [] if lesion.size is None else [repr(lesion.size)]
+    return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, *size]

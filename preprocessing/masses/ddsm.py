@@ -279,7 +279,7 @@ class DdsmMass:
         density = optical_density(np.arange(2**16), self.digitizer, self.site)
         levels = np.clip(1 - density / np.float32(DARKEST), 0, 1)
         film = MammogramImage(StoredImage(grey, levels), patient="", laterality=None, view=None)
-        return Located(film, self.box, fill_outline(self.boundary, self.size))
+        return Located(film, self.box, fill_outline(self.boundary, self.size), whole=True)
 
 
 def read_ddsm(folder: str | os.PathLike, digitizer: str | None = None) -> list[Lesion]:

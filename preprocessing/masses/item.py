@@ -18,6 +18,7 @@ def mass_item(
     shape: int = -1,
     margin: int = -1,
     contrast: str = "original",
+    size: float = float("nan"),
 ) -> dict[str, np.ndarray | str | int | float]:
     """Make one item for `DatasetWriter`.
 
@@ -27,13 +28,15 @@ def mass_item(
         subject: Keyed hash of the patient, at most 16 characters.
         shape, margin: Indices into `CLASSES`. Defaults to −1, unknown.
         contrast: "normalised" (see `normalise_contrast`), or "original": stored as it is, low 0 and high 1.
+        size: Longest side in pixels of a mammogram 512 pixels high. Defaults to NaN, unknown.
     """
     low, high = 0.0, 1.0
     if contrast == "normalised":
         window, low, high = normalise_contrast(window)
     lesion = np.zeros_like(window, np.uint8) if region is None else region.astype(np.uint8)
     pixels = {array_name("image", (SIZE, SIZE)): as_stored(window), array_name("lesion", (SIZE, SIZE)): lesion}
-    return {**pixels, "subject": subject, "shape": shape, "margin": margin, "low": low, "high": high}
+    labels = {"shape": shape, "margin": margin}
+    return {**pixels, **labels, "subject": subject, "low": low, "high": high, "size": size}
 
 
 def summarise(fields: Mapping[str, np.ndarray], rejected: Sequence[tuple[int, str]]) -> dict:

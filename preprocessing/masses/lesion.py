@@ -9,6 +9,8 @@ import numpy as np
 
 from preprocessing.images.image import MammogramImage, UnusableImage
 
+HEIGHT, WIDTH = 512, 256  # of the mammogram in whose pixels sizes are
+
 
 @dataclass(frozen=True)
 class Box:
@@ -41,11 +43,29 @@ class Located:
         image: MammogramImage. The mammogram.
         box: Box. Around the lesion.
         region: bool (height, width), which pixels are lesion. Defaults to None, unknown.
+        whole: bool. Whether the image is a whole film, so that it tells how large the lesion is.
     """
 
     image: MammogramImage
     box: Box
     region: np.ndarray | None = None
+    whole: bool = False
+
+    @property
+    def size(self) -> float:
+        """The longest side in pixels of a mammogram 512 pixels high; NaN where the image is no whole film.
+
+        That mammogram is the film in the smallest frame of 2:1; a border beyond the chest wall counts as film here.
+        """
+        height, width = upright_shape(self.image)
+        scale = HEIGHT / max(height, width * HEIGHT / WIDTH)
+        return max(self.box.width, self.box.height) * scale if self.whole else float("nan")
+
+
+def upright_shape(image: MammogramImage) -> tuple[int, int]:
+    """Return the height and width of an image as it hangs."""
+    height, width = image.grey_levels.shape
+    return (width, height) if image.turn.transposed else (height, width)
 
 
 class Source(Protocol):
@@ -69,6 +89,7 @@ class Lesion:
         source: Source. Where its pixels are; None where they are not.
         unusable: str. Why it cannot be used, when that is known before its image is read.
         note: str. What the user should know about it though it is used.
+        size: float. As `Located.size`, NaN for unknown. Defaults to None: that of the source.
     """
 
     shape: str
@@ -78,3 +99,4 @@ class Lesion:
     source: Source | None
     unusable: str = ""
     note: str = ""
+    size: float | None = None

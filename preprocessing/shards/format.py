@@ -8,7 +8,8 @@ A dataset is of one of a few kinds (`KINDS`). Every kind holds, for each item,
 - small fields, one value per item: `subject` (a keyed hash), `split`, and what the kind adds. A field with classes
   holds int8 indices into the names in its attribute `classes`; −1 is unknown. `density` of a mammogram is 1 to 4 for
   BI-RADS a to d; 0 is unknown. `low` and `high` of a mass are the original grey levels of a stored 0 and 1: contrast
-  is normalised per mass, and this undoes it.
+  is normalised per mass, and this undoes it. `size` is the longest side of a mass in pixels of a mammogram 512 pixels
+  high, NaN where unknown; a shard has it only where that of any of its masses is known.
 
 All arrays are contiguous and uncompressed, so that the reader asks HDF5 once, at opening, where each array begins and
 then reads single images with `os.pread`. That needs no lock (h5py has one for the whole process), works from many
@@ -60,11 +61,15 @@ KINDS = {
     ),
     "mass": Kind(
         pixels={"image": "<u2", "lesion": "|u1"},
-        fields={"subject": "S16", "shape": "|i1", "margin": "|i1", "low": "<f4", "high": "<f4", "split": "|i1"},
+        fields={
+            **{"subject": "S16", "shape": "|i1", "margin": "|i1", "low": "<f4", "high": "<f4", "split": "|i1"},
+            "size": "<f4",
+        },
     ),
 }
-UNKNOWN = {"density": 0}  # what an item without the field gets; of every other int8 field −1
-ADDED = ("density",)  # fields that shards of earlier versions lack: there every item is unknown
+UNKNOWN = {"density": 0, "size": float("nan")}  # what an item without the field gets; of every other int8 field −1
+ADDED = ("density", "size")  # fields that a shard may lack: there every item is unknown
+SPARSE = ("size",)  # of these, fields that are not written where every item is unknown
 
 
 def array_name(pixels: str, level: Level) -> str:

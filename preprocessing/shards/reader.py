@@ -91,7 +91,7 @@ def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Ma
         names.append("split")
         shard = Shard(
             offsets={name: file[name].id.get_offset() or 0 for name in names},
-            fields={name: _values(file, name) for name in KINDS[kind].fields},
+            fields={name: _values(file, name, dtype) for name, dtype in KINDS[kind].fields.items()},
             rejected=reasons_of(file["rejected"][()].tobytes()),
             work=str(file.attrs["work"]),
             doubtful=reasons_of(file["doubtful"][()].tobytes()) if "doubtful" in file else (),
@@ -100,10 +100,10 @@ def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Ma
     return shard
 
 
-def _values(file: h5py.File, name: str) -> np.ndarray:
-    """Read a small field; one that the shard is too old to have is unknown of every item."""
+def _values(file: h5py.File, name: str, dtype: str) -> np.ndarray:
+    """Read a small field; one that the shard lacks is unknown of every item."""
     if name in ADDED and name not in file:
-        return np.full(len(file["subject"]), UNKNOWN[name], np.int8)
+        return np.full(len(file["subject"]), UNKNOWN[name], dtype)
     return file[name][()]
 
 

@@ -210,13 +210,16 @@ def check_fields(fields: Mapping[str, np.ndarray], classes: Mapping[str, Sequenc
         classes: Names of the classes of fields that are indices.
 
     Raises:
-        NotAShard: A text is not ASCII, an index beyond its classes, or a number not finite.
+        NotAShard: A text is not ASCII, an index beyond its classes, a number not finite, or a size not above 0.
     """
     for name, values in fields.items():
         if values.dtype.kind == "S" and any(not text.isascii() for text in values.tolist()):
             raise NotAShard(f"{name} holds values that are not text")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        known = values[~np.isnan(values)] if name == "size" else values
+        if values.dtype.kind == "f" and not np.isfinite(known).all():
             raise NotAShard(f"{name} holds values that are not numbers")
+        if name == "size" and not (known > 0).all():
+            raise NotAShard("size holds values that are not above 0")
         if name == "density" and not np.isin(values, range(5)).all():
             raise NotAShard("density holds an unknown class")
         if name in classes and values.size and not -1 <= values.min() <= values.max() < len(classes[name]):

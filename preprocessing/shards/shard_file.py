@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from preprocessing.atomic import whole_file
-from preprocessing.shards.format import FORMAT, KINDS, UNKNOWN, DataError, Item, Level, array_name
+from preprocessing.shards.format import FORMAT, KINDS, SPARSE, UNKNOWN, DataError, Item, Level, array_name
 from preprocessing.shards.reader import Shard
 from preprocessing.shards.sparse_file import SparseFile
 
@@ -54,8 +54,12 @@ def write_shard(
                     array[0, 0, 0] = 0  # HDF5 gives an array its place when it is first written to
                     places[array.id.get_offset()] = (name, level, dtype)
         for name, dtype in KINDS[kind].fields.items():
-            values = [item.get(name, UNKNOWN.get(name, -1)) if dtype == "|i1" else item[name] for item in items]
-            field = file.create_dataset(name, data=_field(name, values, dtype))
+            may_lack = name in UNKNOWN or dtype == "|i1"
+            values = [item.get(name, UNKNOWN.get(name, -1)) if may_lack else item[name] for item in items]
+            stored = _field(name, values, dtype)
+            if name in SPARSE and np.isnan(stored).all():
+                continue
+            field = file.create_dataset(name, data=stored)
             if name in classes:
                 field.attrs["classes"] = list(classes[name])
         for name, reasons in (("rejected", rejected), ("doubtful", doubtful)):

@@ -58,6 +58,18 @@ def test_contrast_and_labels_are_kept(tiny_mass_run, tmp_path):
         assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.05)
 
 
+def test_sizes_are_kept_and_known_of_what_is_drawn(stored, tiny_mass_run, tmp_path):
+    seeds = tiny_masses.write_dataset(tmp_path / "seeds", sized=True)
+    save_masses(tiny_mass_run.path, tmp_path / "masses.h5", seeds.folder)
+    from_file, from_run = (
+        [mass.recipe.size for mass in MassGenerator(*place).draw(range(12))]
+        for place in ((tmp_path / "masses.h5",), (tiny_mass_run.path, seeds.folder))
+    )
+    assert from_file == pytest.approx(from_run) and min(from_file) >= 10
+    with h5py.File(stored) as file:
+        assert "sizes" not in file  # of masses of unknown size
+
+
 def test_a_wanted_class_narrows_what_is_drawn(stored):
     assert {
         one.category.margin for one in MassGenerator(stored, margin="spiculated").draw(range(4)) for one in [one.recipe]
@@ -99,7 +111,17 @@ def without_a_label(content: bytes) -> bytes:
     return changed.getvalue()
 
 
-@pytest.mark.parametrize("damage", [cut_short, with_one_bit_changed, without_a_label, lambda content: b""])
+def with_a_size_too_many(content: bytes) -> bytes:
+    changed = io.BytesIO(content)
+    with h5py.File(changed, "r+") as file:
+        file.create_dataset("sizes", data=np.ones(len(file["labels"]) + 1)).attrs["scale"] = 1
+    return changed.getvalue()
+
+
+DAMAGES = [cut_short, with_one_bit_changed, without_a_label, with_a_size_too_many, lambda content: b""]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named(stored, tmp_path, damage):
     file = tmp_path / "masses.h5"
     file.write_bytes(damage(stored.read_bytes()))

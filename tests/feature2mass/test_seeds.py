@@ -1,10 +1,12 @@
 """What new masses are mixed from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from feature2mass.seeds import MIRRORS, Category, MassGeneratorError, categories, mirrored, recipe, seed_image
-from feature2mass.settings import Mixing
+from feature2mass.seeds import MIRRORS, Category, MassGeneratorError, Recipe, categories, mirrored, recipe, seed_image
+from feature2mass.settings import ALL_OF_MIXING, Mixing
 
 
 def category(shape: int, margin: int, seeds: np.ndarray) -> Category:
@@ -144,3 +146,51 @@ def test_without_a_cap_a_seed_may_have_any_weight():
         for mixing in (Mixing(largest_weight=0.6), Mixing())
     }
     assert largest[Mixing(largest_weight=0.6)] <= 0.6 + 1e-9 < largest[Mixing()]
+
+
+# --- of like size ---------------------------------------------------------------------------------
+
+SIZES = np.geomspace(10, 80, 30)  # 7 % apart
+SIZED = replace(MANY, sizes=SIZES)
+
+
+def sizes_of(one) -> np.ndarray:
+    return one.category.sizes[np.searchsorted(one.category.seeds, one.seeds)]
+
+
+@pytest.mark.parametrize("mixing", [ALL_OF_MIXING, Mixing()])
+def test_masses_of_a_mixture_are_of_like_size(mixing):
+    for number in range(60):
+        sizes = sizes_of(recipe(number, [SIZED], mixing=mixing))
+        assert len(np.unique(sizes)) >= 5 and sizes.max() / sizes.min() < 1.25**2 + 1e-9
+
+
+def test_the_first_may_be_of_any_size():
+    first = [sizes_of(recipe(number, [SIZED]))[0] for number in range(200)]
+    assert min(first) == SIZES[0] and max(first) == SIZES[-1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first", "alike"),
+    [
+        ([10, 11, 12, 20, 12.5, 13, 9], 0, [0, 1, 2, 4, 6]),  # within a factor of 1.25
+        ([10, 20, 30, 40, 50, 60, 70], 6, [2, 3, 4, 5, 6]),  # fewer than five: those nearest in size
+        ([10, np.nan, 30, np.nan], 0, [0, 2]),
+        ([10, np.nan, 30, np.nan], 1, [0, 1, 2, 3]),  # of unknown size: all
+    ],
+)
+def test_which_masses_are_of_like_size(sizes, first, alike):
+    one = Category(0, 0, np.arange(len(sizes)), np.zeros(len(sizes)), np.zeros(1), np.array(sizes))
+    assert one.of_like_size(first).tolist() == alike
+
+
+def test_the_size_of_a_mixture_is_the_weighted_geometric_mean():
+    one = Recipe(0, SIZED, np.array([100, 129]), np.array([0, 0]), np.array([0.75, 0.25]))
+    assert one.size == pytest.approx(10**0.75 * 80**0.25)
+    assert np.isnan(recipe(0, [MANY]).size)
+
+
+def test_seeds_of_unknown_size_say_nothing_about_that_of_a_mixture():
+    of_one = replace(MANY, sizes=np.where(np.arange(30) == 3, 20.0, np.nan))
+    assert Recipe(0, of_one, np.array([103, 104]), np.array([0, 0]), np.array([0.5, 0.5])).size == pytest.approx(20)
+    assert np.isnan(Recipe(0, of_one, np.array([104]), np.array([0]), np.array([1.0])).size)

@@ -120,6 +120,31 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_mass_run, file_
         write_masses(tiny_mass_run.path, tmp_path / "file" / "output", 1, file_format=file_format)
 
 
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory):
+    from tiny_masses import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("sized") / "seeds", sized=True)
+
+
+def test_new_masses_have_the_size_of_what_they_were_mixed_from(tiny_mass_run, sized, tmp_path):
+    dataset = open_dataset(write_masses(tiny_mass_run.path, tmp_path / "new", 9, data=sized.folder))
+    _, recipes = generate(tiny_mass_run.path, 9, data=sized.folder)
+    assert dataset.field("size").tolist() == pytest.approx([one.size for one in recipes])
+    rows = manifest(dataset.folder)
+    assert [float(row["size"]) for row in rows] == pytest.approx([one.size for one in recipes], abs=0.005)
+
+
+def test_png_files_of_known_size_come_back_with_it(tiny_mass_run, sized, tmp_path):
+    write_masses(tiny_mass_run.path, tmp_path, 2, file_format="png", data=sized.folder)
+    lesions = read_rois(tmp_path / "manifest.csv", tmp_path)
+    assert [lesion.size for lesion in lesions] == [float(row["size"]) for row in manifest(tmp_path)]
+
+
+def test_of_masses_of_unknown_size_nothing_is_said(shards):
+    assert np.isnan(shards.field("size")).all() and "size" not in manifest(shards.folder)[0]
+
+
 def test_the_included_generator_makes_masses_of_a_wanted_kind(tmp_path):
     dataset = open_dataset(write_masses(None, tmp_path / "new", 3, shape="irregular", margin="spiculated"))
     assert {dataset.classes("shape")[n] for n in dataset.field("shape")} == {"irregular"}

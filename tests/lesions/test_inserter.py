@@ -54,9 +54,14 @@ def test_a_place_in_the_breast(mammograms, masses):
     assert abs(x - 95) < 3 and abs(y - 256) < 3  # half of 190 columns, the middle of 439 rows about row 256
 
 
-def test_without_masses_phantoms_are_inserted(mammograms):
-    one = opened(mammograms, None).image(1)
+def test_phantoms_are_inserted_by_their_name(mammograms):
+    one = open_inserter(mammograms.folder, "phantoms").image(1)
     assert one.masses[-1].startswith("phantom ")
+
+
+def test_without_masses_those_of_the_included_generator_are_inserted(mammograms):
+    one = opened(mammograms, None).image(1)
+    assert one.masses[-1] == "generated mass 1"
 
 
 def test_before_and_after_differ_where_the_lesion_is(mammograms, masses):
@@ -93,8 +98,9 @@ def test_the_fingerprint_knows_what_matters(mammograms, masses):
         opened(mammograms, masses, seed=1).fingerprint,
         opened(mammograms, mammograms).fingerprint,
         opened(mammograms, None).fingerprint,
+        open_inserter(mammograms.folder, "phantoms").fingerprint,
     }
-    assert len(prints) == 4 and opened(mammograms, masses).fingerprint in prints
+    assert len(prints) == 5 and opened(mammograms, masses).fingerprint in prints
     assert np.all([len(one) == 64 for one in prints])
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tiny_lesions
 
-from lesions.masses import PhantomMasses, mass_source, open_masses
+from lesions.inserter import open_inserter
+from lesions.masses import PhantomMasses, mass_source, open_masses, patch_of
 from preprocessing.shards import DataError
 
 
@@ -28,6 +29,13 @@ def test_a_mass_of_a_dataset_has_the_brightness_that_it_had(masses):
     patch = mass_source(masses).patch(1)
     assert patch.image.mean() == pytest.approx(0.45, abs=0.05) and patch.size is None
     assert (patch.shape, patch.margin) == ("oval", "circumscribed")
+
+
+def test_a_mass_of_known_size_is_inserted_at_it(mammograms, tmp_path):
+    masses = tiny_lesions.write_masses(tmp_path / "masses", size=23.0)
+    inserter = open_inserter(mammograms.folder, masses.folder)
+    sizes = [found.longest_side for n in range(6) for found in inserter.image(n).annotations if found.synthetic]
+    assert len(sizes) >= 6 and sizes == pytest.approx([23.0] * len(sizes), rel=0.05)
 
 
 def test_a_known_outline_is_taken_and_an_unknown_one_found(masses):
@@ -63,6 +71,14 @@ def test_phantoms_have_every_label_and_a_true_outline():
     patch = source.patch(int(numbers[0]))
     assert (patch.shape, patch.margin, patch.calibrated) == ("irregular", "spiculated", False)
     assert patch.outline.any() and patch.longest_side == pytest.approx(64 / 1.5, rel=0.1)
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_half_dark_surroundings_of_a_generated_mass_are_no_breast(synthetic):
+    image = tiny_lesions.tissue(0, (64, 64)).astype(np.float32)
+    image[:8] *= 0.4  # the skin of some of the masses that were mixed
+    patch = patch_of(image, np.zeros((64, 64), bool), 1.5, synthetic=synthetic)
+    assert patch.valid[:4].all() != synthetic and patch.valid[16:].all()
 
 
 def test_a_mass_upside_down(masses):

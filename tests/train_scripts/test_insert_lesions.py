@@ -1,8 +1,12 @@
+import csv
+import hashlib
 import json
 
 import pytest
 import tiny_lesions
 from commands import command, refused
+
+from feature2mass.mixing import PRETRAINED
 
 insert = command("insert_lesions")
 
@@ -38,7 +42,17 @@ def test_a_placement_model_of_the_users_own_boxes(data, tmp_path):
 
 def test_without_masses_it_says_what_it_uses(data, tmp_path):
     result = insert("--mammograms", data / "mammograms", "--output", tmp_path / "out", "--count", 1)
-    assert result.exit_code == 0 and "phantoms" in result.output
+    assert result.exit_code == 0 and "masses: of the included generator" in result.output
+    with open(tmp_path / "out" / "manifest.csv", newline="") as file:
+        (row,) = (row for row in csv.DictReader(file) if row["synthetic_lesion"] == "True")
+    digest = hashlib.sha256(PRETRAINED.read_bytes()).hexdigest()
+    assert row["masses"] == row["masses_generator"] == digest and row["mass"] == "generated mass 0"
+
+
+def test_phantoms_are_drawn_where_they_are_asked_for(data, tmp_path):
+    out = tmp_path / "out"
+    result = insert("--mammograms", data / "mammograms", "--masses", "phantoms", "--output", out, "--count", 1)
+    assert result.exit_code == 0 and ",phantom " in (out / "manifest.csv").read_text()
 
 
 def test_an_unknown_shape_is_refused(data, tmp_path):

@@ -181,6 +181,14 @@ def test_region_is_what_the_roi_mask_covers(tmp_path, pixels):
     assert lesion[11:53, 19:45].all() and lesion.sum() == 42 * 26
 
 
+def test_the_size_is_known_where_the_film_is_there(tmp_path, pixels):
+    images = write_files(tmp_path / "images", pixels)
+    (with_film,) = converted(write_table(tmp_path / "t.csv"), images, tmp_path / "with")[0].dataset.field("size")
+    crops = write_files(tmp_path / "crops", pixels, leave=("film",))
+    (without,) = converted(write_table(tmp_path / "t.csv"), crops, tmp_path / "without")[0].dataset.field("size")
+    assert with_film == pytest.approx(32 * 512 / 180) and np.isnan(without)  # a frame of 180 × 90
+
+
 def test_crop_and_mask_may_be_exchanged(tmp_path, pixels):
     swapped = {**pixels, "crop": pixels["mask"], "mask": pixels["crop"]}
     images = write_files(tmp_path / "images", swapped)

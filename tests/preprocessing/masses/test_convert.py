@@ -170,6 +170,56 @@ def test_summary_counts_shapes_margins_and_reasons(films, tmp_path):
     assert lines[-1] == "rejected, shape of no class: 1"
 
 
+# ------------------------------------------------------------------------------------------- sizes
+
+
+def sizes_of(table: Path, films: Path, output: Path) -> np.ndarray:
+    return convert(read_rois(table, films), output).dataset.field("size")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((1024, 400), 20),  # half of 40 pixels
+        ((1024, 800), 40 * 512 / 1600),  # as wide as half of the frame that it needs
+        ((1024, 1000), None),  # nearly square: a crop
+        ((500, 300), None),  # low
+    ],
+)
+def test_sizes_are_measured_on_whole_films_alone(tmp_path, shape, size):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, shape, np.uint8))
+    table = write_rois(tmp_path / "t.csv", [good(box=(10, 20, 40, 30)), good(box=(10, 20, 10, 450))])
+    one, large = sizes_of(table, tmp_path, tmp_path / "out")
+    assert (np.isnan(one) if size is None else one == pytest.approx(size)) and np.isnan(large)
+
+
+def test_the_column_size_counts_for_every_row(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (1024, 400), np.uint8))
+    table = write_rois(tmp_path / "t.csv", [(*good(), "31.5"), (*good(), "")], (*ROI_COLUMNS, "size"))
+    np.testing.assert_array_equal(sizes_of(table, tmp_path, tmp_path / "out"), np.float32([31.5, np.nan]))
+
+
+@pytest.mark.parametrize("size", ["large", "0", "-3", "257", "inf", "nan"])
+def test_a_bad_size_is_one_line_for_its_row(films, tmp_path, size):
+    table = write_rois(tmp_path / "t.csv", [(*good(), size), (*good(), "20")], (*ROI_COLUMNS, "size"))
+    done = convert(read_rois(table, films), tmp_path / "out")
+    ((place, reason),) = done.rejected
+    assert place.endswith("row 1") and reason.startswith("size out of range: must be 1 to 256 pixels of a mammogram")
+
+
+def test_a_corrected_size_is_converted_anew(films, tmp_path):
+    for size in (20, 30):
+        table = write_rois(tmp_path / "t.csv", [(*good(), size)], (*ROI_COLUMNS, "size"))
+        assert sizes_of(table, films, tmp_path / "out").tolist() == [size]
+
+
+def test_sizes_change_nothing_else(films, tmp_path):
+    """Without a size no byte tells that there could be one."""
+    table = write_rois(tmp_path / "t.csv", [good()])
+    convert(read_rois(table, films), tmp_path / "out")
+    assert b"size" not in (tmp_path / "out" / "shard-00000-of-00001.h5").read_bytes()
+
+
 # -------------------------------------------------------------------------------------- real films
 
 

@@ -254,6 +254,8 @@ def test_whole_cases_give_the_right_crops_and_labels(cases, tmp_path):
     assert done.dataset.field("margin").tolist() == [3, 4, 3]
     subjects = done.dataset.field("subject")
     assert subjects[0] == subjects[1] != subjects[2]
+    # Films of 160 × 100 and 180 × 130 fill frames that are twice as high as the films are wide.
+    assert done.dataset.field("size").tolist() == pytest.approx([21 * 256 / 100, 20 * 256 / 130, 21 * 256 / 100])
 
 
 @pytest.mark.parametrize(("digitizer", "count"), [("HOWTEK", 2), ("howtek", 2), ("LUMISYS", 1), (None, 3)])

@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
+from preprocessing.masses.item import mass_item
+from preprocessing.masses.labels import CLASSES
 from preprocessing.shards import DataError, DatasetWriter, array_name, open_dataset
 from preprocessing.shards.format import DATASET_FILE
 
@@ -123,3 +125,31 @@ def test_a_shard_that_a_viewer_holds_open_is_read(tmp_path):
     folder = write(tmp_path / "data")
     with h5py.File(next(folder.glob("shard-00000*")), "r+"):
         assert open_dataset(folder).count == 4
+
+
+# --- sizes of masses ------------------------------------------------------------------------------
+
+
+def write_sizes(folder, sizes):
+    """Two shards of two masses."""
+    writer = DatasetWriter(folder, "mass", count=4, made={}, levels=[(64, 64)], classes=CLASSES, shard_size=2)
+    window = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    for shard, numbers in writer.missing():
+        writer.write(shard, [mass_item(window, subject=f"{n}", size=sizes[n]) for n in numbers])
+    writer.finish()
+    return folder
+
+
+def test_a_shard_has_sizes_only_where_one_is_known(tmp_path):
+    folder = write_sizes(tmp_path / "data", [np.nan, np.nan, np.nan, 12.5])
+    held = ["size" in h5py.File(path) for path in sorted(folder.glob("*.h5"))]
+    assert held == [False, True]
+    np.testing.assert_array_equal(open_dataset(folder).field("size"), np.float32([np.nan, np.nan, np.nan, 12.5]))
+
+
+@pytest.mark.parametrize("size", [0, -3, np.inf])
+def test_a_size_that_is_none_is_refused(tmp_path, size):
+    writer = DatasetWriter(tmp_path, "mass", count=1, made={}, levels=[(64, 64)], classes=CLASSES)
+    writer.write(0, [mass_item(np.zeros((64, 64)), subject="1", size=size)])
+    with pytest.raises(DataError, match="not a whole shard .size holds"):
+        writer.finish()
