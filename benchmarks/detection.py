@@ -1,12 +1,13 @@
 """What inserted lesions add to a small detector of masses.
 
-    python benchmarks/detection.py --mammograms films --generated synthetic --work runs/detection
+    python benchmarks/detection.py --mammograms films --generated synthetic --masses masses-{fold} --work runs/detection
 
 The mammograms are a dataset with known lesions (`lesions.boxes`). A fully convolutional network is trained on crops of
 256×128 films to draw a map of where masses are, on 10 %, 30 % and 100 % of the training patients: on their films alone
-(`films`), and, half of each batch, with masses of the same patients moved into each other's films (`moved`) or into
-generated mammograms (`generated`). All get equally many steps and are tested on the films of the other patients, next
-to blobs of brightness (`blobs`). A training whose result is in the folder is not run again.
+(`films`), or with half of each batch from images with inserted masses. The masses are those of the same patients
+(`moved`), those of all training patients (`others`), or generated (`masses`); they lie in the films of the same
+patients or, with `-in-generated`, in generated mammograms. All get equally many steps and are tested on the films of
+the other patients, next to blobs of brightness (`blobs`). A training whose result is in the folder is not run again.
 """
 
 import csv
@@ -26,6 +27,7 @@ BATCH = 32
 LEARNING_RATE = 3e-3
 WIDTHS = (12, 20, 32, 48)
 FOLDS = 3
+ARMS = "films,moved,masses,moved-in-generated,masses-in-generated"
 SHARES = (0.1, 0.3, 1.0)
 CORE = 0.7  # of a box, that is mass for sure; the rest of it neither trains nor counts
 MASS_WEIGHT = 8.0
@@ -229,16 +231,53 @@ def intervals(found: dict[str, list], subjects: np.ndarray, base: str, seed: int
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Mammograms with lesions, generated ones, and the folder of generated masses, `{fold}` in its place."""
+
+    dataset: object
+    annotations: list
+    generated: object
+    masses: str
+
+    def extra(
+        self, arm: str, known: np.ndarray, training: np.ndarray, count: int, fold: int, seed: int
+    ) -> Films | None:
+        """Images with inserted masses; `known` and `training` are the films of some and of all training patients."""
+        from lesions.masses import mass_source, open_masses
+        from lesions.placement import fit_placement
+
+        kind, _, generated = arm.partition("-in-")
+        if kind == "films":
+            return None
+        if kind == "masses":
+            source = open_masses(self.masses.format(fold=fold))
+        else:
+            source = of_items(mass_source(self.dataset), known if kind == "moved" else training)
+        hosts, items = (self.generated, np.arange(self.generated.count)) if generated else (self.dataset, known)
+        items = np.random.default_rng(seed).permutation(items)
+        return composed(hosts, items, source, fit_placement(self.dataset, self.annotations, items=known), count, seed)
+
+
+def of_items(source, items: np.ndarray):
+    """The masses of some mammograms."""
+    kept = np.isin([source.annotations[number].item for number in source.numbers], items)
+    labels = {name: values[kept] for name, values in source.labels.items()}
+    return replace(source, numbers=source.numbers[kept], labels=labels)
+
+
 @click.command(help=__doc__.split("\n")[0], context_settings={"show_default": True})
 @click.option("--mammograms", type=click.Path(exists=True, path_type=Path), required=True, help="Dataset with lesions.")
 @click.option("--generated", type=click.Path(exists=True, path_type=Path), help="Dataset of generated mammograms.")
+@click.option("--masses", default="", help="Dataset of generated masses; {fold} stands for 0, 1 and 2.")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder of results.")
-@click.option("--steps", type=click.IntRange(1), default=500, help="Of each training, 32 crops each.")
+@click.option("--steps", type=click.IntRange(1), default=1000, help="Of each training, 32 crops each.")
 @click.option("--inserted", type=click.IntRange(1), default=400, help="Images with inserted masses.")
 @click.option("--folds", type=click.IntRange(1, FOLDS), default=FOLDS, help="How many of the three to test on.")
 @click.option("--shares", default=",".join(map(str, SHARES)), help="Of the training patients.")
+@click.option("--arms", default=ARMS, help="What to train on.")
 @click.option("--seed", type=click.IntRange(0), default=0)
-def main(mammograms, generated, work, steps: int, inserted: int, folds: int, shares: str, seed: int) -> None:
+def main(mammograms, generated, masses, work, steps, inserted, folds, shares, arms, seed) -> None:
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
     import_tensorflow_quietly()
@@ -248,24 +287,22 @@ def main(mammograms, generated, work, steps: int, inserted: int, folds: int, sha
     dataset = open_dataset(mammograms, kind="mammogram")
     annotations = read_annotations(dataset)
     films = films_of(dataset, by_item(annotations, dataset.count))
-    hosts = {"moved": dataset} | ({"generated": open_dataset(generated, kind="mammogram")} if generated else {})
+    inputs = Inputs(dataset, annotations, generated and open_dataset(generated, kind="mammogram"), masses)
     work.mkdir(parents=True, exist_ok=True)
     names, numbers = np.unique(films.subjects, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))[numbers]  # of each film's patient
-    shares = [float(share) for share in shares.split(",")]
+    shares, arms = [float(share) for share in shares.split(",")], arms.split(",")
     tests = [np.flatnonzero(order % FOLDS == fold) for fold in range(folds)]
     subjects = np.concatenate([films.subjects[test] for test in tests])
     found = {"blobs": [one for test in tests for one in detections(blobs(films.images[test]), films.part(test))]}
     for fold, test in enumerate(tests):
         people = np.unique(order[order % FOLDS != fold])
-        for share, arm in product(shares, ("films", *hosts)):
+        for share, arm in product(shares, arms):
             file = work / f"{fold}-{share}-{arm}.npy"
             if not file.exists():
                 began = time.process_time()
                 known = np.flatnonzero(np.isin(order, people[: round(share * len(people))]))
-                extra = None
-                if arm != "films":
-                    extra = with_masses(hosts[arm], dataset, annotations, known, inserted, seed + fold)
+                extra = inputs.extra(arm, known, np.flatnonzero(order % FOLDS != fold), inserted, fold, seed + fold)
                 made = time.process_time()
                 network = trained(films.part(known), extra, steps, seed + fold)
                 np.save(file, maps(network, films.images[test]))
@@ -273,20 +310,6 @@ def main(mammograms, generated, work, steps: int, inserted: int, folds: int, sha
                 click.echo(f"{file.stem}: {len(known)} films, {seconds}")
             found.setdefault(f"{share} {arm}", []).extend(detections(np.load(file), films.part(test)))
     report(work / "detection.csv", found, subjects, shares)
-
-
-def with_masses(hosts, dataset, annotations: list, known: np.ndarray, count: int, seed: int) -> Films:
-    """Masses of some films in these films, or in all mammograms of another dataset."""
-    from lesions.masses import mass_source
-    from lesions.placement import fit_placement
-
-    source = mass_source(dataset)
-    kept = np.isin([source.annotations[number].item for number in source.numbers], known)
-    labels = {name: values[kept] for name, values in source.labels.items()}
-    source = replace(source, numbers=source.numbers[kept], labels=labels)
-    placement = fit_placement(dataset, annotations, items=known)
-    items = known if hosts is dataset else np.arange(hosts.count)
-    return composed(hosts, np.random.default_rng(seed).permutation(items), source, placement, count, seed)
 
 
 def report(path: Path, found: dict[str, list], subjects: np.ndarray, shares: list[float]) -> None:

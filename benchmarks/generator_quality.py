@@ -22,7 +22,7 @@ def main(generator: Path, data: Path, count: int) -> None:
     import_tensorflow_quietly()
     import numpy as np
 
-    from evaluation.metrics.masks import latent_effect, mask_agreement
+    from evaluation.metrics.masks import mask_agreement
     from evaluation.metrics.texture import fine_energy
     from generation.generate import generate, load_generator
     from preprocessing.shards import open_dataset
@@ -42,6 +42,27 @@ def main(generator: Path, data: Path, count: int) -> None:
     real_energy = np.nanmean([fine_energy(image, mask) for image, mask in zip(real, masks)])
     click.echo(f"fine energy {fake_energy:.3g}, real {real_energy:.3g}, ratio {fake_energy / real_energy:.3f}")
     click.echo(f"latent effect {latent_effect(first, second, masks, real, masks):.3f}")
+
+
+def latent_effect(first, second, masks, real, real_masks) -> float:
+    """Measure how much the latent changes an image, as a share of how much two real images differ.
+
+    Args:
+        first, second: fakes of the same masks from two latents each, (n, height, width).
+        masks: (n, height, width).
+        real, real_masks: real images; neighbours in the array are compared inside both their masks.
+
+    Returns:
+        0 when the latent is ignored, 1 when two latents differ as two real breasts do.
+    """
+    import numpy as np
+
+    from evaluation.metrics.masks import difference_inside
+
+    fakes = [difference_inside(a, b, mask) for a, b, mask in zip(first, second, masks)]
+    both = real_masks[:-1].astype(bool) & real_masks[1:].astype(bool)
+    pairs = [difference_inside(a, b, mask) for a, b, mask in zip(real[:-1], real[1:], both) if mask.any()]
+    return float(np.mean(fakes) / np.mean(pairs))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ count patients.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -74,6 +75,9 @@ def inserted(
 ) -> tuple[dict[str, Windows], np.ndarray]:
     """Windows of masses, each inserted into a mammogram of another patient of the same fold, of the same view.
 
+    Args:
+        methods: names of `lesions.blend.METHODS`, or a function like `insert_at` by name.
+
     Returns:
         Windows by method, all of the same masses at the same places, whose `subjects` are the recipients; which of the
         patches found room.
@@ -83,6 +87,8 @@ def inserted(
     from lesions.insert import Host, choose_place, insert_at
     from lesions.placement import read_placement
 
+    if not isinstance(methods, dict):
+        methods = {name: partial(insert_at, method=name) for name in methods}
     placement, level = read_placement(), dataset.levels[-1]
     lesions, subjects, views = by_item(annotations, dataset.count), dataset.field("subject"), dataset.field("view")
     images, hosts, used = {method: [] for method in methods}, [], []
@@ -95,8 +101,8 @@ def inserted(
             host = Host(image, Breast(mask), str(views[item]), tuple(one.box for one in lesions[item]))
             place = choose_place(host, patch, placement, rng)
             if place is not None:
-                for method in methods:
-                    result = insert_at(host, patch, place, method)
+                for method, insert in methods.items():
+                    result = insert(host, patch, place)
                     images[method].append(show(result.image, result.annotation))
                 hosts.append(item)
                 used.append(number)

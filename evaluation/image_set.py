@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from preprocessing.errors import UserError
 from preprocessing.shards import Dataset, Level
 
 CHUNK = 32  # images in memory at once
 
 
-class EvaluationError(ValueError):
+class EvaluationError(UserError):
     """Something cannot be measured; its text is one line that says why and what to do."""
 
 

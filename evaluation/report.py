@@ -157,7 +157,7 @@ def write(reports: Mapping[str, Report], folder: str | os.PathLike, made: Mappin
     Args:
         reports: name of a run → its report; all have the same real images.
         folder: created where it is absent.
-        made: what else `report.json` shall say of how it came about.
+        made: more entries of `report.json` about how it was made.
 
     Raises:
         EvaluationError: the folder cannot be written.
@@ -272,11 +272,11 @@ def as_html(reports: Mapping[str, Report]) -> str:
 
 
 def _notice(real: Samples) -> str:
-    """Say on the page's face whether it shows patients' images."""
+    """Say at the top of the page whether it shows images of patients."""
     if real.dataset is not None and real.dataset.meta["synthetic"]:
         return '<p class="note">The “real” images of this page are synthetic: it shows no patient.</p>'
     return (
-        '<p class="patients"><b>This page contains real images, of patients.</b> Keep it and pass it on as you would '
+        '<p class="patients"><b>This page contains real images, of patients.</b> Treat it as you would treat '
         "the images themselves.</p>"
     )
 
@@ -293,12 +293,11 @@ def _html_table(reports: Mapping[str, Report]) -> str:
         cells += [_html_cell(row.real, row.halves), *(_html_method(one) for one in of_methods)]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     note = (
-        "Small print: 95 % interval (of patients, or masks), number of images. “Real” is the value of the real images "
-        "and, as ±, how much two halves of them differ; for a distance it is the distance of one half from the other, "
+        "Small print: 95 % interval (over patients, or masks), number of images. “Real” is the value of real images "
+        "and, as ±, the difference between two halves of them; for a distance it is the distance between the halves, "
         "which a perfect generator would have too. Red: the intervals of method and real do not overlap. "
-        "Names carry the protocol: “z” stands for features standardised by the real images; their FID cannot be "
-        "compared with a published one. "
-        "A method is “best” only where the intervals of all its runs are apart from those of all others’."
+        "“z” in a name means features standardised by the real images; such an FID cannot be compared with a "
+        "published one. “Best” is a method only if the intervals of all its runs are disjoint from those of all others."
     )
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{note}</p>'
 

@@ -134,7 +134,7 @@ class MaskSource:
         return len(self.files) if self.files is not None else 2**31
 
     def __getitem__(self, number: int) -> BreastMask:
-        """Return the mask of a number, counted round and round."""
+        """Return the mask of a number; after the last mask the first follows."""
         number %= len(self)
         if self.dataset is not None:
             return self._from_dataset(self.dataset, int(self.indices[number]))
@@ -214,7 +214,7 @@ class ImageMasks:
         self._read = lru_cache(4)(source.__getitem__)  # images of one mask follow each other
 
     def __getitem__(self, number: int) -> BreastMask:
-        """Return the mask of an image, as the view that the image shall be of."""
+        """Return the mask of an image, labelled with the view that the image has."""
         if self._studies is None:
             return self._read(number // self.per_mask % len(self.source))
         study, place = divmod(number, len(FOUR_VIEWS))

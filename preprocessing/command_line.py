@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preprocessing.errors import UserError
+
 if TYPE_CHECKING:
     from preprocessing.contact_sheet.store import ThumbnailStore
     from preprocessing.shards import Conversion
@@ -39,6 +41,8 @@ class Command(click.Command):
             ctx.exit(STOPPED)
         except MemoryError as error:
             raise click.ClickException("not enough memory; finished work is kept") from error
+        except UserError as error:
+            raise click.ClickException(shown(error)) from error
         except click.ClickException as error:  # a name in a damaged file may hold what no terminal can show
             if (said := shown(error.message)) == error.message:
                 raise
@@ -93,8 +97,10 @@ def conversion_options() -> list[Callable]:
     """Make the options of the commands that convert patients' images."""
     return [
         *dataset_options("patients", "convert"),
-        click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler."),
-        click.option("--overwrite", is_flag=True, help="Replace the dataset that is already there."),
+        click.option(
+            "--scheduler", metavar="ADDRESS", help="Use the workers of this Dask scheduler, e.g. tcp://node1:8786."
+        ),
+        click.option("--overwrite", is_flag=True, help="Make the dataset anew if OUTPUT exists."),
         click.option(
             "--key",
             type=click.Path(dir_okay=False, path_type=Path),
@@ -104,7 +110,7 @@ def conversion_options() -> list[Callable]:
         click.option(
             "--no-contact-sheet",
             is_flag=True,
-            help="Do not write OUTPUT.contact-sheet, pages that show every image with its mask or reason.",
+            help="Do not write OUTPUT.contact-sheet, HTML pages of every image with its mask or why it was rejected.",
         ),
     ]
 

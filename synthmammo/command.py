@@ -40,8 +40,9 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"max_content_width": 110})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
-    """Train generators of synthetic mammograms and labelled masses, draw images from them, and evaluate the images.
+    """Train generators of mammograms and of labelled breast masses, generate images, and compare them with real ones.
 
-    Each command has a --help of its own. The usual order is prepare, train, generate, evaluate. Phantoms made by
-    make-phantoms let you try everything without data.
+    The commands are listed in the usual order: prepare, train, generate, evaluate. "COMMAND --help" explains one.
+    Without images of your own, use the phantoms of make-phantoms; without training, generate-mammograms and
+    generate-masses use the generators that come with the package.
     """

@@ -14,7 +14,7 @@ from preprocessing.command_line import FOLDER_THERE, PATH, Command
     "--real",
     type=FOLDER_THERE,
     required=True,
-    help="Dataset of real images: the one that the generator was trained on.",
+    help="Dataset of real images, the one that the generator was trained on.",
 )
 @click.option(
     "--fake",
@@ -23,14 +23,15 @@ from preprocessing.command_line import FOLDER_THERE, PATH, Command
     multiple=True,
     required=True,
     help="Dataset of generated images. Repeatable, to compare methods. Datasets with the same NAME are runs of one "
-    "method, which is called best only where all of its runs are.",
+    "method, which is called best only if all of its runs are.",
 )
 @click.option("--output", type=PATH, required=True, help="Folder of the report.")
 @click.option(
     "--metrics",
     metavar="A,B,C",
     show_default="all that apply, except realism_auc_cnn",
-    help="swd_7x7, msssim_pairs, variation_per_mask, mask_iou_film, leakage, beta_64px, fine_energy_64px, "
+    help="Metrics to measure, separated by commas: "
+    "swd_7x7, msssim_pairs, variation_per_mask, mask_iou_film, leakage, beta_64px, fine_energy_64px, "
     "histogram_w1_64bins, fid_radiomic_z, kid_radiomic_z, precision_k3_radiomic_z, recall_k3_radiomic_z, "
     "density_k3_radiomic_z, coverage_k3_radiomic_z (named by the extractor), memorisation_texture, realism_auc_cnn; "
     "for masses labels_read_cnn, labels_learned_cnn.",
@@ -62,37 +63,34 @@ def main(
     count: int | None,
     seed: int,
 ) -> None:
-    """Measure generated images, with 95 % intervals, next to the scores of two halves of the real images.
+    """Compare generated images with real ones, in a report.
+
+    Every metric has a 95 % interval and stands next to its value for real images (for distances, of one half of the
+    real images against the other).
 
     \b
     Example: two methods at 256×128
-      python train_scripts/evaluate.py --real data/mine --fake ours=data/ours --fake pix2pix=data/pix2pix \\
+      synthmammo evaluate --real data/mine --fake ours=data/ours --fake pix2pix=data/pix2pix \\
           --level 256x128 --output report
     """
     from evaluation import report
     from evaluation.evaluate import evaluate
-    from evaluation.image_set import EvaluationError
     from evaluation.metrics.features import keras_extractor, radiomic
-    from preprocessing.shards import DataError, open_dataset
+    from preprocessing.shards import open_dataset
 
     runs = _runs(fakes)
-    try:
-        dataset = open_dataset(real)
-        measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
-        name = Path(extractor).stem if extractor else "radiomic"
-        extract = keras_extractor(extractor) if extractor else radiomic
-        wanted = _wanted(metrics, extract, name)
-        reports: dict[str, report.Report] = {}
-        shared: dict[str, Any] = {}
-        for run, (method, folder) in runs.items():
-            fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
-            evaluation = evaluate(
-                measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed
-            )
-            reports[run] = report.Report(evaluation, method)
-        report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
-    except (DataError, EvaluationError) as error:
-        raise click.ClickException(str(error)) from error
+    dataset = open_dataset(real)
+    measured = _some(dataset, level, None if split == "all" else split, count, f"--real {real}", seed)
+    name = Path(extractor).stem if extractor else "radiomic"
+    extract = keras_extractor(extractor) if extractor else radiomic
+    wanted = _wanted(metrics, extract, name)
+    reports: dict[str, report.Report] = {}
+    shared: dict[str, Any] = {}
+    for run, (method, folder) in runs.items():
+        fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
+        evaluation = evaluate(measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed)
+        reports[run] = report.Report(evaluation, method)
+    report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
     click.echo(report.table(reports))
     click.echo(f"\n{output}: report.html, report.json, table.txt")
 

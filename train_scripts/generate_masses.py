@@ -14,7 +14,7 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
     "--run",
     type=PATH,
     show_default="the generator that comes with the package",
-    help="Run directory of train_feature2mass, or a file that save_networks wrote of one.",
+    help="Folder of a run of train-feature2mass, or a file that save-networks wrote of one.",
 )
 @click.option(
     "--data",
@@ -22,37 +22,37 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
     show_default="the run's training data",
     help="Dataset whose training masses are mixed.",
 )
-@click.option("--shape", show_default="each in turn", help="Shape of the new masses, e.g. round.")
-@click.option("--margin", show_default="each in turn", help="Margin of the new masses, e.g. spiculated.")
+@click.option("--shape", show_default="each in turn", help="BI-RADS shape of the new masses, e.g. round.")
+@click.option("--margin", show_default="each in turn", help="BI-RADS margin of the new masses, e.g. spiculated.")
 @click.option("--count", type=click.IntRange(1), required=True, help="Number of masses.")
 @with_options(
     writing_options(
-        {"h5": "shards, as training reads them.", "png": "16 bits. Both with manifest.csv."},
+        {"h5": "shards, as training reads them.", "png": "16 bits."},
         figure="the figures of two features, three features and categories: FILE-two, FILE-three, FILE-category",
         seed="mixtures",
     )
 )
 def main(run: Path | None, output: Path, count: int, file_format: str, figure_file: Path | None, **wanted: Any) -> None:
-    """Generate COUNT labelled masses; manifest.csv lists the masses that each was mixed from.
+    """Generate labelled masses of chosen shape and margin.
+
+    manifest.csv lists the masses that each new one was mixed from.
 
     \b
     Example: 500 irregular, spiculated masses
-      python train_scripts/generate_masses.py --shape irregular --margin spiculated --count 500 \\
+      synthmammo generate-masses --shape irregular --margin spiculated --count 500 \\
           --output data/synthetic-masses
     """
     import_tensorflow_quietly()
     from feature2mass.figures import figures
     from feature2mass.seeds import MassGeneratorError
     from generation.masses import write_masses
-    from preprocessing.shards import DataError
-    from training.export import ModelError
 
     try:
         write_masses(run, output, count, file_format=file_format, **wanted)
         click.echo(f"{output}: {count} synthetic masses")
         for path in figures(run, figure_file, **wanted) if figure_file else ():
             click.echo(f"figure: {path}")
-    except (DataError, MassGeneratorError, ModelError) as error:
+    except MassGeneratorError as error:
         raise click.ClickException(str(error)) from error
 
 

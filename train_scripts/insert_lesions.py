@@ -29,14 +29,14 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
 @click.option(
     "--size",
     type=click.FloatRange(4, 200),
-    show_default="the mass's own, or as real masses of its kind",
+    show_default="the mass's own, else as for real masses of its shape and margin",
     help="Longest side of the masses, in pixels of a 512×256 mammogram.",
 )
 @click.option(
     "--place",
     type=(click.FloatRange(0, 1), click.FloatRange(0, 1)),
     metavar="DEPTH HEIGHT",
-    show_default="as real masses",
+    show_default="as for real masses",
     help="Centre of the masses: depth from 0 (chest wall) to 1 (skin), height from 0 (top of the breast) to 1.",
 )
 @click.option(
@@ -54,22 +54,22 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
     "--method",
     type=click.Choice(["octaves", "poisson", "multiply", "paste"]),
     default="octaves",
-    help="How masses are blended in.",
+    help="How masses are blended in; the last three are for comparison.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "all"]),
     default="train",
-    help="Split of the mammograms and masses to use; train leaves held-out patients out.",
+    help="Split of the mammograms and masses to use; train leaves out held-out patients.",
 )
 @with_options(
     writing_options(
         {
             "h5": "dataset with lesions.json.",
-            "png": "16 bits, masks, label maps.",
-            "dicom": "MG, outlines as DICOM SEG.",
+            "png": "16 bits, with breast masks and label maps of the lesions.",
+            "dicom": "MG, with outlines as DICOM SEG.",
             "coco": "8-bit PNG, boxes and polygons.",
-            "yolo": "8-bit PNG, boxes. All with manifest.csv.",
+            "yolo": "8-bit PNG, boxes.",
         },
         figure="mammograms before and after insertion",
         seed="lesions",
@@ -87,37 +87,34 @@ def main(
     lesions_per_image: int | None,
     **settings: Any,
 ) -> None:
-    """Insert masses into mammograms, where and as large as real masses are.
+    """Insert masses into mammograms, to train a detector.
 
-    A run that was stopped continues when the same command is run again.
+    By default, places and sizes are drawn as for real masses. manifest.csv lists all lesions. A run that was stopped
+    continues when the same command is run again.
 
     \b
     Example: 5,000 images for a detector, as COCO
-      python train_scripts/insert_lesions.py --mammograms data/mine --masses data/masses --count 5000 \\
+      synthmammo insert-lesions --mammograms data/mine --masses data/masses --count 5000 \\
           --format coco --output data/coco
     """
     from lesions.generate import insert_lesions
-    from preprocessing.shards import DataError
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
-    try:
-        if masses is None:
-            import_tensorflow_quietly()
-            click.echo("masses: of the included generator; give --masses for others")
-        if save_placement:
-            placement = _fit(mammograms, save_placement)
-        settings["lesions"] = lesions_per_image
-        inserted = insert_lesions(
-            mammograms, masses, output, count=count, file_format=file_format, placement=placement, **settings
-        )
-        click.echo(f"{output}: {inserted} lesions inserted")
-        if figure_file:
-            from lesions.figure import figure
+    if masses is None:
+        import_tensorflow_quietly()
+        click.echo("masses: of the included generator; give --masses for others")
+    if save_placement:
+        placement = _fit(mammograms, save_placement)
+    settings["lesions"] = lesions_per_image
+    inserted = insert_lesions(
+        mammograms, masses, output, count=count, file_format=file_format, placement=placement, **settings
+    )
+    click.echo(f"{output}: {inserted} lesions inserted")
+    if figure_file:
+        from lesions.figure import figure
 
-            path = figure(mammograms, masses, figure_file, placement=placement, **settings)
-            click.echo(f"figure: {path}")
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+        path = figure(mammograms, masses, figure_file, placement=placement, **settings)
+        click.echo(f"figure: {path}")
 
 
 def _fit(mammograms: Path, path: Path) -> Path:

@@ -14,22 +14,22 @@ from preprocessing.command_line import Command, dataset_options, with_options
 @click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 @with_options(dataset_options("phantoms", "draw"))
 def main(kind: str, count: int, output: Path, **settings: Any) -> None:
-    """Draw COUNT phantoms and write them as HDF5 shards.
+    """Draw phantoms of mammograms or masses, as a dataset.
 
-    Mammograms are CC or MLO views with the chest wall on the left. Masses are 64×64, every combination of BI-RADS shape
-    and margin equally often.
+    Phantoms stand in for images of patients when you try the other commands. Mammograms are CC or MLO views with the
+    chest wall on the left. Masses are 64×64, with every combination of BI-RADS shape and margin equally often.
+
+    \b
+    Example:
+      synthmammo make-phantoms --kind mammogram --count 2000 --output data/phantoms
     """
     if kind == "mammogram":
         from preprocessing.phantoms.mammogram import make_phantoms as make
     else:
         from preprocessing.phantoms.mass import make_mass_phantoms as make
     from preprocessing.masses.item import summary_lines
-    from preprocessing.shards import DataError
 
-    try:
-        dataset = make(output, count, **settings)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+    dataset = make(output, count, **settings)
     if kind == "mass":
         click.echo("\n".join(summary_lines(dataset.meta["summary"])))
     images = dataset.meta["images"]

@@ -34,46 +34,47 @@ from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, Mamm
 @click.option(
     "--masks",
     type=FOLDER_THERE,
-    help="Folder of breast masks with the names and sizes of the images.",
+    help="Folder of breast masks with the names and sizes of the images, non-zero inside the breast.",
 )
 @click.option(
     "--mask-method",
     type=click.Choice(MASK_METHODS),
     default=MASK_METHODS[0],
-    help="How the breast is found where no mask is given.",
+    help="How the breast is found in an image without a mask: film, made for scanned films as well, or plain otsu.",
 )
 @click.option("--keep-background", is_flag=True, help="Keep pixels outside the breast instead of setting them to 0.")
 @click.option(
     "--table",
     type=FILE_THERE,
     show_default="films.csv in an input folder or next to it",
-    help="CSV file with columns image, subject, laterality, view, density, for images without a header.",
+    help="CSV file with columns image, subject, laterality, view, density, for images without a DICOM header.",
 )
 @click.option(
     "--boxes",
     type=FILE_THERE,
-    help="CSV file of lesions in the images (columns image, x, y, width, height, shape, margin, subject), for "
-    "lesions.json.",
+    help="CSV file of the lesions in the images, kept in lesions.json: columns image, x, y, width, height (in pixels), "
+    "shape, margin, subject.",
 )
-@click.option("--window", show_default="the first", help="Name of the DICOM window to apply.")
+@click.option("--window", show_default="the first in the header", help="Name of the DICOM window to apply.")
 @click.option(
     "--intent",
     type=click.Choice(INTENTS),
     default=INTENTS[0],
-    help="Which image of a digital exposure to use: FOR PRESENTATION, FOR PROCESSING (raw), or whichever is there.",
+    help="Which image of a digital exposure to use: FOR PRESENTATION (processed), FOR PROCESSING (raw), or any: a raw "
+    "one only where there is no processed one.",
 )
 @click.option(
     "--accept",
     type=click.Choice(list(SPECIAL_KINDS)),
     multiple=True,
-    help="Accept this kind of image, which is rejected by default. Repeatable.",
+    help="Also use this kind of image, which is rejected by default. Repeatable.",
 )
 @click.option(
     "--patient-from",
     type=click.Choice(PATIENT_SOURCES),
     default=PATIENT_SOURCES[0],
-    help="How patients are told apart where no table says so: by the header (without one, each file counts as a "
-    "patient), by the folder directly below --input, or by the file name up to the first _.",
+    help="How patients are told apart without --table: by the DICOM header (a file without one counts as a patient of "
+    "its own), by the folder directly below --input, or by the file name up to the first _.",
 )
 @with_options(conversion_options())
 def main(
@@ -90,30 +91,30 @@ def main(
     patient_from: str,
     **settings: Any,
 ) -> None:
-    """Convert mammograms to shards, patients split into training and validation.
+    """Convert mammograms to a dataset, split by patient.
 
-    A run that was stopped continues when the same command is run again. Exit status: 0 when every image was used, 3
-    when some were rejected (the dataset is complete without them), 1 on failure.
+    A run that was stopped continues when the same command is run again. Exit status: 0 if every image was used, 3 if
+    some were rejected (the dataset is complete without them; rejected.csv lists the reasons), 1 on failure.
+
+    \b
+    Example:
+      synthmammo prepare-mammograms --input /data/dicoms --output data/mine
     """
     refuse_both(settings["workers"], settings["scheduler"])
     from preprocessing.mammograms.convert import convert_mammograms
-    from preprocessing.shards import DataError
 
-    try:
-        options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
-        store = thumbnail_store(output)
-        thumbnails = None if no_contact_sheet else store
-        done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
-        if boxes and done.dataset.count:
-            from lesions.boxes import add_boxes
+    options = MammogramOptions(mask_method, keep_background, window, Rules(intent, accept), patient_from)
+    store = thumbnail_store(output)
+    thumbnails = None if no_contact_sheet else store
+    done = convert_mammograms([*inputs, *more], output, options, thumbnails=thumbnails, **settings)
+    if boxes and done.dataset.count:
+        from lesions.boxes import add_boxes
 
-            added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
-            echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
-            click.echo(f"{output}: {len(added.annotations)} lesions")
-        lists = {"note": done.notes, "rejected image": [*done.reasons.items()], "look at image": [*done.doubts.items()]}
-        conclude(output, done, "images", lists, thumbnails)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+        added = add_boxes(done.dataset, boxes, [*inputs, *more], mask_method=mask_method)
+        echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
+        click.echo(f"{output}: {len(added.annotations)} lesions")
+    lists = {"note": done.notes, "rejected image": [*done.reasons.items()], "look at image": [*done.doubts.items()]}
+    conclude(output, done, "images", lists, thumbnails)
 
 
 if __name__ == "__main__":

@@ -45,20 +45,25 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     "--digitizer",
     type=click.Choice(DIGITIZERS, case_sensitive=False),
     show_default="all",
-    help="Only DDSM cases of this digitizer.",
+    help="Use only DDSM cases of this digitizer.",
 )
 @click.option(
     "--label-policy",
     type=click.Choice(LABEL_POLICIES),
     default=LABEL_POLICIES[0],
-    help="Labels of several words: reject the lesion (single), or use the first word that is a class (first).",
+    help="What to do with a label of several words: reject the lesion (single), or use the first word that is a class "
+    "(first).",
 )
-@click.option("--keep-unlabelled", is_flag=True, help="Keep lesions without a shape or margin, as unknown.")
+@click.option(
+    "--keep-unlabelled",
+    is_flag=True,
+    help="Keep lesions without a shape or margin; the missing label is stored as unknown.",
+)
 @click.option(
     "--context",
     type=click.FloatRange(1),
     default=CONTEXT,
-    help="Side of the square that is cut out, in longest sides of the lesion.",
+    help="Side of the square that is cut out, as a multiple of the longest side of the lesion.",
 )
 @click.option(
     "--contrast",
@@ -81,10 +86,15 @@ def main(
     no_contact_sheet: bool,
     **settings: Any,
 ) -> None:
-    """Cut labelled masses out of mammograms, 64×64 pixels each, patients split into training and validation.
+    """Cut labelled masses out of mammograms, as a dataset.
 
-    A run that was stopped continues when the same command is run again. Exit status: 0 when every lesion was used, 3
-    when some were rejected (the dataset is complete without them), 1 on failure.
+    Each mass is 64×64 pixels; patients are split into training and validation. Give one of --cbis-csv, --ddsm and
+    --rois. A run that was stopped continues when the same command is run again. Exit status: 0 if every lesion was
+    used, 3 if some were rejected (the dataset is complete without them), 1 on failure.
+
+    \b
+    Example:
+      synthmammo prepare-masses --rois boxes.csv --images /data/films --output data/masses
     """
     if bool(cbis_csv) + bool(ddsm) + bool(rois) != 1:
         raise click.UsageError("give one of --cbis-csv, --ddsm and --rois")
@@ -98,30 +108,26 @@ def main(
     from preprocessing.masses.ddsm import read_ddsm
     from preprocessing.masses.item import rarest_first
     from preprocessing.masses.rois import read_rois
-    from preprocessing.shards import DataError
 
-    try:
-        if cbis_csv:
-            lesions = read_cbis(cbis_csv, images)
-        elif ddsm:
-            lesions = read_ddsm(ddsm, digitizer)
-        elif rois and images:
-            lesions = read_rois(rois, images)
-        options = MassOptions(label_policy, keep_unlabelled, context, contrast)
-        store = thumbnail_store(output)
-        done = convert_masses(lesions, output, options, **settings)
-        # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
-        rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
-        notes = [(f"lesion {number}", note) for number, note in done.notes]
-        conclude(
-            output,
-            done,
-            "masses",
-            {"note": notes, "rejected": rarest_first(rejected)},
-            None if no_contact_sheet else store,
-        )
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+    if cbis_csv:
+        lesions = read_cbis(cbis_csv, images)
+    elif ddsm:
+        lesions = read_ddsm(ddsm, digitizer)
+    elif rois and images:
+        lesions = read_rois(rois, images)
+    options = MassOptions(label_policy, keep_unlabelled, context, contrast)
+    store = thumbnail_store(output)
+    done = convert_masses(lesions, output, options, **settings)
+    # A row of a table names no patient; the files of a case may, and the private list says which lesion is whose.
+    rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
+    notes = [(f"lesion {number}", note) for number, note in done.notes]
+    conclude(
+        output,
+        done,
+        "masses",
+        {"note": notes, "rejected": rarest_first(rejected)},
+        None if no_contact_sheet else store,
+    )
 
 
 if __name__ == "__main__":

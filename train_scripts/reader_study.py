@@ -11,7 +11,11 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 @click.group()
 def main() -> None:
-    """Blinded reader study: build the page, hand it to readers, analyse the CSV files they save."""
+    """Let readers score real and generated images blindly.
+
+    "build" writes the page and the answer key. Send the page to the readers, and give the CSV files that they save to
+    "analyse".
+    """
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
@@ -26,26 +30,37 @@ def main() -> None:
     "generators",
     metavar="NAME=FILE",
     multiple=True,
-    help="Method with its generator.keras, which fills the masks of the drawn real images. Repeatable.",
+    help="A method by its generator.keras, which fills the masks of the real images in the study. Repeatable.",
 )
 @click.option(
     "--images",
     "folders",
     metavar="NAME=DIR",
     multiple=True,
-    help="Method with a dataset of its images, from which as many are drawn. Repeatable.",
+    help="A method by a dataset of its images, from which --masks images are drawn. Repeatable.",
 )
 @level_option
-@click.option("--masks", type=click.IntRange(2), default=50, help="Real images, and images of each method.")
-@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file for readers.")
+@click.option(
+    "--masks", type=click.IntRange(2), default=50, help="Number of real images, and of images of each method."
+)
+@click.option(
+    "--page", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML file to write for the readers."
+)
 @click.option(
     "--key",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="JSON file with the answers, in another folder; keep it from the readers.",
+    help="JSON file to write the answers to, in another folder than the page; keep it from the readers.",
 )
-@click.option("--title", default="Reader study", help="Shown to readers; must not tell what is what.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Which images are drawn; their order has no seed.")
+@click.option(
+    "--title", default="Reader study", help="Title shown to the readers; it must not reveal which images are real."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    help="Random seed of the choice of images; their order is always random.",
+)
 def build(
     real: Path,
     generators: tuple[str, ...],
@@ -57,68 +72,63 @@ def build(
     title: str,
     seed: int,
 ) -> None:
-    """Draw MASKS real images and as many of each method, and write the page and the answer key.
+    """Write the page for the readers and the answer key.
 
-    The page contains real images: keep it and pass it on as you would the images themselves.
+    The page contains real images: treat it as you would treat the images themselves.
 
     \b
     Example: 50 real images, 50 of a generator for the same masks
-      python train_scripts/reader_study.py build --real data/mine --page study/page.html --key keys/study.json \\
+      synthmammo reader-study build --real data/mine --page study/page.html --key keys/study.json \\
           --generator embedding=runs/demo/phase-7/generator.keras
     """
     import numpy as np
 
-    from evaluation.image_set import EvaluationError, Samples
+    from evaluation.image_set import Samples
     from evaluation.reader_study.build import build as build_study
     from evaluation.reader_study.key import REAL
-    from preprocessing.lock import LockError
-    from preprocessing.shards import DataError, open_dataset
+    from preprocessing.shards import open_dataset
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
     if not methods:
         raise click.UsageError("give at least one --generator or --images")
-    try:
-        dataset = open_dataset(real, kind="mammogram")
-        split = "validation" if len(dataset.indices("validation")) >= masks else None
-        source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
-        pictures, breast_masks = source.read(_drawn(source, masks, seed))
-        images, numbers = {REAL: pictures}, {REAL: range(masks)}
-        for name, (flag, path) in methods.items():
-            if flag == "--images":
-                fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
-                images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
-            else:
-                images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
-                numbers[name] = range(masks)
-        of_patients = not dataset.meta["synthetic"]
-        study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
-    except (DataError, EvaluationError, LockError) as error:
-        raise click.ClickException(str(error)) from error
+    dataset = open_dataset(real, kind="mammogram")
+    split = "validation" if len(dataset.indices("validation")) >= masks else None
+    source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
+    pictures, breast_masks = source.read(_drawn(source, masks, seed))
+    images, numbers = {REAL: pictures}, {REAL: range(masks)}
+    for name, (flag, path) in methods.items():
+        if flag == "--images":
+            fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
+            images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
+        else:
+            images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
+            numbers[name] = range(masks)
+    of_patients = not dataset.meta["synthetic"]
+    study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
     click.echo(f"{page}: study {study}, {masks * len(images)} images, {page.stat().st_size / 2**20:.1f} MiB")
     click.echo(f"{key}: the answers; keep it from the readers")
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="The study's answer key.")
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="Answer key that build wrote.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write table.txt, results.json and plot.png here.")
 @click.option("--incomplete", is_flag=True, help="Accept readers who have not scored every image.")
 @click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
-    """Analyse the SCORES that readers saved: one CSV file per reader."""
-    from evaluation.image_set import EvaluationError
+    """Analyse the scores of the readers.
+
+    SCORES are the CSV files that the readers saved, one per reader.
+    """
     from evaluation.reader_study import analyse as analysis_of
     from evaluation.reader_study.key import read_key
     from evaluation.reader_study.readings import read_scores
 
-    try:
-        readings = read_scores(scores, read_key(key), incomplete=incomplete)
-        analysis = analysis_of.analyse(readings)
-        click.echo(analysis_of.table(analysis))
-        if output:
-            analysis_of.write_results(analysis, output)
-            click.echo(f"\n{output}: table.txt, results.json, plot.png")
-    except EvaluationError as error:
-        raise click.ClickException(str(error)) from error
+    readings = read_scores(scores, read_key(key), incomplete=incomplete)
+    analysis = analysis_of.analyse(readings)
+    click.echo(analysis_of.table(analysis))
+    if output:
+        analysis_of.write_results(analysis, output)
+        click.echo(f"\n{output}: table.txt, results.json, plot.png")
 
 
 def _named(generators: tuple[str, ...], folders: tuple[str, ...]) -> list[tuple[str, str, Path]]:
@@ -149,12 +159,9 @@ def _generated(path: Path, pictures, masks, seed: int):
     """One image of each mask, at the generator's size if it is the masks'."""
     import_tensorflow_quietly()
     from evaluation.image_set import EvaluationError
-    from generation.generate import GeneratorError, generate, load_generator
+    from generation.generate import generate, load_generator
 
-    try:
-        model = load_generator(path)
-    except GeneratorError as error:
-        raise EvaluationError(str(error)) from error
+    model = load_generator(path)
     size = tuple(model.inputs[0].shape[1:3])
     if size != masks.shape[1:]:
         height, width = masks.shape[1:]

@@ -9,27 +9,30 @@ from training.command_line import training_command
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option("--run", type=FOLDER_THERE, required=True, help="Run directory.")
+@click.option("--run", type=FOLDER_THERE, required=True, help="Folder of the run.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HDF5 file to write.")
 @click.option(
     "--data",
     type=FOLDER_THERE,
     show_default="what the run is trained on",
-    help="Dataset of the masses to keep; for runs of train_feature2mass alone.",
+    help="Dataset whose masses are kept; only for runs of train-feature2mass.",
 )
 def main(run: Path, output: Path, data: Path | None) -> None:
-    """Write the newest state of RUN as a file of a few megabytes.
+    """Save a run in one small file, for use elsewhere.
+
+    A run of train-mask-embed becomes its networks in half precision; "train-mask-embed --networks OUTPUT" continues
+    from them on any machine, though not bit for bit.
+
+    A run of train-feature2mass becomes its decoder and the features of its masses; "generate-masses --run OUTPUT"
+    generates masses from them without the dataset. Masses that resemble the originals can be decoded from the file:
+    keep it as private as the images.
 
     \b
-    Of train_mask_embed: the networks in half precision, from which train_mask_embed --networks OUTPUT continues,
-    on this machine or another, though not bit for bit.
-    Of train_feature2mass: the decoder and the features of the masses, from which generate_masses --run OUTPUT
-    generates masses without the dataset. Masses like the originals can be decoded from it: it is as private
-    as they are.
+    Example:
+      synthmammo save-networks --run runs/masses --output masses.h5
     """
     with training_command():
         from feature2mass.seeds import MassGeneratorError
-        from preprocessing.shards import DataError
         from training.checkpoint import DamagedCheckpointError
         from training.run import RunError
 
@@ -39,7 +42,7 @@ def main(run: Path, output: Path, data: Path | None) -> None:
             raise RunError(f"--output {output}: cannot be written ({error.strerror})") from error
         except DamagedCheckpointError as error:
             raise RunError(f"{error}; delete it to save the state before it") from error
-        except (MassGeneratorError, DataError) as error:
+        except MassGeneratorError as error:
             raise RunError(str(error)) from error
     click.echo(f"{output}: {saved}, {output.stat().st_size / 1e6:.1f} MB")
 

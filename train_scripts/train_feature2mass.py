@@ -13,8 +13,8 @@ from training.command_line import Options, begin, training_command, training_opt
     run="runs/masses",
     presets={
         "quick": "minutes on two cores, with narrower networks.",
-        "film": "masses with the texture of films, in about 4 hours of one core.",
-        "paper": "Lee et al. 2018, batch 512, 8000 epochs; needs a GPU.",
+        "film": "masses with the texture of scanned films; about 4 hours on one core.",
+        "paper": "Lee et al. 2018 as printed, 8,000 epochs in batches of 512; needs a GPU.",
     },
     additions=(
         "linear_start",
@@ -40,24 +40,22 @@ from training.command_line import Options, begin, training_command, training_opt
     seeds="weights, order and augmentation",
 )
 def main(**given: Any) -> None:
-    """Train until the preset's end, continuing exactly where the run directory stopped.
+    """Train Feature2Mass, a generator of labelled masses.
 
-    Leaves RUN/encoder.keras and RUN/decoder.keras, which plain Keras opens.
+    A run that was stopped continues exactly where it stopped when the same command is run again. It ends by writing
+    RUN/encoder.keras and RUN/decoder.keras, for generate-masses; Keras opens them without this package.
 
     \b
     Example:
-        train_feature2mass.py --data data/masses --run runs/masses --length 4 --without low_pass
+      synthmammo train-feature2mass --data data/masses --run runs/masses --preset film
     """
-    from preprocessing.shards import DataError
-
     options = Options(**given)
-    with training_command(DataError):
+    with training_command():
         from feature2mass.presets import PRESETS
         from feature2mass.settings import EARLIER
         from feature2mass.train import DECODER, ENCODER, run_config, train
-        from preprocessing.training_data import open_training_data
 
-        begun = begin(options, PRESETS, open_training_data, run_config, kind="mass", finished=DECODER, earlier=EARLIER)
+        begun = begin(options, PRESETS, kind="mass", finished=DECODER, config_of=run_config, earlier=EARLIER)
         run, echo = begun.run, begun.cluster.echo
         trained = train(begun.dataset, run, begun.preset, seed=options.seed, strategy=begun.strategy, echo=echo)
     if not trained:

@@ -11,21 +11,21 @@ from training.command_line import Options, begin, start_again, training_command,
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.option("--phase", type=click.IntRange(1, 7), required=True, help="Train every phase up to this one.")
+@click.option("--phase", type=click.IntRange(1, 7), required=True, help="Last phase to train; 7 is 512×256.")
 @click.option(
-    "--no-embedding", is_flag=True, help="Train the baseline of Ren et al. 2019, §6.4, which has no mask embedding."
+    "--no-embedding", is_flag=True, help="Train the baseline without a mask embedding (Ren et al. 2019, §6.4)."
 )
 @click.option(
     "--networks",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Start from this file, which save_networks wrote from another run of the same preset.",
+    help="Start from this file, which save-networks wrote from another run of the same preset.",
 )
 @training_options(
     run="runs/demo",
     presets={
-        "quick": "all phases in minutes on two cores, with half the kernels.",
-        "film": "images like film mammograms, in about a day of one core.",
-        "paper": "Ren et al. 2019; days of a GPU.",
+        "quick": "the same networks as film, in minutes on two cores.",
+        "film": "images like scanned films, half the kernels of the paper; about 19 hours on one core.",
+        "paper": "Ren et al. 2019 as printed; days on a GPU.",
     },
     additions=(
         "second_convolution",
@@ -43,29 +43,24 @@ from training.command_line import Options, begin, start_again, training_command,
 )
 @click.option("--diversity/--no-diversity", default=None, hidden=True)
 def main(phase: int, no_embedding: bool, networks: Path | None, diversity: bool | None, **given: Any) -> None:
-    """Train the phases up to PHASE that the run directory does not hold yet, continuing exactly where it stopped.
+    """Train the mask-embedding GAN, phase by phase.
 
-    Each finished phase leaves RUN/phase-N/generator.keras, which plain Keras opens.
+    Trains all phases up to PHASE that are not complete yet. A run that was stopped continues exactly where it stopped
+    when the same command is run again. Each phase doubles the resolution, from 8×4 in phase 1 to 512×256 in phase 7,
+    and ends by writing RUN/phase-N/generator.keras, which Keras opens without this package.
 
     \b
     Example:
-        train_mask_embed.py --phase 7 --data data/mine --run runs/mine --preset film --without noise_levels,jitter
+      synthmammo train-mask-embed --phase 7 --data data/mine --run runs/mine --preset film
     """
-    from preprocessing.shards import DataError
-
     options = with_old_flag(diversity, Options(**given))
-    with training_command(DataError):
+    with training_command():
         from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
         from mask_embedding_gan.train import last_phase_with_these_threads, train
-        from preprocessing.training_data import open_training_data
-        from training.run import run_config
 
         finished = f"phase-{phase}/generator.keras"
-        embedding = not no_embedding
-        begun = begin(
-            options, PRESETS, open_training_data, run_config, kind="mammogram", finished=finished, embedding=embedding
-        )
+        begun = begin(options, PRESETS, kind="mammogram", finished=finished, embedding=not no_embedding)
         run, plan, echo = begun.run, begun.preset, begun.cluster.echo
         if networks:
             begun.cluster.after_chief(lambda: begin_with(run, plan, networks))

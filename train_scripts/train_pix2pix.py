@@ -17,42 +17,31 @@ SIZES = ["8", "16", "32", "64", "128", "256", "512"]
     run="runs/pix2pix",
     presets={
         "quick": "minutes on two cores, with a quarter of the filters.",
-        "paper": "Isola et al. 2017; days of a GPU.",
+        "paper": "Isola et al. 2017 as printed; days on a GPU.",
     },
     additions=("jitter", "moving_average"),
     seeds="weights, order, jitter and dropout",
 )
 @click.option("--images", type=click.IntRange(1), hidden=True)
 def main(size: str, images: int | None, **given: Any) -> None:
-    """Train until the preset's end, continuing exactly where the run directory stopped.
+    """Train pix2pix, a baseline of the mask-embedding GAN.
 
-    Leaves RUN/generator.keras, which plain Keras and generate_mammograms.py open.
+    A run that was stopped continues exactly where it stopped when the same command is run again. It ends by writing
+    RUN/generator.keras, for generate-mammograms; Keras opens it without this package.
 
     \b
     Example:
-        train_pix2pix.py --data data/mine --run runs/pix2pix --size 256 --length 10
+      synthmammo train-pix2pix --data data/mine --run runs/pix2pix --size 256 --length 10
     """
-    from preprocessing.shards import DataError
-
     options = Options(**given)
-    with training_command(DataError):
+    with training_command():
         from pix2pix.presets import PRESETS
         from pix2pix.train import train
-        from preprocessing.training_data import open_training_data
-        from training.run import run_config
 
         if images is not None:
             options = replace(options, length=images / PRESETS[options.preset].images)
             warn_of_old_flag("--images", f"--length {options.length:g}")
-        begun = begin(
-            options,
-            PRESETS,
-            open_training_data,
-            run_config,
-            kind="mammogram",
-            finished="generator.keras",
-            height=int(size),
-        )
+        begun = begin(options, PRESETS, kind="mammogram", finished="generator.keras", height=int(size))
         run, echo = begun.run, begun.cluster.echo
         trained = train(begun.dataset, run, begun.preset, seed=options.seed, strategy=begun.strategy, echo=echo)
     if not trained:

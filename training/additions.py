@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from preprocessing.errors import UserError
+
 Preset = TypeVar("Preset", bound=Any)
 
 
-class PresetError(ValueError):
+class PresetError(UserError):
     """Settings that do not go together; the message names them and says what to do."""
 
 

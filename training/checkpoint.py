@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from preprocessing.atomic import remove_left_over, write_whole
+from preprocessing.errors import UserError
 from training.model import AdversarialModel, frozen_weights
 from training.stored_arrays import stored_arrays
 
@@ -27,7 +28,7 @@ CHECKSUM = "sha256"  # attribute of a file; older ones have none
 PREVIOUS = "previous_generator"  # in a light checkpoint
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint cannot be used; the message names the file and what to do."""
 
 

@@ -318,7 +318,7 @@ def _ends_after(seconds: float, line: str) -> Iterator[None]:
 
 
 def _end(line: str) -> None:
-    """End the process at once: its main thread may wait in TensorFlow for ever."""
+    """End the process at once: its main thread may be blocked in TensorFlow."""
     sys.stdout.flush()
     print(f"Error: {line}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from preprocessing.command_line import PATH, with_options
+from preprocessing.errors import UserError
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 if TYPE_CHECKING:
@@ -70,45 +72,41 @@ def training_options(run: str, presets: Mapping[str, str], additions: Sequence[s
         additions: names of all additions, those of the system's `ADDITIONS`.
         seeds: what is drawn from the seed.
     """
-    folder = click.Path(path_type=Path)
     described = " ".join(f"{name}: {text}" for name, text in presets.items())
-    options = (
-        click.option("--data", type=folder, show_default="phantoms, made once", help="Dataset folder."),
-        click.option("--run", "run_folder", type=folder, default=run, help="Run directory."),
+    options = [
+        click.option("--data", type=PATH, show_default="phantoms, drawn once", help="Dataset to train on."),
+        click.option("--run", "run_folder", type=PATH, default=run, help="Folder of checkpoints, logs and results."),
         click.option("--preset", type=click.Choice(list(presets)), default=next(iter(presets)), help=described),
         click.option(
             "--length",
             type=click.FloatRange(0, min_open=True),
             default=1.0,
-            help="Factor on the number of real images that training sees.",
+            help="Train this many times as long as the preset.",
         ),
         *_additions_options(additions),
         click.option(
             "--precision",
             type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
             default="auto",
-            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
+            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware supports it well, else float32.",
         ),
-        click.option("--seed", type=click.IntRange(0), default=0, help=f"Seed of {seeds}."),
+        click.option("--seed", type=click.IntRange(0), default=0, help=f"Random seed of {seeds}."),
         click.option(
-            "--replicas", type=click.IntRange(1), show_default="every GPU, or 1", help="Devices that share a batch."
+            "--replicas",
+            type=click.IntRange(1),
+            show_default="every GPU, or 1",
+            help="Number of devices that share a batch.",
         ),
         click.option(
             "--hosts",
             show_default="TF_CONFIG, else the tasks of a SLURM job step, else this host alone",
-            help="Hosts that train together: address:port of each, separated by commas; or slurm, or none. All run the "
-            "same command, with --data and --run on a file system that they share; the first one writes.",
+            help="Hosts that train together: address:port of each, separated by commas; or slurm; or none, to train "
+            "alone. All run the same command, with --data and --run on a file system that they share.",
         ),
         click.option("--host-number", type=int, help="Position of this host in --hosts, 0 for the first."),
         click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
-    )
-
-    def decorate(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    ]
+    return with_options(options)
 
 
 def _additions_options(names: Sequence[str]) -> list[Callable]:
@@ -137,37 +135,27 @@ def warn_of_old_flag(flag: str, instead: str) -> None:
 
 
 @contextmanager
-def training_command(*refusals: type[Exception]) -> Iterator[None]:
-    """Settings of the libraries for a command that trains; what a user got wrong becomes one line.
-
-    Args:
-        refusals: more exceptions that say what a user got wrong.
-    """
+def training_command() -> Iterator[None]:
+    """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
     import_tensorflow_quietly()
-    from training.additions import PresetError
-    from training.checkpoint import CheckpointError
     from training.cluster import together
-    from training.export import ModelError
-    from training.hosts import HostsError
-    from training.run import RunError, configure_tensorflow
+    from training.run import configure_tensorflow
 
-    known: tuple[type[Exception], ...] = (PresetError, RunError, CheckpointError, ModelError, HostsError, *refusals)
     configure_tensorflow()
     try:
         with together():
             yield
-    except known as error:
+    except UserError as error:
         raise click.ClickException(str(error)) from error
 
 
 def begin(
     options: Options,
     presets: Mapping[str, Any],
-    open_data: Callable,
-    run_config: Callable,
     *,
     kind: str,
     finished: str,
+    config_of: Callable[..., dict] | None = None,
     earlier: dict | None = None,
     **changes: Any,
 ) -> Begun:
@@ -175,22 +163,22 @@ def begin(
 
     Args:
         presets: of the system, by name.
-        open_data: function of `--data`, the kind, the preset's number of phantoms, and `echo`.
-        run_config: function of preset, dataset and seed: the settings of the run.
         kind: of the data, "mammogram" or "mass".
         finished: file of the run directory that a complete training leaves.
+        config_of: function of preset, dataset and seed: the settings of the run. Defaults to `training.run.run_config`.
         earlier: as `RunDirectory` takes it.
         changes: more that the command changes of the preset.
     """
+    from preprocessing.training_data import open_training_data
     from training.cluster import current
-    from training.run import RunDirectory, choose_strategy
+    from training.run import RunDirectory, choose_strategy, run_config
 
     strategy = choose_strategy(options.replicas, options.hosts, options.host_number, options.hosts_wait)
     cluster, device = current(), _announced_device(options)
     switches = {"length": options.length, "adding": options.adding, "without": options.without}
     preset = presets[options.preset].changed(**switches, precision=device.precision, **changes)
-    dataset = cluster.after_chief(lambda: open_data(options.data, kind, preset.phantoms, cluster.echo))
-    config = run_config(preset, dataset, options.seed)
+    dataset = cluster.after_chief(lambda: open_training_data(options.data, kind, preset.phantoms, cluster.echo))
+    config = (config_of or run_config)(preset, dataset, options.seed)
     run = cluster.after_chief(lambda: RunDirectory(options.run_folder, config, earlier))
     if cluster.is_chief and not (run.path / finished).exists():
         device.record(run.path)

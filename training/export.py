@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from preprocessing.atomic import whole_file
+from preprocessing.errors import UserError
 from training.stored_arrays import stored_arrays
 
 _LARGEST = 2**32  # bytes of a model, inflated
@@ -76,7 +77,7 @@ def _without_newer_options(config: object) -> object:
 # ----------------------------------------------------------------------------------------- opening
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """A file cannot be opened as a Keras model; the message names it and says why."""
 
 

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from preprocessing.errors import UserError
+
 MESSAGE_BYTES = 1 << 20
 HELLO_SECONDS = 10.0  # that a connection may take to say who it is
 ADDRESS = re.compile(r"(?P<host>[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
 
-class HostsError(ValueError):
+class HostsError(UserError):
     """Hosts cannot train together, or no longer; the message is for the user: what was wrong and what to do."""
 
 

@@ -20,13 +20,14 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.atomic import write_whole
+from preprocessing.errors import UserError
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
 from training.summation import sum_gradients_in_order
 
 
-class RunError(ValueError):
+class RunError(UserError):
     """A run cannot start or continue; the message is for the user: what was wrong and what to do."""
 
 

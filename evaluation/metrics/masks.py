@@ -67,26 +67,6 @@ def difference_inside(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
     return float(np.abs(a - b)[mask.astype(bool)].mean())
 
 
-def latent_effect(
-    first: np.ndarray, second: np.ndarray, masks: np.ndarray, real: np.ndarray, real_masks: np.ndarray
-) -> float:
-    """Measure how much the latent changes an image, as a share of how much two real images differ.
-
-    Args:
-        first, second: fakes of the same masks from two latents each, (n, height, width).
-        masks: (n, height, width).
-        real, real_masks: real images; neighbours in the array are compared inside both their masks.
-
-    Returns:
-        Mean difference of first and second inside their masks over that of real pairs: 0 when the latent is
-        ignored, 1 when two latents differ as two real breasts do.
-    """
-    fakes = [difference_inside(a, b, mask) for a, b, mask in zip(first, second, masks)]
-    both = real_masks[:-1].astype(bool) & real_masks[1:].astype(bool)
-    pairs = [difference_inside(a, b, mask) for a, b, mask in zip(real[:-1], real[1:], both) if mask.any()]
-    return float(np.mean(fakes) / np.mean(pairs))
-
-
 def _compare_histograms(metric: Metric, sets: Sets) -> list[Row]:
     pooled = sets.pooled("histogram")
     of_indices = lambda a, b: histogram_distance(pooled[a].mean(axis=0), pooled[b].mean(axis=0))

@@ -81,37 +81,15 @@ class Audit:
         return sorted(range(len(self.generated)), key=lambda n: -self.generated[n].score)
 
 
-def audit(training: Samples, held_out: Samples, generated: Samples) -> Audit:
+def audit(index: "TrainingIndex", control: list[Match], generated: Samples) -> Audit:
     """Look for training images among generated ones.
 
     Args:
-        training: what the generator has seen.
-        held_out: real images of other patients, at least 20: the control.
+        index: of the training images: what the generator has seen.
+        control: the matches of held-out real images of other patients.
 
     Returns:
         One match per image. Memory: 2 kB per training image, and a few images.
-
-    Raises:
-        EvaluationError: different sizes, no training images, or fewer than 20 held-out ones.
-    """
-    same_size(training, held_out)
-    same_size(training, generated)
-    if not len(training):
-        raise EvaluationError(f"{training.name}: holds no images to compare with")
-    if len(held_out) < LEAST_HELD_OUT:
-        raise EvaluationError(
-            f"the audit needs at least {LEAST_HELD_OUT} held-out real images as its control, there are {len(held_out)}"
-        )
-    index = TrainingIndex(training)
-    return audit_with(index, index.matches(held_out), generated)
-
-
-def audit_with(index: "TrainingIndex", control: list[Match], generated: Samples) -> Audit:
-    """Audit one of several sets of generated images; training and held-out images are compared only once.
-
-    Args:
-        index: of the training images.
-        control: the matches of the held-out images.
 
     Raises:
         EvaluationError: generated images of another size.
@@ -264,7 +242,7 @@ def kind_of_copy(generated: np.ndarray, training: Samples, match: Match) -> tupl
 def _compare(metric: Metric, sets: Sets) -> list[Row]:
     """Give the share of generated images that are suspiciously near to a training image; the audit is the detail."""
     index, control = sets.common(metric.name, lambda: _control(sets.real))
-    found = audit_with(index, control, sets.fake)
+    found = audit(index, control, sets.fake)
     generated = _share(len(found.suspicious), len(found.generated))
     return [metric.row(generated, _share(0, len(control)), detail=found)]  # the threshold is above all of the control
 

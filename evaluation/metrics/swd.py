@@ -14,7 +14,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from evaluation.image_set import EvaluationError, Samples
+from evaluation.image_set import EvaluationError
 from evaluation.metrics.metric import LOW, Chunk, Metric, Row, Sets, distance_row
 from preprocessing.images.mask import resize_mask
 
@@ -121,33 +121,6 @@ class SlicedWasserstein:
             ahead = np.abs(np.cumsum(weight[image], axis=1, dtype=np.int32))
             result.append(SCALE * float(np.einsum("ij,ij->", ahead, gaps, dtype=np.float64)) / patches / DIRECTIONS)
         return np.array(result)
-
-
-def sliced_wasserstein(real: np.ndarray | Samples, fake: np.ndarray | Samples, seed: int = 0) -> np.ndarray:
-    """Compute the SWD ×10³ of equally many real and generated images per level, finest first.
-
-    Args:
-        real, fake: (n, height, width) in [0, 1], or `Samples` (with masks, if patches shall lie inside them).
-        seed: of places and directions.
-
-    Raises:
-        EvaluationError: sets of different length or size, or empty.
-    """
-    real, fake = (s if isinstance(s, Samples) else Samples(s) for s in (real, fake))
-    if len(real) != len(fake) or real.size != fake.size or not len(real):
-        raise EvaluationError(
-            f"SWD compares sets of equal length and image size, received {len(real)} of {real.size} and "
-            f"{len(fake)} of {fake.size}; take as many of the larger set as the smaller one has"
-        )
-    count = patches_per_image(2 * len(real))
-    # both sets draw the same places, so that a set is at distance 0 from itself
-    found = [
-        patches_of_images(images, masks, numbers, count, seed)
-        for samples in (real, fake)
-        for numbers, images, masks in samples.chunks()
-    ]
-    numbers = np.arange(2 * len(real))
-    return SlicedWasserstein(np.concatenate(found), numbers[: len(real)], seed).distances(*np.split(numbers, 2))
 
 
 def _describe(chunk: Chunk) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What is a mammogram: the one place that decides it from a file's header.
 
-A header is held against an image only where it says that the image is something else: hospitals leave elements out,
+A header counts against an image only where it says that the image is something else: hospitals leave elements out,
 send mammograms as CR, DX or secondary capture, and write body parts in every language. What is refused is refused in
 words that quote nothing but defined terms of the standard. What is odd, but may be right, is a doubt: the image is
 taken and listed for a look. Whether the pixels show a breast is decided by `preprocessing.mammograms.plausibility`.

@@ -19,7 +19,7 @@ LONGEST_TO_SHORTEST = 16
 
 
 def check_file(path: Path) -> None:
-    """Check that a path is a file of a sane size; opening a pipe would wait for ever.
+    """Check that a path is a file of a sane size; opening a pipe would block.
 
     Raises:
         UnusableImage: It is not.

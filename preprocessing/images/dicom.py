@@ -1,6 +1,6 @@
 """DICOM mammograms: decode the pixels, apply the header's grey levels, read the identity.
 
-What cannot be used is refused here, in words that quote nothing of the header.
+What cannot be used is refused here, in messages that quote nothing from the header.
 """
 
 import logging

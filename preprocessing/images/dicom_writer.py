@@ -1,6 +1,6 @@
 """Synthetic mammograms as DICOM: images that a workstation shows and that nobody takes for a patient's.
 
-    write_synthetic_dicom("000007.dcm", image, number=7, series="seed 0", view="CC", generator=fingerprint)
+    content = encoded_dicom(image, number=7, series="seed 0", view="CC", generator=fingerprint)
 
 Digital Mammography X-Ray Image Storage, For Presentation (PS3.3 A.27), its mandatory modules, what mammography
 workstations ask for beyond them, and no more: what an X-ray machine would state and a generator cannot know (dose,
@@ -8,7 +8,6 @@ detector, thickness) is empty or absent. What the header says of the image's ori
 """
 
 import io
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,7 +62,7 @@ class Origin:
     """What a synthetic image was made from, and by which software.
 
     Attributes:
-        shown: what the generator was shown, in words that complete "from …".
+        shown: what the generator was given, phrased to follow the word "from".
         from_patient: whether that was taken from a patient's image; None where it is not known.
         seed: of the random inputs; None where it is not known.
         mask: which mask it was, for the record; must hold nothing that could identify a person.
@@ -97,18 +96,12 @@ class Study:
     time: str = ""
 
 
-def write_synthetic_dicom(path: str | os.PathLike, image: np.ndarray, **options: Any) -> None:
-    """Write one synthetic mammogram; see `synthetic_dicom`. The same arguments give the same bytes.
-
-    Raises:
-        ValueError: see `synthetic_dicom`.
-        OSError: the file cannot be written.
-    """
-    synthetic_dicom(image, **options).save_as(path, enforce_file_format=True)
-
-
 def encoded_dicom(image: np.ndarray, **options: Any) -> bytes:
-    """Return the content of the file that `write_synthetic_dicom` writes."""
+    """Make the content of a DICOM file of one synthetic mammogram; the same arguments give the same bytes.
+
+    Args:
+        options: of `synthetic_dicom`, whose errors it raises.
+    """
     content = io.BytesIO()
     synthetic_dicom(image, **options).save_as(content, enforce_file_format=True)
     return content.getvalue()
@@ -139,7 +132,7 @@ def synthetic_dicom(
             breast, as the standard asks for a side (ImageLaterality, type 1), and a comment says so.
         view: View Position (0018,5101), a name of `VIEWS`: "CC", "MLO", …; or "" where unknown.
         generator: SHA-256 of the generator's file, in hexadecimal (at most 64 characters).
-        origin: what is said of how the image came about.
+        origin: how the image was made, for the header.
         study: what it shares patient and study with; None: it has a patient and a study of its own, without a date.
 
     Returns:

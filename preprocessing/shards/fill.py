@@ -161,7 +161,7 @@ def _on_one_core(prepare: Callable[[Any], Result], task: object) -> Result:
 
 
 def _leave_with_parent() -> None:
-    """End a worker whose parent was killed: it would wait for work for ever."""
+    """End a worker whose parent was killed: it would wait for work without end."""
 
     parent = parent_process()
 

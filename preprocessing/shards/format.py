@@ -26,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.errors import UserError
+
 FORMAT = 1
 LEVELS = [(8, 4), (16, 8), (32, 16), (64, 32), (128, 64), (256, 128), (512, 256)]  # height, width
 SPLITS = ("train", "validation")
@@ -42,7 +44,7 @@ Level = tuple[int, int]
 Item = Mapping[str, np.ndarray | str | int | float]
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A dataset that cannot be read or written; its text is one line that says what to do."""
 
 

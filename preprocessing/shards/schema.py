@@ -68,7 +68,7 @@ def _wrong_entry(content: Mapping[str, Any]) -> str:
     }
     if content.get("complete") is True:
         checks |= {
-            "count": lambda value: _is_count(value),
+            "count": _is_count,
             "images": _are_split_counts,
             "subjects": _are_split_counts,
             "shards": _are_shards,

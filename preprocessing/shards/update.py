@@ -7,7 +7,7 @@ undone, by the next one. The result is what a conversion from scratch gives with
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -163,11 +163,7 @@ def _note_touched(folder: Path, there: Mapping, former: Mapping[int, Made], sour
     for shard in sorted(touched):
         numbers = [n for n in range(shard * size, (shard + 1) * size) if n in former]
         if len(numbers) == min(size, there["work"]["count"] - shard * size):
-            entries = [
-                Made(former[n].name, former[n].settings, sources.made[n].stamp, former[n].content, former[n].told_by)
-                for n in numbers
-            ]
-            append_to_log(folder, numbers[0], entries)
+            append_to_log(folder, numbers[0], [replace(former[n], stamp=sources.made[n].stamp) for n in numbers])
 
 
 def _from_previous(folder: Path, sources: Sources) -> Former | None:

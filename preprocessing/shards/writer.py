@@ -156,13 +156,14 @@ class DatasetWriter:
 
     def rejected(self) -> list[tuple[int, str]]:
         """List (number in the work list, reason) of everything rejected in the shards written so far."""
-        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
-        return [pair for path in whole for pair in self._shard(path).rejected]
+        return [pair for shard in self._written() for pair in shard.rejected]
 
     def doubtful(self) -> list[tuple[int, str]]:
         """List (number in the work list, reason) of everything doubtful in the shards written so far."""
-        whole = [self.path(s) for s in range(self.shards) if self._has(s)]
-        return [pair for path in whole for pair in self._shard(path).doubtful]
+        return [pair for shard in self._written() for pair in shard.doubtful]
+
+    def _written(self) -> list[Shard]:
+        return [self._shard(self.path(s)) for s in range(self.shards) if self._has(s)]
 
     def finish(
         self,

@@ -13,7 +13,7 @@ from browser import open_browser
 from evaluation.evaluate import Evaluation, evaluate
 from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import Estimate
-from evaluation.metrics.memorisation import MEMORISATION, audit
+from evaluation.metrics.memorisation import MEMORISATION, TrainingIndex, audit
 from evaluation.metrics.metric import Row
 from evaluation.report import Report, as_html, as_json, best, table, write
 
@@ -36,12 +36,14 @@ def noise(count: int, seed: int, contrast: float = 0.1) -> Samples:
 @pytest.fixture(scope="module")
 def reports() -> dict[str, Report]:
     """A method as good as real whose images hold three training images, and one of half the contrast."""
-    real, held_out = noise(60, 0), noise(30, 1)
+    real = noise(60, 0)
+    index = TrainingIndex(real)
+    control = index.matches(noise(30, 1))
     copies = np.concatenate([noise(40, 2).read(range(40))[0], real.read(range(3))[0]])
     found = {}
     for name, fake in {"good <b>": Samples(copies), "flat": noise(43, 3, 0.05)}.items():
         evaluation = evaluate(real, fake, METRICS)
-        judged = Row(MEMORISATION.name, "t", "low", detail=audit(real, held_out, fake))
+        judged = Row(MEMORISATION.name, "t", "low", detail=audit(index, control, fake))
         evaluation.rows.append(judged)
         found[name] = Report(evaluation)
     return found

@@ -15,7 +15,7 @@ import pydicom
 import pytest
 
 from lesions.generate import insert_lesions
-from preprocessing.images.dicom_writer import Origin, Study, write_synthetic_dicom
+from preprocessing.images.dicom_writer import Origin, Study, encoded_dicom
 from preprocessing.version import made_by
 
 # dciodvfy of 2022 does not know Synthetic Data (0008,001C), which the standard has since 2023.
@@ -29,11 +29,11 @@ def files(tmp_path_factory, mammograms, masses) -> list[Path]:
     folder = tmp_path_factory.mktemp("dicom")
     image = np.random.default_rng(0).random((512, 256)).astype(np.float32)
     names = {"series": "seed 0", "generator": "0123456789abcdef" * 4}
-    write_synthetic_dicom(folder / "unknown.dcm", image, number=0, **names)
+    (folder / "unknown.dcm").write_bytes(encoded_dicom(image, number=0, **names))
     study = Study("four", 1, 2, of_four=True, date="20250102", time="030405")
     origin = Origin("the breast outline of a real image", True, 7, "mask 3", made_by())
     known = {"laterality": "R", "view": "MLO", "study": study, "origin": origin}
-    write_synthetic_dicom(folder / "known.dcm", image, number=1, **names, **known)
+    (folder / "known.dcm").write_bytes(encoded_dicom(image, number=1, **names, **known))
     if _has("highdicom"):
         insert_lesions(mammograms.folder, masses.folder, folder / "lesions", count=3, file_format="dicom")
     return sorted(folder.rglob("*.dcm"))

@@ -3,6 +3,7 @@
 import click
 import pytest
 
+from preprocessing.shards import DataError
 from training.additions import PresetError
 from training.command_line import Options, training_command, training_options
 from training.run import RunError
@@ -13,9 +14,9 @@ def settings_of_this_process(monkeypatch):
     monkeypatch.setattr("training.run.configure_tensorflow", lambda: None)
 
 
-@pytest.mark.parametrize("error", [KeyError, RunError, PresetError])
+@pytest.mark.parametrize("error", [DataError, RunError, PresetError])
 def test_what_a_user_got_wrong_is_one_line(error):
-    with pytest.raises(click.ClickException, match="--data here: is empty"), training_command(KeyError):
+    with pytest.raises(click.ClickException, match="--data here: is empty"), training_command():
         raise error("--data here: is empty")
 
 

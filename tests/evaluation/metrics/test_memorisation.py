@@ -9,6 +9,7 @@ from drawn import power_law_field
 
 from evaluation.image_set import EvaluationError, Samples
 from evaluation.metrics.memorisation import (
+    Audit,
     Match,
     TrainingIndex,
     aligned,
@@ -77,6 +78,11 @@ def planted(training: Samples, others: Samples) -> Samples:
     )
 
 
+def audited(training: Samples, held_out: Samples, generated: Samples) -> Audit:
+    index = TrainingIndex(training)
+    return audit(index, index.matches(held_out), generated)
+
+
 @pytest.fixture(scope="module")
 def training() -> Samples:
     return breasts(120, 1)
@@ -89,7 +95,7 @@ def held_out() -> Samples:
 
 @pytest.fixture(scope="module")
 def found(training, held_out):
-    return audit(training, held_out, planted(training, breasts(190, 3)))
+    return audited(training, held_out, planted(training, breasts(190, 3)))
 
 
 def test_all_ten_are_flagged_and_at_most_two_others(found):
@@ -112,11 +118,11 @@ def test_the_flip_and_the_shift_are_named(found):
 
 def test_held_out_images_raise_no_alarm(training, held_out):
     for seed in (4, 5):
-        assert audit(training, held_out, breasts(60, seed)).suspicious == []
+        assert audited(training, held_out, breasts(60, seed)).suspicious == []
 
 
 def test_a_generator_that_repeats_its_training_set_is_wholly_suspicious(training, held_out):
-    found = audit(training, held_out, training.subset(np.arange(30)))
+    found = audited(training, held_out, training.subset(np.arange(30)))
     assert sorted(found.suspicious) == list(range(30))
 
 
@@ -186,20 +192,15 @@ def test_a_real_set_of_films(shared_data):
             small = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             sets[parts[row["subject"]]].append(standardise(*orient(small, breast_mask(small))[:2], HEIGHT, WIDTH))
     training, held_out, others = (Samples(*map(np.array, zip(*pairs))) for pairs in sets)
-    found = audit(training, held_out, planted(training, others))
+    found = audited(training, held_out, planted(training, others))
     assert set(range(10)) - set(found.suspicious) == set()
     assert len(found.suspicious) <= 12
-    assert audit(training, held_out, others).suspicious == []
+    assert audited(training, held_out, others).suspicious == []
 
 
 # --- what it refuses ----------------------------------------------------------------------------
 
 
-def test_a_control_that_is_too_small_is_refused(training, held_out):
-    with pytest.raises(EvaluationError, match="at least 20 held-out real images as its control, there are 7"):
-        audit(training, held_out.subset(np.arange(7)), held_out)
-
-
 def test_images_of_another_size_are_refused(training, held_out):
     with pytest.raises(EvaluationError, match="128x64 .* 64x64"):
-        audit(training, held_out, Samples(np.zeros((3, 64, 64))))
+        audited(training, held_out, Samples(np.zeros((3, 64, 64))))

@@ -5,7 +5,7 @@ import pydicom
 import pytest
 from pydicom import uid
 
-from preprocessing.images.dicom_writer import synthetic_dicom, write_synthetic_dicom
+from preprocessing.images.dicom_writer import encoded_dicom, synthetic_dicom
 from preprocessing.images.read import read_image
 from preprocessing.images.views import VIEWS
 from preprocessing.mammograms.breast_mask import breast_mask
@@ -27,7 +27,7 @@ def picture(height=32, width=16):
 
 def written(folder, image=None, **changes):
     path = folder / "000007.dcm"
-    write_synthetic_dicom(path, picture() if image is None else image, **(NAMES | changes))
+    path.write_bytes(encoded_dicom(picture() if image is None else image, **(NAMES | changes)))
     return path
 
 

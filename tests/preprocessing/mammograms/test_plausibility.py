@@ -11,7 +11,7 @@ from drawn_breast import drawn_film, iou
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from preprocessing.images.dicom_writer import write_synthetic_dicom
+from preprocessing.images.dicom_writer import encoded_dicom
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.rules import Rules
 from preprocessing.mammograms.breast_mask import breast_mask
@@ -292,7 +292,7 @@ def test_synthetic_images_make_a_synthetic_dataset_or_none(kind, tmp_path):
         with_text(path, "Software", "synthetic-mammography 0.1")
     else:
         path.parent.mkdir()
-        write_synthetic_dicom(path, pixels, number=0, series="s", generator="ab" * 32)
+        path.write_bytes(encoded_dicom(pixels, number=0, series="s", generator="ab" * 32))
     done = convert_mammograms([tmp_path / "in"], tmp_path / "none", workers=1)
     assert [reason for _, reason in done.rejected] == ["a synthetic image, of no patient (--accept synthetic takes it)"]
     done = converted(tmp_path / "in", tmp_path, Rules(accept=("synthetic",)))
