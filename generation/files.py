@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocessing.atomic import write_whole
+from preprocessing.atomic import remove_left_over, write_whole
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError
 from preprocessing.version import made_by
@@ -44,7 +44,7 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
     """Record in a folder what is written to it, or check that what is there was made in the same way.
 
     Args:
-        folder: of the images; created where it is absent.
+        folder: of the images, locked; created where it is absent.
         plan: what decides the images: generator, seed, masks, format.
         count: images to be written.
 
@@ -61,6 +61,7 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
         if path.exists():
             there = _read(path)
             _compare(folder, there, plan, count)
+            remove_left_over(folder, below=True)
             begun = there["begun"]
         else:
             if any(not file.name.startswith(".") for file in folder.iterdir()):

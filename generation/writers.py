@@ -10,7 +10,7 @@ from generation.background import deferred_calls
 from generation.files import open_folder, unwritable
 from preprocessing.atomic import whole_file, write_whole
 from preprocessing.progress import progress
-from preprocessing.shards import DataError, Dataset, DatasetWriter
+from preprocessing.shards import DataError, Dataset, DatasetWriter, lock_folder
 from preprocessing.version import made_by
 
 MANIFEST = "manifest.csv"
@@ -161,6 +161,7 @@ class Files(_Target):
         if file_format not in ("png", "dicom"):
             raise DataError(f"--format {file_format}: must be h5, png or dicom")
         self.file_format = file_format
+        self._lock = lock_folder(self.folder)  # until the images are written, or this object is gone
         self.record = open_folder(self.folder, {"file_format": file_format, **stream.plan}, count)
 
     def missing(self) -> list[tuple[int, range]]:
@@ -184,3 +185,4 @@ class Files(_Target):
     def finish(self) -> None:
         """Write the manifest."""
         self.write_manifest("{:06d}.png" if self.file_format == "png" else "{:06d}.dcm")
+        self._lock.release()

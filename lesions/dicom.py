@@ -3,9 +3,9 @@
 A segmentation is written by `highdicom`, which the package's extra `seg` installs.
 """
 
-import os
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from lesions.annotations import Annotation
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
+from preprocessing.atomic import whole_file
 from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, synthetic_dicom
 from preprocessing.shards import DataError
 from preprocessing.version import __version__, made_by
@@ -42,7 +43,6 @@ _METHODS = {  # of de-identification, at most 64 characters (LO)
     _OTHER: "Header not kept",
 }
 _SCALE = "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
-_NO_DAY, _NO_TIME = "19700101", "000000"
 _CLOCKS = ("SeriesDate", "SeriesTime", "InstanceCreationDate", "InstanceCreationTime")
 _ACQUISITION = "109101"  # equipment, PS3.16 CID 7005
 _SEGMENT = {"type": ("4147007", "Mass"), "category": ("49755003", "Morphologically Altered Structure")}
@@ -100,27 +100,32 @@ def _comments(one: Composite) -> str:
     return " ".join(said)
 
 
-def write_dicom(path: Path, one: Composite, inserter: Inserter) -> None:
+def write_dicom(path: Path, one: Composite, inserter: Inserter, begun: datetime) -> None:
     """Write the image, and next to it `…-seg.dcm` with a segment per lesion; none where it has no lesion.
+
+    Args:
+        begun: When the first image of the output was made, UTC.
 
     Raises:
         DataError: `highdicom` is not installed.
     """
     image = image_dataset(one, inserter)
     if one.annotations:
-        segmentation = segmentation_dataset(image, one)
+        segmentation = segmentation_dataset(image, one, begun)
         _save(segmentation, path.with_name(f"{path.stem}-seg.dcm"))
     _save(image, path)
 
 
 def _save(dataset: "Dataset", path: Path) -> None:
-    beside = path.with_name(path.name + ".part")
-    dataset.save_as(beside, enforce_file_format=True)
-    os.replace(beside, path)
+    with whole_file(path) as partial:
+        dataset.save_as(partial, enforce_file_format=True)
 
 
-def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
+def segmentation_dataset(image: "Dataset", one: Composite, begun: datetime) -> "Dataset":
     """The outlines as a DICOM SEG, a binary segment per lesion, numbered as in the manifest.
+
+    Args:
+        begun: Content Date and Time, UTC: "the date the content creation started" (PS3.3 C.8.20.2).
 
     Raises:
         DataError: `highdicom` is not installed.
@@ -163,10 +168,10 @@ def segmentation_dataset(image: "Dataset", one: Composite) -> "Dataset":
         software_versions=__version__,
         device_serial_number="0",
         content_label="LESIONS",
-        content_description="Outlines of masses; Content Date is not recorded",
+        content_description="Outlines of masses",
         omit_empty_frames=False,
     )
-    _correct(segmentation, image)
+    _correct(segmentation, image, begun)
     return segmentation
 
 
@@ -183,14 +188,14 @@ def _uid(image: "Dataset", name: str) -> str:
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{image.SOPInstanceUID} {name}').int}"
 
 
-def _correct(segmentation: "Dataset", image: "Dataset") -> None:
-    """Mend what `highdicom` states: what is not true goes, and the same image gives the same bytes.
+def _correct(segmentation: "Dataset", image: "Dataset", begun: datetime) -> None:
+    """Mend what `highdicom` states: what is not true goes, and the same image and day give the same bytes.
 
-    There was no equipment that acquired the image, and no family of algorithms found the outlines. Content Date and
-    Time are of type 1 (C.7.6.16), so they cannot be left out.
+    There was no equipment that acquired the image, and no family of algorithms found the outlines.
     """
     segmentation.PatientOrientation = image.PatientOrientation  # 2C where an image has no position in space
-    segmentation.ContentDate, segmentation.ContentTime = _NO_DAY, _NO_TIME
+    segmentation.ContentDate, segmentation.ContentTime = begun.strftime("%Y%m%d"), begun.strftime("%H%M%S")
+    segmentation.TimezoneOffsetFromUTC = "+0000"
     for keyword in _CLOCKS:
         if keyword in segmentation:
             del segmentation[keyword]

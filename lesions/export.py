@@ -6,12 +6,12 @@ from.
 """
 
 import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,13 +21,13 @@ from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from lesions.page import write_page
-from preprocessing.atomic import write_whole
+from preprocessing.atomic import remove_left_over, whole_file, write_whole
 from preprocessing.images.png import write_image
 from preprocessing.images.words import read_density
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
-from preprocessing.shards import DataError, DatasetWriter
+from preprocessing.shards import DataError, DatasetWriter, lock_folder
 from preprocessing.version import __version__
 
 CHUNK = 32  # images
@@ -76,17 +76,20 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
         raise DataError(f"--format {file_format}: must be one of {', '.join(FORMATS)}")
     folder = Path(output)
     made = _made(inserter)
+    lock = lock_folder(folder)
     try:
         if file_format == "h5":
             records = _write_dataset(inserter, folder, count, made)
         else:
-            (folder / PARTS).mkdir(parents=True, exist_ok=True)
+            (folder / PARTS).mkdir(exist_ok=True)
             records = _write_files(inserter, folder, count, made, file_format)
         for part in (folder / PARTS).iterdir():
             part.unlink()
         (folder / PARTS).rmdir()
     except OSError as error:
         raise DataError(f"--output {folder}: cannot be written ({error.strerror or type(error).__name__})") from error
+    finally:
+        lock.release()
     return records
 
 
@@ -164,11 +167,17 @@ def _item(one: Composite) -> dict:
 
 def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_format: str) -> int:
     made = {**made, "format": file_format, "count": count, "inputs": inserter.fingerprint}
-    _check_made(folder, made)
+    begun = _begun(folder, made)
+    remove_left_over(folder, below=True)
     if (folder / MANIFEST).exists():
         return _counted(folder)
     place = _places(file_format)
-    save = {"png": _save_png, "coco": _save_grey, "yolo": _save_grey, "dicom": _save_dicom}[file_format]
+    save: dict[str, Callable[[Path, Composite, Inserter], None]] = {
+        "png": _save_png,
+        "coco": _save_grey,
+        "yolo": _save_grey,
+        "dicom": partial(_save_dicom, begun=begun),
+    }
     chunks = -(-count // CHUNK)
     missing = [chunk for chunk in range(chunks) if not _part(folder, chunk).exists()]
     with progress("Lesions", sum(min(CHUNK, count - chunk * CHUNK) for chunk in missing)) as tick:
@@ -178,7 +187,7 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
                 one = inserter.image(number)
                 path = folder / place(number, one.fields["split"])
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save(path, one, inserter)
+                save[file_format](path, one, inserter)
                 records.append(Record.of(one))
                 tick()
             _keep(folder, chunk, records)
@@ -202,23 +211,30 @@ def _places(file_format: str) -> Callable[[int, str], str]:
     return lambda number, split: f"{number:06d}.{ending}"
 
 
-def _check_made(folder: Path, made: dict) -> None:
-    """Raise DataError unless the folder is new or was begun with the same settings."""
-    path = folder / MADE_FILE
+def _begun(folder: Path, made: dict) -> datetime:
+    """Record how images are made in a folder, and of DICOM since when; returns since when.
+
+    Raises:
+        DataError: the folder was begun with other settings.
+    """
+    path, now = folder / MADE_FILE, datetime.now(UTC)
     wanted = json.loads(json.dumps(made))
-    if not path.exists():
-        write_whole(path, (json.dumps(wanted, indent=1) + "\n").encode())
-        return
     try:
         there = read_json(path)
-    except ValueError:
-        there = {}
+        begun = datetime.fromisoformat(there.pop("begun", now.isoformat()))
+    except FileNotFoundError:
+        there, begun = wanted, now
+    except (ValueError, TypeError, AttributeError):
+        there, begun = {}, now
     for name in (*wanted, *there):
         if there.get(name) != wanted.get(name):
             raise DataError(
                 f"--output {folder}: was made with {name} {there.get(name)}, not {wanted.get(name)}; "
                 "choose another folder, or delete this one"
             )
+    since = {"begun": begun.isoformat(timespec="seconds")} if made["format"] == "dicom" else {}
+    write_whole(path, json.dumps({**wanted, **since}, indent=1) + "\n")
+    return begun
 
 
 def _save_png(path: Path, one: Composite, inserter: Inserter) -> None:
@@ -243,10 +259,10 @@ def _save_grey(path: Path, one: Composite, inserter: Inserter) -> None:
     write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
-def _save_dicom(path: Path, one: Composite, inserter: Inserter) -> None:
+def _save_dicom(path: Path, one: Composite, inserter: Inserter, begun: datetime) -> None:
     from lesions.dicom import write_dicom
 
-    write_dicom(path, one, inserter)
+    write_dicom(path, one, inserter, begun)
 
 
 # ---------------------------------------------------------------------------- COCO, YOLO, manifest
@@ -317,7 +333,7 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
     """A row per lesion, and one with empty fields for an image in which none found room."""
     masses, mammograms = inserter.masses, inserter.mammograms
     generators = [made.meta["generator"] or "" for made in (masses, mammograms)]
-    with _text_file(folder / MANIFEST) as file:
+    with whole_file(folder / MANIFEST) as beside, open(beside, "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(MANIFEST_COLUMNS)
         for one in records:
@@ -330,14 +346,6 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
                 origin = (mass, masses.fingerprint, masses.synthetic, generators[0]) if mass else ("", "", "", "")
                 labels = row["shape"], row["margin"], row["synthetic"]
                 table.writerow((image, *row["box"], *labels, *origin, *common))
-
-
-@contextmanager
-def _text_file(path: Path) -> Iterator[io.TextIOBase]:
-    beside = path.with_name(path.name + ".part")
-    with open(beside, "w", newline="") as file:
-        yield file
-    os.replace(beside, path)
 
 
 def _counted(folder: Path) -> int:

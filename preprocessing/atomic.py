@@ -63,8 +63,12 @@ def is_left_over(path: Path) -> bool:
     return _LEFT_OVER.fullmatch(path.name) is not None
 
 
-def remove_left_over(folder: Path) -> None:
-    """Remove the temporary files that killed commands left in a folder, which no other command may be writing to."""
-    for path in folder.iterdir():
+def remove_left_over(folder: Path, *, below: bool = False) -> None:
+    """Remove the temporary files that killed commands left in a folder, which no other command may be writing to.
+
+    Args:
+        below: Whether to look in its subfolders too.
+    """
+    for path in list(folder.rglob("*") if below else folder.iterdir()):
         if is_left_over(path) and not path.is_dir():
             path.unlink(missing_ok=True)

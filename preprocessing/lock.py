@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
+from preprocessing.errors import UserError
 from preprocessing.json_file import read_json
 
 LOCK_FILE = ".lock"
@@ -27,7 +28,7 @@ _guard = threading.RLock()
 _beating = threading.Event()
 
 
-class LockError(ValueError):
+class LockError(UserError):
     """Another process writes to a folder; the text is one line that names it and says what to do."""
 
 

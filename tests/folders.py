@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from preprocessing.lock import LOCK_FILE
+
 
 def quiet(line: str) -> None:
     """An `echo` that says nothing."""
@@ -11,6 +13,13 @@ def quiet(line: str) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def hold(folder: Path) -> None:
+    """Lock a folder as a command on another machine does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = {"process": 1, "started": "1", "host": "elsewhere", "system": "", "since": 0.0}
+    (folder / LOCK_FILE).write_text(json.dumps(holder))
 
 
 def flip_a_byte(path: Path, at: int = -100) -> None:

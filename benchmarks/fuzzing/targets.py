@@ -71,8 +71,8 @@ def _dataset(seeds: Path, case: Path, rng: Generator, choose: Callable[[Path], P
     said = mutate(path, rng)
     if rng.random() < 0.5:
         return *_prepare_mammograms(case), path, said
-    arguments = ("--mammograms", case / "out" / "data", "--output", case / "lesions", "--format", "png", "--count", 1)
-    return "insert_lesions", arguments, path, said
+    arguments = ("--mammograms", case / "out" / "data", "--masses", "phantoms", "--output", case / "lesions")
+    return "insert_lesions", (*arguments, "--format", "png", "--count", 1), path, said
 
 
 def _table(seeds: Path, case: Path, rng: Generator):

@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import os
-import resource
-import signal
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -14,6 +10,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
+
+from benchmarks.interrupting.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 PASSED_OVER = (".jsonl", ".key", ".log")  # logs hold times
@@ -22,20 +21,28 @@ TIMES = ("seconds", "seconds per 1000 images", "begun", "date")  # in descriptio
 
 @dataclass(frozen=True)
 class Command:
-    """A command, and the arguments without its output; `{inputs}` is the folder of what it reads."""
+    """A command and its arguments; `{inputs}` is the folder of what it reads.
+
+    Args:
+        output: Arguments that say what it writes; `{output}` is the folder of its result.
+        once: Whether it refuses to write a result again.
+    """
 
     name: str
     arguments: Sequence[str]
-    output: str = "--output"
+    output: Sequence[str] = ("--output", "{output}")
+    once: bool = False
 
     def words(self, inputs: Path, output: Path) -> list[str]:
-        """Return the command line."""
-        given = [argument.format(inputs=inputs) for argument in self.arguments]
-        script = str(Path(__file__).with_name("run_tiny.py"))
-        return [sys.executable, script, self.name, *given, self.output, str(output)]
+        """Return the module's name and the arguments."""
+        given = [argument.format(inputs=inputs, output=output) for argument in (*self.arguments, *self.output)]
+        return [self.name, *given]
 
 
 _TRAINED = ("--preset", "quick", "--precision", "float32", "--data")
+_RUN = ("--run", "{output}")
+_NETWORKS = ("--output", "{output}/networks.h5")
+_STUDY = ("--page", "{output}/readers/page.html", "--key", "{output}/kept/key.json")
 COMMANDS = {
     "make-phantoms": Command("make_phantoms", ("--count", "150", "--workers", "2")),
     "make-mass-phantoms": Command("make_phantoms", ("--kind", "mass", "--count", "150", "--workers", "1")),
@@ -46,9 +53,9 @@ COMMANDS = {
         "prepare_masses",
         ("--rois", "{inputs}/rois.csv", "--images", "{inputs}/films", "--key", "{inputs}/key", "--workers", "1"),
     ),
-    "train-mask-embed": Command("train_mask_embed", ("--phase", "2", *_TRAINED, "{inputs}/tiny"), "--run"),
-    "train-pix2pix": Command("train_pix2pix", ("--size", "32", *_TRAINED, "{inputs}/tiny"), "--run"),
-    "train-feature2mass": Command("train_feature2mass", (*_TRAINED, "{inputs}/masses"), "--run"),
+    "train-mask-embed": Command("train_mask_embed", ("--phase", "2", *_TRAINED, "{inputs}/tiny"), _RUN),
+    "train-pix2pix": Command("train_pix2pix", ("--size", "32", *_TRAINED, "{inputs}/tiny"), _RUN),
+    "train-feature2mass": Command("train_feature2mass", (*_TRAINED, "{inputs}/masses"), _RUN),
     "generate-shards": Command("generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "40")),
     "generate-png": Command(
         "generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "40", "--format", "png")
@@ -56,38 +63,36 @@ COMMANDS = {
     "generate-dicom": Command(
         "generate_mammograms", ("--masks", "{inputs}/phantoms", "--count", "20", "--format", "dicom")
     ),
-    "insert-lesions": Command("insert_lesions", ("--mammograms", "{inputs}/phantoms", "--count", "20")),
+    "generate-masses": Command("generate_masses", ("--count", "40")),
+    "generate-masses-png": Command(
+        "generate_masses", ("--run", "{inputs}/run-of-masses", "--count", "20", "--format", "png")
+    ),
+    **{
+        f"insert-lesions-{form}": Command(
+            "insert_lesions", ("--mammograms", "{inputs}/phantoms", "--count", "20", "--format", form)
+        )
+        for form in ("h5", "png", "dicom", "coco", "yolo")
+    },
+    "save-networks": Command("save_networks", ("--run", "{inputs}/run"), _NETWORKS),
+    "save-networks-of-masses": Command("save_networks", ("--run", "{inputs}/run-of-masses"), _NETWORKS),
     "evaluate": Command(
         "evaluate", ("--real", "{inputs}/tiny", "--fake", "{inputs}/tiny", "--metrics", "histogram_w1_64bins")
+    ),
+    "reader-study-build": Command(
+        "reader_study",
+        ("build", "--real", "{inputs}/tiny", "--images", "other={inputs}/tiny", "--masks", "5"),
+        _STUDY,
+        once=True,
+    ),
+    "reader-study-analyse": Command(
+        "reader_study", ("analyse", "--key", "{inputs}/study/kept/key.json", "{inputs}/scores.csv")
     ),
 }
 
 
-def start(command: Command, inputs: Path, output: Path, limit: int | None = None) -> subprocess.Popen:
-    """Start a command as a shell does.
-
-    Args:
-        limit: Largest file that it may write, in bytes. Defaults to none.
-    """
-
-    def before() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
-    return subprocess.Popen(
-        command.words(inputs, output),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        preexec_fn=before,
-        env=environment,
-        start_new_session=True,
-    )
+def start(command: Command, inputs: Path, output: Path, limit: int | None = None) -> Forked:
+    """Start a command; `limit` is the largest file that it may write, in bytes."""
+    return Forked(command.words(inputs, output), limit)
 
 
 def make_inputs(folder: Path) -> None:
@@ -95,12 +100,10 @@ def make_inputs(folder: Path) -> None:
     if (folder / "done").exists():
         return
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    from preprocessing.tensorflow_settings import import_tensorflow_quietly
-
-    import_tensorflow_quietly()
     import tiny
     import tiny_masses
 
+    from evaluation.reader_study.key import seal
     from preprocessing.phantoms.mammogram import make_phantoms, mammogram_phantom
 
     (folder / "films").mkdir(parents=True, exist_ok=True)
@@ -116,6 +119,16 @@ def make_inputs(folder: Path) -> None:
     tiny.write_dataset(folder / "tiny")
     tiny_masses.write_dataset(folder / "masses")
     make_phantoms(folder / "phantoms", 20, workers=1)
+    for name, output in {
+        "train-mask-embed": "run",
+        "train-feature2mass": "run-of-masses",
+        "reader-study-build": "study",
+    }.items():
+        text = (process := start(COMMANDS[name], folder, folder / output)).communicate()
+        assert process.returncode == 0, text
+    key = json.loads((folder / "study/kept/key.json").read_text())
+    scores = [f"{seal(key)},A,{answer['image']},{1 + answer['image'] % 5}" for answer in key["answers"]]
+    (folder / "scores.csv").write_text("\n".join(["study,reader,image,score", *scores]))
     (folder / "done").touch()
 
 
@@ -138,6 +151,8 @@ def left_over(output: Path) -> list[str]:
 
 
 def _content(path: Path) -> bytes:
+    if path.parts[-2:] in (("readers", "page.html"), ("kept", "key.json")):  # the order of a study is random
+        return _of_study(path.parents[1])
     if path.suffix == ".keras":  # an archive holds times
         with zipfile.ZipFile(path) as archive:
             return repr(
@@ -145,7 +160,28 @@ def _content(path: Path) -> bytes:
             ).encode()
     if path.suffix == ".json":
         return json.dumps(_without_times(json.loads(path.read_text())), sort_keys=True).encode()
+    if path.suffix == ".dcm":
+        return _without_hours(pydicom.dcmread(path)).to_json().encode()
     return path.read_bytes()
+
+
+def _without_hours(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """Clear dates and times, which say when the folder was begun."""
+    for element in dataset.iterall():
+        if element.VR in ("DA", "TM"):
+            element.value = ""
+    return dataset
+
+
+def _of_study(output: Path) -> bytes:
+    from evaluation.reader_study.key import seal
+
+    page, kept = output / "readers/page.html", output / "kept/key.json"
+    if not (page.exists() and kept.exists()):
+        return b"not whole"
+    key = json.loads(kept.read_text())
+    fits = seal(key) in page.read_text()
+    return repr((fits, sorted(answer["method"] for answer in key["answers"]))).encode()
 
 
 def _without_times(node: object) -> object:

@@ -1,4 +1,4 @@
-"""One command in a process of its own, as from a shell, but with the smallest presets: `NAME ARGUMENTS...`."""
+"""One command with the smallest presets; as a script, for a training that starts its process again."""
 
 import importlib
 import sys

@@ -25,6 +25,7 @@ import numpy as np
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.key import FORMAT, RATE, REAL, SCORES, seal
 from preprocessing.atomic import write_whole
+from preprocessing.lock import FolderLock
 from preprocessing.version import made_by
 
 
@@ -53,6 +54,7 @@ def build(
     Raises:
         EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in the page's
             folder, or there already.
+        LockError: another command writes to the key's folder.
         OSError: a file cannot be written.
     """
     _check_images(images)
@@ -97,13 +99,12 @@ def write_study(
 
     Raises:
         EvaluationError: the key in the page's folder, or there already.
+        LockError: another command writes to the key's folder.
         OSError: a file cannot be written.
     """
     page, key = Path(page), Path(key)
     if key.resolve().parent == page.resolve().parent:
         raise EvaluationError(f"--key {key}: lies next to the page, whose folder readers get; choose another folder")
-    if key.exists():
-        raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
     shown = secrets.SystemRandom().sample(shown, len(shown))
     answers = [{"image": number, **one.answer} for number, one in enumerate(shown, 1)]
     sealed = {"format": FORMAT, "task": task, "salt": secrets.token_hex(16), "answers": answers, "made_by": made_by()}
@@ -120,8 +121,16 @@ def write_study(
     text = _part("page.html")
     for name, part in parts.items():
         text = text.replace(f"{{{{{name}}}}}", part)
-    write_whole(page, text)
-    write_whole(key, json.dumps(sealed, indent=1) + "\n", private=True)
+    for folder in (page.parent, key.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(key.parent)  # or two commands would leave the page of one and the key of the other
+    try:
+        if key.exists():
+            raise EvaluationError(f"--key {key}: is there already, and scores may need it; choose another file")
+        write_whole(page, text)
+        write_whole(key, json.dumps(sealed, indent=1) + "\n", private=True)
+    finally:
+        lock.release()
     return identity
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from preprocessing.images.image import UnusableImage
 
-MOST_PIXELS = 2**28  # more than any detector or film scanner gives
-MOST_BYTES = 2**31  # of a file, which is read whole
+MOST_PIXELS = 2**27  # a film of 24 x 30 cm at 23 micrometres; detectors and film scanners give less
+MOST_SAMPLES = 2**28  # of all channels: grey images are also stored as RGB and RGBA
+MOST_BYTES = 2**29  # of a file, which is read whole
 LONG = 4096  # pixels of a side from which on the shape is judged
-LONGEST_TO_SHORTEST = 64
+LONGEST_TO_SHORTEST = 16
 
 
 def check_file(path: Path) -> None:
@@ -30,17 +31,17 @@ def check_file(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise UnusableImage("not a regular file (a pipe, socket or device)")
     if found.st_size > MOST_BYTES:
-        raise UnusableImage(f"a file of {found.st_size / 2**30:.0f} GiB; no mammogram is that large")
+        raise UnusableImage(f"a file of {found.st_size / 2**30:.1f} GiB; no mammogram is that large")
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, channels: int = 1) -> None:
     """Check the size that a header tells.
 
     Raises:
         UnusableImage: It is empty, too large or too narrow for a mammogram.
     """
-    if not 1 <= width * height <= MOST_PIXELS:
-        raise UnusableImage(f"the image is {height} x {width} pixels")
+    if not 1 <= width * height <= MOST_PIXELS or width * height * channels > MOST_SAMPLES:
+        raise UnusableImage(f"the image is {height} x {width} pixels" + f" of {channels} channels" * (channels > 1))
     longest, shortest = max(width, height), min(width, height)
     if longest > max(LONG, LONGEST_TO_SHORTEST * shortest):
         raise UnusableImage(f"the image is {height} x {width} pixels: no mammogram has such a shape")
@@ -79,8 +80,9 @@ def check_stream(stream: bytes, rows: int, columns: int) -> None:
         raise UnusableImage("the pixel data cannot be decoded: the stream is not of the size that the header tells")
 
 
-def _png_size(content: bytes) -> tuple[int, int]:
-    return struct.unpack_from(">II", content, 16)
+def _png_size(content: bytes) -> tuple[int, int, int]:
+    width, height, _, colour = struct.unpack_from(">IIBB", content, 16)
+    return width, height, {2: 3, 4: 2, 6: 4}.get(colour, 1)
 
 
 def _pgm_size(content: bytes) -> tuple[int, int] | None:
@@ -88,18 +90,18 @@ def _pgm_size(content: bytes) -> tuple[int, int] | None:
     return (int(header[1]), int(header[2])) if header else None
 
 
-def _tiff_size(content: bytes) -> tuple[int, int] | None:
+def _tiff_size(content: bytes) -> tuple[int, int, int] | None:
     order = "<" if content.startswith(b"II") else ">"
     (start,) = struct.unpack_from(order + "I", content, 4)
     (count,) = struct.unpack_from(order + "H", content, start)
     found = {}
     for entry in range(count):
         tag, form, _, *_ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
-        if tag in (256, 257):  # ImageWidth, ImageLength
+        if tag in (256, 257, 277):  # ImageWidth, ImageLength, SamplesPerPixel
             (found[tag],) = struct.unpack_from(
                 order + {3: "H", 4: "I"}.get(form, "I"), content, start + 10 + 12 * entry
             )
-    return (found[256], found[257]) if len(found) == 2 else None
+    return (found[256], found[257], found.get(277, 1)) if {256, 257} <= set(found) else None
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:

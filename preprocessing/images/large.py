@@ -66,6 +66,14 @@ class StoredImage:
         return pixels
 
 
+def counts_of(stored: np.ndarray) -> np.ndarray:
+    """Count how often each value occurs among integers of 8 or 16 bits, from 0 on; NumPy would copy them to 64 bits."""
+    counts = np.zeros(np.iinfo(stored.dtype).max + 1, np.int64)
+    for row in range(0, len(stored), _ROWS):
+        counts += np.bincount(stored[row : row + _ROWS].ravel(), minlength=len(counts))
+    return counts
+
+
 def bits_held(greatest: int, bits: int) -> int:
     """Tell how many bits an image really holds: scripts write the 12 bits of a detector into 16, a sixteenth as bright.
 
@@ -119,18 +127,35 @@ def shrink(
     frame = frame or image.shape
     columns = columns or size[1]
     taken = -(-columns * frame[1] // size[1])  # columns of the frame that they cover
+    if frame[1] < 2 * size[1]:  # OpenCV copies what rounding leaves as wide as it is
+        taken = frame[1]
     image = image[:, :taken]
-    if frame[0] % size[0] == 0 or frame[1] % size[1] == 0:  # OpenCV averages whole numbers of pixels in another order
-        whole = _laid(pixels_of(image), frame[0], taken, top)
-        whole = cv2.resize(whole, None, fx=size[1] / frame[1], fy=size[0] / frame[0], interpolation=cv2.INTER_AREA)
-        return whole[: size[0], :columns]
+    if frame[0] % size[0] == 0:
+        return _rows_apart(image, size, frame, top, taken)[:, :columns]
+    across = size[1] / frame[1]
+    if frame[1] % size[1] == 0:  # OpenCV adds whole numbers of pixels in another order, and then only
+        across *= 1 - 1e-12
     narrow = np.empty((image.shape[0], columns), np.float32)
     for row in range(0, len(narrow), _ROWS):
         strip = pixels_of(image[row : row + _ROWS])
         strip = _laid(strip, len(strip), taken) if strip.shape[1] < taken else strip
-        strip = cv2.resize(strip, None, fx=size[1] / frame[1], fy=1, interpolation=cv2.INTER_AREA)
+        strip = cv2.resize(strip, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
         narrow[row : row + _ROWS] = strip[:, :columns]
     return cv2.resize(_laid(narrow, frame[0], columns, top), (columns, size[0]), interpolation=cv2.INTER_AREA)
+
+
+def _rows_apart(image: Image, size: tuple[int, int], frame: tuple[int, int], top: int, taken: int) -> np.ndarray:
+    """Do what `shrink` does, a few rows at a time of a result that averages whole rows of the frame's first columns."""
+    tall, across, down = frame[0] // size[0], size[1] / frame[1], size[0] / frame[0]
+    band = max(1, _ROWS // tall)
+    result = np.zeros((size[0], round(taken * across)), np.float32)
+    for row in range(top // tall, -(-(top + image.shape[0]) // tall), band):
+        rows = result[row : row + band]
+        first = row * tall - top  # of the image's rows
+        strip = pixels_of(image[max(0, first) : first + tall * len(rows)])
+        strip = _laid(strip, tall * len(rows), taken, max(0, -first))
+        rows[:] = cv2.resize(strip, None, fx=across, fy=down, interpolation=cv2.INTER_AREA)
+    return result
 
 
 def averages(image: Image, size: tuple[int, int]) -> np.ndarray:

@@ -44,7 +44,7 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
 def _walk(folder: Path) -> list[Path]:
     """List the files that may be images; linked folders are followed, each folder once.
 
-    A folder that cannot be listed is in the list itself, to be rejected with its reason.
+    A folder that cannot be listed and a link to what is not there are in the list too, to be rejected with a reason.
     """
     kept: list[Path] = []
     closed: list[Path] = []
@@ -79,7 +79,7 @@ def _may_be_image(path: Path) -> bool:
     except PermissionError:
         return True  # it may be one: rejected with its reason
     except OSError:
-        return False
+        return path.is_symlink()  # to what is not there
 
 
 def read_image(path: Path, *, window: str | None = None, rules: Rules | None = None) -> MammogramImage:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from preprocessing.images.bounds import LONGEST_TO_SHORTEST
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, averages, pixels_of, shrink
+from preprocessing.images.large import Image, StoredImage, averages, pixels_of, shrink
 from preprocessing.images.mask import mask_of, resize_mask
 from preprocessing.mammograms.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.mammograms.options import MASK_METHODS
@@ -81,6 +82,8 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     if len(image.shape) != 2 or 0 in image.shape:
         raise UnusableImage(f"not one grey image (shape {image.shape})")
     height, width = image.shape
+    if width > LONGEST_TO_SHORTEST * height:  # a copy of the working height would be many times as large
+        raise UnusableImage(f"no breast: the image is {height} x {width} pixels")
     size = (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
     is_large = height >= 2 * size[0] and width >= 2 * size[1]
     if is_large:
@@ -93,8 +96,11 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     if flaw := _flaw(small) and _flaw(pixels_of(image)):
         raise UnusableImage(flaw)
     if method == "otsu":
-        pixels = pixels_of(image)
-        return pixels > otsu_threshold(np.sort(pixels, axis=None))
+        ordered = pixels_of(image).ravel() if isinstance(image, StoredImage) else image.flatten()
+        ordered.sort()
+        threshold = otsu_threshold(ordered)
+        del ordered  # as large as what follows
+        return pixels_of(image) > threshold
     inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
     if is_large:  # the enlarged mask stays one component
         return Outline.of_enlarged(inside, image.shape)

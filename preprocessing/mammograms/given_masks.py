@@ -10,6 +10,7 @@ import numpy as np
 
 from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import counts_of
 from preprocessing.images.opencv import decode
 from preprocessing.images.raster import raster_kind
 
@@ -114,9 +115,11 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
     if shape is not None and mask.shape != shape:
         sizes = [f"{height}x{width}" for height, width in (mask.shape, shape)]
         raise UnusableImage(f"its mask is {sizes[0]} but the image is {sizes[1]} (height x width)")
-    if not mask.any():
+    if mask.dtype not in (np.uint8, np.uint16):
+        raise UnusableImage(f"its mask has {mask.dtype} values; only 8 and 16 bits can be read")
+    labels = np.count_nonzero(counts_of(mask)[1:])
+    if not labels:
         raise UnusableImage("its mask is empty")
-    labels = np.count_nonzero(np.bincount(mask.ravel())[1:])
     if labels > MOST_LABELS:
         return mask > mask.max() / 2, []
     return mask > 0, [] if labels == 1 else [f"its mask has {labels} labels: all but 0 are taken as breast"]

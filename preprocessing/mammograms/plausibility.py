@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage
+from preprocessing.images.large import Image, StoredImage, counts_of
 from preprocessing.images.mask import mask_of
 from preprocessing.mammograms.outline import Outline
 
@@ -20,10 +20,11 @@ SMALLEST_LABEL = 0.01  # share of the rarer of the two
 DOUBT, REFUSE = 0, 1
 SMALLEST_SHARE = (0.06, 0.03)  # of the image's area (.07, .42, .74)
 LARGEST_SHARE = (0.8, 0.9)
-SMALLEST_CHEST = (0.6, 0.5)  # height at the chest wall, of the breast's greatest height (.58, 1, 1)
-SLANTED_EDGE = 0.02  # of the image's width: columns at the chest wall that a tilted film does not fill
+SMALLEST_CHEST = (0.6, 0.5)  # height at the chest wall, of the breast's greatest height (.7, 1, 1)
+SLANTED_EDGE = 0.03  # of the image's width: columns at the chest wall that a tilted film does not fill
 LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
 FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
+FAR_CORNER = (0.1, 1.0)  # share of a corner opposite the chest wall (0, 0, 0; 1 with an arm or a border in the mask)
 ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
 LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
 SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
@@ -58,7 +59,7 @@ def _counts(values: np.ndarray) -> np.ndarray:
     """Count how often each value occurs, in ascending order."""
     if values.dtype.kind == "f":
         return np.sort(np.unique(values, return_counts=True)[1])
-    counts = np.bincount(values.ravel())
+    counts = counts_of(values)
     return np.sort(counts[counts > 0])
 
 
@@ -84,6 +85,7 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
     doubts = []
     for name, limits, sign, reason in (
         ("far edge", FAR_EDGE, 1, "covers both sides of the image: inverted, or no mammogram"),
+        ("corner", FAR_CORNER, 1, "reaches into a corner away from the chest wall: an arm, a border or a marker"),
         ("contrast", SMALLEST_CONTRAST, -1, "is not brighter than what surrounds it: inverted, or no mammogram"),
         ("solidity", LOWEST_SOLIDITY, -1, "is not of a breast's shape: inverted, or no mammogram"),
         ("share", SMALLEST_SHARE, -1, "is very small"),

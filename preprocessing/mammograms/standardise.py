@@ -132,12 +132,16 @@ def _resize(
     pixels: Image, mask: np.ndarray | Outline, left: int, frame: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lay an image and its mask, from column `left` on, into a frame of zeros and resize it to (height, width)."""
-    method = cv2.INTER_AREA if size[0] <= frame[0] else cv2.INTER_LINEAR
-    mask = mask.mask() if isinstance(mask, Outline) else mask
+    pixels = pixels if isinstance(pixels, StoredImage) else np.asarray(pixels, np.float32)
+    mask = np.asarray(mask.mask() if isinstance(mask, Outline) else mask, bool)
     above = (frame[0] - len(mask)) // 2
+    layers = pixels[:, left:], StoredImage(mask.view(np.uint8), np.arange(256, dtype=np.float32))[:, left:]
+    if frame[0] >= size[0] and frame[1] >= size[1]:
+        image, breast = (shrink(layer, size, frame, above) for layer in layers)
+        return image, breast
     border = (above, frame[0] - len(mask) - above, 0, frame[1] - mask.shape[1] + left)  # above, below, left, right
-    layers = (np.asarray(layer[:, left:], np.float32) for layer in (pixels_of(pixels), mask))
-    framed = (cv2.copyMakeBorder(layer, *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
+    method = cv2.INTER_AREA if size[0] <= frame[0] else cv2.INTER_LINEAR
+    framed = (cv2.copyMakeBorder(pixels_of(layer), *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
     image, breast = (cv2.resize(layer, size[::-1], interpolation=method) for layer in framed)
     return image, breast
 

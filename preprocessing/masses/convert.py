@@ -104,7 +104,7 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
         if lesion.unusable or lesion.source is None:
             return lesion.unusable or "image missing"
         found = lesion.source.locate()
-        window = cut_window(found.image.pixels, found.box, options.context)
+        window = cut_window(found.image.grey_levels, found.box, options.context)
         refuse_constant(window)
         region = _cut_region(found, options.context)
     except UnusableImage as reason:

@@ -13,8 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from preprocessing.images.bounds import check_file, check_size
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
 from preprocessing.images.jpeg import decode_jpeg
+from preprocessing.images.large import StoredImage
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
 from preprocessing.masses.options import DIGITIZERS
 from preprocessing.shards import DataError
@@ -177,8 +179,10 @@ def read_ljpeg(path: str | os.PathLike, height: int, width: int) -> np.ndarray:
     """Read the stored values, uint16 (height, width), of a lossless JPEG film whose size is known from the `.ics`.
 
     Raises:
-        UnusableImage: It cannot be decoded or has another number of pixels.
+        UnusableImage: It cannot be decoded, has another number of pixels, or too many.
     """
+    check_file(Path(path))
+    check_size(width, height)
     source = Path(path).read_bytes()
     marker = source.find(b"\xff\xc3")  # SOF3: length, precision, height, width (ITU-T T.81 B.2.2)
     if marker < 0:
@@ -272,9 +276,9 @@ class DdsmMass:
         """Read the film as 1 − optical density / `DARKEST` in [0, 1] (tissue is bright), and fill the outline."""
         grey = read_ljpeg(self.path, *self.size)
         refuse_constant(grey)
-        density = optical_density(grey, self.digitizer, self.site)
-        pixels = np.clip(1 - density / np.float32(DARKEST), 0, 1)
-        film = MammogramImage(pixels, patient="", laterality=None, view=None)
+        density = optical_density(np.arange(2**16), self.digitizer, self.site)
+        levels = np.clip(1 - density / np.float32(DARKEST), 0, 1)
+        film = MammogramImage(StoredImage(grey, levels), patient="", laterality=None, view=None)
         return Located(film, self.box, fill_outline(self.boundary, self.size), whole=True)
 
 

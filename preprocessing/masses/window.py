@@ -3,7 +3,9 @@
 import cv2
 import numpy as np
 
+from preprocessing.images.bounds import MOST_PIXELS
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import Image, pixels_of
 from preprocessing.masses.lesion import Box
 from preprocessing.masses.options import CONTEXT
 
@@ -11,7 +13,7 @@ SIZE = 64  # pixels per side
 CLIPPED = 0.4  # percent of a window's pixels that may become 0, and that may become 1: bright specks, dark specks
 
 
-def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int = SIZE) -> np.ndarray:
+def cut_window(pixels: Image, box: Box, context: float = CONTEXT, size: int = SIZE) -> np.ndarray:
     """Cut out the square around a box and resize it.
 
     The square is not made longer than the image's short side unless the box is. One that would leave the image is moved
@@ -19,7 +21,7 @@ def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int
     the square must grow.
 
     Args:
-        pixels: float32 or uint8 (height, width).
+        pixels: float32, uint8 or stored (height, width).
         box: Around the lesion.
         context: Side of the square over the box's longest side, at least 1.
         size: Pixels per side of the result.
@@ -28,7 +30,7 @@ def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int
         float32 (size, size) in the range of the pixels.
 
     Raises:
-        UnusableImage: The box is empty or reaches outside the image.
+        UnusableImage: The box is empty, far too large, or reaches outside the image.
     """
     height, width = pixels.shape
     if box.width < 1 or box.height < 1:
@@ -39,7 +41,9 @@ def cut_window(pixels: np.ndarray, box: Box, context: float = CONTEXT, size: int
     side = min(max(round(context * longest), longest), max(longest, min(height, width)))
     top, bottom = _span(box.y + box.height / 2, side, height)
     left, right = _span(box.x + box.width / 2, side, width)
-    window = pixels[max(top, 0) : bottom, max(left, 0) : right]
+    if side * side > MOST_PIXELS:
+        raise UnusableImage(f"box of {box.width} x {box.height} pixels: too large for a lesion")
+    window = pixels_of(pixels[max(top, 0) : bottom, max(left, 0) : right])
     if window.shape != (side, side):
         edges = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
         window = cv2.copyMakeBorder(window, *edges, cv2.BORDER_REFLECT)

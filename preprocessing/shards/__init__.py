@@ -18,7 +18,7 @@ from preprocessing.shards.format import (
 from preprocessing.shards.pseudonyms import Key, Origins, keyed_hash, open_output, write_private
 from preprocessing.shards.reader import Dataset, open_dataset
 from preprocessing.shards.shard_file import write_shard
-from preprocessing.shards.writer import DatasetWriter, split_subjects
+from preprocessing.shards.writer import DatasetWriter, lock_folder, split_subjects
 
 __all__ = [
     "DATASET_FILE",
@@ -40,6 +40,7 @@ __all__ = [
     "WorkList",
     "build_dataset",
     "keyed_hash",
+    "lock_folder",
     "open_dataset",
     "open_output",
     "split_subjects",

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import tiny
+from folders import contents, hold
 
 from generation.files import encoded_png
 from generation.generate import fingerprint_of, generate, write_mammograms
@@ -264,6 +265,23 @@ def test_a_folder_of_one_format_does_not_take_another(tmp_path, generator):
     for other in ("dicom", "h5"):
         with pytest.raises(DataError, match=str(tmp_path / "out")):
             write_mammograms(generator, tmp_path / "out", 1, file_format=other)
+
+
+@pytest.mark.parametrize("file_format", ["png", "dicom"])
+def test_a_folder_that_another_command_writes_to_is_refused(tmp_path, generator, file_format):
+    hold(tmp_path / "out")
+    with pytest.raises(DataError, match="has been writing here since"):
+        write_mammograms(generator, tmp_path / "out", 1, file_format=file_format)
+    assert len(contents(tmp_path / "out")) == 1
+
+
+def test_files_that_a_kill_left_unfinished_are_removed(tmp_path, generator):
+    folder = write_mammograms(generator, tmp_path / "out", 1, file_format="png")
+    whole = contents(folder)
+    for place in (folder, folder / "masks"):
+        (place / ".000001.host-12.part.png").touch()
+    write_mammograms(generator, folder, 1, file_format="png")
+    assert contents(folder).keys() == whole.keys()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path, generator):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -56,8 +57,8 @@ def test_an_unknown_side_is_said(inserter):
 def test_a_segmentation_names_no_equipment_algorithm_or_hour_that_was_not(inserter):
     pytest.importorskip("highdicom")
     one = inserter.image(0)
-    segmentation = dicom.segmentation_dataset(dicom.image_dataset(one, inserter), one)
-    assert "is not recorded" in segmentation.ContentDescription  # its date is of type 1
+    segmentation = dicom.segmentation_dataset(dicom.image_dataset(one, inserter), one, datetime(2001, 5, 4, 3, 2, 1))
+    assert segmentation.ContentDate + segmentation.ContentTime == "20010504030201"
     for element in segmentation.iterall():
         assert element.VR not in ("DA", "TM", "DT") or element.keyword[:7] in (
             "Content",

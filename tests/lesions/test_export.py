@@ -1,13 +1,14 @@
 import csv
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pydicom
 import pytest
-from folders import contents
+from folders import contents, hold
 
 from lesions import export
 from lesions.annotations import read_annotations
@@ -171,11 +172,23 @@ class Killed(Exception):
     pass
 
 
+def begin_on(monkeypatch, days: list[int]) -> None:
+    """Let each call begin on another day of May 2001."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone):
+            return datetime(2001, 5, days.pop(0), tzinfo=zone)
+
+    monkeypatch.setattr(export, "datetime", Clock)
+
+
 @pytest.mark.parametrize("file_format", export.FORMATS)
 def test_a_killed_call_gives_the_same_bytes(mammograms, masses, tmp_path, monkeypatch, file_format):
     if file_format == "dicom":
         pytest.importorskip("highdicom")
     monkeypatch.setattr(export, "CHUNK", 3)
+    begin_on(monkeypatch, days=[1, 1, 2, 3])  # the whole call, and three times the broken one
     whole = contents(made(mammograms, masses, tmp_path / "whole", file_format))
     image = Inserter.image
     for fatal in (5, 4):  # the second time further than the first, as its first chunk is there
@@ -193,6 +206,30 @@ def test_a_killed_call_gives_the_same_bytes(mammograms, masses, tmp_path, monkey
         monkeypatch.setattr(Inserter, "image", image)
     assert contents(made(mammograms, masses, tmp_path / "broken", file_format)) == whole
     assert not any(".part" in name for name in whole)
+
+
+def test_a_segmentation_has_the_day_on_which_its_folder_was_begun(mammograms, masses, tmp_path, monkeypatch):
+    pytest.importorskip("highdicom")
+    begin_on(monkeypatch, days=[4])
+    folder = made(mammograms, masses, tmp_path / "out", "dicom")
+    found = [pydicom.dcmread(path) for path in folder.glob("*-seg.dcm")]
+    assert {one.ContentDate + one.ContentTime + one.TimezoneOffsetFromUTC for one in found} == {"20010504000000+0000"}
+
+
+@pytest.mark.parametrize("file_format", ["png", "dicom", "coco"])
+def test_a_folder_that_another_command_writes_to_is_refused(mammograms, masses, tmp_path, file_format):
+    hold(tmp_path)
+    with pytest.raises(DataError, match="has been writing here since"):
+        made(mammograms, masses, tmp_path, file_format)
+
+
+@pytest.mark.parametrize("file_format", ["png", "yolo"])
+def test_files_that_a_kill_left_unfinished_are_removed(mammograms, masses, tmp_path, file_format):
+    unfinished = tmp_path / "out/images/train/.000001.host-12.part.png"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.touch()
+    made(mammograms, masses, tmp_path / "out", file_format)
+    assert not unfinished.exists()
 
 
 def test_a_finished_output_is_left_alone(mammograms, masses, tmp_path, monkeypatch):

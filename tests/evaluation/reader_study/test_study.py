@@ -10,6 +10,7 @@ import stat
 import cv2
 import numpy as np
 import pytest
+from folders import hold
 
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.analyse import (
@@ -24,6 +25,7 @@ from evaluation.reader_study.analyse import (
 from evaluation.reader_study.build import build
 from evaluation.reader_study.key import REAL, read_key, seal
 from evaluation.reader_study.readings import read_scores
+from preprocessing.lock import LockError
 
 MEANS = {"real": 3.8, "embedding": 2.4, "no-embedding": 1.5}
 
@@ -112,6 +114,14 @@ def test_a_key_that_scores_may_need_is_never_overwritten(study):
     with pytest.raises(EvaluationError, match="key.json: is there already"):
         build(pictures(), study / "page" / "study.html", study / "key.json")
     assert (study / "key.json").read_bytes() == before
+
+
+def test_of_two_commands_that_build_a_study_one_is_refused(tmp_path):
+    """They would leave the page of one and the key of the other."""
+    hold(tmp_path / "keys")
+    with pytest.raises(LockError, match="has been writing here since"):
+        build(pictures(), tmp_path / "page" / "study.html", tmp_path / "keys" / "key.json")
+    assert not any((tmp_path / "page").iterdir())
 
 
 def test_a_page_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):

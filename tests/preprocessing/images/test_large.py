@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from preprocessing.images import large
-from preprocessing.images.large import StoredImage, averages, pixels_of, shrink
+from preprocessing.images.large import StoredImage, averages, counts_of, pixels_of, shrink
 
 
 def stored(dtype: str, height: int = 100, width: int = 60) -> StoredImage:
@@ -62,6 +62,25 @@ def test_averages_of_a_frame_are_opencvs(size, columns):
     framed[30:130, :60] = image.pixels()
     averages = shrink(image, size, frame, top=30, columns=columns)
     np.testing.assert_array_equal(averages, resized(framed, size)[:, :columns])
+
+
+@pytest.mark.parametrize("frame", [(150, 80), (160, 79), (101, 61), (150, 63)], ids=str)
+@pytest.mark.parametrize("size", [(32, 16), (50, 61), (100, 60)], ids=str)
+@pytest.mark.parametrize("columns", [1, 5, 16])
+def test_averages_of_frames_that_hardly_shrink_or_shrink_wholly_one_way_are_opencvs(frame, size, columns):
+    image = stored("u2")
+    framed = np.zeros(frame, np.float32)
+    framed[1:101, :60] = image.pixels()
+    averages = shrink(image, size, frame, top=1, columns=columns)
+    np.testing.assert_array_equal(averages, resized(framed, size)[:, :columns])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_every_value_is_counted(dtype):
+    values = stored(dtype).stored
+    np.testing.assert_array_equal(
+        counts_of(values[:, ::-2]), np.bincount(values[:, ::-2].ravel(), minlength=len(stored(dtype).levels))
+    )
 
 
 def test_averages_of_a_mirrored_image_are_opencvs():

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -61,6 +62,12 @@ def test_a_few_bytes_behind_the_pixels_of_a_jpeg_are_a_doubt():
     assert doubts == ["bytes are left over behind its pixels"]
 
 
+def png_header(width: int, height: int, colour: int) -> bytes:
+    """A PNG of 16 bits that promises pixels and holds none."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
 def test_standard_error_is_as_before_afterwards(capfd):
     with pytest.raises(UnusableImage):
         decode(b"no image", cv2.IMREAD_UNCHANGED)
@@ -74,6 +81,9 @@ def test_standard_error_is_as_before_afterwards(capfd):
     [
         (spoilt(encoded(".png"), 0.5), "its mask cannot be decoded"),
         (b"P5 99999 99999 255\n" + bytes(9), "the image is 99999 x 99999 pixels"),
+        (png_header(16384, 16384, colour=0), "the image is 16384 x 16384 pixels"),
+        (png_header(8192, 10240, colour=6), "the image is 10240 x 8192 pixels of 4 channels"),
+        (png_header(40_000, 2000, colour=0), "no mammogram has such a shape"),
         (b"text", "its mask cannot be decoded"),
     ],
 )
@@ -82,6 +92,21 @@ def test_a_damaged_mask_is_refused_and_nothing_is_printed(tmp_path, capfd, conte
     with pytest.raises(UnusableImage, match=said):
         read_mask(tmp_path / "mask.png")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_mask_of_a_kind_whose_header_is_not_read_is_not_too_large_either(tmp_path):
+    side = 12_000
+    (tmp_path / "mask.pbm").write_bytes(b"P4 %d %d\n" % (side, side) + bytes(side * side // 8))
+    code = (
+        "import sys, preprocessing, pathlib\n"
+        "from preprocessing.mammograms.given_masks import UnusableImage, read_mask\n"
+        "try: read_mask(pathlib.Path(sys.argv[1]))\n"
+        "except UnusableImage as reason: print(reason)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "mask.pbm")], capture_output=True, text=True, check=True
+    )
+    assert "cannot be decoded" in done.stdout
 
 
 @pytest.mark.parametrize("marker", [b"\xff\xd9", b"\xff\xc4", b"\xff\xff\x01"])

@@ -1,5 +1,7 @@
 """Breast masks: on drawn images, and on real ones where at hand."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -204,6 +206,18 @@ def test_a_film_with_a_marker_alone_is_unusable():
     pixels = marker("RCC", (100, 90)).astype(np.float32)
     with pytest.raises(UnusableImage, match="no breast"):
         breast_mask(pixels)
+
+
+@pytest.mark.parametrize("shape", [(1, 256), (3, 4000), (20, 321)], ids=str)
+def test_a_strip_is_refused_before_it_is_enlarged(shape):
+    strip = np.linspace(0, 1, shape[0] * shape[1], dtype=np.float32).reshape(shape)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableImage, match=f"the image is {shape[0]} x {shape[1]} pixels"):
+            breast_mask(strip)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_unknown_method_is_named():

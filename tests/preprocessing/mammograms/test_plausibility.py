@@ -94,6 +94,20 @@ def test_what_lies_in_the_middle_is_no_breast():
         check_breast(specimen, specimen > 0)
 
 
+def test_a_mask_that_reaches_into_a_corner_away_from_the_chest_wall_is_doubtful():
+    y, x = np.mgrid[:512, :256]
+    breast = x < 120 + 80 * np.exp(-(((y - 300) / 140) ** 2))
+    doubts = [check_breast(np.where(mask, 0.3 + x / 1000, 0.02), mask) for mask in (breast, breast | (y < 40))]
+    assert [any("corner" in doubt for doubt in found) for found in doubts] == [False, True]
+
+
+@pytest.mark.parametrize("slant", [3, 6])
+def test_a_film_that_lies_aslant_is_not_doubtful(slant):
+    pixels, mask = phantom(1)
+    film = np.arange(256)[np.newaxis] >= np.linspace(0, slant, 512)[:, np.newaxis]
+    assert not check_breast(pixels, mask & film)
+
+
 def test_a_breast_that_lies_along_the_upper_edge_is_no_upright_one():
     pixels, mask = phantom(1)
     with pytest.raises(UnusableImage):

@@ -1,12 +1,29 @@
 """Orientation, standard size, pyramid."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from drawn_breast import components, drawn_film
 
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import StoredImage
 from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.standardise import orient, pyramid, standardise
+
+
+@pytest.mark.parametrize("shape", [(4096, 2048), (4095, 2047), (4096, 2047), (3000, 2049)], ids=str)
+def test_a_large_image_and_its_mask_are_not_copied(shape):
+    rng = np.random.default_rng(0)
+    image = StoredImage(rng.integers(0, 65536, shape, np.uint16), np.linspace(0, 1, 65536, dtype=np.float32))
+    breast = np.indices(shape)[1] < shape[1] // 2
+    tracemalloc.start()
+    try:
+        small, mask = standardise(image, breast)
+        assert tracemalloc.get_traced_memory()[1] < image.stored.nbytes
+    finally:
+        tracemalloc.stop()
+    assert small[mask].mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_orient_leaves_a_chest_wall_on_the_left_alone():

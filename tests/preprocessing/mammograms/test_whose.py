@@ -181,6 +181,20 @@ def test_odd_files_cost_one_line_each(tmp_path):
     assert any("a link to a file that is not there" in reason for reason in reasons)
 
 
+@pytest.mark.parametrize("name", ["film.dcm", "IM000001", "P2/L_CC.png", "P3"])
+@pytest.mark.parametrize("target", ["../.git/annex/objects/xx/MD5E-s81--0", "itself"])
+def test_a_link_to_what_is_not_there_costs_one_line(tmp_path, name, target):
+    draw(tmp_path / "in" / "good.png", 0)
+    link = tmp_path / "in" / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(link if target == "itself" else target)
+    done = convert([tmp_path / "in"], tmp_path / "out")
+    assert done.dataset.count == 1
+    assert [(place.name, reason) for place, reason in done.rejected] == [
+        (link.name, "cannot be opened: a link to a file that is not there")
+    ]
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     draw(tmp_path / "in" / "good.png", 0)
     draw(tmp_path / "in" / "closed" / "a.png", 1)

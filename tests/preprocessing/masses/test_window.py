@@ -6,6 +6,7 @@ import pytest
 from contrast import undo_contrast
 
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.large import StoredImage
 from preprocessing.masses.lesion import Box, box_of
 from preprocessing.masses.window import cut_window, normalise_contrast
 
@@ -42,6 +43,19 @@ def test_large_window_is_averaged_by_area():
     image = np.random.default_rng(0).random((128, 128), np.float32)
     expected = image.reshape(64, 2, 64, 2).mean((1, 3))
     np.testing.assert_allclose(cut_window(image, Box(0, 0, 128, 128)), expected, atol=1e-6)
+
+
+def test_a_stored_image_gives_the_window_of_its_pixels():
+    levels = np.linspace(0, 1, 256, dtype=np.float32)
+    image = StoredImage(np.random.default_rng(0).integers(0, 256, (90, 70), np.uint8), levels)
+    box = Box(0, 10, 60, 80)
+    np.testing.assert_array_equal(cut_window(image, box), cut_window(image.pixels(), box))
+
+
+def test_a_box_whose_square_would_fill_the_memory_is_refused():
+    image = np.zeros((1, 20_000), np.float32)
+    with pytest.raises(UnusableImage, match="box of 20000 x 1 pixels: too large"):
+        cut_window(image, Box(0, 0, 20_000, 1))
 
 
 @pytest.mark.parametrize("box", [Box(-1, 0, 5, 5), Box(46, 0, 5, 5), Box(0, 46, 5, 5), Box(90, 90, 5, 5)])
