@@ -80,7 +80,7 @@ def read(mammograms: Path, methods: list[str], seed: int) -> dict[tuple[str, str
 
 @click.command(help=__doc__.split("\n")[0], context_settings={"show_default": True})
 @click.option("--mammograms", type=click.Path(exists=True, path_type=Path), required=True, help="Dataset with lesions.")
-@click.option("--methods", default="octaves", help="How masses are blended in.")
+@click.option("--methods", default="poisson", help="How masses are blended in.")
 @click.option("--seed", type=click.IntRange(0), default=0)
 def main(mammograms: Path, methods: str, seed: int) -> None:
     for (task, kind), estimate in read(mammograms, methods.split(","), seed).items():

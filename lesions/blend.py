@@ -3,12 +3,12 @@
 A way is a function of a `Pair`, the window and the mass laid over it, and returns the window with the mass in it. All
 leave the pixels outside `Pair.region` as they were, but for `paste`.
 
+- `poisson`, the default: the gradients of the mass inside a region whose border is the window's (Perez et al., *Poisson
+  image editing*, SIGGRAPH 2003), solved in float32; what would turn white is lowered.
 - `octaves`: the mass and its near surroundings, brightness fitted to the place by a smooth factor, replace the window
   octave by octave; textures are mixed with weights whose squares sum to one, so that no octave is weaker in the seam,
   and where the mass lacks an octave that its surroundings have (it was enlarged), the window's own stays.
 - `multiply`: the mass's ratio to a smooth background is multiplied into the window.
-- `poisson`: the gradients of the mass inside a region whose border is the window's (Perez et al., *Poisson image
-  editing*, SIGGRAPH 2003), solved in float32.
 - `paste`: the whole patch, as it is; what a judge of seams must recognise.
 """
 
@@ -144,12 +144,11 @@ def multiply(pair: Pair, *, begin: float = 0.08, end: float = 0.3) -> np.ndarray
     return np.where(weight > 0, pair.window * ratio**weight, pair.window).astype(np.float32)
 
 
-def poisson(pair: Pair, *, reach: float = 0.2, mixed: bool = False) -> np.ndarray:
+def poisson(pair: Pair, *, reach: float = 0.35) -> np.ndarray:
     """Solve for the window whose gradients in a region are the mass's.
 
     Args:
         reach: how far the region goes beyond the outline, of the mass's longest side.
-        mixed: whether the window's gradient stays where it is the larger one.
     """
     from scipy.sparse import csr_matrix
     from scipy.sparse.linalg import spsolve
@@ -163,9 +162,6 @@ def poisson(pair: Pair, *, reach: float = 0.2, mixed: bool = False) -> np.ndarra
     for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         there = rows + down, columns + right
         slope = pair.mass[rows, columns] - pair.mass[there]
-        if mixed:
-            own = pair.window[rows, columns] - pair.window[there]
-            slope = np.where(np.abs(own) > np.abs(slope), own, slope)
         inside = region[there]
         known += slope + np.where(inside, 0, pair.window[there])
         entries.append((np.flatnonzero(inside), number[there][inside], np.full(inside.sum(), -1.0)))
@@ -173,7 +169,8 @@ def poisson(pair: Pair, *, reach: float = 0.2, mixed: bool = False) -> np.ndarra
     result = pair.window.copy()
     if len(rows):
         result[region] = spsolve(csr_matrix((values, (i, j)), (len(rows), len(rows))), known)
-    return result
+    level = float(np.median(pair.window[ring(pair)]))
+    return result + soft_region(pair, reach / 3, reach) * (below_white(result, level, pair.outline) - result)
 
 
 def paste(pair: Pair) -> np.ndarray:
@@ -182,8 +179,8 @@ def paste(pair: Pair) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[[Pair], np.ndarray]] = {
-    "octaves": octaves,
     "poisson": poisson,
+    "octaves": octaves,
     "multiply": multiply,
     "paste": paste,
 }

@@ -62,7 +62,7 @@ def insert_mass(
     placement: Placement,
     rng: np.random.Generator,
     *,
-    method: str = "octaves",
+    method: str = "poisson",
     size: float | None = None,
     centre: tuple[float, float] | None = None,
     candidates: int = CANDIDATES,
@@ -119,7 +119,7 @@ def choose_place(
     return min(found, key=lambda one: one[0])[1] if found else None
 
 
-def insert_at(host: Host, patch: MassPatch, place: Place, method: str = "octaves") -> Inserted | None:
+def insert_at(host: Host, patch: MassPatch, place: Place, method: str = "poisson") -> Inserted | None:
     """Insert a mass at a place; None where it does not lie inside the breast there or touches another lesion."""
     laid = scaled(patch, place.longest_side / patch.longest_side)
     pair = pair_at(host, laid, place)

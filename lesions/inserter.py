@@ -40,7 +40,7 @@ class Settings:
     margin: str = ""
     size: float | None = None
     place: tuple[float, float] | None = None
-    method: str = "octaves"
+    method: str = "poisson"
     split: str = "train"
     seed: int = 0
 

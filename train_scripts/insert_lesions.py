@@ -52,8 +52,8 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
 )
 @click.option(
     "--method",
-    type=click.Choice(["octaves", "poisson", "multiply", "paste"]),
-    default="octaves",
+    type=click.Choice(["poisson", "octaves", "multiply", "paste"]),
+    default="poisson",
     help="How masses are blended in; the last three are for comparison.",
 )
 @click.option(

@@ -106,7 +106,7 @@ def test_weights_fall_from_one_in_the_mass_to_zero():
     assert np.diff(weight[SIZE // 2, SIZE // 2 :]).max() <= 1e-6
 
 
-@pytest.mark.parametrize("method", ["octaves", "multiply"])
+@pytest.mark.parametrize("method", ["octaves", "poisson", "multiply"])
 def test_a_mass_does_not_turn_white_in_bright_tissue(method):
     dark = np.where(disc(), 0.6, 0.2) + 0.01 * tiny_lesions.tissue(2, (SIZE, SIZE))
     one = pair(window=0.5 + 0.5 * tiny_lesions.tissue(1, (SIZE, SIZE)), mass=dark)
