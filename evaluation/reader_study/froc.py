@@ -111,7 +111,7 @@ def _over(numerator, denominator):
 
 
 def _of_kind(found: Found, inserted: bool, normal: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return `MEASURES` of a reader: the FROC is drawn in straight lines, and goes on level after its last point."""
+    """Return `MEASURES` of a reader: the FROC is interpolated linearly and stays constant after its last point."""
     return np.array([area(found, inserted, normal, weights), *np.interp(RATES, *curve(found, inserted, weights))])
 
 
