@@ -101,7 +101,7 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
         bool (height, width), and what is doubtful: that it has several labels.
 
     Raises:
-        UnusableImage: It cannot be read, is empty, or is not of the mammogram's size.
+        UnusableImage: It cannot be read, is empty, has labels but no background, or is not of the mammogram's size.
     """
     try:
         check_file(path)
@@ -117,9 +117,12 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
         raise UnusableImage(f"its mask is {sizes[0]} but the image is {sizes[1]} (height x width)")
     if mask.dtype not in (np.uint8, np.uint16):
         raise UnusableImage(f"its mask has {mask.dtype} values; only 8 and 16 bits can be read")
-    labels = np.count_nonzero(counts_of(mask)[1:])
+    counts = counts_of(mask)
+    labels = np.count_nonzero(counts[1:])
     if not labels:
         raise UnusableImage("its mask is empty")
     if labels > MOST_LABELS:
         return mask > mask.max() / 2, []
+    if labels > 1 and not counts[0]:
+        raise UnusableImage(f"its mask has {labels} labels and no background: set what is not breast to 0")
     return mask > 0, [] if labels == 1 else [f"its mask has {labels} labels: all but 0 are taken as breast"]

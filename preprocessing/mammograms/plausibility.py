@@ -25,6 +25,9 @@ SLANTED_EDGE = 0.03  # of the image's width: columns at the chest wall that a ti
 LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
 FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
 FAR_CORNER = (0.1, 1.0)  # share of a corner opposite the chest wall (0, 0, 0; 1 with an arm or a border in the mask)
+# A label or strip of film next to the breast: where the mask reaches furthest it is straight, for at least this share
+# of the breast's height, and recedes at both ends by more than this share of the image's (0, .02, .03; .05 with one).
+STRIP_LENGTH, STRIP_STEP = 0.1, (0.04, 1.0)
 ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
 LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
 SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
@@ -86,6 +89,7 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
     for name, limits, sign, reason in (
         ("far edge", FAR_EDGE, 1, "covers both sides of the image: inverted, or no mammogram"),
         ("corner", FAR_CORNER, 1, "reaches into a corner away from the chest wall: an arm, a border or a marker"),
+        ("strip", STRIP_STEP, 1, "ends in a straight edge with corners: a label or strip next to the breast"),
         ("contrast", SMALLEST_CONTRAST, -1, "is not brighter than what surrounds it: inverted, or no mammogram"),
         ("solidity", LOWEST_SOLIDITY, -1, "is not of a breast's shape: inverted, or no mammogram"),
         ("share", SMALLEST_SHARE, -1, "is very small"),
@@ -144,8 +148,29 @@ def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
         "solidity": max(map(cv2.contourArea, contours)) / max(hull, 1.0),
         "aspect": (right - left) / (bottom - top),
         "corner": max(breast[:corner, -corner:].mean(), breast[-corner:, -corner:].mean()),
+        "strip": _step_of_strip(breast),
         "white": float((inside > (1 - WHITE_RANGE) * grey.max()).mean()),
         "contrast": float(np.median(inside) - np.median(outside)) if outside.size else 0.0,
         "brightness": float(np.quantile(inside, 0.99)),
         "top": float(widths[top : top + sixth].mean() / max(1, widths[bottom - sixth : bottom].mean())),
     }
+
+
+def _step_of_strip(breast: np.ndarray) -> float:
+    """Measure how far the mask recedes, as a share of its height, at both ends of a straight edge where it ends.
+
+    Args:
+        breast: bool (height, width), chest wall on the left.
+
+    Returns:
+        The lesser of both; 0 for an edge that is not long.
+    """
+    near = 3  # rows within which it recedes
+    ends = np.where(breast.any(axis=1), breast.shape[1] - breast[:, ::-1].argmax(axis=1), 0)
+    last = ends.max()
+    begins, stops = np.flatnonzero(np.diff(ends >= last - 1, prepend=False, append=False)).reshape(-1, 2).T
+    longest = np.argmax(stops - begins)
+    if stops[longest] - begins[longest] < STRIP_LENGTH * np.count_nonzero(ends):
+        return 0.0
+    beyond = np.pad(ends, near)
+    return float(last - max(beyond[begins[longest]], beyond[stops[longest] + 2 * near - 1])) / len(breast)

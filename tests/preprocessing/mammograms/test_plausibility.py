@@ -101,6 +101,26 @@ def test_a_mask_that_reaches_into_a_corner_away_from_the_chest_wall_is_doubtful(
     assert [any("corner" in doubt for doubt in found) for found in doubts] == [False, True]
 
 
+STRIPS = {"at the nipple": (200, 340, 12), "above": (100, 180, 30), "wide": (230, 300, 40)}
+
+
+@pytest.mark.parametrize("first, last, width", STRIPS.values(), ids=STRIPS)
+def test_a_strip_of_film_next_to_the_breast_is_doubtful(first, last, width):
+    y, x = np.mgrid[:512, :300]
+    breast = x < 200 * np.sqrt(np.maximum(0, 1 - ((y - 270) / 220) ** 2))
+    end = breast[first:last].sum(axis=1).max()
+    strip = (y >= first) & (y < last) & (x < end + width)
+    doubts = [check_breast(np.where(mask, 0.3 + x / 1000, 0.02), mask) for mask in (breast, breast | strip)]
+    assert [any("straight edge" in doubt for doubt in found) for found in doubts] == [False, True]
+
+
+def test_a_nipple_in_profile_is_no_strip():
+    y, x = np.mgrid[:512, :300]
+    breast = x < 200 * np.sqrt(np.maximum(0, 1 - ((y - 270) / 220) ** 2))
+    nipple = (np.abs(y - 270) < 18) & (x < 222)
+    assert not check_breast(np.where(breast | nipple, 0.3 + x / 1000, 0.02), breast | nipple)
+
+
 @pytest.mark.parametrize("slant", [3, 6])
 def test_a_film_that_lies_aslant_is_not_doubtful(slant):
     pixels, mask = phantom(1)
@@ -263,6 +283,16 @@ def test_every_label_but_background_is_breast(labels, tmp_path):
     assert iou(mask_of_first(done), upright(pixels, mask)) > 0.99
     said = [f"its mask has {len(labels)} labels: all but 0 are taken as breast"] if len(labels) > 1 else []
     assert [reason for _, reason in done.doubtful] == said
+
+
+@pytest.mark.parametrize("labels", [(64, 128, 192, 255), (1, 2)], ids=str)
+def test_a_label_map_without_a_background_is_refused(labels, tmp_path):
+    pixels, mask = phantom()
+    write_png(tmp_path / "in/a.png", np.round(pixels * 65535).astype(np.uint16))
+    tissue = np.array(labels[1:], np.uint8)[(np.indices(mask.shape)[0] // 40) % (len(labels) - 1)]
+    write_png(tmp_path / "masks/a.png", np.where(mask, tissue, labels[0]).astype(np.uint8))
+    ((_, reason),) = converted(tmp_path / "in", tmp_path, masks=tmp_path / "masks").rejected
+    assert reason == f"its mask has {len(labels)} labels and no background: set what is not breast to 0"
 
 
 def test_a_mask_with_soft_edges_is_cut_at_its_half(tmp_path):
