@@ -133,7 +133,7 @@ def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
     heights, widths = breast.sum(axis=0), breast.sum(axis=1)
     columns, rows = np.flatnonzero(heights), np.flatnonzero(widths)
     left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
-    straight = left + max(1, round(SLANTED_EDGE * width))
+    straight = min(left + max(1, round(SLANTED_EDGE * width)), right - 1)
     chest = heights[straight : straight + max(1, round(0.04 * (right - left)))].mean()
     contours, _ = cv2.findContours(breast.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.contourArea(cv2.convexHull(np.concatenate(contours)))
