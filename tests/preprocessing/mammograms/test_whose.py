@@ -195,9 +195,10 @@ def test_a_link_to_what_is_not_there_costs_one_line(tmp_path, name, target):
     ]
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["closed", "deep/closed"])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, name):
     draw(tmp_path / "in" / "good.png", 0)
-    draw(tmp_path / "in" / "closed" / "a.png", 1)
+    draw(tmp_path / "in" / name / "a.png", 1)
     real = os.scandir
 
     def scandir(path="."):
