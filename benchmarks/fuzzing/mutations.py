@@ -295,12 +295,10 @@ def _spoil_array(file: h5py.File, name: str, kind: str, rng: Generator) -> str:
         )
         node.attrs[key] = value
         return f"attribute {key}={str(value)[:20]!r}"
-    if kind == "type":
-        spoiled = (
-            np.asarray(old).astype(pick(rng, ("S3", "<f8", "<i8", "|i1")), casting="unsafe")
-            if dtype.kind != "O"
-            else None
-        )
+    spoiled = None
+    if kind == "type" and dtype.kind != "O":
+        of_type = pick(rng, ("S3", "<f8", "<i8", "|i1"))  # of text no number can be made
+        spoiled = np.zeros(shape, of_type) if dtype.kind == "S" else np.asarray(old).astype(of_type, casting="unsafe")
     elif kind == "shape":
         spoiled = np.zeros(pick(rng, ((), (0,), (1,), (2**20,), (3, 3, 3, 3))), dtype if dtype.kind != "O" else "u1")
     del file[name]
