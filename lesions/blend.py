@@ -4,7 +4,7 @@ A way is a function of a `Pair`, the window and the mass laid over it, and retur
 leave the pixels outside `Pair.region` as they were, but for `paste`.
 
 - `poisson`, the default: the gradients of the mass inside a region whose border is the window's (Perez et al., *Poisson
-  image editing*, SIGGRAPH 2003), solved in float32; what would turn white is lowered.
+  image editing*, SIGGRAPH 2003); what would turn white is lowered.
 - `octaves`: the mass and its near surroundings, brightness fitted to the place by a smooth factor, replace the window
   octave by octave; textures are mixed with weights whose squares sum to one, so that no octave is weaker in the seam,
   and where the mass lacks an octave that its surroundings have (it was enlarged), the window's own stays.
@@ -150,8 +150,8 @@ def poisson(pair: Pair, *, reach: float = 0.35) -> np.ndarray:
     Args:
         reach: how far the region goes beyond the outline, of the mass's longest side.
     """
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.linalg import spsolve
+    from scipy.sparse import csc_matrix
+    from scipy.sparse.linalg import splu
 
     region = pair.both & (pair.distance() <= max(2.0, reach * pair.side))
     region[[0, -1]], region[:, [0, -1]] = False, False
@@ -168,7 +168,9 @@ def poisson(pair: Pair, *, reach: float = 0.35) -> np.ndarray:
     i, j, values = (np.concatenate(column) for column in zip(*entries))
     result = pair.window.copy()
     if len(rows):
-        result[region] = spsolve(csr_matrix((values, (i, j)), (len(rows), len(rows))), known)
+        matrix = csc_matrix((values, (i, j)), (len(rows), len(rows)))  # symmetric and positive definite
+        order = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+        result[region] = splu(matrix, **order).solve(known)
     level = float(np.median(pair.window[ring(pair)]))
     return result + soft_region(pair, reach / 3, reach) * (below_white(result, level, pair.outline) - result)
 
