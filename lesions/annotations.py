@@ -14,7 +14,7 @@ A lesion that no box touches is not in the list: an empty list for an item means
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -139,8 +139,7 @@ def annotation(row: dict) -> Annotation:
 
 
 def _row(one: Annotation) -> dict:
-    row = asdict(one)
-    row["box"] = [round(float(value), 2) for value in one.box]
+    row = {**vars(one), "box": [round(float(value), 2) for value in one.box]}
     if one.outline is not None:
         row["outline"] = np.round(np.asarray(one.outline, float), 2).tolist()
     return row

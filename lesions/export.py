@@ -107,7 +107,7 @@ def _part(folder: Path, chunk: int) -> Path:
 
 
 def _keep(folder: Path, chunk: int, records: Sequence[Record]) -> None:
-    write_whole(_part(folder, chunk), json.dumps([asdict(record) for record in records]).encode())
+    write_whole(_part(folder, chunk), json.dumps([vars(record) for record in records]).encode())
 
 
 def _kept(folder: Path, chunks: int) -> Iterator[Record]:

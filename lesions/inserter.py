@@ -115,7 +115,7 @@ class Inserter:
         }
         known = [one for lesions in self._known for one in lesions]
         parts: list[object] = [self.mammograms.fingerprint, self.masses.fingerprint, asdict(self.settings), placement]
-        parts += [sorted(self.placement.counts.items()), [asdict(one) for one in known]]
+        parts += [sorted(self.placement.counts.items()), [vars(one) for one in known]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def image(self, number: int) -> Composite:
