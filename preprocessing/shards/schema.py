@@ -62,6 +62,7 @@ def _wrong_entry(content: Mapping[str, Any]) -> str:
         "levels": lambda levels: _is_list(levels, _is_level) and len(levels) > 0,
         "classes": _are_classes,
         "synthetic": lambda value: isinstance(value, bool),
+        "generator": lambda value: value is None or isinstance(value, str),
         "made": lambda value: isinstance(value, dict),
         "work": _is_work,
         "complete": lambda value: isinstance(value, bool),

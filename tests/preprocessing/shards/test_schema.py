@@ -59,12 +59,21 @@ def test_only_shards_by_their_exact_names_are_read_or_removed(tmp_path, name):
         ("shards", [{"file": "shard-00000-of-00001.h5", "count": 4, "bytes": "1", "sha256": "x"}]),
         ("synthetic", "no"),
         ("made", None),
+        ("generator", 5),
     ],
 )
 def test_a_description_with_another_type_or_range_is_refused(tmp_path, entry, value):
     folder = write(tmp_path / "data")
     edit(folder, lambda content: content.update({entry: value}))
     with pytest.raises(DataError, match="dataset.json"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("entry", ["generator", "made", "work", "images"])
+def test_a_description_without_one_of_its_entries_is_refused(tmp_path, entry):
+    folder = write(tmp_path / "data")
+    edit(folder, lambda content: content.pop(entry))
+    with pytest.raises(DataError, match=f"dataset.json: {entry} is not as this library writes it"):
         open_dataset(folder)
 
 
