@@ -14,6 +14,7 @@ leave the pixels outside `Pair.region` as they were, but for `paste`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -46,6 +47,7 @@ class Pair:
     outline: np.ndarray
     side: float
 
+    @cached_property
     def distance(self) -> np.ndarray:
         """Pixels from the mass, 0 inside it."""
         return distance_to(self.outline)
@@ -62,7 +64,7 @@ def soft_region(pair: Pair, begin: float, end: float) -> np.ndarray:
     Args:
         begin, end: distances from the outline, of the mass's longest side.
     """
-    distance = pair.distance()
+    distance = pair.distance
     limits = [max(1.0, share * pair.side) for share in (begin, end)]
     limits[1] = max(limits[1], limits[0] + 2)
     ramp = np.clip((limits[1] - distance) / (limits[1] - limits[0]), 0, 1)
@@ -75,7 +77,7 @@ def soft_region(pair: Pair, begin: float, end: float) -> np.ndarray:
 
 def ring(pair: Pair, reach: float = 0.35) -> np.ndarray:
     """The surroundings of the mass that both show: from its outline to a distance of `reach` longest sides."""
-    distance = pair.distance()
+    distance = pair.distance
     return pair.both & (distance > max(1.5, 0.05 * pair.side)) & (distance <= max(6.0, reach * pair.side))
 
 
@@ -153,7 +155,7 @@ def poisson(pair: Pair, *, reach: float = 0.35) -> np.ndarray:
     from scipy.sparse import csc_matrix
     from scipy.sparse.linalg import splu
 
-    region = pair.both & (pair.distance() <= max(2.0, reach * pair.side))
+    region = pair.both & (pair.distance <= max(2.0, reach * pair.side))
     region[[0, -1]], region[:, [0, -1]] = False, False
     number = np.full(region.shape, -1)
     number[region] = np.arange(region.sum())

@@ -227,7 +227,7 @@ def surroundings(image: np.ndarray, valid: np.ndarray, around: np.ndarray) -> np
     logs = np.log(np.maximum(image[around], 1e-3))
     y, x = (axis / max(length, 1) - 0.5 for axis, length in zip((rows, columns), image.shape))
     plane, *_ = np.linalg.lstsq(np.stack([np.ones_like(x), x, y], axis=1), logs, rcond=None)
-    parts = bands(np.where(valid, image, image[around].mean()))
+    parts = bands(np.where(valid, image, image[around].mean()), octaves=3)
     return np.array([*plane, *(np.log(spread(parts[octave], around) + 1e-4) for octave in (0, 2))])
 
 

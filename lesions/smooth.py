@@ -33,11 +33,11 @@ def blurred_within(image: np.ndarray, region: np.ndarray, sigma: float) -> np.nd
     return np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), 0)
 
 
-def bands(image: np.ndarray) -> list[np.ndarray]:
+def bands(image: np.ndarray, octaves: int = len(OCTAVES)) -> list[np.ndarray]:
     """An image as the sum of octaves, finest first, and of what is coarser than all of them."""
     parts: list[np.ndarray] = []
     current: np.ndarray = np.asarray(image, np.float32)
-    for sigma in OCTAVES:
+    for sigma in OCTAVES[:octaves]:
         coarser = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
         parts.append(current - coarser)
         current = coarser

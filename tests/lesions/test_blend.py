@@ -31,7 +31,7 @@ def pair(window: np.ndarray | None = None, mass: np.ndarray | None = None, **cha
 @pytest.mark.parametrize("method", ["octaves", "poisson", "multiply"])
 def test_far_from_the_mass_nothing_changes(method):
     one = pair()
-    far = one.distance() > 0.7 * one.side
+    far = one.distance > 0.7 * one.side
     assert (METHODS[method](one)[far] == one.window[far]).all()
 
 
@@ -101,7 +101,7 @@ def test_a_paste_is_the_patch():
 
 def test_weights_fall_from_one_in_the_mass_to_zero():
     one = pair()
-    weight, distance = soft_region(one, 0.1, 0.4), one.distance()
+    weight, distance = soft_region(one, 0.1, 0.4), one.distance
     assert (weight[distance <= 2.4] == 1).all() and (weight[distance >= 9.6] == 0).all()
     assert np.diff(weight[SIZE // 2, SIZE // 2 :]).max() <= 1e-6
 
