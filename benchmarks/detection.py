@@ -26,7 +26,7 @@ STRIDE = 4  # of the map
 BATCH = 32
 LEARNING_RATE = 3e-3
 WIDTHS = (12, 20, 32, 48)
-FOLDS = 3
+FOLDS = 5
 ARMS = "films,moved,masses,moved-in-generated,masses-in-generated"
 SHARES = (0.1, 0.3, 1.0)
 CORE = 0.7  # of a box, that is mass for sure; the rest of it neither trains nor counts
@@ -269,11 +269,11 @@ def of_items(source, items: np.ndarray):
 @click.command(help=__doc__.split("\n")[0], context_settings={"show_default": True})
 @click.option("--mammograms", type=click.Path(exists=True, path_type=Path), required=True, help="Dataset with lesions.")
 @click.option("--generated", type=click.Path(exists=True, path_type=Path), help="Dataset of generated mammograms.")
-@click.option("--masses", default="", help="Dataset of generated masses; {fold} stands for 0, 1 and 2.")
+@click.option("--masses", default="", help="Dataset of generated masses; {fold} stands for 0 to 4.")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder of results.")
 @click.option("--steps", type=click.IntRange(1), default=1000, help="Of each training, 32 crops each.")
 @click.option("--inserted", type=click.IntRange(1), default=400, help="Images with inserted masses.")
-@click.option("--folds", type=click.IntRange(1, FOLDS), default=FOLDS, help="How many of the three to test on.")
+@click.option("--folds", type=click.IntRange(1, FOLDS), default=FOLDS, help="How many of the five to test on.")
 @click.option("--shares", default=",".join(map(str, SHARES)), help="Of the training patients.")
 @click.option("--arms", default=ARMS, help="What to train on.")
 @click.option("--seed", type=click.IntRange(0), default=0)

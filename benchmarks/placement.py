@@ -5,7 +5,8 @@
 Five times, a placement model is fitted to the lesions of four fifths of the patients and draws lesions for the
 mammograms of the last fifth; `chosen` are the places that real masses of other patients are then inserted at. Place and
 size are compared with those of the real lesions there by two-sample Kolmogorov-Smirnov tests, one lesion per patient,
-as two views of one lesion are not two samples. Coordinates are not those that the model is made in.
+as two views of one lesion are not two samples. Coordinates are not those that the model is made in. With `--generated`,
+masses of the included generator, which have no place of their own, are inserted instead.
 """
 
 from pathlib import Path
@@ -33,11 +34,14 @@ def near(breast, x: float, y: float) -> tuple[bool, bool]:
     return bool(breast.skin_distance()[row, column] < NEAR_SKIN), bool(in_corner)
 
 
-def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
-    """(fold, subject, view, measures, near) of real lesions, of draws, and of places chosen for real masses."""
+def compared(dataset, seed: int, candidates: int, generated: bool) -> dict[str, list]:
+    """(fold, subject, view, measures, near) of real lesions, of draws, and of places chosen for masses."""
+    from itertools import count
+
     from lesions.annotations import by_item, read_annotations
     from lesions.boxes import clipped
     from lesions.breast import Breast
+    from lesions.generated import GeneratedMasses
     from lesions.insert import Host, choose_place
     from lesions.masses import mass_source
     from lesions.placement import fit_placement
@@ -47,6 +51,7 @@ def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
     names, numbers = np.unique(subjects, return_inverse=True)
     folds = np.random.default_rng(seed).permutation(len(names))[numbers] % FOLDS
     rows = {"real": [], "drawn": [], "chosen": []}
+    new, made = GeneratedMasses(seed=seed) if generated else None, count()
     for fold in range(FOLDS):
         placement = fit_placement(dataset, annotations, items=np.flatnonzero(folds != fold))
         known = folds[[annotations[number].item for number in source.numbers]] != fold
@@ -61,7 +66,7 @@ def compared(dataset, seed: int, candidates: int) -> dict[str, list]:
                 while not breast.mask[min(int(place.y), level[0] - 1), min(int(place.x), level[1] - 1)]:
                     place = placement.draw(breast, rng, view=host.view)
                 found["drawn"] = (place.x, place.y, place.width, place.height)
-                patch = source.patch(int(rng.choice(others[host.view])))
+                patch = new.patch(next(made)) if new else source.patch(int(rng.choice(others[host.view])))
                 place = patch and choose_place(host, patch, placement, rng, candidates=candidates)
                 if place:
                     corner = place.x - place.width / 2, place.y - place.height / 2
@@ -84,13 +89,18 @@ def one_per_patient(rows: list, rng: np.random.Generator) -> np.ndarray:
 @click.option("--mammograms", type=click.Path(exists=True, path_type=Path), required=True, help="Dataset with lesions.")
 @click.option("--figure", type=click.Path(path_type=Path), help="PNG file of the distributions.")
 @click.option("--candidates", type=click.IntRange(1), default=12, help="Places to choose from.")
+@click.option("--generated", is_flag=True, help="Insert masses of the included generator instead of real ones.")
 @click.option("--seed", type=click.IntRange(0), default=0)
-def main(mammograms: Path, figure: Path | None, candidates: int, seed: int) -> None:
+def main(mammograms: Path, figure: Path | None, candidates: int, generated: bool, seed: int) -> None:
     from scipy.stats import ks_2samp
 
     from preprocessing.shards import open_dataset
 
-    rows = compared(open_dataset(mammograms, kind="mammogram"), seed, candidates)
+    if generated:
+        from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+        import_tensorflow_quietly()
+    rows = compared(open_dataset(mammograms, kind="mammogram"), seed, candidates, generated)
     rng = np.random.default_rng(seed)
     samples = {
         (kind, view): one_per_patient([row for row in found if row[1] == view], rng)

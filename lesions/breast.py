@@ -38,7 +38,7 @@ class Breast:
     def place(self, x: float, y: float) -> tuple[float, float]:
         """(depth, height) of pixel coordinates, each clipped to [0, 1]."""
         row = int(np.clip(y, self.top, self.bottom - 1))
-        depth = x / self.extent[row]
+        depth = x / max(self.extent[row], 1)
         height = (y - self.top) / (self.bottom - self.top)
         return float(np.clip(depth, 0, 1)), float(np.clip(height, 0, 1))
 

@@ -104,10 +104,14 @@ def choose_place(
     longest = size if size is not None else patch.size
     if longest is None:  # one size, so that all places are compared for the same mass
         longest = draw().longest_side
+    near = patch.place
+    if near is None:  # else the fittest surroundings would draw masses from all over the breast to one part of it
+        first = draw(size=longest)
+        near = host.breast.place(first.x, first.y)
     laid = scaled(patch, longest / patch.longest_side)
     own = surroundings(laid.image, laid.valid, _ring_of(laid)) if laid.calibrated else None
     for _ in range(1 if centre is not None else TRIES):
-        place = draw(size=longest, near=patch.place, centre=centre)
+        place = draw(size=longest, near=near, centre=centre)
         x = laid.box[2] / 2 if laid.at_wall else place.x
         place = replace(place, x=x, width=laid.box[2], height=laid.box[3])
         pair = pair_at(host, laid, place)

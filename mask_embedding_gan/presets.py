@@ -7,12 +7,12 @@ paper   Reproduces the network, the loss and the fade-in of Ren et al. 2019, wit
         python train_scripts/train_mask_embed.py --phase 7 --preset paper --data DATA --run RUN
 
 film    Trains half the paper's kernels with all additions, towards images like film mammograms (ours).
-        Costs 19 core-hours on an AMD EPYC (Zen 4) for all seven phases, about a day of one core (`docs/long-run.md`).
+        Costs about 10 hours of one core of an AMD EPYC (Zen 4) for all seven phases (`docs/long-run.md`).
         Expect a sliced Wasserstein distance at 32×16 of 24·10⁻³ after phase 3, where two halves of the real films are
         28·10⁻³ apart (`docs/long-run.md`).
         python train_scripts/train_mask_embed.py --phase 7 --preset film --data DATA --run RUN
 
-quick   The recipe of `film` on about a fiftieth of its images, at higher rates (ours).
+quick   The recipe of `film` on about a thirtieth of its images, at higher rates (ours).
         Costs five and a half minutes of two CPU cores for all seven phases.
         Expect phantoms that fill masks, as in `docs/demo.png`.
         python train_scripts/train_mask_embed.py --phase 7
@@ -74,9 +74,9 @@ FILM = Preset(
         batch=7 * (16,),  # (ours)
         learning_rate=(0.002, 0.002, 0.0007, 0.0005, 0.0005, 0.0005, 0.0005),  # (ours)
         critic_learning_rate=(0.006, 0.006, 0.0021, 0.0015, 0.0015, 0.0015, 0.0015),  # (ours)
-        fade_in_images=(0, 25_000, 75_000, 150_000, 200_000, 0, 0),  # windows do not fade in (ours)
-        stable_images=(50_000, 75_000, 225_000, 450_000, 600_000, 600_000, 600_000),  # (ours)
-        ticks=(5, 10, 30, 60, 80, 60, 60),  # (ours)
+        fade_in_images=(0, 25_000, 75_000, 150_000, 50_000, 0, 0),  # windows do not fade in (ours)
+        stable_images=(50_000, 75_000, 225_000, 90_000, 350_000, 300_000, 300_000),  # (ours)
+        ticks=(5, 10, 30, 24, 40, 30, 30),  # (ours)
         ema_half_life_images=7 * (10_000,),  # (ours)
         steps_per_execution=(50, 50, 25, 10, 5, 5, 5),  # no influence on the result
         amplification=AMPLIFICATION,  # (ours)

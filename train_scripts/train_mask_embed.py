@@ -24,7 +24,7 @@ from training.command_line import Options, begin, start_again, training_command,
     run="runs/demo",
     presets={
         "quick": "the same networks as film, in minutes on two cores.",
-        "film": "images like scanned films, half the kernels of the paper; about 19 hours on one core.",
+        "film": "images like scanned films, half the kernels of the paper; about 10 hours on one core.",
         "paper": "Ren et al. 2019 as printed; days on a GPU.",
     },
     additions=(

@@ -17,6 +17,10 @@ def host(**changes) -> Host:
     return replace(Host(np.float32(tiny_lesions.tissue(7, MASK.shape) * MASK), Breast(MASK), "CC"), **changes)
 
 
+def bright_above() -> Host:
+    return host(image=np.float32(host().image * np.where(np.arange(512)[:, None] < 256, 1.0, 0.33)))
+
+
 @pytest.fixture(scope="module")
 def patch(mammograms):
     return mass_source(mammograms).patch(0)
@@ -77,10 +81,14 @@ def test_lesions_are_not_covered(patch):
 
 def test_the_place_resembles_where_the_mass_comes_from(patch):
     """One half of the breast is as bright as the mass's own surroundings, the other three times darker."""
-    half = np.where(np.arange(512)[:, None] < 256, 1.0, 0.33)
-    upper = host(image=np.float32(host().image * half))
-    places = [choose_place(upper, patch, read_placement(), np.random.default_rng(seed)) for seed in range(20)]
+    places = [choose_place(bright_above(), patch, read_placement(), np.random.default_rng(seed)) for seed in range(20)]
     assert np.mean([place.y < 256 for place in places]) > 0.8
+
+
+def test_masses_of_no_known_place_do_not_crowd_where_the_breast_resembles_their_surroundings(patch):
+    moved = replace(patch, place=None)
+    places = [choose_place(bright_above(), moved, read_placement(), np.random.default_rng(seed)) for seed in range(40)]
+    assert np.mean([place.y > 256 for place in places]) > 0.2
 
 
 def test_labels_come_along(patch):

@@ -128,7 +128,7 @@ def test_an_addition_that_is_there_keeps_its_values():
 
 def test_phases_without_windows_fade_in_again():
     preset = PRESETS["film"].changed(without=("windows_from",))
-    assert [one.fade_in_images for one in preset.phases[5:]] == [150_000, 150_000]
+    assert [one.fade_in_images for one in preset.phases[5:]] == [75_000, 75_000]
     assert preset.schedule(6).duration == PRESETS["film"].schedule(6).duration
 
 

@@ -1,7 +1,7 @@
 """What writing mammograms costs next to computing them, and the memory it takes for few and for many.
 
-    python benchmarks/generation.py [--images 200] [--rounds 5]
-    python benchmarks/generation.py --memory
+    python benchmarks/generating.py [--images 200] [--rounds 5]
+    python benchmarks/generating.py --memory
 
 The generator is that of the last phase of `quick`, 512x256, with the weights it starts from. Bare is one call of
 `model.predict` on inputs that lie in memory, with the batch size that is best on this machine. Ours are whole calls of
