@@ -109,7 +109,7 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
         previous: a finished generator that the checkpoint builds on, kept within.
     """
     content = io.BytesIO()
-    with _open(checkpoint) as whole, h5py.File(content, "w") as light:
+    with _open(checkpoint) as whole, h5py.File(content, "w", libver="v110") as light:  # compact headers
         light.attrs["state"] = whole.attrs["state"]
         for player, group in whole.items():
             for index, dataset in group.items():
