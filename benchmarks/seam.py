@@ -129,6 +129,12 @@ def judged(real: Windows, fake: Windows, seed: int = 0, steps: int = STEPS):
     return estimated_area(scores, labels, subjects, seed), scores
 
 
+def halves(real: Windows) -> tuple[Windows, ...]:
+    """Windows of half of the patients, and those of the others."""
+    odd = np.unique(real.subjects, return_inverse=True)[1] % 2 == 1
+    return tuple(Windows(real.images[part], real.subjects[part], real.folds[part]) for part in (~odd, odd))
+
+
 def seen(images: np.ndarray) -> np.ndarray:
     """Image and fine structure, float32 (n, 96, 96, 2)."""
     import cv2
@@ -193,9 +199,7 @@ def main(mammograms: Path, masses: Path | None, methods: str, steps: int, pictur
     if masses is not None:
         patches, patch_folds = other_masses(open_dataset(masses), dataset, folds, len(patches), seed)
     if "none" in methods.split(","):
-        odd = np.unique(real.subjects, return_inverse=True)[1] % 2 == 1
-        halves = (Windows(real.images[part], real.subjects[part], real.folds[part]) for part in (~odd, odd))
-        click.echo(f"none: AUC {judged(*halves, seed, steps)[0]}")
+        click.echo(f"none: AUC {judged(*halves(real), seed, steps)[0]}")
     names = [method for method in methods.split(",") if method != "none"]
     fakes, _ = inserted(dataset, source.annotations, patches, patch_folds, folds, seed, names)
     for method, fake in fakes.items():
