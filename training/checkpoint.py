@@ -25,6 +25,7 @@ from training.stored_arrays import stored_arrays
 KEPT = 2
 DISCRIMINATOR = "critic"  # what checkpoints of every system call it
 CHECKSUM = "sha256"  # attribute of a file; older ones have none
+SEAL = b"\nsha256 "  # then the digest of all bytes before it, in hexadecimal, ends a file; older ones have none
 PREVIOUS = "previous_generator"  # in a light checkpoint
 
 
@@ -71,7 +72,7 @@ def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
                 dataset = group.create_dataset(f"{index:03d}", data=np.asarray(variable))
                 dataset.attrs["path"] = variable.path
         file.attrs[CHECKSUM] = _checksum(file)
-    write_whole(final, content.getvalue())
+    write_whole(final, _sealed(content.getvalue()))
     remove_left_over(folder)
     for old in checkpoints(folder)[KEPT:]:
         old.unlink()
@@ -124,7 +125,7 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
         if previous:
             light.create_dataset(PREVIOUS, data=np.frombuffer(previous.read_bytes(), np.uint8))
         light.attrs[CHECKSUM] = _checksum(light)
-    write_whole(output, content.getvalue())
+    write_whole(output, _sealed(content.getvalue()))
 
 
 def unpack(light: Path, folder: Path, previous: Path) -> None:
@@ -189,11 +190,13 @@ def _assign(variables: list, group: h5py.Group, path: Path, player: str) -> None
 
 @contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
-    """Open a checkpoint, checksum verified; any error while it is read is a `DamagedCheckpointError`.
+    """Open a checkpoint, checksums verified; any error while it is read is a `DamagedCheckpointError`.
 
     It is opened as a plain file: HDF5 would lock it, which many network file systems cannot do.
     """
     try:
+        if not _is_intact(path.read_bytes()):
+            raise DamagedCheckpointError(f"{path}: is damaged (wrong checksum)")
         with open(path, "rb") as plain, h5py.File(plain, "r") as file:
             if CHECKSUM in file.attrs and file.attrs[CHECKSUM] != _checksum(file):
                 raise DamagedCheckpointError(f"{path}: is damaged (wrong checksum)")
@@ -204,6 +207,17 @@ def _open(path: Path) -> Iterator[h5py.File]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's, and perhaps over another file
         raise DamagedCheckpointError(f"{path}: is damaged, or no checkpoint") from error
+
+
+def _sealed(content: bytes) -> bytes:
+    """The bytes of a file with their digest behind them, which HDF5 does not look at."""
+    return content + SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _is_intact(file: bytes) -> bool:
+    """Whether a sealed file has the bytes that were written; HDF5 may read a damaged one without end."""
+    content, found, digest = file.rpartition(SEAL)
+    return not found or len(digest) != 64 or hashlib.sha256(content).hexdigest().encode() == digest
 
 
 def _checksum(file: h5py.File) -> str:

@@ -154,6 +154,21 @@ def test_a_damaged_file_is_named(tmp_path, model, damage):
         restore_checkpoint(path, model)
 
 
+def test_a_changed_byte_is_noticed_wherever_it_is(tmp_path, model):
+    path = save_checkpoint(tmp_path, model, {})
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with pytest.raises(DamagedCheckpointError, match="wrong checksum"):
+            read_state(path)
+
+
+def test_a_file_without_a_seal_is_read_as_before(tmp_path, model):
+    path = save_checkpoint(tmp_path, model, {"phase": 2})
+    path.write_bytes(path.read_bytes().rpartition(b"\nsha256 ")[0])
+    assert read_state(path)["phase"] == 2
+
+
 def test_a_network_of_another_size_is_refused(tmp_path, model):
     path = save_checkpoint(tmp_path, model, {})
     with pytest.raises(CheckpointError, match=r"\(2, 3\) there and \(2, 4\) here"):
