@@ -127,7 +127,7 @@ def main(count: int, seed: int, work: Path, seconds: float, memory: float, only:
             continue
         server = servers[TARGETS[target].heavy]
         outcome, detail = server.tried(target, number)
-        if outcome == "hang":  # or the machine was busy
+        if outcome in ("hang", "memory"):  # a busy machine; what hundreds before it left in the process
             outcome, detail = server.tried(target, number)
         if number < 0 and outcome != "accepted":
             outcome = "mutation"  # a command that refuses whole files tells nothing about damaged ones
