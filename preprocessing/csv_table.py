@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from preprocessing.shards import DataError
 
@@ -47,3 +48,8 @@ def _mode(path: str | os.PathLike) -> int:
         return os.stat(path).st_mode
     except OSError:
         return 0
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Tell whether a path that a table names stays in its folder, by its text alone; links may lead elsewhere."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pydicom
 
-from preprocessing.csv_table import read_table
+from preprocessing.csv_table import is_below, read_table
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import read_image
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
@@ -137,7 +137,7 @@ class _Files:
         number = int(path.stem) + 1 if path.stem.isdigit() else 1
         renamed = exact.with_name(f"1-{number}.dcm")
         for file in (exact, renamed):
-            if file.is_file():
+            if is_below(file, self._root) and file.is_file():
                 return [file]
         series, case = path.parent.name, path.parts[0]
         return self._below.get(series) or self._below.get(case) or []

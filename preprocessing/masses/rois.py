@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.csv_table import read_table
+from preprocessing.csv_table import is_below, read_table
 from preprocessing.images.image import MammogramImage
 from preprocessing.images.read import read_image
 from preprocessing.masses.lesion import HEIGHT, WIDTH, Box, Lesion, Located, upright_shape
@@ -69,7 +69,7 @@ def _roi(row: Mapping[str, str], place: str, images: Path) -> Lesion:
         size = _size(row["size"]) if "size" in row else None
     except ValueError:
         unusable = f"size out of range: must be 1 to {WIDTH} pixels of a mammogram {HEIGHT} pixels high, or empty"
-    if not row["image"] or not path.is_file():
+    if not row["image"] or not (is_below(path, images) and path.is_file()):
         unusable = "film missing: no such file in --images"  # in the fingerprints of datasets, as `repr` is
     return Lesion(row["shape"], row["margin"], row["subject"], place, RoiOnFilm(path, box), unusable, size=size)
 

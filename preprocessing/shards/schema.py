@@ -48,7 +48,7 @@ def read_description(folder: Path) -> dict:
         raise DataError(f"{path}: is not a dataset description of this library")
     if content.get("format") != FORMAT:
         raise DataError(
-            f"{path}: has format {str(content.get('format'))[:20]}, this version reads {FORMAT}; make the dataset again"
+            f"{path}: has format {content.get('format')!r:.20}, this version reads {FORMAT}; make the dataset again"
         )
     wrong = _wrong_entry(content)
     if wrong:

@@ -221,6 +221,15 @@ def test_missing_files_are_told(tmp_path, pixels):
     assert reason(tmp_path, pixels, leave=("crop", "mask")).startswith("film missing: neither its ROI mask")
 
 
+def test_files_elsewhere_are_not_opened(tmp_path, pixels):
+    elsewhere = write_files(tmp_path / "elsewhere", pixels)
+    table = write_table(tmp_path / "t.csv")
+    table.write_text(table.read_text().replace(CASE, f"{elsewhere}/{CASE}"))
+    (tmp_path / "images").mkdir()
+    assert [lesion.unusable for lesion in read_cbis([table], elsewhere)] == [""]
+    assert read_cbis([table], tmp_path / "images")[0].unusable.startswith("film missing")
+
+
 def test_mask_alone_is_no_mass(tmp_path, pixels):
     assert "only its ROI mask" in reason(tmp_path, pixels, leave=("crop", "film"))
 

@@ -110,6 +110,7 @@ BAD = {
     "box without numbers": (good(box=("", 20, 64, 64)), "box without numbers"),
     "film missing": (good("gone.png"), "film missing"),
     "no film named": (good(""), "film missing"),
+    "film elsewhere": (good("../elsewhere.png"), "film missing: no such file in --images"),
     "DICOM unreadable": (good("broken.dcm"), "no PixelData: not an image, or the file is cut short"),
     "text for a film": (good("notes.dcm"), "not a DICOM, PNG, PGM, TIFF or JPEG file"),
 }
@@ -119,6 +120,7 @@ BAD = {
 def test_bad_row_is_rejected_in_one_line_and_the_rest_goes_through(films, tmp_path, name):
     (films / "broken.dcm").write_bytes(bytes(128) + b"DICM" + b"\x02\0\0\0UL\x04\0" + bytes(20))
     (films / "notes.dcm").write_text("not a film")
+    (tmp_path / "elsewhere.png").write_bytes((films / "a.png").read_bytes())
     row, said = BAD[name]
     done = convert(read_rois(write_rois(tmp_path / "t.csv", [good(), row, good()]), films), tmp_path / "out")
     assert done.dataset.count == 2

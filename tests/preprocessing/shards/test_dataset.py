@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -281,9 +282,10 @@ def test_folder_without_dataset_and_other_format_are_refused(dataset, tmp_path):
     with pytest.raises(DataError, match="holds no dataset"):
         open_dataset(tmp_path)
     path = dataset.folder / "dataset.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(DataError, match="has format 99"):
-        open_dataset(dataset.folder)
+    for number in (99, "\n"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "format": number}))
+        with pytest.raises(DataError, match=re.escape(f"has format {number!r},")):
+            open_dataset(dataset.folder)
 
 
 def test_text_too_long_is_an_error_not_cut(tmp_path):
