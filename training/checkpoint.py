@@ -110,9 +110,10 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
         previous: a finished generator that the checkpoint builds on, kept within.
     """
     content = io.BytesIO()
-    with _open(checkpoint) as whole, h5py.File(content, "w", libver="v110") as light:  # compact headers
+    with _open(checkpoint) as whole, _compact_file(content) as light:
         light.attrs["state"] = whole.attrs["state"]
         for player, group in whole.items():
+            h5py.h5g.create(light.id, player.encode(), gcpl=_untimed(h5py.h5p.GROUP_CREATE))
             for index, dataset in group.items():
                 value = dataset[()]
                 if player.endswith("optimizer") and value.ndim:
@@ -120,7 +121,7 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
                 elif player in ("generator", DISCRIMINATOR):
                     value = value.astype(np.float16)
                 options = {"compression": 9, "shuffle": True} if value.size > 1 else {}
-                kept = light.create_dataset(f"{player}/{index}", data=value, **options)
+                kept = light[player].create_dataset(index, data=value, **options)
                 kept.attrs["path"] = dataset.attrs["path"]
         if previous:
             light.create_dataset(PREVIOUS, data=np.frombuffer(previous.read_bytes(), np.uint8))
@@ -207,6 +208,21 @@ def _open(path: Path) -> Iterator[h5py.File]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's, and perhaps over another file
         raise DamagedCheckpointError(f"{path}: is damaged, or no checkpoint") from error
+
+
+def _compact_file(content: io.BytesIO) -> h5py.File:
+    """A new HDF5 file with the small headers of version 1.10, whose bytes depend on its data alone."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, content)
+    return h5py.File(h5py.h5f.create(b"light", h5py.h5f.ACC_TRUNC, _untimed(h5py.h5p.FILE_CREATE), access))
+
+
+def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropOCID:
+    """Properties of a file or group that does not record when it was made."""
+    properties = h5py.h5p.create(kind)
+    properties.set_obj_track_times(False)
+    return properties
 
 
 def _sealed(content: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """A checkpoint is the whole state, and whole or not there."""
 
 import os
+import time
 
 import h5py
 import keras
@@ -204,6 +205,14 @@ def test_a_light_checkpoint_keeps_networks_in_half_precision_and_the_average_as_
             assert np.array_equal(a, b.astype(np.float16).astype(np.float32))
     for (a, _), (b, _) in zip(other.weight_pairs(frozen=False), model.weight_pairs(frozen=False), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_a_light_checkpoint_has_the_same_bytes_whenever_it_is_written(light, tmp_path):
+    checkpoint = save_checkpoint(tmp_path / "whole", light[0], {"phase": 3})
+    lighten(checkpoint, tmp_path / "first.h5")
+    time.sleep(1.1)  # HDF5 counts in seconds
+    lighten(checkpoint, tmp_path / "second.h5")
+    assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "second.h5").read_bytes()
 
 
 def test_a_light_checkpoint_keeps_of_an_optimizer_its_steps_and_means(light):
