@@ -69,9 +69,10 @@ def _roi(row: Mapping[str, str], place: str, images: Path) -> Lesion:
         size = _size(row["size"]) if "size" in row else None
     except ValueError:
         unusable = f"size out of range: must be 1 to {WIDTH} pixels of a mammogram {HEIGHT} pixels high, or empty"
-    if not row["image"] or not (is_below(path, images) and path.is_file()):
+    source = RoiOnFilm(path, box) if is_below(path, images) else None
+    if not row["image"] or source is None or not path.is_file():
         unusable = "film missing: no such file in --images"  # in the fingerprints of datasets, as `repr` is
-    return Lesion(row["shape"], row["margin"], row["subject"], place, RoiOnFilm(path, box), unusable, size=size)
+    return Lesion(row["shape"], row["margin"], row["subject"], place, source, unusable, size=size)
 
 
 def _size(text: str) -> float:
