@@ -22,7 +22,7 @@ LARGEST = 32.0  # longest side of a mass in the window, pixels; a larger one is 
 REACH = 0.35  # of the hole beyond the outline, of the mass's longest side
 LEARNING_FOLDS = 3  # of the five of `seam.py`; the others are judged
 PLACES = 3  # in tissue of other patients, for each mass that is learned
-STEPS, JUDGE_STEPS = 5500, 150
+STEPS, JUDGE_STEPS = 5500, 250
 
 
 # ------------------------------------------------------------------------------------- windows
