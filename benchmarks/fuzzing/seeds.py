@@ -16,6 +16,7 @@ from pydicom.sequence import Sequence
 from preprocessing.phantoms.mammogram import mammogram_phantom
 
 HEIGHT, WIDTH = 256, 128
+PARTS = ("film", "crop", "mask")  # the DICOM files of a mass of CBIS-DDSM, in the order of its table
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 
@@ -29,6 +30,7 @@ def make_seeds(folder: Path) -> None:
     _make_images(folder / "images")
     _make_outside(folder / "outside")
     _make_tables(folder / "tables")
+    _make_cbis(folder / "cbis")
     _make_case(folder / "case")
     _make_trained(folder)
     _make_masses(folder)
@@ -115,13 +117,23 @@ def _make_tables(folder: Path) -> None:
     rois = [("image", "x", "y", "width", "height", "shape", "margin", "subject")]
     rois += [("a.png", 10 + n, 90, 40, 40, "OVAL", "SPICULATED", f"p{n}") for n in range(3)]
     columns = ["patient_id", "mass shape", "mass margins", "image file path", "cropped image file path"]
-    cbis = [
-        [*columns, "ROI mask file path"],
-        *(["P_1", "OVAL", "SPICULATED", "a/b/c.dcm", "a/d/e.dcm", "a/d/f.dcm"] for _ in range(3)),
-    ]
+    cbis = [[*columns, "ROI mask file path"]]
+    cbis += [[f"P_{n}", "OVAL", "SPICULATED", *(f"P{n}/{part}{n}/1.dcm" for part in PARTS)] for n in range(3)]
     for name, rows in (("films.csv", films), ("rois.csv", rois), ("cbis.csv", cbis)):
         with open(folder / name, "w", newline="") as file:
             csv.writer(file).writerows(rows)
+
+
+def _make_cbis(folder: Path) -> None:
+    """Make the film, the crop and the ROI mask of three masses, where cbis.csv has them."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    for number in range(3):
+        film = np.uint16(np.round(_film(number) * 4095))
+        mask = np.uint8(255 * (np.hypot(rows - 120, columns - 30 - 5 * number) < 20))
+        for part, pixels, bits in zip(PARTS, (film, film[90:150, 5:65], mask), (12, 12, 8), strict=True):
+            path = folder / f"P{number}" / f"{part}{number}" / "1.dcm"
+            path.parent.mkdir(parents=True)
+            _header(number, pixels, bits).save_as(path, enforce_file_format=True)
 
 
 def _make_case(folder: Path) -> None:

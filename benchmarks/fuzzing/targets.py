@@ -77,7 +77,7 @@ def _dataset(seeds: Path, case: Path, rng: Generator, choose: Callable[[Path], P
 
 def _table(seeds: Path, case: Path, rng: Generator):
     name = pick(rng, ("films.csv", "films.csv", "rois.csv", "cbis.csv"))
-    shutil.copytree(seeds / "images", case / "in")
+    shutil.copytree(seeds / ("cbis" if name == "cbis.csv" else "images"), case / "in")
     path = _copied(seeds / "tables" / name, case)
     said = mutations.mutate_table(path, rng)
     if name == "films.csv":
