@@ -4,6 +4,7 @@ So a disturbance meets the command at its work, and not, as most would, while it
 """
 
 import atexit
+import faulthandler
 import importlib
 import os
 import resource
@@ -71,6 +72,7 @@ def _run(words: Sequence[str], limit: int | None, output: int) -> NoReturn:
         os.setsid()
         for number, descriptor in ((0, os.open(os.devnull, os.O_RDONLY)), (1, output), (2, output)):
             os.dup2(descriptor, number)
+        faulthandler.enable()  # says where, should it crash
         signal.signal(signal.SIGINT, signal.default_int_handler)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if limit is not None:

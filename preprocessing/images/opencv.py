@@ -5,6 +5,7 @@ libpng, libjpeg and libtiff print what is wrong with a file on file descriptor 2
 
 import os
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 
 from preprocessing.images.image import UnusableImage
 
+PNG = b"\x89PNG\r\n\x1a\n"
 _HARMLESS = re.compile(
     r"Corrupt JPEG data: \d{1,2} extraneous bytes before marker 0xd9|IDAT: (Too much image data|Extra compressed data)"
 )
@@ -21,7 +23,7 @@ _DAMAGE = re.compile(r"libpng error|IDAT|Corrupt JPEG data|Premature end of JPEG
 _one_at_a_time = threading.Lock()
 
 
-def decode(content: bytes | np.ndarray, flags: int, kind: str = "the image") -> tuple[np.ndarray, list[str]]:
+def decode(content: bytes, flags: int, kind: str = "the image") -> tuple[np.ndarray, list[str]]:
     """Decode an image of any kind that OpenCV reads.
 
     Args:
@@ -35,6 +37,9 @@ def decode(content: bytes | np.ndarray, flags: int, kind: str = "the image") -> 
     Raises:
         UnusableImage: It cannot be decoded, or the decoder reports damage.
     """
+    damaged = f"{kind} cannot be decoded: damaged or cut short"
+    if content.startswith(PNG) and any(end > len(content) for _, _, end in png_chunks(content)):
+        raise UnusableImage(damaged)  # OpenCV would take as much memory as a damaged length says
     level = cv2.utils.logging.getLogLevel()
     with _heard() as said:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)
@@ -46,8 +51,20 @@ def decode(content: bytes | np.ndarray, flags: int, kind: str = "the image") -> 
             cv2.utils.logging.setLogLevel(level)
     odd = [line for line in said if _HARMLESS.search(line)]
     if image is None or any(_DAMAGE.search(line) for line in said if line not in odd):
-        raise UnusableImage(f"{kind} cannot be decoded: damaged or cut short")
+        raise UnusableImage(damaged)
     return image, ["bytes are left over behind its pixels"] if odd else []
+
+
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, first byte of the data and end of every chunk of a PNG, as their lengths state them (PNG §5.3)."""
+    place = len(PNG)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        if not kind.isalpha():
+            return
+        end = place + 12 + length
+        yield kind, place + 8, end
+        place = len(content) if kind == b"IEND" else end
 
 
 @contextmanager

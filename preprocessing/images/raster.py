@@ -9,10 +9,10 @@ import numpy as np
 
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import StoredImage, bits_held
-from preprocessing.images.opencv import decode
+from preprocessing.images.opencv import PNG, decode, png_chunks
 
 MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "PNG",
+    PNG: "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -67,17 +67,14 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
 
 def png_text(content: bytes) -> Iterator[tuple[str, str]]:
     """Read the text chunks of a PNG, (keyword, text), without the compressed ones."""
-    place = 8
-    while place + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        data = content[place + 8 : place + 8 + length] if kind in (b"tEXt", b"iTXt") else b""
+    for kind, start, end in png_chunks(content):
+        data = content[start : end - 4] if kind in (b"tEXt", b"iTXt") else b""
         if kind == b"tEXt":
             keyword, _, text = data.partition(b"\0")
             yield keyword.decode("latin-1"), text.decode("latin-1")
         elif kind == b"iTXt" and data.partition(b"\0")[2][:1] == b"\0":
             keyword, _, rest = data.partition(b"\0")
             yield keyword.decode("latin-1"), rest.split(b"\0", 4)[-1].decode("utf-8", "replace")
-        place += 12 + length
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -45,6 +45,26 @@ def test_damage_that_a_decoder_notices_is_refused_and_nothing_is_printed(capfd, 
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_length_beyond_the_end_of_a_png_takes_no_memory():
+    """OpenCV would make room for as much as the length says."""
+    content = encoded(".png")
+    place = content.index(b"IDAT") - 4
+    program = """if True:
+        import resource, sys
+        from preprocessing.images.opencv import decode
+        content = sys.stdin.buffer.read()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            decode(content, -1)
+        except ValueError as reason:
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, reason)
+    """
+    damaged = content[:place] + struct.pack(">I", 2**30) + content[place + 4 :]
+    said = subprocess.run([sys.executable, "-c", program], input=damaged, capture_output=True, check=True).stdout
+    kibibytes, _, reason = said.decode().partition(" ")
+    assert int(kibibytes) < 100_000 and reason == "the image cannot be decoded: damaged or cut short\n"
+
+
 def test_an_odd_png_is_taken(capfd):
     """libpng warns of a colour profile that is none, of which many files have one."""
     profile = b"iCCPname\0\0" + zlib.compress(b"no profile")
