@@ -25,8 +25,8 @@ _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 def stock_model(model: keras.Model) -> keras.Model:
     """A copy of `model` made of plain Keras layers, run-time kernel scales folded in.
 
-    Layers of ours offer `stock_layer` and `stock_weights`; every other layer is taken as it is. The copy computes in
-    float32 whatever policy the model was trained with.
+    Layers of ours offer `stock_layer`, and `stock_weights` where these are not their own weights; every other layer is
+    taken as it is. The copy computes in float32 whatever policy the model was trained with.
     """
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -36,8 +36,7 @@ def stock_model(model: keras.Model) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=plain)
     for layer in model.layers:
-        weights = layer.stock_weights() if hasattr(layer, "stock_weights") else layer.get_weights()
-        copy.get_layer(layer.name).set_weights(weights)
+        copy.get_layer(layer.name).set_weights(getattr(layer, "stock_weights", layer.get_weights)())
     return copy
 
 

@@ -242,8 +242,7 @@ class MinibatchStandardDeviation(keras.layers.Layer):
 
     def call(self, inputs):
         height, width, channels = inputs.shape[1:]
-        precise = "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else "float32"
-        grouped = ops.reshape(ops.cast(inputs, precise), (-1, self.group_size, height, width, channels))
+        grouped = ops.reshape(_precise(inputs), (-1, self.group_size, height, width, channels))
         deviation = ops.sqrt(ops.var(grouped, axis=1) + 1e-8)  # 1e-8: √ has no finite gradient at 0
         statistic = ops.mean(deviation, axis=(1, 2, 3), keepdims=True)  # [N / group, 1, 1, 1]
         statistic = ops.repeat(statistic, self.group_size, axis=0)
@@ -281,34 +280,31 @@ class PixelNorm(keras.layers.RMSNormalization):
         super().__init__(**{"epsilon": 1e-8, **kwargs, "trainable": False})
 
     def call(self, inputs):
-        return _root_mean_square_normalised(inputs, self.epsilon)
+        @ops.custom_gradient
+        def normalise(x):
+            factor = ops.rsqrt(_mean_over_features(x * x) + self.epsilon)
+            y = x * ops.cast(factor, x.dtype)
+
+            def gradient(*arguments, upstream=None):
+                g = arguments[0] if upstream is None else upstream
+                return ops.cast(factor, x.dtype) * (g - y * ops.cast(_mean_over_features(g * y), x.dtype))
+
+            return y, gradient
+
+        return normalise(inputs)
 
     def stock_layer(self) -> keras.layers.Layer:
         return keras.layers.RMSNormalization.from_config({**self.get_config(), "dtype": "float32"})
 
-    def stock_weights(self) -> list[np.ndarray]:
-        return self.get_weights()
-
-
-def _root_mean_square_normalised(inputs, epsilon: float):
-    @ops.custom_gradient
-    def normalise(x):
-        factor = ops.rsqrt(_mean_over_features(x * x) + epsilon)
-        y = x * ops.cast(factor, x.dtype)
-
-        def gradient(*arguments, upstream=None):
-            g = arguments[0] if upstream is None else upstream
-            return ops.cast(factor, x.dtype) * (g - y * ops.cast(_mean_over_features(g * y), x.dtype))
-
-        return y, gradient
-
-    return normalise(inputs)
-
 
 def _mean_over_features(x):
-    """Mean over the last axis, which is kept; in float32 at least: bfloat16 cannot add many numbers."""
-    precise = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
-    return ops.mean(ops.cast(x, precise), axis=-1, keepdims=True)
+    """Mean over the last axis, which is kept."""
+    return ops.mean(_precise(x), axis=-1, keepdims=True)
+
+
+def _precise(x):
+    """x in float32 at least: bfloat16 cannot add many numbers."""
+    return ops.cast(x, "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32")
 
 
 def determined_noise(numbers, height: int, width: int, name: str):
@@ -345,6 +341,3 @@ class LowPass(keras.layers.DepthwiseConv2D):
         return keras.layers.DepthwiseConv2D(
             3, padding=self.padding, use_bias=False, trainable=False, name=self.name, dtype="float32"
         )
-
-    def stock_weights(self) -> list[np.ndarray]:
-        return self.get_weights()
