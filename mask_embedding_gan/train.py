@@ -25,6 +25,7 @@ from preprocessing.shards import Dataset
 from training.checkpoint import DamagedCheckpointError, restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import ALL_CORES, limit_threads
+from training.drawing import sample_items, sample_sheet
 from training.export import open_model
 from training.noise import stream_seed
 from training.run import RunDirectory, RunError, choose_strategy
@@ -121,8 +122,21 @@ class PhaseTraining(Training):
         )
 
     def sampler(self, model: MaskEmbeddingGAN) -> Callable[[], np.ndarray]:
-        images, masks, latents = fixed_samples(self.dataset, self.phase, model.latent_size, self.seed)
-        return lambda: sample_sheet(images, masks, latents, model.ema_generator, tf.constant([model.alpha]))
+        samples = self.samples(model.latent_size)
+        return lambda: sample_sheet(*samples, model.ema_generator, tf.constant([model.alpha]))
+
+    def samples(self, latent_size: int) -> tuple[np.ndarray, np.ndarray, tf.Tensor]:
+        """Choose what `sample_sheet` shows: the same at every tick and, but for the size, in every phase.
+
+        Returns:
+            (masks (masks, height, width, 1), images (masks, height, width) in [0, 1], latents (latents, latent size)),
+            float32.
+        """
+        indices = sample_items(self.dataset, SAMPLE_MASKS, np.random.default_rng(self.seed))
+        level = resolution(self.phase)
+        masks = self.dataset.masks(level, indices).astype(np.float32)
+        latents = np.random.default_rng(self.seed).standard_normal((SAMPLE_LATENTS, latent_size))
+        return masks[..., None], self.dataset.images(level, indices), tf.constant(latents, tf.float32)
 
     def fields(self, model: MaskEmbeddingGAN) -> dict[str, float]:
         return {"alpha": model.alpha}
@@ -143,8 +157,8 @@ class WindowsTraining(PhaseTraining):
             restore_discriminator(checkpoint, model.discriminator)
 
     def sampler(self, model: WindowGAN) -> Callable[[], np.ndarray]:
-        images, masks, latents = fixed_samples(self.dataset, self.phase, model.latent_size, self.seed)
-        return lambda: sample_sheet(images, masks, latents, model.finished())
+        samples = self.samples(model.latent_size)
+        return lambda: sample_sheet(*samples, model.finished())
 
     def fields(self, model: WindowGAN) -> dict[str, float]:
         return {}
@@ -172,36 +186,3 @@ def final_checkpoint(run: RunDirectory, phase: int) -> Iterator[Path]:
         raise RunError(
             f"{error}; delete it and {stage(run, phase).generator} to train the end of phase {phase} again"
         ) from error
-
-
-def fixed_samples(
-    dataset: Dataset, phase: int, latent_size: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, tf.Tensor]:
-    """Choose what the sample grid shows: the same masks and latents at every tick and, but for the size, every phase.
-
-    Returns:
-        (images (masks, height, width) in [0, 1], their masks, latents (latents, latent size)), float32.
-    """
-    split = "validation" if len(dataset.indices("validation")) >= SAMPLE_MASKS else "train"
-    indices = np.random.default_rng(seed).choice(dataset.indices(split), SAMPLE_MASKS)
-    level = resolution(phase)
-    images, masks = dataset.images(level, indices), dataset.masks(level, indices).astype(np.float32)
-    latents = np.random.default_rng(seed).standard_normal((SAMPLE_LATENTS, latent_size))
-    return images, masks, tf.constant(latents, tf.float32)
-
-
-def sample_sheet(
-    images: np.ndarray, masks: np.ndarray, latents: tf.Tensor, generator: keras.Model, *alpha: tf.Tensor
-) -> np.ndarray:
-    """Draw a sample grid, float (masks, 2 + latents, height, width): each row a mask, a real image, then fakes.
-
-    Args:
-        images, masks, latents: from `fixed_samples`.
-        generator: of [masks, latents, *alpha].
-        alpha: (1,), of a generator that fades in.
-    """
-    rows = [
-        generator([tf.repeat(mask[None, ..., None], SAMPLE_LATENTS, 0), latents, *alpha]) for mask in tf.constant(masks)
-    ]
-    fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
-    return np.concatenate([masks[:, None], images[:, None], fakes], axis=1)

@@ -22,6 +22,7 @@ from preprocessing.batches import mammogram_batches
 from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
 from training.cluster import current
+from training.drawing import sample_items, sample_sheet
 from training.noise import stream_seed
 from training.run import RunDirectory
 from training.trainer import Training, train_stage
@@ -99,24 +100,13 @@ class Pix2PixTraining(Training):
         )
 
     def sampler(self, model: Pix2Pix) -> Callable[[], np.ndarray]:
-        """Draw the sample grid of a run: the same images and dropout at every tick.
-
-        Returns:
-            () → float (images, 2 + draws, height, width): each row a texture map, its real image, then fakes.
-        """
+        """Draw the sample grid of a run: the same images and dropout at every tick."""
         random, dataset, config = np.random.default_rng(self.seed), self.dataset, self.preset.network
-        split = "validation" if len(dataset.indices("validation")) >= SAMPLE_IMAGES else "train"
-        indices = random.choice(dataset.indices(split), SAMPLE_IMAGES)
+        indices = sample_items(dataset, SAMPLE_IMAGES, random)
         images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
         texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
         noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)
-
-        def draw() -> np.ndarray:
-            rows = [model.ema_generator([tf.repeat(shown[None], SAMPLE_DRAWS, 0), noise]) for shown in texture_maps]
-            fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
-            return np.concatenate([texture_maps[:, None, ..., 0], images[:, None], fakes], axis=1)
-
-        return draw
+        return lambda: sample_sheet(texture_maps, images, noise, model.ema_generator)
 
     def finished(self, model: Pix2Pix) -> dict[Path, keras.Model]:
         return {self.stage.generator: finished_generator(model.ema_generator, self.preset.network)}

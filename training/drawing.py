@@ -1,10 +1,12 @@
-"""Drawing numbered images with a trained generator of mammograms, of the mask-embedding GAN or of pix2pix."""
+"""Drawing with a generator of mammograms, of the mask-embedding GAN or of pix2pix: numbered images, and samples."""
 
 from typing import Any, Protocol
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from preprocessing.shards import Dataset
 from training.export import computing
 
 BATCH = 8  # in a batch of another size a network may round differently
@@ -86,3 +88,29 @@ class MaskFiller:
         An image is a function of network, mask, seed and number alone, to the last bit.
         """
         return self.finish(self.prepare(numbers))
+
+
+# -------------------------------------------------------------------------- sample grids of a training
+
+
+def sample_items(dataset: Dataset, count: int, random: np.random.Generator) -> np.ndarray:
+    """Choose the items of a dataset that a sample grid shows, held-out ones where there are enough."""
+    split = "validation" if len(dataset.indices("validation")) >= count else "train"
+    return random.choice(dataset.indices(split), count)
+
+
+def sample_sheet(
+    shown: np.ndarray, images: np.ndarray, drawn: tf.Tensor, generator: keras.Model, *alpha: tf.Tensor
+) -> np.ndarray:
+    """Draw a sample grid, float (items, 2 + draws, height, width): each row what is shown, the real image, then fakes.
+
+    Args:
+        shown: what the network is shown of each item, float32 (items, height, width, 1).
+        images: float32 (items, height, width).
+        drawn: random inputs, the same for each item, float32 (draws, size).
+        generator: of [shown, drawn, *alpha].
+        alpha: (1,), of a generator that fades in.
+    """
+    rows = [generator([tf.repeat(one[None], len(drawn), 0), drawn, *alpha]) for one in tf.constant(shown)]
+    fakes = np.stack([np.asarray(row)[..., 0] for row in rows])
+    return np.concatenate([shown[:, None, ..., 0], images[:, None], fakes], axis=1)
