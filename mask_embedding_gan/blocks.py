@@ -4,7 +4,7 @@ Level l is the resolution (4·2^l, 2·2^l); level 0 is 4×2, phase p trains at l
 which is what lets phase p + 1 take every block of phase p by name.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -63,8 +63,7 @@ class NetworkConfig:
 
     def without_embedding(self) -> "NetworkConfig":
         """The baseline of §6.4: no embedding, the latent vector longer by as much."""
-        changed = {"embedding_size": 0, "latent_size": self.latent_size + self.embedding_size}
-        return NetworkConfig(**{**asdict(self), **changed})
+        return replace(self, embedding_size=0, latent_size=self.latent_size + self.embedding_size)
 
     def has_windows(self, level: int) -> bool:
         """Whether a level is trained on windows."""

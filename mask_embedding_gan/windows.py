@@ -36,7 +36,7 @@ def build_window_block(
         inside] of this one, (height + 4·MARGIN, width + 4·MARGIN, 1), to [features, image] of the window. Features are
         zero and images continued beyond the frame, where `inside` is 0; images are linear in [−1, 1].
     """
-    rows, columns = height // 2 + 2 * MARGIN, width // 2 + 2 * MARGIN
+    rows, columns = _below(height), _below(width)
     below = keras.Input((rows, columns, config.filters(level - 1)), name="features_below")
     image_below = keras.Input((rows, columns, 1), name="image_below")
     mask = keras.Input((2 * rows, 2 * columns, 1), name="mask")

@@ -162,7 +162,6 @@ def begin(
     """Meet the other hosts, print the device, and open data and run directory.
 
     Args:
-        presets: of the system, by name.
         kind: of the data, "mammogram" or "mass".
         finished: file of the run directory that a complete training leaves.
         config_of: function of preset, dataset and seed: the settings of the run. Defaults to `training.run.run_config`.

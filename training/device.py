@@ -155,11 +155,9 @@ def _bfloat16_of_cpu() -> tuple[bool, str]:
 
 def _bfloat16_of_gpus(gpus: list) -> tuple[bool, str]:
     """(whether every GPU computes in bfloat16, why)."""
-    details = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
-    weakest = min(details)
-    if weakest >= GPU_CAPABILITY:
-        return True, f"compute capability {weakest[0]}.{weakest[1]}"
-    return False, f"compute capability {weakest[0]}.{weakest[1]} has no bfloat16"
+    weakest = min(tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
+    computes, what = weakest >= GPU_CAPABILITY, f"compute capability {weakest[0]}.{weakest[1]}"
+    return computes, what if computes else f"{what} has no bfloat16"
 
 
 def _unused_gpu() -> str:

@@ -206,8 +206,8 @@ def meet(members: Members, alike: dict, wait: float) -> dict[int, Link]:
     Raises:
         HostsError: some did not come, or were started differently.
     """
-    hello = {"addresses": list(members.addresses), "number": members.number, "alike": alike}
-    hello = json.loads(json.dumps(hello))
+    hello = {"addresses": members.addresses, "number": members.number, "alike": alike}
+    hello = json.loads(json.dumps(hello))  # as the others will hear it
     return _gather(members, hello, wait) if members.number == 0 else {0: _report(members, hello, wait)}
 
 
@@ -225,9 +225,7 @@ def _gather(members: Members, own: dict, wait: float) -> dict[int, Link]:
                 link = Link(server.accept()[0])
                 hello = link.hear(HELLO_SECONDS)
                 addresses, number, alike = hello["addresses"], hello["number"], hello["alike"]
-            except TimeoutError:
-                continue
-            except (OSError, ValueError, KeyError, TypeError):  # another program, or a host that ended at once
+            except (OSError, ValueError, KeyError, TypeError):  # nobody yet, another program, or one that ended at once
                 continue
             links = {other: link for other, link in links.items() if not link.ended()}
             differs = _difference(members, own, addresses, number, alike, links)

@@ -58,11 +58,10 @@ class AdversarialModel(keras.Model):
         """Build both optimizers at once: an optimizer built inside the first step is missed by a checkpoint.
 
         Args:
-            generator_optimizer, discriminator_optimizer: one for each player.
             duration: of the stage; its batch is what turns steps into images seen.
         """
-        steps_per_execution = duration.steps_per_execution
-        super().compile(optimizer=None, loss=None, jit_compile=False, steps_per_execution=steps_per_execution)
+        once = duration.steps_per_execution
+        super().compile(optimizer=None, loss=None, jit_compile=False, steps_per_execution=once)
         self.duration = duration
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         generator_optimizer.build(self.generator.trainable_variables)

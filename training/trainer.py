@@ -77,7 +77,7 @@ def train_stage(
     stage, duration, cluster = training.stage, training.duration, current()
     check_batch(duration.batch, strategy.num_replicas_in_sync, what=stage.title, group=training.group_size)
     with strategy.scope():
-        model = resumed(training, echo if cluster.is_chief else _silent)
+        model = resumed(training, echo if cluster.is_chief else lambda line: None)
     cluster.same_start(model)
     images_seen = model.images_seen
     if cluster.is_chief:
@@ -113,10 +113,6 @@ def resumed(training: Training, echo: Callable[[str], None] = print) -> Adversar
     # 2. what the system begins with
     training.begin(model)
     return model
-
-
-def _silent(line: str) -> None:
-    """Print nothing: another host does."""
 
 
 def fit(model: AdversarialModel, batches: tf.data.Dataset, tick: "Tick") -> None:
@@ -170,7 +166,6 @@ class Tick(keras.callbacks.Callback):
     Args:
         samples: () → sample images float (rows, columns, height, width), from the moving average.
         describe: () → fields to show and record next to the losses, e.g. alpha.
-        echo: prints the status line.
     """
 
     def __init__(
