@@ -202,7 +202,8 @@ def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixin
         "components": ((features - mean) @ basis.T).reshape(len(seeds), len(MIRRORS), -1),
     }
     if any(category.sizes is not None for category in found):
-        arrays["sizes"] = np.concatenate([_sizes(category) for category in found])
+        sizes = [np.full(len(one.seeds), np.nan) if one.sizes is None else one.sizes for one in found]
+        arrays["sizes"] = np.nan_to_num(np.concatenate(sizes))  # 0: unknown
     arrays |= {f"decoder/{number:03d}": weight for number, weight in enumerate(library.decoder.get_weights())}
     about = {
         "format": FORMAT,
@@ -250,11 +251,6 @@ def read_mass_generator(path: str | os.PathLike) -> tuple[StoredLibrary, Mixing,
         raise MassGeneratorError(
             f"--run {path}: is no file that save_networks.py wrote of a run of train_feature2mass.py, or is damaged"
         ) from error
-
-
-def _sizes(category: Category) -> np.ndarray:
-    """Return the sizes of the masses of a category as a file holds them, 0 for unknown."""
-    return np.zeros(len(category.seeds)) if category.sizes is None else np.nan_to_num(category.sizes)
 
 
 def _rounded(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | np.float32 | int]:

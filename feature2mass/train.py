@@ -29,7 +29,7 @@ from feature2mass.networks import (
     finished_networks,
 )
 from feature2mass.run_files import DECODER, ENCODER, SOURCE
-from feature2mass.settings import Mixing, Preset
+from feature2mass.settings import Preset
 from feature2mass.texture import Texture, TexturedFeature2Mass
 from feature2mass.train_step import Feature2Mass
 from preprocessing.atomic import write_whole
@@ -126,10 +126,10 @@ class MassTraining(Training):
         if not len(self.masses):
             raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its train split")
         self.stage, self.duration = run.stage(), preset.duration(len(self.masses))
+        self.margins, self.shapes = (len(dataset.classes(name)) for name in ("margin", "shape"))
 
     def build(self) -> Feature2Mass:
-        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
-        return build_model(self.preset, margins, shapes, self.seed, len(self.masses))
+        return build_model(self.preset, self.margins, self.shapes, self.seed, len(self.masses))
 
     def begin(self, model: Feature2Mass) -> None:
         if not self.preset.linear_start:
@@ -150,45 +150,40 @@ class MassTraining(Training):
         )
 
     def sampler(self, model: Feature2Mass) -> Callable[[], np.ndarray]:
-        return sampler(self.dataset, model, self.seed, self.preset.mixing)
+        """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
+
+        Returns:
+            () → float (5, 10, 64, 64): held-out masses, their reconstructions, two lines between two of them, and
+            mixtures within the most frequent category.
+        """
+        dataset, how, random = self.dataset, self.preset.mixing, np.random.default_rng(self.seed)
+        held_out, held_labels = labelled_masses(dataset, "validation")
+        if not len(held_out):
+            held_out, held_labels = labelled_masses(dataset, "train")
+        shown = random.choice(len(held_out), SAMPLES)
+        seeds, seed_labels = labelled_masses(dataset, "train")
+        categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
+        members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
+        members = random.permutation(members)[:20]
+        mixing = category_weights(SAMPLES, len(members), random=random, largest=how.largest_weight)
+        if how.spread:
+            mixing = spread_weights(mixing)
+        real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
+        _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
+        encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))
+        line = line_weights(SAMPLES)
+
+        def draw() -> np.ndarray:
+            features, of_seeds = np.asarray(encoder(inputs)), np.asarray(encoder(seed_inputs))
+            rows = [features, line @ features[:2], line @ features[2:4], mixing @ of_seeds]
+            masses = np.asarray(decoder(np.concatenate(rows).astype(np.float32)))[..., 0]
+            return np.concatenate([real[None], masses.reshape(len(rows), SAMPLES, *masses.shape[1:])])
+
+        return draw
 
     def finished(self, model: Feature2Mass) -> dict[Path, keras.Model]:
-        margins, shapes = (len(self.dataset.classes(name)) for name in ("margin", "shape"))
-        encoder, decoder = finished_networks(model.ema_generator, self.preset.network, margins, shapes)
+        encoder, decoder = finished_networks(model.ema_generator, self.preset.network, self.margins, self.shapes)
         return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
-
-
-def sampler(dataset: Dataset, model: Feature2Mass, seed: int, how: Mixing) -> Callable[[], np.ndarray]:
-    """Draw the sample grid of a run: the same masses, lines and mixtures at every tick.
-
-    Returns:
-        () → float (5, 10, 64, 64): held-out masses, their reconstructions, two lines between two of them, and mixtures
-        within the most frequent category.
-    """
-    random = np.random.default_rng(seed)
-    held_out, held_labels = labelled_masses(dataset, "validation")
-    if not len(held_out):
-        held_out, held_labels = labelled_masses(dataset, "train")
-    shown = random.choice(len(held_out), SAMPLES)
-    seeds, seed_labels = labelled_masses(dataset, "train")
-    categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
-    members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
-    members = random.permutation(members)[:20]
-    mixing = category_weights(SAMPLES, len(members), random=random, largest=how.largest_weight)
-    if how.spread:
-        mixing = spread_weights(mixing)
-    real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
-    _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
-    encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))
-    line = line_weights(SAMPLES)
-
-    def draw() -> np.ndarray:
-        features, of_seeds = np.asarray(encoder(inputs)), np.asarray(encoder(seed_inputs))
-        rows = [features, line @ features[:2], line @ features[2:4], mixing @ of_seeds]
-        masses = np.asarray(decoder(np.concatenate(rows).astype(np.float32)))[..., 0]
-        return np.concatenate([real[None], masses.reshape(len(rows), SAMPLES, *masses.shape[1:])])
-
-    return draw
 
 
 def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
