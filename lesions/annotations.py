@@ -59,6 +59,12 @@ class Annotation:
         """The longer of the box's sides, pixels."""
         return max(self.box[2:])
 
+    @property
+    def polygon(self) -> tuple[tuple[float, float], ...]:
+        """The outline, or the corners of the box where it is unknown."""
+        x, y, width, height = self.box
+        return self.outline or ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+
 
 def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Path:
     """Write `lesions.json` of a finished dataset; an older one is replaced whole.
@@ -66,7 +72,7 @@ def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Pa
     Raises:
         DataError: the folder cannot be written, or a lesion is of no item of the dataset.
     """
-    rows = [_row(one) for one in sorted(annotations, key=lambda one: (one.item, one.box))]
+    rows = [row_of(one) for one in sorted(annotations, key=lambda one: (one.item, one.box))]
     for row in rows:
         if not 0 <= row["item"] < dataset.count:
             raise DataError(f"{dataset.folder}: a lesion is of item {row['item']}, but there are {dataset.count} items")
@@ -121,7 +127,10 @@ def by_item(annotations: Sequence[Annotation], count: int) -> list[list[Annotati
 
 def row_of(one: Annotation) -> dict:
     """An annotation as JSON; `annotation` reads it."""
-    return _row(one)
+    row = {**vars(one), "box": [round(float(value), 2) for value in one.box]}
+    if one.outline is not None:
+        row["outline"] = np.round(np.asarray(one.outline, float), 2).tolist()
+    return row
 
 
 def annotation(row: dict) -> Annotation:
@@ -136,13 +145,6 @@ def annotation(row: dict) -> Annotation:
         None if outline is None else tuple((float(across), float(down)) for across, down in outline),
         bool(row["synthetic"]),
     )
-
-
-def _row(one: Annotation) -> dict:
-    row = {**vars(one), "box": [round(float(value), 2) for value in one.box]}
-    if one.outline is not None:
-        row["outline"] = np.round(np.asarray(one.outline, float), 2).tolist()
-    return row
 
 
 def _text(content: dict) -> str:

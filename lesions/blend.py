@@ -22,6 +22,7 @@ import numpy as np
 from lesions.smooth import bands, blurred_within, distance_to, membrane, spread
 
 DARKEST = 1e-3  # brightness, below which a ratio means nothing
+REACH = 0.35  # of the mass's longest side, from its outline: what is taken for its surroundings
 FIT = 0.12  # standard deviation of what is fitted to the surroundings, of the mass's longest side
 WHITE = 0.95  # brightness that hardly a pixel of a mass exceeds
 LARGEST_FACTOR = 2.0  # of brightness, and of an octave's strength
@@ -64,10 +65,9 @@ def soft_region(pair: Pair, begin: float, end: float) -> np.ndarray:
     Args:
         begin, end: distances from the outline, of the mass's longest side.
     """
-    distance = pair.distance
     limits = [max(1.0, share * pair.side) for share in (begin, end)]
     limits[1] = max(limits[1], limits[0] + 2)
-    ramp = np.clip((limits[1] - distance) / (limits[1] - limits[0]), 0, 1)
+    ramp = np.clip((limits[1] - pair.distance) / (limits[1] - limits[0]), 0, 1)
     # Next to what shows no breast, and to the patch's own border, the weight goes down as well.
     depth = distance_to(~np.pad(pair.both, 1))[1:-1, 1:-1]
     edge = np.clip((depth - 0.5) / max(2.0, limits[1] - limits[0]), 0, 1)
@@ -75,32 +75,27 @@ def soft_region(pair: Pair, begin: float, end: float) -> np.ndarray:
     return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
-def ring(pair: Pair, reach: float = 0.35) -> np.ndarray:
-    """The surroundings of the mass that both show: from its outline to a distance of `reach` longest sides."""
+def ring(pair: Pair) -> np.ndarray:
+    """The surroundings of the mass that both show: from its outline to a distance of `REACH` longest sides."""
     distance = pair.distance
-    return pair.both & (distance > max(1.5, 0.05 * pair.side)) & (distance <= max(6.0, reach * pair.side))
+    return pair.both & (distance > max(1.5, 0.05 * pair.side)) & (distance <= max(6.0, REACH * pair.side))
 
 
-def octaves(pair: Pair, *, begin: float = 0.45, end: float = 0.7, grain: float = 1.0) -> np.ndarray:
-    """Replace the window octave by octave; see the module.
-
-    Args:
-        begin, end: where the mass's weight begins to fall and where it is 0, of its longest side from its outline.
-        grain: weight of the mass in the finest octave, in [0, 1]; the rest is the window's.
-    """
-    weight = soft_region(pair, begin, end)
+def octaves(pair: Pair) -> np.ndarray:
+    """Replace the window octave by octave; see the module."""
+    weight = soft_region(pair, 0.45, 0.7)
     around = ring(pair)
     mass = np.where(pair.valid, fitted(pair, around), pair.window)
     theirs, ours = bands(mass), bands(pair.window)
     total = np.zeros_like(pair.window)
-    for octave, (one, other) in enumerate(zip(theirs[:-1], ours[:-1])):
+    for one, other in zip(theirs[:-1], ours[:-1]):
         here, there = spread(other, around), spread(one, around)
         gain = np.clip(here / max(there, 1e-9), 1 / LARGEST_FACTOR, LARGEST_FACTOR)
-        share = min(1.0, gain * there / max(here, 1e-9)) * (grain if octave == 0 else 1.0)
+        share = min(1.0, gain * there / max(here, 1e-9))
         # squares of the weights sum to one where both have equal strength
         angle = weight * (np.pi / 2)
         ours_weight = np.sqrt(np.maximum(0, 1 - (share * np.sin(angle)) ** 2))
-        total += np.sin(angle) * gain * (grain if octave == 0 else 1.0) * one + ours_weight * other
+        total += np.sin(angle) * gain * one + ours_weight * other
     total += weight * theirs[-1] + (1 - weight) * ours[-1]
     level = float(np.median(pair.window[around]))
     total += weight * (below_white(total, level, pair.outline) - total)
@@ -135,9 +130,9 @@ def below_white(mass: np.ndarray, level: float, outline: np.ndarray) -> np.ndarr
     return np.where(mass > level, level * (np.maximum(mass, level) / level) ** power, mass).astype(np.float32)
 
 
-def multiply(pair: Pair, *, begin: float = 0.08, end: float = 0.3) -> np.ndarray:
+def multiply(pair: Pair) -> np.ndarray:
     """Multiply the mass's ratio to its background into the window; its contrast is kept, and the window's texture."""
-    weight = soft_region(pair, begin, end)
+    weight = soft_region(pair, 0.08, 0.3)
     around = ring(pair)
     background = membrane(blurred_within(pair.mass, around, max(2.0, FIT * pair.side)), around)
     ratio = np.maximum(pair.mass, DARKEST) / np.maximum(background, DARKEST)
@@ -146,16 +141,12 @@ def multiply(pair: Pair, *, begin: float = 0.08, end: float = 0.3) -> np.ndarray
     return np.where(weight > 0, pair.window * ratio**weight, pair.window).astype(np.float32)
 
 
-def poisson(pair: Pair, *, reach: float = 0.35) -> np.ndarray:
-    """Solve for the window whose gradients in a region are the mass's.
-
-    Args:
-        reach: how far the region goes beyond the outline, of the mass's longest side.
-    """
+def poisson(pair: Pair) -> np.ndarray:
+    """Solve for the window whose gradients in a region, as far as `REACH` beyond the outline, are the mass's."""
     from scipy.sparse import csc_matrix
     from scipy.sparse.linalg import splu
 
-    region = pair.both & (pair.distance <= max(2.0, reach * pair.side))
+    region = pair.both & (pair.distance <= max(2.0, REACH * pair.side))
     region[[0, -1]], region[:, [0, -1]] = False, False
     number = np.full(region.shape, -1)
     number[region] = np.arange(region.sum())
@@ -174,7 +165,7 @@ def poisson(pair: Pair, *, reach: float = 0.35) -> np.ndarray:
         order = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
         result[region] = splu(matrix, **order).solve(known)
     level = float(np.median(pair.window[ring(pair)]))
-    return result + soft_region(pair, reach / 3, reach) * (below_white(result, level, pair.outline) - result)
+    return result + soft_region(pair, REACH / 3, REACH) * (below_white(result, level, pair.outline) - result)
 
 
 def paste(pair: Pair) -> np.ndarray:

@@ -90,7 +90,6 @@ def add_boxes(
     """Write the lesions of a dataset that `prepare_mammograms` made, from a table of boxes on its films.
 
     Args:
-        dataset: of mammograms.
         boxes: CSV file with the columns of `--rois`.
         images: the films, or folders of them; a row's film is found by its name.
         films: the private list that tells which film became which item. Defaults to `<dataset>.films.csv`.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lesions.annotations import Annotation
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.atomic import whole_file
@@ -135,7 +134,8 @@ def segmentation_dataset(image: "Dataset", one: Composite, begun: datetime) -> "
         from highdicom.sr.coding import CodedConcept
     except ImportError:
         raise DataError("--format dicom: needs highdicom for the segmentations; pip install highdicom") from None
-    masks = np.stack([_shown(found, image, one) for found in one.annotations], axis=-1)[np.newaxis]
+    masks = np.stack([mask_of(found.polygon, one.image.shape) for found in one.annotations], axis=-1)[np.newaxis]
+    masks = masks[:, :, ::-1] if one.fields["laterality"] == "R" else masks  # as the image is displayed
     kind, category = (CodedConcept(value, "SCT", meaning) for value, meaning in _SEGMENT.values())
     segments = [
         highdicom.seg.SegmentDescription(
@@ -173,14 +173,6 @@ def segmentation_dataset(image: "Dataset", one: Composite, begun: datetime) -> "
     )
     _correct(segmentation, image, begun)
     return segmentation
-
-
-def _shown(found: Annotation, image: "Dataset", one: Composite) -> np.ndarray:
-    """The pixels of a lesion as the image is displayed."""
-    x, y, width, height = found.box
-    box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-    mask = mask_of(found.outline or box, one.image.shape)
-    return mask[:, ::-1] if one.fields["laterality"] == "R" else mask
 
 
 def _uid(image: "Dataset", name: str) -> str:

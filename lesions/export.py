@@ -172,11 +172,11 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
     if (folder / MANIFEST).exists():
         return _counted(folder)
     place = _places(file_format)
-    save: dict[str, Callable[[Path, Composite, Inserter], None]] = {
+    save: dict[str, Callable[[Path, Composite], None]] = {
         "png": _save_png,
         "coco": _save_grey,
         "yolo": _save_grey,
-        "dicom": partial(_save_dicom, begun=begun),
+        "dicom": partial(_save_dicom, inserter=inserter, begun=begun),
     }
     chunks = -(-count // CHUNK)
     missing = [chunk for chunk in range(chunks) if not _part(folder, chunk).exists()]
@@ -187,7 +187,7 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
                 one = inserter.image(number)
                 path = folder / place(number, one.fields["split"])
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save[file_format](path, one, inserter)
+                save[file_format](path, one)
                 records.append(Record.of(one))
                 tick()
             _keep(folder, chunk, records)
@@ -237,7 +237,7 @@ def _begun(folder: Path, made: dict) -> datetime:
     return begun
 
 
-def _save_png(path: Path, one: Composite, inserter: Inserter) -> None:
+def _save_png(path: Path, one: Composite) -> None:
     """16 bits, with the breast in `masks/` and the lesions, numbered from 1 as in the manifest, in `lesions/`."""
     for kind, pixels in (("", one.image), ("masks", one.mask), ("lesions", label_map(one))):
         write_image(path.parent / kind / path.name, pixels)
@@ -247,13 +247,11 @@ def label_map(one: Composite) -> np.ndarray:
     """uint8 (height, width): 0, or the number of the lesion, from 1; a lesion without outline fills its box."""
     labels = np.zeros(one.image.shape, np.uint8)
     for number, found in enumerate(one.annotations, start=1):
-        x, y, width, height = found.box
-        box = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        labels[mask_of(found.outline or box, one.image.shape)] = number
+        labels[mask_of(found.polygon, one.image.shape)] = number
     return labels
 
 
-def _save_grey(path: Path, one: Composite, inserter: Inserter) -> None:
+def _save_grey(path: Path, one: Composite) -> None:
     """8 bits: readers of COCO and YOLO expect no more."""
     pixels = np.round(one.image * 255).astype(np.uint8)
     write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
@@ -266,14 +264,6 @@ def _save_dicom(path: Path, one: Composite, inserter: Inserter, begun: datetime)
 
 
 # ---------------------------------------------------------------------------- COCO, YOLO, manifest
-
-
-def polygon_points(row: dict) -> list[list[float]]:
-    """The outline of a lesion, or the corners of its box."""
-    if row["outline"] is not None:
-        return row["outline"]
-    x, y, width, height = row["box"]
-    return [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
 
 
 def _area(points: Sequence[Sequence[float]]) -> float:
@@ -290,7 +280,7 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
         size = {"height": one.height, "width": one.width}
         images.append({"id": one.number + 1, "file_name": name, **size, **one.fields, "mammogram": one.item})
         for row, mass in zip(one.annotations, one.masses):
-            points = polygon_points(row)
+            points = annotation(row).polygon
             annotations.append(
                 {
                     "id": len(annotations) + 1,

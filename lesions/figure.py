@@ -24,7 +24,6 @@ def figure(
 
     Args:
         output: image file, its ending chooses the format.
-        pairs: how many.
 
     Raises:
         DataError: an input cannot be used, or the file cannot be written.

@@ -70,9 +70,6 @@ def insert_mass(
     """Insert a mass where the placement model puts it.
 
     Args:
-        host: the mammogram.
-        patch: the mass.
-        placement: where masses lie.
         rng: random numbers; the result is a function of the arguments.
         method: of `lesions.blend.METHODS`.
         size: longest side in pixels. Defaults to the mass's own, or one that masses of its labels have.
@@ -152,9 +149,10 @@ def scaled(patch: MassPatch, scale: float) -> MassPatch:
     factors = [new / old for new, old in zip(size, patch.image.shape)]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image = cv2.resize(patch.image, size[::-1], interpolation=method)
-    layers = (cv2.resize(layer.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
-              for layer in (patch.valid, patch.outline))  # fmt: skip
-    valid, outline = layers
+    valid, outline = (
+        cv2.resize(layer.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
+        for layer in (patch.valid, patch.outline)
+    )
     x, y, width, height = patch.box
     box = (x * factors[1], y * factors[0], width * factors[1], height * factors[0])
     return replace(patch, image=np.clip(image, 0, 1), valid=valid, outline=outline, box=box)

@@ -86,9 +86,6 @@ class Inserter:
 
     Args:
         mammograms: dataset of real or synthetic ones at 512×256.
-        masses: what is inserted.
-        placement: where masses lie.
-        settings: see `Settings`.
 
     Raises:
         DataError: there are no mammograms, or no masses of the shape and margin.
@@ -167,11 +164,9 @@ def open_inserter(
     """Open what `insert_lesions` needs.
 
     Args:
-        mammograms: dataset of mammograms.
         masses: dataset of masses, or of mammograms with known lesions; `PHANTOMS` for drawn phantoms; None for masses
             of the generator that comes with the package.
         placement: placement model; None for the one that comes with the package.
-        settings: see `Settings`.
 
     Raises:
         DataError: a dataset cannot be used.

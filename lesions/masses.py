@@ -191,7 +191,6 @@ def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSour
     """The masses of a dataset of masses, or of a dataset of mammograms with known lesions.
 
     Args:
-        folder: the dataset.
         split: whose masses; None for all.
 
     Raises:
@@ -226,7 +225,7 @@ def _words(dataset: Dataset, name: str) -> np.ndarray:
     return words[dataset.field(name)]
 
 
-def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch | None:
+def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch:
     """A mass that fills a window `CONTEXT` times its longest side."""
     level = dataset.levels[-1]
     low, high, size = (float(dataset.field(name)[item]) for name in ("low", "high", "size"))
@@ -240,8 +239,7 @@ def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch |
         subject=str(dataset.field("subject")[item]),
         name=f"item {item}",
         synthetic=synthetic,
-        shape=labels["shape"],
-        margin=labels["margin"],
+        **labels,
     )
 
 
@@ -264,7 +262,7 @@ def patch_of(image: np.ndarray, outline: np.ndarray, context: float, *, syntheti
     return MassPatch(image, valid, outline, box_around(polygon_of(outline)), synthetic=synthetic, **known)
 
 
-def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> MassPatch | None:
+def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, Any]) -> MassPatch | None:
     """A lesion with its surroundings, cut out of its mammogram at its own scale."""
     level = dataset.levels[-1]
     image, mask = dataset.images(level, [one.item])[0], dataset.masks(level, [one.item])[0]
@@ -291,11 +289,9 @@ def _of_mammogram(dataset: Dataset, one: Annotation, labels: dict[str, str]) -> 
         box,
         size=one.longest_side,
         place=Breast(mask).place(*one.centre),
-        view=labels["view"],
         at_wall=one.box[0] < 1,
         subject=str(dataset.field("subject")[one.item]),
         name=f"lesion of item {one.item} at {one.centre[0]:.0f},{one.centre[1]:.0f}",
         synthetic=one.synthetic or bool(dataset.meta["synthetic"]),
-        shape=labels["shape"],
-        margin=labels["margin"],
+        **labels,
     )

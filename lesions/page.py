@@ -18,7 +18,6 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
     """Write `index.html`, which shows the files in `images/`; browsers load them as they are scrolled to.
 
     Args:
-        folder: of the COCO data.
         content: what `annotations.json` holds.
         synthetic: whether no part of an image is of a patient.
     """

@@ -99,7 +99,6 @@ class Placement:
 
         Args:
             breast: whose mask the centre is to lie in.
-            rng: random numbers.
             view: "CC" or "MLO"; another or "" takes rows of any view.
             shape, margin: words of BI-RADS; "" for any.
             size: longest side, pixels; None to draw it.
@@ -163,7 +162,6 @@ def fit_placement(
 
     Args:
         dataset: the mammograms that they lie in.
-        annotations: their boxes and labels.
         items: which mammograms to use. Defaults to those of the training split.
         source: where they come from, with the licence.
 

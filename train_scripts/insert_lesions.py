@@ -20,6 +20,7 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
 @click.option("--count", type=click.IntRange(1), show_default="one per mammogram", help="Number of images.")
 @click.option(
     "--lesions-per-image",
+    "lesions",
     type=click.IntRange(1),
     show_default="as on real films",
     help="Number of masses inserted per image.",
@@ -84,7 +85,6 @@ def main(
     placement: Path | None,
     save_placement: Path | None,
     figure_file: Path | None,
-    lesions_per_image: int | None,
     **settings: Any,
 ) -> None:
     """Insert masses into mammograms, to train a detector.
@@ -105,7 +105,6 @@ def main(
         click.echo("masses: of the included generator; give --masses for others")
     if save_placement:
         placement = _fit(mammograms, save_placement)
-    settings["lesions"] = lesions_per_image
     inserted = insert_lesions(
         mammograms, masses, output, count=count, file_format=file_format, placement=placement, **settings
     )
@@ -113,8 +112,7 @@ def main(
     if figure_file:
         from lesions.figure import figure
 
-        path = figure(mammograms, masses, figure_file, placement=placement, **settings)
-        click.echo(f"figure: {path}")
+        click.echo(f"figure: {figure(mammograms, masses, figure_file, placement=placement, **settings)}")
 
 
 def _fit(mammograms: Path, path: Path) -> Path:
