@@ -29,7 +29,6 @@ def figure(
     Args:
         output: image file, its ending chooses the format.
         masks: see `generation.sources.MaskSource`.
-        rows, columns: masks, and images of each.
         seed: of the choice of masks, and of the random inputs.
 
     Returns:
@@ -56,11 +55,7 @@ def figure(
         for axis, picture in zip(row, pictures):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
-    titles = [
-        filler.shown_as,
-        TITLES.get(source.origin, ""),
-        *(f"{filler.drawn_as} {column + 1}" for column in range(columns)),
-    ]
-    for axis, title in zip(axes[0], titles):
+    draws = [f"{filler.drawn_as} {column + 1}" for column in range(columns)]
+    for axis, title in zip(axes[0], [filler.shown_as, TITLES.get(source.origin, ""), *draws]):
         axis.set_title(title, fontsize=9)
     return write_figure(Path(output), sheet)

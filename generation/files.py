@@ -14,7 +14,7 @@ import numpy as np
 from preprocessing.atomic import remove_left_over, write_whole
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError
-from preprocessing.version import made_by
+from preprocessing.version import SOFTWARE, made_by
 
 RECORD = "provenance.json"
 _PNG_HEAD = 8 + 25  # bytes of the signature and of the IHDR chunk, after which text may stand
@@ -30,6 +30,25 @@ def encoded_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> byt
     content = cv2.imencode(".png", pixels)[1].tobytes()
     chunks = b"".join(_text_chunk(keyword, value) for keyword, value in (text or {}).items())
     return content[:_PNG_HEAD] + chunks + content[_PNG_HEAD:]
+
+
+def image_text(title: str, description: str, source: str, row: Mapping[str, object]) -> dict[str, str]:
+    """Return the text chunks of a PNG of a synthetic image (predefined keywords: PNG 3rd edition, section 11.3.3.1).
+
+    Args:
+        title: what the image is, "mammogram 7".
+        source: the network that drew it.
+        row: what the manifest says of the image.
+    """
+    made = made_by()
+    return {
+        "Title": f"SYNTHETIC {title}",
+        "Description": description,
+        "Disclaimer": "Not for diagnosis.",
+        "Software": f"{SOFTWARE} {made['version']}",
+        "Source": source,
+        "Comment": json.dumps({**row, "libraries": made["libraries"]}),
+    }
 
 
 def _text_chunk(keyword: str, value: str) -> bytes:

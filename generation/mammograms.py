@@ -1,6 +1,5 @@
 """Synthetic mammograms by number, and the metadata that is written with them."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from generation.background import prefetch
-from generation.files import encoded_png
+from generation.files import encoded_png, image_text
 from generation.sources import ALTERED, ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.version import SOFTWARE, made_by
@@ -123,7 +122,13 @@ class Mammograms:
         """Return the image with 16 bits, and its mask."""
         name = f"{drawn.number:06d}.png"
         mask = encoded_png(drawn.filled.mask, self._mask_text(drawn))
-        return {name: encoded_png(drawn.image, self._text(drawn)), f"masks/{name}": mask}
+        text = image_text(
+            f"mammogram {drawn.number}",
+            f"Drawn by a neural network from {self._shown(drawn.filled)} and random numbers.",
+            f"generator SHA-256 {self.fingerprint}",
+            self.row(drawn.number, drawn),
+        )
+        return {name: encoded_png(drawn.image, text), f"masks/{name}": mask}
 
     def dicom(self, drawn: SyntheticMammogram, record: Mapping) -> dict[str, bytes]:
         """Return the image as a DICOM object, and its mask; of a right breast both are mirrored, as it is displayed."""
@@ -165,17 +170,6 @@ class Mammograms:
     def _which(self, filled: BreastMask) -> str:
         turned = ", mirrored" if filled.turned else ""
         return f"mask {filled.number}{turned}, pixels SHA-256 {filled.sha256}"
-
-    def _text(self, drawn: SyntheticMammogram) -> dict[str, str]:
-        """Return the text chunks of a PNG image (predefined keywords: PNG 3rd edition, section 11.3.3.1)."""
-        return {
-            "Title": f"SYNTHETIC mammogram {drawn.number}",
-            "Description": f"Drawn by a neural network from {self._shown(drawn.filled)} and random numbers.",
-            "Disclaimer": "Not for diagnosis.",
-            "Software": f"{SOFTWARE} {made_by()['version']}",
-            "Source": f"generator SHA-256 {self.fingerprint}",
-            "Comment": json.dumps({**self.row(drawn.number, drawn), "libraries": made_by()["libraries"]}),
-        }
 
     def _mask_text(self, drawn: SyntheticMammogram) -> dict[str, str]:
         return {

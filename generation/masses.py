@@ -3,7 +3,6 @@
 The manifest's first columns are those of `prepare_masses.py --rois`.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -14,10 +13,10 @@ import numpy as np
 from feature2mass.generate import MassGenerator, SyntheticMass
 from feature2mass.networks import SIZE
 from feature2mass.seeds import MIRRORS
-from generation.files import encoded_png
+from generation.files import encoded_png, image_text
 from generation.writers import write
 from preprocessing.masses.item import mass_item
-from preprocessing.version import SOFTWARE, made_by
+from preprocessing.version import made_by
 
 
 class MassStream:
@@ -98,14 +97,12 @@ class MassStream:
 
     def png(self, drawn: SyntheticMass) -> dict[str, bytes]:
         """Return the mass with 16 bits."""
-        text = {
-            "Title": f"SYNTHETIC mass {drawn.number}",
-            "Description": f"Decoded by a neural network from a mixture of the features of {self.plan['mixed_from']}.",
-            "Disclaimer": "Not for diagnosis.",
-            "Software": f"{SOFTWARE} {made_by()['version']}",
-            "Source": f"encoder and decoder SHA-256 {self.generator.fingerprint}",
-            "Comment": json.dumps({**self.row(drawn.number, drawn), "libraries": made_by()["libraries"]}),
-        }
+        text = image_text(
+            f"mass {drawn.number}",
+            f"Decoded by a neural network from a mixture of the features of {self.plan['mixed_from']}.",
+            f"encoder and decoder SHA-256 {self.generator.fingerprint}",
+            self.row(drawn.number, drawn),
+        )
         return {f"{drawn.number:06d}.png": encoded_png(drawn.image, text)}
 
     def dicom(self, drawn: SyntheticMass, record: Mapping) -> dict[str, bytes]:
