@@ -13,7 +13,7 @@ Four images of one patient, or of one mask, are not four independent ones. There
 bootstrap take whole subjects: a patient is never in both halves, and an interval counts patients, not images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,9 +76,14 @@ def bootstrap_mean(
     for replicate in range(replicates):
         drawn = rng.integers(0, len(sums), len(sums))
         means[replicate] = sums[drawn].sum() / counts[drawn].sum()
+    return Estimate(float(values.mean()), *percentile_interval(means), len(values))
+
+
+def percentile_interval(drawn: np.ndarray | Sequence[float]) -> tuple[float, float]:
+    """Return the limits that `CONFIDENCE` of a bootstrap's values lie within."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Estimate(float(values.mean()), float(low), float(high), len(values))
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def halves(subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -107,8 +107,8 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 class MassClassifier:
     """Trained by `train_classifier`; predicts class probabilities of both heads."""
 
-    def __init__(self, model: "keras.Model", steps: int):
-        self.model, self.steps = model, steps
+    def __init__(self, model: "keras.Model"):
+        self.model = model
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Predict probabilities (n, classes) of "shape" and "margin" for images (n, height, width) in [0, 1]."""
@@ -143,7 +143,7 @@ def train_classifier(
     rng = np.random.default_rng(seed)
     judged = (standardised(back.images), *_targets(back))
     inputs, targets, weights = standardised(fit.images), *_targets(fit)
-    best, best_weights, waited, step = np.inf, model.get_weights(), 0, 0
+    best, best_weights, waited = np.inf, model.get_weights(), 0
     order = np.empty(0, int)
     for step in range(1, steps + 1):
         if len(order) < BATCH:
@@ -159,7 +159,7 @@ def train_classifier(
             elif (waited := waited + 1) >= PATIENCE:
                 break
     model.set_weights(best_weights)
-    return MassClassifier(model, step)
+    return MassClassifier(model)
 
 
 def _loss(model: "keras.Model", images: np.ndarray, targets: list[np.ndarray], weights: list[np.ndarray]) -> float:

@@ -168,7 +168,6 @@ def feature_metrics(extractor: Extractor, name: str) -> tuple[Metric, ...]:
     """Make the metrics of an extractor's features; they share one description of each image.
 
     Args:
-        extractor: function of images and masks.
         name: of the extractor, for the metrics' names; what is no letter or digit becomes a hyphen.
     """
     short = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "unnamed"

@@ -4,7 +4,9 @@ A classifier that saw only real masses reads the labels of synthetic ones, and o
 of real ones (train on synthetic, test on real; Esteban et al. 2017).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -97,36 +99,20 @@ class LabelJudge:
 # ------------------------------------------------------------------------------------ the metrics
 
 
-def _rows(metric: Metric, judge: LabelJudge, scores: list[Score]) -> list[Row]:
+def _compare(scores_of: Callable[[LabelJudge, Masses], list[Score]]) -> Callable[[Metric, Sets], list[Row]]:
     """Make a row per head; "real" is the classifier of real masses on the held-out ones, for either metric."""
-    rows = []
-    for real, one in zip(judge.of_held_out, scores, strict=True):
-        row = metric.row(one.accuracy, real.accuracy, one.head)
-        rows.append(replace(row, title=f"{row.title} (chance {real.chance:.2f})"))
-    return rows
 
+    def compare(metric: Metric, sets: Sets) -> list[Row]:
+        of_split = partial(Masses.of_dataset, sets.real.require_dataset())
+        judge = sets.common("label judge", lambda: LabelJudge(of_split("train"), of_split("validation"), sets.seed))
+        synthetic = Masses.of_dataset(sets.fake.require_dataset(), at_most=min(len(sets.fake), AT_MOST))
+        rows = []
+        for real, one in zip(judge.of_held_out, scores_of(judge, synthetic), strict=True):
+            row = metric.row(one.accuracy, real.accuracy, one.head)
+            rows.append(replace(row, title=f"{row.title} (chance {real.chance:.2f})"))
+        return rows
 
-def _judge(sets: Sets) -> LabelJudge:
-    real = sets.real.require_dataset()
-
-    def make() -> LabelJudge:
-        return LabelJudge(Masses.of_dataset(real, "train"), Masses.of_dataset(real, "validation"), sets.seed)
-
-    return sets.common("label judge", make)
-
-
-def _synthetic(sets: Sets) -> Masses:
-    return Masses.of_dataset(sets.fake.require_dataset(), at_most=min(len(sets.fake), AT_MOST))
-
-
-def _compare_read(metric: Metric, sets: Sets) -> list[Row]:
-    judge = _judge(sets)
-    return _rows(metric, judge, judge.read(_synthetic(sets)))
-
-
-def _compare_learned(metric: Metric, sets: Sets) -> list[Row]:
-    judge = _judge(sets)
-    return _rows(metric, judge, judge.learned(_synthetic(sets)))
+    return compare
 
 
 def _unsuitable(real: Samples, fake: Samples) -> str:
@@ -138,8 +124,16 @@ def _unsuitable(real: Samples, fake: Samples) -> str:
 
 
 LABELS_READ = Metric(
-    "labels_read_cnn", "labels read by a classifier of real masses", HIGH, _compare_read, unsuitable=_unsuitable
+    "labels_read_cnn",
+    "labels read by a classifier of real masses",
+    HIGH,
+    _compare(LabelJudge.read),
+    unsuitable=_unsuitable,
 )
 LABELS_LEARNED = Metric(
-    "labels_learned_cnn", "labels of real masses, learned from these", HIGH, _compare_learned, unsuitable=_unsuitable
+    "labels_learned_cnn",
+    "labels of real masses, learned from these",
+    HIGH,
+    _compare(LabelJudge.learned),
+    unsuitable=_unsuitable,
 )

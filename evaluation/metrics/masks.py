@@ -4,17 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from evaluation.metrics.metric import (
-    HIGH,
-    LOW,
-    Metric,
-    Row,
-    Sets,
-    compare_means,
-    distance_row,
-    each,
-    needs_masks,
-)
+from evaluation.metrics.metric import HIGH, LOW, Metric, Row, Sets, compare_means, distance_row, each, needs_masks
 from preprocessing.images.image import UnusableImage
 from preprocessing.mammograms.breast_mask import breast_mask
 

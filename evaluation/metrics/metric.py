@@ -196,10 +196,8 @@ def distance_row(
 
     Args:
         of_indices: the distance; its indices are those of `Sets.indices`.
-        needs: fewest images that it can do with.
-        bounds: values that it can have.
         part: of the metric.
-        options: of `compare_sets`.
+        needs, bounds, options: of `compare_sets`.
     """
     options = {"seed": sets.seed, "needs": needs, "bounds": bounds, "name": metric.name, **options}
     compared = compare_sets(of_indices, *sets.indices, subjects=sets.subjects, **options)

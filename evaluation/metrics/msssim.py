@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from evaluation.image_set import EvaluationError, Samples
-from evaluation.intervals import CONFIDENCE, Estimate, bootstrap_mean
+from evaluation.intervals import Estimate, bootstrap_mean, percentile_interval
 from evaluation.metrics.masks import difference_inside
 from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, needs_masks
 
@@ -113,9 +113,7 @@ def mean_over_pairs(
         weights = times[chosen[:, 0]] * times[chosen[:, 1]]
         if weights.any():
             drawn.append(np.average(values, weights=weights))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(float(values.mean()), float(low), float(high), count)
+    return Estimate(float(values.mean()), *percentile_interval(drawn), count)
 
 
 def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0) -> Estimate:

@@ -10,37 +10,36 @@ LOWEST_CYCLES = 5  # per patch: below, what the window smears of the strong low 
 HIGHEST_FREQUENCY = 0.25  # cycles per pixel: above, resizing has taken power away
 
 
-def patches_inside(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> np.ndarray:
-    """Cut the patches that lie wholly inside a mask, in steps of half a patch: (n, patch, patch)."""
-    inside = [
-        image[y : y + patch, x : x + patch]
-        for y in range(0, image.shape[0] - patch + 1, patch // 2)
-        for x in range(0, image.shape[1] - patch + 1, patch // 2)
-        if mask[y : y + patch, x : x + patch].all()
+def patches_inside(image: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
+    """Cut the patches that lie wholly inside a mask, in steps of half a patch: views (64, 64)."""
+    windows = [
+        (slice(y, y + PATCH), slice(x, x + PATCH))
+        for y in range(0, image.shape[0] - PATCH + 1, PATCH // 2)
+        for x in range(0, image.shape[1] - PATCH + 1, PATCH // 2)
     ]
-    return np.array(inside, np.float64).reshape(-1, patch, patch)
+    return [image[window] for window in windows if mask[window].all()]
 
 
-def radial_spectrum(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> tuple[np.ndarray, np.ndarray]:
+def radial_spectrum(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute the power spectrum of the texture inside a mask, averaged over directions and patches.
 
     As Burgess, Jacobson and Judy (2001) do: the mean of each patch is subtracted and a Hann window applied, so that
     edges do not leak into high frequencies.
 
     Returns:
-        (frequencies in cycles per pixel, power at them): 1, 2, … patch/2 cycles per patch. Power is NaN when no patch
-        fits in the mask.
+        (frequencies in cycles per pixel, power at them): 1, 2, … 32 cycles per patch. Power is NaN when no patch fits
+        in the mask.
     """
-    window = np.outer(np.hanning(patch + 1)[:-1], np.hanning(patch + 1)[:-1])
-    cycles = np.hypot(*np.meshgrid(np.fft.fftfreq(patch), np.fft.fftfreq(patch))) * patch
+    window = np.outer(np.hanning(PATCH + 1)[:-1], np.hanning(PATCH + 1)[:-1])
+    cycles = np.hypot(*np.meshgrid(np.fft.fftfreq(PATCH), np.fft.fftfreq(PATCH))) * PATCH
     ring = np.round(cycles).astype(int)
-    rings = np.arange(1, patch // 2 + 1)
-    tiles = patches_inside(image, mask, patch)
+    rings = np.arange(1, PATCH // 2 + 1)
+    tiles = np.array(patches_inside(image, mask), np.float64)
     if not len(tiles):
-        return rings / patch, np.full(len(rings), np.nan)
+        return rings / PATCH, np.full(len(rings), np.nan)
     tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window
     power = (np.abs(np.fft.fft2(tiles)) ** 2).mean(axis=0) / (window**2).sum()
-    return rings / patch, np.array([power[ring == r].mean() for r in rings])
+    return rings / PATCH, np.array([power[ring == r].mean() for r in rings])
 
 
 def power_law_exponent(image: np.ndarray, mask: np.ndarray) -> float:
@@ -65,7 +64,7 @@ def power_law_exponent(image: np.ndarray, mask: np.ndarray) -> float:
     return float(-slope)
 
 
-def fine_energy(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> float:
+def fine_energy(image: np.ndarray, mask: np.ndarray) -> float:
     """Compute the energy above a quarter of the sampling frequency inside the breast: where fine texture lives.
 
     The mean of every patch that lies wholly inside the mask (in steps of half a patch) is subtracted, a Hann window
@@ -75,22 +74,19 @@ def fine_energy(image: np.ndarray, mask: np.ndarray, patch: int = PATCH) -> floa
     Returns:
         Variance of the pixels' values at those frequencies; NaN when no patch fits.
     """
-    window = np.outer(np.hanning(patch), np.hanning(patch))
-    frequency = np.hypot(np.fft.fftfreq(patch)[:, None], np.fft.fftfreq(patch)[None])
+    window = np.outer(np.hanning(PATCH), np.hanning(PATCH))
+    frequency = np.hypot(np.fft.fftfreq(PATCH)[:, None], np.fft.fftfreq(PATCH)[None])
     energies = []
-    for y in range(0, image.shape[0] - patch + 1, patch // 2):
-        for x in range(0, image.shape[1] - patch + 1, patch // 2):
-            if mask[y : y + patch, x : x + patch].all():
-                tile = image[y : y + patch, x : x + patch]
-                power = np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2
-                energies.append(power[frequency > 0.25].sum() / (patch**2 * (window**2).sum()))
+    for tile in patches_inside(image, mask):
+        power = np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2
+        energies.append(power[frequency > HIGHEST_FREQUENCY].sum() / (PATCH**2 * (window**2).sum()))
     return float(np.mean(energies)) if energies else float("nan")
 
 
-def needs_room(height: int, width: int, patch: int = PATCH) -> None:
+def needs_room(height: int, width: int) -> None:
     """Raise EvaluationError for images in which no patch fits."""
-    if min(height, width) < patch:
-        raise EvaluationError(f"texture needs images of at least {patch}x{patch} pixels, these are {height}x{width}")
+    if min(height, width) < PATCH:
+        raise EvaluationError(f"texture needs images of at least {PATCH}x{PATCH} pixels, these are {height}x{width}")
 
 
 def _compare(metric: Metric, sets: Sets) -> list[Row]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from evaluation.image_set import EvaluationError
-from evaluation.intervals import CONFIDENCE, Estimate
+from evaluation.intervals import Estimate, percentile_interval
 from evaluation.reader_study.key import REAL, SCORES
 from evaluation.reader_study.readings import Readings
 from evaluation.roc import area_under_roc
@@ -109,9 +109,7 @@ def _auc(real: np.ndarray, fake: np.ndarray) -> float:
 
 def _bootstrap(statistic: Callable[..., float], groups: list[np.ndarray], rng: np.random.Generator) -> Estimate:
     drawn = [statistic(*(rng.choice(group, len(group)) for group in groups)) for _ in range(REPLICATES)]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(statistic(*groups), float(low), float(high), sum(map(len, groups)))
+    return Estimate(statistic(*groups), *percentile_interval(drawn), sum(map(len, groups)))
 
 
 def _tests(readings: Readings, mean: np.ndarray) -> list[Contrast]:

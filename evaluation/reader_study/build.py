@@ -58,13 +58,10 @@ def build(
         OSError: a file cannot be written.
     """
     _check_images(images)
-    entries = [(method, row) for method, stack in images.items() for row in range(len(stack))]
     shown = [
-        Shown(
-            images[method][row],
-            {"method": method, "mask": int(masks[method][row]) if masks and method in masks else None},
-        )
-        for method, row in entries
+        Shown(image, {"method": method, "mask": int(masks[method][row]) if masks and method in masks else None})
+        for method, stack in images.items()
+        for row, image in enumerate(stack)
     ]
     words = [SCORES[score] for score in sorted(SCORES)]
     return write_study(shown, page, key, task=RATE, words=words, title=title, of_patients=of_patients)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.intervals import CONFIDENCE, Estimate
+from evaluation.intervals import Estimate, percentile_interval
 from evaluation.reader_study.key import GENUINE, INSERTED, IS_LESION, IS_REAL, KINDS
 from evaluation.reader_study.marks import Found, Marks
 from preprocessing.atomic import whole_file, write_whole
@@ -58,7 +58,7 @@ def analyse(marks: Marks, seed: int = 0) -> Analysis:
     for _ in range(REPLICATES):
         some = np.concatenate([rng.choice(group, len(group)) for group in groups])
         replicates.append(_averaged(marks, np.bincount(some, minlength=len(every))))
-    low, high = np.array([_interval(np.array(column)) for column in zip(*replicates)]).T.tolist()
+    low, high = zip(*(_interval(np.array(column)) for column in zip(*replicates)))
     inserted = next(iter(marks.found.values())).inserted
     counts = {GENUINE: int((~inserted).sum()), INSERTED: int(inserted.sum()), DIFFERENCE: len(inserted)}
     triples = iter(zip(values.tolist(), low, high, strict=True))
@@ -126,10 +126,10 @@ def _averaged(marks: Marks, weights: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _interval(values: np.ndarray) -> np.ndarray:
+def _interval(values: np.ndarray) -> tuple[float, float]:
     """Return the limits of an interval of the finite values; NaN where there is none."""
-    tail, finite = (1 - CONFIDENCE) / 2, values[np.isfinite(values)]
-    return np.quantile(finite, [tail, 1 - tail]) if len(finite) else np.full(2, np.nan)
+    finite = values[np.isfinite(values)]
+    return percentile_interval(finite) if len(finite) else (np.nan, np.nan)
 
 
 def _of_reader(found: Found, normal: np.ndarray) -> dict[str, float]:

@@ -72,11 +72,11 @@ def _is_rated(answer: dict) -> bool:
 
 
 def _is_searched(answer: dict) -> bool:
-    boxes = [lesion["box"] for lesion in answer["lesions"] if isinstance(lesion["inserted"], bool)]
-    right = all(len(box) == 4 and all(isinstance(value, int | float) for value in box) for box in boxes)
-    return (
-        isinstance(answer["image"], int) and answer["kind"] in KINDS and right and len(boxes) == len(answer["lesions"])
-    )
+    def is_lesion(lesion: dict) -> bool:
+        box, inserted = lesion["box"], lesion["inserted"]
+        return isinstance(inserted, bool) and len(box) == 4 and all(isinstance(value, int | float) for value in box)
+
+    return isinstance(answer["image"], int) and answer["kind"] in KINDS and all(map(is_lesion, answer["lesions"]))
 
 
 _IS_ANSWER = {RATE: _is_rated, FIND: _is_searched}
