@@ -25,17 +25,11 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 @click.option("--count", type=click.IntRange(1), required=True, help="Number of images.")
 @click.option("--latents-per-mask", type=click.IntRange(1), default=1, help="Number of images per mask.")
 @click.option(
-    "--study-of-four",
-    is_flag=True,
-    help="Make the four views RCC, LCC, RMLO and LMLO of each synthetic patient.",
+    "--study-of-four", is_flag=True, help="Make the four views RCC, LCC, RMLO and LMLO of each synthetic patient."
 )
 @with_options(
     writing_options(
-        {
-            "h5": "shards, as training reads them.",
-            "png": "16 bits.",
-            "dicom": "MG For Presentation, marked synthetic.",
-        },
+        {"h5": "shards, as training reads them.", "png": "16 bits.", "dicom": "MG For Presentation, marked synthetic."},
         figure="a grid of masks and latents",
         seed="latents and phantoms",
     )

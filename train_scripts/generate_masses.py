@@ -17,10 +17,7 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
     help="Folder of a run of train-feature2mass, or a file that save-networks wrote of one.",
 )
 @click.option(
-    "--data",
-    type=PATH,
-    show_default="the run's training data",
-    help="Dataset whose training masses are mixed.",
+    "--data", type=PATH, show_default="the run's training data", help="Dataset whose training masses are mixed."
 )
 @click.option("--shape", show_default="each in turn", help="BI-RADS shape of the new masses, e.g. round.")
 @click.option("--margin", show_default="each in turn", help="BI-RADS margin of the new masses, e.g. spiculated.")

@@ -21,26 +21,17 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--cbis-csv",
-    "cbis_csv",
     type=FILE_THERE,
     multiple=True,
     help="Official mass CSV file of CBIS-DDSM. Repeatable. Needs --images.",
 )
-@click.option(
-    "--ddsm",
-    type=FOLDER_THERE,
-    help="Folder of DDSM cases (.ics, .OVERLAY, .LJPEG), searched recursively.",
-)
+@click.option("--ddsm", type=FOLDER_THERE, help="Folder of DDSM cases (.ics, .OVERLAY, .LJPEG), searched recursively.")
 @click.option(
     "--rois",
     type=FILE_THERE,
     help="CSV file with columns image,x,y,width,height,shape,margin,subject, in pixels, perhaps size. Needs --images.",
 )
-@click.option(
-    "--images",
-    type=FOLDER_THERE,
-    help="Folder of the images named in the file of --cbis-csv or --rois.",
-)
+@click.option("--images", type=FOLDER_THERE, help="Folder of the images named in the file of --cbis-csv or --rois.")
 @click.option(
     "--digitizer",
     type=click.Choice(DIGITIZERS, case_sensitive=False),
@@ -122,11 +113,7 @@ def main(
     rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
     notes = [(f"lesion {number}", note) for number, note in done.notes]
     conclude(
-        output,
-        done,
-        "masses",
-        {"note": notes, "rejected": rarest_first(rejected)},
-        None if no_contact_sheet else store,
+        output, done, "masses", {"note": notes, "rejected": rarest_first(rejected)}, None if no_contact_sheet else store
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from evaluation.command_line import level_option
-from preprocessing.command_line import FOLDER_THERE, Command, with_options
+from preprocessing.command_line import FOLDER_THERE, PATH, Command, with_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -19,17 +19,13 @@ def main() -> None:
     """
 
 
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 of_page = with_options(
     [
-        click.option(
-            "--page",
-            type=click.Path(dir_okay=False, path_type=Path),
-            required=True,
-            help="HTML file to write for the readers.",
-        ),
+        click.option("--page", type=NEW_FILE, required=True, help="HTML file to write for the readers."),
         click.option(
             "--key",
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=NEW_FILE,
             required=True,
             help="JSON file to write the answers to, in another folder than the page; keep it from the readers.",
         ),
@@ -51,7 +47,7 @@ of_page = with_options(
 @main.command(cls=Command, context_settings={"show_default": True})
 @click.option(
     "--real",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER_THERE,
     required=True,
     help="Dataset of real mammograms; its validation split, or all of it if that is empty.",
 )
@@ -171,10 +167,10 @@ def build_lesions(
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="Answer key that build wrote.")
-@click.option("--output", type=click.Path(path_type=Path), help="Also write table.txt, results.json and plot.png here.")
+@click.option("--key", type=PATH, required=True, help="Answer key that build wrote.")
+@click.option("--output", type=PATH, help="Also write table.txt, results.json and plot.png here.")
 @click.option("--incomplete", is_flag=True, help="Accept readers who have not scored every image.")
-@click.argument("scores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("scores", nargs=-1, required=True, type=PATH)
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
     """Analyse the scores of the readers.
 
