@@ -68,7 +68,6 @@ def refined(features, numbers, name: str, dtype: str):
     """Features (n, size, size, filters) plus what two 3×3 convolutions make of them, and of noise.
 
     Args:
-        features: of a decoder's unit.
         numbers: from `hashed`; None: without noise.
         name: prefix of the layers' names.
     """

@@ -44,21 +44,18 @@ class Preset:
     Defaults are those of Lee et al. 2018.
 
     Attributes:
-        name: of the preset.
         network: sizes.
         batch: masses per step, over all replicas.
         epochs: passes through the training masses.
         ticks: status lines, checkpoints and sample grids in the run.
         weights: λ₁…λ₄.
-        learning_rate: Adam's, for encoder and decoder.
-        discriminator_learning_rate: Adam's, for D₁ and D₂.
-        beta_1: Adam's, for both players; β₂ is 0.999.
+        learning_rate, discriminator_learning_rate: Adam's, for encoder and decoder, and for D₁ and D₂.
+        beta_1, epsilon: Adam's, for both players; β₂ is 0.999.
         ema_half_life_images: half-life of the moving average of encoder and decoder; 0: none.
         steps_per_execution: steps that run without returning to Python.
         precision: policy of the hidden layers, "float32" or "mixed_bfloat16".
         augment: random mirror images and crops.
         phantoms: masses to draw where no data is given.
-        epsilon: Adam's.
         linear_start: whether the networks start as a linear transform and its inverse (ours).
         mixing: how new masses are mixed.
         texture: additions to the train step (ours); by default none.

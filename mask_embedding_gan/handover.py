@@ -32,7 +32,6 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
     """Begin a run with the networks of a light checkpoint; one that has begun is left alone.
 
     Args:
-        preset: that the run trains.
         networks: a file from `save_networks`.
 
     Raises:

@@ -55,7 +55,6 @@ def windows_model(previous: keras.Model, preset: Preset, phase: int, seed: int) 
 
     Args:
         previous: the finished generator of the phase before.
-        phase: that is trained.
     """
     network, schedule = preset.network, preset.schedule(phase)
     below = LevelsBelow(previous, network, phase)

@@ -32,8 +32,7 @@ class PhaseSchedule:
     Attributes:
         phase: 1…7.
         batch: real images per step, over all replicas.
-        learning_rate: of the generator's Adam.
-        critic_learning_rate: of the critic's Adam.
+        learning_rate, critic_learning_rate: of the generator's and the critic's Adam.
         fade_in_images: real images over which alpha goes from 0 to 1; phase 1 has nothing to fade in.
         stable_images: real images at alpha 1.
         ticks: status lines, checkpoints and sample grids in this phase.
@@ -110,7 +109,6 @@ class Preset:
     """Everything that decides what is trained, except the data and the seed.
 
     Attributes:
-        name: of the preset.
         network: sizes of the generator and the critic.
         phases: schedules, in order.
         jitter: random geometry of training images and masks (ours).

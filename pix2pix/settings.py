@@ -16,7 +16,6 @@ class Preset:
     """Everything that decides what is trained, except the data and the seed; defaults are those of Isola et al. 2017.
 
     Attributes:
-        name: of the preset.
         network: sizes, those of the images included.
         batch: images per step, over all replicas.
         images: real images to train on, rounded to whole ticks (`duration.total_images`).
