@@ -140,12 +140,8 @@ class Mixer:
         """
         features = self.library.features([seed for seeds, _ in wanted for seed in seeds])
         ends = np.cumsum([len(seeds) for seeds, _ in wanted])[:-1]
-        mixed = np.array(
-            [
-                self._mixed(part, weights[None])[0]
-                for part, (_, weights) in zip(np.split(features, ends), wanted, strict=True)
-            ]
-        )
+        parts = zip(np.split(features, ends), wanted, strict=True)
+        mixed = np.array([self._mixed(part, weights[None])[0] for part, (_, weights) in parts])
         if not self.mixing.octaves:
             return decode(self.decoder, mixed)
         masses = []

@@ -62,10 +62,6 @@ def train(
 ) -> bool:
     """Train until the preset's end, continuing where the run stopped; write encoder.keras and decoder.keras.
 
-    Args:
-        dataset, run, preset, seed: as of `MassTraining`.
-        strategy, echo: as of `train_stage`.
-
     Returns:
         False if the run was complete already.
 

@@ -73,12 +73,10 @@ class Mammograms:
     @property
     def dataset(self) -> dict:
         """Return the arguments of `DatasetWriter`."""
-        made = {name: self.plan[name] for name in ("by", "seed", "latents_per_mask")}
-        if self.masks.study_of_four:
-            made["study_of_four"] = True
+        kept = ("by", "seed", "latents_per_mask", "study_of_four")
         height = self._source.size[0]
         return {
-            "made": made,
+            "made": {name: self.plan[name] for name in kept if name in self.plan},
             "work": self.plan["masks"],
             "levels": [(4 * 2**level, 2 * 2**level) for level in range(1, 8) if 4 * 2**level <= height],
             "generator": self.fingerprint,
@@ -156,12 +154,11 @@ class Mammograms:
 
         begun = datetime.fromisoformat(record["begun"])
         date, time = begun.strftime("%Y%m%d"), begun.strftime("%H%M%S")
-        name = f"seed {self.filler.seed}, mask {drawn.filled.sha256}"
+        seed = f"seed {self.filler.seed}"
         if not self.masks.study_of_four:
-            return Study(name, drawn.number, date=date, time=time)
+            return Study(f"{seed}, mask {drawn.filled.sha256}", drawn.number, date=date, time=time)
         number, place = divmod(drawn.number, len(FOUR_VIEWS))
-        name = f"seed {self.filler.seed}, masks {self.plan['masks']}"
-        return Study(name, number, place, of_four=True, date=date, time=time)
+        return Study(f"{seed}, masks {self.plan['masks']}", number, place, of_four=True, date=date, time=time)
 
     def _shown(self, filled: BreastMask) -> str:
         what = "the edges and the breast outline" if self.filler.needs_images else "the breast outline"

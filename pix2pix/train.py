@@ -41,10 +41,6 @@ def train(
 ) -> bool:
     """Train until the preset's end, continuing where the run stopped; write generator.keras.
 
-    Args:
-        dataset, run, preset, seed: as of `Pix2PixTraining`.
-        strategy, echo: as of `train_stage`.
-
     Returns:
         False if the run was complete already.
 

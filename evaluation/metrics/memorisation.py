@@ -72,8 +72,7 @@ class Audit:
     @property
     def suspicious(self) -> list[int]:
         """Numbers of the generated images that are too near to a training image, the nearest first."""
-        numbers = [n for n, match in enumerate(self.generated) if match.score > self.threshold]
-        return sorted(numbers, key=lambda n: -self.generated[n].score)
+        return [n for n in self.worst if self.generated[n].score > self.threshold]
 
     @property
     def worst(self) -> list[int]:
