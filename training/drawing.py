@@ -69,7 +69,10 @@ class MaskFiller:
         return found, [np.array(rows), self.random(numbers.start, BATCH)]
 
     def finish(self, prepared: tuple[list, list[np.ndarray]]) -> np.ndarray:
-        """Compute the images of prepared inputs: float32 (n, height, width) in [0, 1]."""
+        """Compute the images of prepared inputs: float32 (n, height, width) in [0, 1].
+
+        An image is a function of network, mask, seed and number alone, to the last bit.
+        """
         found, inputs = prepared
         return self.compute(inputs)[: len(found)]
 
@@ -81,13 +84,6 @@ class MaskFiller:
         """
         with computing():
             return self.model.predict_on_batch(inputs)[..., 0]
-
-    def draw(self, numbers: range) -> np.ndarray:
-        """Draw up to `BATCH` images of consecutive numbers: float32 (n, height, width) in [0, 1].
-
-        An image is a function of network, mask, seed and number alone, to the last bit.
-        """
-        return self.finish(self.prepare(numbers))
 
 
 # -------------------------------------------------------------------------- sample grids of a training

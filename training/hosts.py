@@ -109,10 +109,8 @@ def _from_slurm(environment: Mapping[str, str]) -> Members:
     A rank counts them as SLURM does, so this task is looked up by its own node and its place there.
     """
     names = ("PROCID", "STEP_NUM_TASKS", "STEP_NODELIST", "STEP_TASKS_PER_NODE", "LOCALID")
-    missing = [f"SLURM_{name}" for name in names if f"SLURM_{name}" not in environment]
-    if "SLURMD_NODENAME" not in environment:
-        missing.append("SLURMD_NODENAME")
-    if missing:
+    needed = [*(f"SLURM_{name}" for name in names), "SLURMD_NODENAME"]
+    if missing := [name for name in needed if name not in environment]:
         raise HostsError(f"--hosts slurm: {missing[0]} is not set; start the command with srun")
     port = 10_000 + (int(environment.get("SLURM_JOB_ID", 0)) * 64 + int(environment.get("SLURM_STEP_ID", 0))) % 20_000
     tasks = int(environment["SLURM_STEP_NUM_TASKS"])
