@@ -24,7 +24,7 @@ from preprocessing.images.image import UnusableImage, refuse_constant
 from preprocessing.images.mask import mask_of
 from preprocessing.masses.item import mass_item, summarise
 from preprocessing.masses.labels import CLASSES, read_label
-from preprocessing.masses.lesion import Lesion, Located
+from preprocessing.masses.lesion import Lesion
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.window import SIZE, cut_window
 from preprocessing.shards import Conversion, DataError, Key, Origins, WorkList, build_dataset, open_output
@@ -49,7 +49,6 @@ def convert_masses(
     key: str | os.PathLike | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    shard_size: int | None = None,
     overwrite: bool = False,
 ) -> Conversion:
     """Cut out many lesions and write them as one dataset, its patients split.
@@ -62,8 +61,7 @@ def convert_masses(
         options: How they are cut out. Defaults to `MassOptions()`.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
-        workers, scheduler: Number of processes, or the address of a dask scheduler.
-        overwrite: Whether to make the dataset anew, whatever dataset is there.
+        workers, scheduler, overwrite: As for `build_dataset`.
 
     Raises:
         DataError: One line: no lesions, output made with other settings or not writable.
@@ -85,7 +83,6 @@ def convert_masses(
         sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
         levels=[(SIZE, SIZE)],
         classes=CLASSES,
-        shard_size=shard_size,
         summarise=summarise,
     )
     done = build_dataset(output, work, workers=workers, scheduler=scheduler, overwrite=overwrite)
@@ -106,7 +103,9 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
         found = lesion.source.locate()
         window = cut_window(found.image.grey_levels, found.box, options.context)
         refuse_constant(window)
-        region = _cut_region(found, options.context)
+        region = None
+        if found.region is not None:
+            region = mask_of(cut_window(found.region.view(np.uint8), found.box, options.context))
     except UnusableImage as reason:
         return str(reason)
     except OSError as error:
@@ -123,12 +122,6 @@ def _label(text: str, field: str, options: MassOptions) -> int:
     if index is None and not options.keep_unlabelled:
         raise UnusableImage(f"no {field}")
     return -1 if index is None else index
-
-
-def _cut_region(found: Located, context: float) -> np.ndarray | None:
-    if found.region is None:
-        return None
-    return mask_of(cut_window(found.region.view(np.uint8), found.box, context))
 
 
 def _entry(lesion: Lesion) -> Entry:
