@@ -59,7 +59,7 @@ class Command(click.Command):
 
 def refusal_of(error: OSError) -> str:
     """Say in one line what the system refused, and for which file."""
-    reason = error.strerror or str(error).splitlines()[0] if error.strerror or str(error) else type(error).__name__
+    reason = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
     name = "" if error.filename is None else f"{shown(error.filename)}: "
     return f"{name}{shown(reason)}; {_KEPT}"
 
@@ -185,7 +185,7 @@ def conclude(
         click.ClickException: Nothing was usable (exit status 1).
         SystemExit: Something was rejected (exit status 3).
     """
-    from preprocessing.contact_sheet.sheet import write_contact_sheet
+    from preprocessing.contact_sheet.pages import write_contact_sheet
     from preprocessing.masses.item import summary_lines
     from preprocessing.summary import summary_table
 
