@@ -97,11 +97,10 @@ def _tiff_size(content: bytes) -> tuple[int, int, int] | None:
     (count,) = struct.unpack_from(order + "H", content, start)
     found = {}
     for entry in range(count):
-        tag, form, _, *_ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
+        tag, form, _ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
         if tag in (256, 257, 277):  # ImageWidth, ImageLength, SamplesPerPixel
-            (found[tag],) = struct.unpack_from(
-                order + {3: "H", 4: "I"}.get(form, "I"), content, start + 10 + 12 * entry
-            )
+            kind = "H" if form == 3 else "I"
+            (found[tag],) = struct.unpack_from(order + kind, content, start + 10 + 12 * entry)
     return (found[256], found[257], found.get(277, 1)) if {256, 257} <= set(found) else None
 
 

@@ -22,7 +22,6 @@ _CBIS_PATIENT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d+)")
 # "..._LEFT_CC", "B_3013_1.RIGHT_MLO", "L-MLO", "LCC"
 _SIDE_AND_VIEW = re.compile(r"(?:^|[\W_])(L|R|LEFT|RIGHT)[\W_]?(CC|MLO)(?=$|[\W_])", re.IGNORECASE)
 
-
 # What anonymisation writes instead of a PatientID, without blanks and marks: it tells nobody from anybody.
 _PLACEHOLDERS = frozenset(
     """

@@ -71,6 +71,7 @@ def convert_masses(
     options = options or MassOptions()
     output = Path(output).resolve()
     secret = open_output(output, key)
+    entries = [_entry(lesion) for lesion in lesions]
     work = WorkList(
         [MassTask(lesion, secret, options) for lesion in lesions],
         prepare_mass,
@@ -78,9 +79,9 @@ def convert_masses(
         kind="mass",
         title="Masses",
         validation_fraction=validation_fraction,
-        fingerprint=secret.fingerprint([_known(lesion) for lesion in lesions]),
+        fingerprint=secret.fingerprint([_known(entry) for entry in entries]),
         origins=Origins(secret, "lesion", "place", [lesion.place for lesion in lesions]),
-        sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
+        sources=Sources(secret, entries),
         levels=[(SIZE, SIZE)],
         classes=CLASSES,
         summarise=summarise,
@@ -126,17 +127,11 @@ def _label(text: str, field: str, options: MassOptions) -> int:
 
 def _entry(lesion: Lesion) -> Entry:
     """Say what decides a lesion's item, for reruns; notes are printed, not stored."""
-    return Entry(str(lesion.place), _written(lesion), lesion.source.files() if lesion.source else ())
-
-
-def _known(lesion: Lesion) -> list:
-    """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
-    files = lesion.source.files() if lesion.source else ()
-    sizes = [size_of(path) if path.is_file() else -1 for path in files]
-    return [*_written(lesion), sizes]
-
-
-def _written(lesion: Lesion) -> list[str]:
-    """List what decides a lesion's item besides its files; a size only where one is given."""
     size = [] if lesion.size is None else [repr(lesion.size)]
-    return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, *size]
+    written = [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, *size]
+    return Entry(lesion.place, written, lesion.source.files() if lesion.source else ())
+
+
+def _known(entry: Entry) -> list:
+    """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
+    return [*entry.settings, [size_of(path) if path.is_file() else -1 for path in entry.files]]

@@ -214,9 +214,9 @@ def _try_decode(source: bytes) -> np.ndarray | None:
 
 
 def _roughness(pixels: np.ndarray) -> float:
-    return float(np.abs(np.diff(pixels[::8].astype(np.int32), axis=1)).mean()) + float(
-        np.abs(np.diff(pixels[:, ::8].astype(np.int32), axis=0)).mean()
-    )
+    across = np.diff(pixels[::8].astype(np.int32), axis=1)
+    down = np.diff(pixels[:, ::8].astype(np.int32), axis=0)
+    return float(np.abs(across).mean() + np.abs(down).mean())
 
 
 def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:

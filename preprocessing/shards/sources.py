@@ -12,6 +12,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,19 +161,16 @@ def append_to_log(folder: Path, first: int, made: Sequence[Made]) -> None:
 def read_log(folder: Path) -> dict[int, Made]:
     """Read what entries were made from, by number; of several notes the last counts. Damaged lines are passed over."""
     path = folder / WORK_FILE
-    found: dict[int, Made] = {}
     if not path.is_file() or path.is_symlink():
         return {}
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
         return {}
+    found: dict[int, Made] = {}
     for line in lines:
-        try:
-            content = parse_json(line)
-        except ValueError:
-            continue
-        found.update(_entries_of(content))
+        with suppress(ValueError):
+            found.update(_entries_of(parse_json(line)))
     return found
 
 

@@ -137,17 +137,15 @@ def _compared(
     if there["work"] == work and whole <= same:
         _note_touched(folder, there, former, sources)
         return Review(_from_previous(folder, sources))
+    counts = {"changed": len(here) - len(same), "new": work["count"] - len(here)}
     if (folder / PREVIOUS).exists():
         discard(folder)  # begun for a list that has changed again: the former dataset is still set aside
-        return Review(_from_previous(folder, sources), _remarks(folder, 0, 0, noun))
-    _set_aside(folder)
-    changed, new = len(here) - len(same), work["count"] - len(here)
-    return Review(_from_previous(folder, sources), _remarks(folder, changed, new, noun))
-
-
-def _remarks(folder: Path, changed: int, new: int, noun: str) -> tuple[str, ...]:
-    counts = [f"{count} {what}" for count, what in ((changed, "changed"), (new, "new")) if count]
-    return (f"{folder}: {' and '.join(counts) or 'changed'} {noun}s: these are converted, the others are kept",)
+        counts = {}
+    else:
+        _set_aside(folder)
+    what = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "changed"
+    remark = f"{folder}: {what} {noun}s: these are converted, the others are kept"
+    return Review(_from_previous(folder, sources), (remark,))
 
 
 def _note_touched(folder: Path, there: Mapping, former: Mapping[int, Made], sources: Sources) -> None:
