@@ -100,17 +100,17 @@ def conversion_options() -> list[Callable]:
         click.option(
             "--scheduler", metavar="ADDRESS", help="Use the workers of this Dask scheduler, e.g. tcp://node1:8786."
         ),
-        click.option("--overwrite", is_flag=True, help="Make the dataset anew if OUTPUT exists."),
+        click.option("--overwrite", is_flag=True, help="Rebuild the dataset if OUTPUT exists."),
         click.option(
             "--key",
             type=click.Path(dir_okay=False, path_type=Path),
-            show_default="OUTPUT.key, made when absent",
+            show_default="OUTPUT.key, created if absent",
             help="File with the secret key of the patients' pseudonyms; keep it private.",
         ),
         click.option(
             "--no-contact-sheet",
             is_flag=True,
-            help="Do not write OUTPUT.contact-sheet, HTML pages of every image with its mask or why it was rejected.",
+            help="Do not write OUTPUT.contact-sheet, HTML pages with every image and the reason for every rejection.",
         ),
     ]
 
