@@ -64,10 +64,9 @@ def is_left_over(path: Path) -> bool:
 
 
 def remove_left_over(folder: Path, *, below: bool = False) -> None:
-    """Remove the temporary files that killed commands left in a folder, which no other command may be writing to.
+    """Remove the temporary files that killed commands left in a folder, with `below` in its subfolders too.
 
-    Args:
-        below: Whether to look in its subfolders too.
+    No other command may be writing there.
     """
     for path in list(folder.rglob("*") if below else folder.iterdir()):
         if is_left_over(path) and not path.is_dir():

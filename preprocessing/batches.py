@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.mammograms.texture_map import edge_map
-from preprocessing.shards import DataError, Dataset, Level
+from preprocessing.shards import DataError, Dataset
 
 # Geometric jitter of image and mask together (ours). Uniform in these intervals.
 WIDTH_SCALE = (0.85, 1.10)  # the chest wall, at the left edge, stays where it is
@@ -80,9 +80,11 @@ def mammogram_batches(
     Raises:
         DataError: The split is empty or the level is not there.
     """
-    indices = _images_of(dataset, split, (height, width))
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
+    dataset.read((height, width), indices[:1])  # a level that is not there is an error now, not during training
     batches = max(1, _READ_PIXELS // (batch_size * height * width))  # a call
-    images_a_call = batches * batch_size
     shape = (batches, batch_size // share[1], height, width, 1)
     permutation = partial(_permutation, seed, len(indices))
 
@@ -102,16 +104,7 @@ def mammogram_batches(
     fields = {"image": (np.float32, shape), "mask": (np.uint8, shape)}
     if texture_maps:
         fields["texture_map"] = (np.float32, shape)
-    return _endless(read, fields, first_image, images_a_call)
-
-
-def _images_of(dataset: Dataset, split: str | None, level: Level) -> np.ndarray:
-    """Return the indices of a split; a wrong split or level is an error now, not during training."""
-    indices = dataset.indices(split)
-    if not len(indices):
-        raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
-    dataset.read(level, indices[:1])
-    return indices
+    return _endless(read, fields, first_image, batches * batch_size)
 
 
 def mass_batches(
@@ -150,10 +143,8 @@ def mass_batches(
     if not len(indices):
         raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its {split or 'whole'} split")
     classes = [len(dataset.classes(name)) for name in ("shape", "margin")]
-    permutation = partial(_permutation, seed, len(indices))
-
     batches = max(1, _READ_PIXELS // (batch_size * MASS_SIZE**2))  # a call
-    images_a_call = batches * batch_size
+    permutation = partial(_permutation, seed, len(indices))
 
     def read(first: np.int64) -> tuple[np.ndarray, ...]:
         counters = _counters(int(first), batches, batch_size, share)
@@ -168,7 +159,7 @@ def mass_batches(
 
     shapes = {"image": (MASS_SIZE, MASS_SIZE, 1), "shape": (classes[0],), "margin": (classes[1],)}
     fields = {name: (np.float32, (batches, batch_size // share[1], *shape)) for name, shape in shapes.items()}
-    return _endless(read, fields, first_image, images_a_call)
+    return _endless(read, fields, first_image, batches * batch_size)
 
 
 def labelled_masses(dataset: Dataset, split: str | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,7 @@ class Command(click.Command):
 
 def refusal_of(error: OSError) -> str:
     """Say in one line what the system refused, and for which file."""
-    reason = error.strerror or str(error).splitlines()[0] if error.strerror or str(error) else type(error).__name__
+    reason = error.strerror or next(iter(str(error).splitlines()), type(error).__name__)
     name = "" if error.filename is None else f"{shown(error.filename)}: "
     return f"{name}{shown(reason)}; {_KEPT}"
 
@@ -100,17 +100,17 @@ def conversion_options() -> list[Callable]:
         click.option(
             "--scheduler", metavar="ADDRESS", help="Use the workers of this Dask scheduler, e.g. tcp://node1:8786."
         ),
-        click.option("--overwrite", is_flag=True, help="Make the dataset anew if OUTPUT exists."),
+        click.option("--overwrite", is_flag=True, help="Rebuild the dataset if OUTPUT exists."),
         click.option(
             "--key",
             type=click.Path(dir_okay=False, path_type=Path),
-            show_default="OUTPUT.key, made when absent",
+            show_default="OUTPUT.key, created if absent",
             help="File with the secret key of the patients' pseudonyms; keep it private.",
         ),
         click.option(
             "--no-contact-sheet",
             is_flag=True,
-            help="Do not write OUTPUT.contact-sheet, HTML pages of every image with its mask or why it was rejected.",
+            help="Do not write OUTPUT.contact-sheet, HTML pages with every image and the reason for every rejection.",
         ),
     ]
 
@@ -185,7 +185,7 @@ def conclude(
         click.ClickException: Nothing was usable (exit status 1).
         SystemExit: Something was rejected (exit status 3).
     """
-    from preprocessing.contact_sheet.sheet import write_contact_sheet
+    from preprocessing.contact_sheet.pages import write_contact_sheet
     from preprocessing.masses.item import summary_lines
     from preprocessing.summary import summary_table
 

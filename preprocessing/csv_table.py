@@ -3,7 +3,6 @@
 import csv
 import os
 import re
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
     Raises:
         DataError: It cannot be read, has no rows or lacks a column; the message names the flag.
     """
-    if not stat.S_ISREG(_mode(table)):
+    if not os.path.isfile(table):
         raise DataError(f"{flag} {table}: cannot be read")
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
@@ -41,13 +40,6 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
     if not rows:
         raise DataError(f"{flag} {table}: has no rows")
     return [{name: row.get(name, "") for name in names} for row in rows]
-
-
-def _mode(path: str | os.PathLike) -> int:
-    try:
-        return os.stat(path).st_mode
-    except OSError:
-        return 0
 
 
 def is_below(path: Path, folder: Path) -> bool:

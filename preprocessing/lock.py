@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -137,14 +138,11 @@ def _start_of(process: int) -> str:
 
 def _read(file: Path) -> dict:
     """Read who holds a lock; empty where the file is gone, is just being written or is damaged."""
-    try:
+    kinds = {"process": int, "started": str, "host": str, "system": str}
+    with suppress(OSError, ValueError, TypeError, KeyError):
         holder = read_json(file)
-        if {"process": int, "started": str, "host": str, "system": str} == {
-            name: type(holder.get(name)) for name in ("process", "started", "host", "system")
-        }:
+        if all(type(holder.get(name)) is kind for name, kind in kinds.items()):
             return {**holder, "since": float(holder["since"])}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass
     return {}
 
 

@@ -60,13 +60,10 @@ def _fields(dataset: Dataset) -> Iterable[tuple[str, str, str]]:
         "densities": ["" if not d else DENSITIES[d - 1] for d in dataset.field("density").tolist()],
     }
     for name, values in known.items():
-        yield name, str(sum(map(bool, values))), _listed(Counter(value or "unknown" for value in sorted(values)))
+        counts = Counter(value or "unknown" for value in sorted(values))
+        yield name, str(sum(map(bool, values))), ", ".join(f"{value} {count}" for value, count in counts.items())
 
 
 def _by_kind(texts: Iterable[str]) -> Counter[str]:
     """Count texts that differ in numbers alone as one, and what follows a colon as detail."""
     return Counter(re.sub(r"\d+", "…", text.split(":")[0]) for text in texts)
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())

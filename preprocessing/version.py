@@ -4,6 +4,7 @@
 """
 
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -37,10 +38,8 @@ def libraries() -> dict[str, str]:
     """Return the installed versions of the libraries that compute, decode or write images."""
     found = {}
     for name in LIBRARIES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

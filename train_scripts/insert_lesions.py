@@ -15,7 +15,7 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
     type=PATH,
     show_default="new masses of the generator that comes with the package",
     help="Dataset of real or generated masses, or of mammograms with known lesions (lesions.json); "
-    "phantoms for drawn ones.",
+    "or phantoms, which are then drawn.",
 )
 @click.option("--count", type=click.IntRange(1), show_default="one per mammogram", help="Number of images.")
 @click.option(

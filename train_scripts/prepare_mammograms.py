@@ -40,7 +40,7 @@ from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, Mamm
     "--mask-method",
     type=click.Choice(MASK_METHODS),
     default=MASK_METHODS[0],
-    help="How the breast is found in an image without a mask: film, made for scanned films as well, or plain otsu.",
+    help="How the breast is found in an image without a mask. film: also on scanned film. otsu: Otsu's threshold.",
 )
 @click.option("--keep-background", is_flag=True, help="Keep pixels outside the breast instead of setting them to 0.")
 @click.option(
@@ -60,8 +60,8 @@ from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, Mamm
     "--intent",
     type=click.Choice(INTENTS),
     default=INTENTS[0],
-    help="Which image of a digital exposure to use: FOR PRESENTATION (processed), FOR PROCESSING (raw), or any: a raw "
-    "one only where there is no processed one.",
+    help="Which image of a digital exposure to use. presentation: the processed one. processing: the raw one. any: a "
+    "raw one only where there is no processed one.",
 )
 @click.option(
     "--accept",

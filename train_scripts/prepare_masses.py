@@ -29,7 +29,8 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
 @click.option(
     "--rois",
     type=FILE_THERE,
-    help="CSV file with columns image,x,y,width,height,shape,margin,subject, in pixels, perhaps size. Needs --images.",
+    help="CSV file with columns image, x, y, width, height (in pixels), shape, margin, subject and optionally size. "
+    "Needs --images.",
 )
 @click.option("--images", type=FOLDER_THERE, help="Folder of the images named in the file of --cbis-csv or --rois.")
 @click.option(
@@ -42,8 +43,8 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     "--label-policy",
     type=click.Choice(LABEL_POLICIES),
     default=LABEL_POLICIES[0],
-    help="What to do with a label of several words: reject the lesion (single), or use the first word that is a class "
-    "(first).",
+    help="What to do with a label of several words. single: reject the lesion. first: use the first word that is a "
+    "class.",
 )
 @click.option(
     "--keep-unlabelled",
@@ -60,7 +61,8 @@ from preprocessing.masses.options import CONTEXT, CONTRASTS, DIGITIZERS, LABEL_P
     "--contrast",
     type=click.Choice(CONTRASTS),
     default=CONTRASTS[0],
-    help="Stretch the contrast of each mass to the full range and store the original range, or keep it as it is.",
+    help="normalised: stretch the contrast of each mass to the full range and store the original range. original: keep "
+    "it as it is.",
 )
 @with_options(conversion_options())
 def main(

@@ -27,7 +27,7 @@ of_page = with_options(
             "--key",
             type=NEW_FILE,
             required=True,
-            help="JSON file to write the answers to, in another folder than the page; keep it from the readers.",
+            help="JSON file for the answers, in a different folder from the page; keep it from the readers.",
         ),
         click.option(
             "--title",
@@ -49,21 +49,21 @@ of_page = with_options(
     "--real",
     type=FOLDER_THERE,
     required=True,
-    help="Dataset of real mammograms; its validation split, or all of it if that is empty.",
+    help="Dataset of real mammograms; its validation split, or all of it if that has fewer images than --masks.",
 )
 @click.option(
     "--generator",
     "generators",
     metavar="NAME=FILE",
     multiple=True,
-    help="A method by its generator.keras, which fills the masks of the real images in the study. Repeatable.",
+    help="A method, given by its generator.keras, which fills the masks of the study's real images. Repeatable.",
 )
 @click.option(
     "--images",
     "folders",
     metavar="NAME=DIR",
     multiple=True,
-    help="A method by a dataset of its images, from which --masks images are drawn. Repeatable.",
+    help="A method, given by a dataset of its images, from which --masks images are drawn. Repeatable.",
 )
 @level_option
 @click.option(
@@ -147,7 +147,7 @@ def build_lesions(
 
     \b
     Example: 30 images without lesions, 30 with genuine and 30 with inserted ones
-      python train_scripts/reader_study.py build-lesions --genuine data/mine --inserted data/with-lesions \\
+      synthmammo reader-study build-lesions --genuine data/mine --inserted data/with-lesions \\
           --normal data/normal --page study/page.html --key keys/study.json
     """
     from evaluation.reader_study.lesion_study import build_lesion_study
@@ -167,7 +167,7 @@ def build_lesions(
 
 
 @main.command(cls=Command, context_settings={"show_default": True})
-@click.option("--key", type=PATH, required=True, help="Answer key that build wrote.")
+@click.option("--key", type=PATH, required=True, help="Answer key of the study.")
 @click.option("--output", type=PATH, help="Also write table.txt, results.json and plot.png here.")
 @click.option("--incomplete", is_flag=True, help="Accept readers who have not scored every image.")
 @click.argument("scores", nargs=-1, required=True, type=PATH)

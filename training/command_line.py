@@ -88,7 +88,7 @@ def training_options(run: str, presets: Mapping[str, str], additions: Sequence[s
             "--precision",
             type=click.Choice(["auto", "float32", "mixed_bfloat16"]),
             default="auto",
-            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware supports it well, else float32.",
+            help="Arithmetic of the hidden layers. auto: bfloat16 where the hardware computes in it, else float32.",
         ),
         click.option("--seed", type=click.IntRange(0), default=0, help=f"Random seed of {seeds}."),
         click.option(
@@ -120,7 +120,7 @@ def _additions_options(names: Sequence[str]) -> list[Callable]:
         return wanted
 
     helps = {
-        "--with": ("adding", f"Additions to the paper (ours) to switch on, separated by commas: {', '.join(names)}."),
+        "--with": ("adding", f"Additions to the paper's method to switch on, separated by commas: {', '.join(names)}."),
         "--without": ("without", "Additions of the preset to switch off, named as for --with."),
     }
     return [

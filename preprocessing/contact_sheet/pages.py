@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.contact_sheet.store import MARK, ThumbnailStore, private, unwritable
+from preprocessing.atomic import write_whole
+from preprocessing.contact_sheet.store import MARK, ThumbnailStore, unwritable
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
 from preprocessing.images.words import DENSITIES
-from preprocessing.shards import SPLITS, Dataset
+from preprocessing.shards import SPLITS, Conversion, Dataset
 
 PER_PAGE = 200
 WARNING = (
@@ -30,20 +31,10 @@ figure:hover path { visibility: hidden } td { padding: 2px 14px 2px 0; vertical-
 """
 
 
-def write_pages(
-    store: ThumbnailStore,
-    dataset: Dataset,
-    numbers: Sequence[int],
-    rejected: Mapping[int, str],
-    doubts: Mapping[int, str],
-) -> Path:
-    """Write all pages of a contact sheet; one page at a time is in memory.
+def write_contact_sheet(done: Conversion, store: ThumbnailStore) -> Path:
+    """Write the contact sheet of a conversion, unless it is there already; one page at a time is in memory.
 
-    Args:
-        store: The sheet's folder and thumbnails.
-        numbers: Number in the work list of every item.
-        rejected: Reason by number.
-        doubts: What is doubtful, by number; these come first.
+    What is doubtful comes first. An image without a thumbnail is shown as it lies in the dataset.
 
     Returns:
         The first page.
@@ -51,6 +42,11 @@ def write_pages(
     Raises:
         DataError: A page cannot be written.
     """
+    dataset, rejected, doubts = done.dataset, done.reasons, done.doubts
+    first_page = store.folder / page_name(0)
+    if is_written(store, dataset):
+        return first_page
+    numbers = [number for number in range(done.given) if number not in rejected]
     first = [item for item, number in enumerate(numbers) if number in doubts]
     shown = [*first, *(item for item, number in enumerate(numbers) if number not in doubts)]
     parts = [shown[begin : begin + PER_PAGE] for begin in range(0, len(shown), PER_PAGE)] or [[]]
@@ -60,14 +56,15 @@ def write_pages(
         store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_pages_beyond(store.folder, len(parts))
         links = _links(len(parts))
-        private(store.folder / "rejected.html", _page(dataset, counts, links, _rejected_table(rejected)))
+        content = _page(dataset, counts, links, _rejected_table(rejected))
+        write_whole(store.folder / "rejected.html", content, private=True)
         # The first page last: where it is, all are there.
         for page in range(len(parts) - 1, -1, -1):
-            content = "".join(figures.figure(item) for item in parts[page])
-            private(store.folder / page_name(page), _page(dataset, counts, links, f"<main>{content}</main>", page))
+            content = _page(dataset, counts, links, f"<main>{''.join(map(figures.figure, parts[page]))}</main>", page)
+            write_whole(store.folder / page_name(page), content, private=True)
     except OSError as error:
         raise unwritable(store.folder, error) from error
-    return store.folder / page_name(0)
+    return first_page
 
 
 def page_name(page: int) -> str:
@@ -133,12 +130,9 @@ class _Figures:
         self._store, self._dataset, self._numbers, self._doubts = store, dataset, numbers, doubts
         self._counts = [entry["count"] for entry in dataset.meta["shards"]]
         self._starts = np.cumsum([0, *self._counts])
-        names = ("subject", "split", "laterality", "view", "density")
-        self._fields = {n: dataset.field(n) for n in (names if dataset.kind == "mammogram" else names[:2])}
-        if dataset.kind == "mass":
-            self._fields |= {name: dataset.field(name) for name in ("shape", "margin")}
-        level = max((level for level in dataset.levels if level[0] <= HEIGHT), default=dataset.levels[0])
-        self._level = level
+        of_kind = ("laterality", "view", "density") if dataset.kind == "mammogram" else ("shape", "margin")
+        self._fields = {name: dataset.field(name) for name in ("subject", "split", *of_kind)}
+        self._level = max((level for level in dataset.levels if level[0] <= HEIGHT), default=dataset.levels[0])
 
     def figure(self, item: int) -> str:
         number = self._numbers[item]

@@ -1,6 +1,5 @@
 """Thumbnails of a dataset being made: kept next to it, one file per shard, so that a killed run can continue."""
 
-import os
 import re
 import zipfile
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ class ThumbnailStore:
 
     def __init__(self, dataset: Path):
         self.folder = dataset.with_name(f"{dataset.name}.contact-sheet")
-        self._open = lru_cache(4)(_open_file)
+        self._open = lru_cache(4)(zipfile.ZipFile)
 
     def keep(self, shard: int, items: Sequence[Item]) -> None:
         """Store the thumbnails that a shard's items hold, in their order.
@@ -69,17 +68,7 @@ class ThumbnailStore:
         return self.folder / _STORED / f"shard-{shard:05d}.zip"
 
 
-def _open_file(path: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
-
-
 def unwritable(folder: Path, error: OSError) -> DataError:
     """Make the error of a contact sheet that cannot be written."""
     why = error.strerror or type(error).__name__
     return DataError(f"{folder}: the contact sheet cannot be written ({why}); free space or give --no-contact-sheet")
-
-
-def private(path: Path, content: str) -> None:
-    """Write a file in one step that only its owner may read."""
-    with whole_file(path) as partial, open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(content)

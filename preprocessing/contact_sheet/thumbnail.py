@@ -6,7 +6,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from preprocessing.images.large import Image, StoredImage
+from preprocessing.images.large import Image, pixels_of
 
 HEIGHT = 256  # pixels at most: enough to judge a mask, too few to read writing on a film
 FINER = 1.25  # samples per pixel and direction that are averaged, at least
@@ -56,9 +56,7 @@ def thumbnail(pixels: Image, mask: np.ndarray | Outline) -> str:
 def _sampled(pixels: Image, size: tuple[int, int]) -> np.ndarray:
     """Shrink an image by taking some of its pixels and averaging these, float32 of `size`."""
     step = max(1, int(pixels.shape[0] / (FINER * size[0])))
-    some = pixels[::step, ::step]
-    if isinstance(some, StoredImage):
-        some = np.take(some.levels, np.ascontiguousarray(some.stored), mode="wrap")
+    some = pixels_of(pixels[::step, ::step])
     return cv2.resize(np.ascontiguousarray(some, np.float32), size[::-1], interpolation=cv2.INTER_AREA)
 
 

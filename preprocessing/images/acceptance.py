@@ -11,6 +11,7 @@ import re
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from preprocessing.images.dicom_identity import text_of
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.rules import SPECIAL_KINDS, SYNTHETIC_MAKER, Rules, refusal
 
@@ -112,10 +113,6 @@ _DOUBTFUL_WORD = re.compile(r"stereota|biops|wire|needle|galacto|ductogra|\bQC\b
 def check_header(dataset: Dataset, rules: Rules) -> list[str]:
     """Decide by its header whether an image is one of those wanted.
 
-    Args:
-        dataset: The header.
-        rules: What is wanted.
-
     Returns:
         What is doubtful about it; empty as a rule.
 
@@ -177,11 +174,11 @@ def _check_tomosynthesis(dataset: Dataset) -> list[str]:
 
 
 def _refuse_what_is_described(dataset: Dataset) -> None:
-    description = f"{_text(dataset, 'SeriesDescription')}\n{_text(dataset, 'ViewPosition')}"
+    description = f"{text_of(dataset, 'SeriesDescription')}\n{text_of(dataset, 'ViewPosition')}"
     for kind, words in _NO_MAMMOGRAM.items():
         if words.search(description):
             raise UnusableImage(f"{kind}, not a mammogram")
-    if _CBIS_LESION.search(_text(dataset, "PatientID")):
+    if _CBIS_LESION.search(text_of(dataset, "PatientID")):
         raise UnusableImage("an ROI mask or crop of a lesion of CBIS-DDSM, not a mammogram")
     if any(code in _SPECIMEN_CODES for code in _codes(dataset, "ViewCodeSequence", "AnatomicRegionSequence")):
         raise UnusableImage("a specimen, not a mammogram")
@@ -197,7 +194,7 @@ def _check_intent(dataset: Dataset, rules: Rules) -> None:
 
 def special_kind(dataset: Dataset) -> str | None:
     """Name the kind of `SPECIAL_KINDS` that an image is."""
-    if _word(dataset, "SyntheticData") == "YES" or _text(dataset, "Manufacturer") == SYNTHETIC_MAKER:
+    if _word(dataset, "SyntheticData") == "YES" or text_of(dataset, "Manufacturer") == SYNTHETIC_MAKER:
         return "synthetic"
     views = list(dataset.get("ViewCodeSequence") or ())
     modifiers = [code for view in views for code in _codes(view, "ViewModifierCodeSequence")]
@@ -207,8 +204,8 @@ def special_kind(dataset: Dataset) -> str | None:
     if _number(dataset, "EstimatedRadiographicMagnificationFactor") >= _MAGNIFIED:
         return "magnification"
     # The description of a series may be of several images: it tells of this one where it names its view.
-    description = _text(dataset, "SeriesDescription")
-    if _MAGNIFIED_WORD.search(_text(dataset, "PaddleDescription")) or (
+    description = text_of(dataset, "SeriesDescription")
+    if _MAGNIFIED_WORD.search(text_of(dataset, "PaddleDescription")) or (
         _VIEW_WORD.search(description) and _MAGNIFIED_WORD.search(description)
     ):
         return "magnification"
@@ -218,7 +215,7 @@ def special_kind(dataset: Dataset) -> str | None:
 
 def _doubts(dataset: Dataset) -> list[str]:
     doubts = []
-    description = _text(dataset, "SeriesDescription")
+    description = text_of(dataset, "SeriesDescription")
     if _word(dataset, "PartialView") == "YES":
         doubts.append("a part of a breast that did not fit (Partial View)")
     if _DOUBTFUL_WORD.search(description):
@@ -231,12 +228,8 @@ def _doubts(dataset: Dataset) -> list[str]:
 # ------------------------------------------------------------------------------- elements
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
-    return str(dataset.get(keyword) or "").strip(" \0")
-
-
 def _word(dataset: Dataset, keyword: str) -> str:
-    return _text(dataset, keyword).upper()
+    return text_of(dataset, keyword).upper()
 
 
 def _values(dataset: Dataset, keyword: str) -> list:
@@ -245,7 +238,7 @@ def _values(dataset: Dataset, keyword: str) -> list:
 
 
 def _codes(dataset: Dataset, *keywords: str) -> list[str]:
-    return [_text(item, "CodeValue") for keyword in keywords for item in dataset.get(keyword) or ()]
+    return [text_of(item, "CodeValue") for keyword in keywords for item in dataset.get(keyword) or ()]
 
 
 def _number(dataset: Dataset, keyword: str) -> float:

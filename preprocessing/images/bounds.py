@@ -16,6 +16,7 @@ MOST_SAMPLES = 2**28  # of all channels: grey images are also stored as RGB and 
 MOST_BYTES = 2**29  # of a file, which is read whole
 LONG = 4096  # pixels of a side from which on the shape is judged
 LONGEST_TO_SHORTEST = 16
+_JPEG2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")  # how a codestream and a file begin
 
 
 def check_file(path: Path) -> None:
@@ -73,7 +74,7 @@ def check_stream(stream: bytes, rows: int, columns: int) -> None:
         UnusableImage: It is of another size.
     """
     try:
-        size = _jpeg2000_size(stream) if _is_jpeg2000(stream) else _jpeg_size(stream)
+        size = _jpeg2000_size(stream) if stream.startswith(_JPEG2000) else _jpeg_size(stream)
     except (struct.error, IndexError):
         return
     if size is not None and size != (columns, rows):
@@ -96,11 +97,10 @@ def _tiff_size(content: bytes) -> tuple[int, int, int] | None:
     (count,) = struct.unpack_from(order + "H", content, start)
     found = {}
     for entry in range(count):
-        tag, form, _, *_ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
+        tag, form, _ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
         if tag in (256, 257, 277):  # ImageWidth, ImageLength, SamplesPerPixel
-            (found[tag],) = struct.unpack_from(
-                order + {3: "H", 4: "I"}.get(form, "I"), content, start + 10 + 12 * entry
-            )
+            kind = "H" if form == 3 else "I"
+            (found[tag],) = struct.unpack_from(order + kind, content, start + 10 + 12 * entry)
     return (found[256], found[257], found.get(277, 1)) if {256, 257} <= set(found) else None
 
 
@@ -118,10 +118,6 @@ def _jpeg_size(content: bytes) -> tuple[int, int] | None:
         (length,) = struct.unpack_from(">H", content, at + 2)
         at += 2 + max(length, 2)
     return None
-
-
-def _is_jpeg2000(stream: bytes) -> bool:
-    return stream.startswith((b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP"))
 
 
 def _jpeg2000_size(stream: bytes) -> tuple[int, int] | None:

@@ -65,19 +65,8 @@ _REQUIRED = (
     "BitsStored",
     "PixelRepresentation",
 )
-_READ = list(
-    dict.fromkeys(
-        [
-            *_REQUIRED,
-            *grey_levels.ELEMENTS,
-            *dicom_identity.ELEMENTS,
-            *acceptance.ELEMENTS,
-            "HighBit",
-            "NumberOfFrames",
-            "PixelData",
-        ]
-    )
-)
+_USED = (*_REQUIRED, "HighBit", "NumberOfFrames", "PixelData")
+_READ = [*_USED, *grey_levels.ELEMENTS, *dicom_identity.ELEMENTS, *acceptance.ELEMENTS]
 
 
 def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:

@@ -22,7 +22,6 @@ _CBIS_PATIENT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d+)")
 # "..._LEFT_CC", "B_3013_1.RIGHT_MLO", "L-MLO", "LCC"
 _SIDE_AND_VIEW = re.compile(r"(?:^|[\W_])(L|R|LEFT|RIGHT)[\W_]?(CC|MLO)(?=$|[\W_])", re.IGNORECASE)
 
-
 # What anonymisation writes instead of a PatientID, without blanks and marks: it tells nobody from anybody.
 _PLACEHOLDERS = frozenset(
     """
@@ -37,11 +36,11 @@ def identity_of(dataset: Dataset, path: Path) -> tuple[str, str]:
 
     A PatientID that anonymisation puts into every file, as "ANONYMOUS" or "0000", counts as none.
     """
-    identity = _text(dataset, "PatientID")
+    identity = text_of(dataset, "PatientID")
     cbis = _CBIS_PATIENT.search(identity) or (not identity and _CBIS_PATIENT.search(path.stem))
     if cbis:
         return cbis.group(1), "PatientID"
-    study, placeholder = _text(dataset, "StudyInstanceUID"), bool(identity) and is_placeholder(identity)
+    study, placeholder = text_of(dataset, "StudyInstanceUID"), bool(identity) and is_placeholder(identity)
     if identity and not placeholder:
         return identity, "PatientID"
     if study:
@@ -58,7 +57,7 @@ def is_placeholder(identity: str) -> bool:
 def laterality_of(dataset: Dataset, path: Path) -> str | None:
     """Return "L" or "R" of the header, else of the PatientID or the file's name; None where none tells."""
     for keyword in ("ImageLaterality", "Laterality"):
-        side = _text(dataset, keyword).upper()
+        side = text_of(dataset, keyword).upper()
         if side in LATERALITIES:
             return side
     return _side_and_view(dataset, path)[0] or None
@@ -66,14 +65,14 @@ def laterality_of(dataset: Dataset, path: Path) -> str | None:
 
 def view_of(dataset: Dataset, path: Path) -> str | None:
     """Return the view of the header, else of the PatientID or the file's name; None where none tells."""
-    view = read_view(_text(dataset, "ViewPosition"))
+    view = read_view(text_of(dataset, "ViewPosition"))
     if view:
         return view
     for item in dataset.get("ViewCodeSequence") or ():
-        if view := view_of_code(_text(item, "CodeValue")):
+        if view := view_of_code(text_of(item, "CodeValue")):
             return view
     # CBIS-DDSM writes the view where the orientation belongs.
-    return read_view(_text(dataset, "PatientOrientation")) or _side_and_view(dataset, path)[1] or None
+    return read_view(text_of(dataset, "PatientOrientation")) or _side_and_view(dataset, path)[1] or None
 
 
 def turn_of_header(dataset: Dataset, laterality: str | None) -> Turn:
@@ -83,12 +82,13 @@ def turn_of_header(dataset: Dataset, laterality: str | None) -> Turn:
 
 
 def _side_and_view(dataset: Dataset, path: Path) -> tuple[str, str]:
-    for text in (_text(dataset, "PatientID"), path.name):
+    for text in (text_of(dataset, "PatientID"), path.name):
         found = _SIDE_AND_VIEW.search(text)
         if found:
             return found.group(1)[0].upper(), found.group(2).upper()
     return "", ""
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """Return an element as text, without blanks and padding at its ends; "" where it is absent or empty."""
     return str(dataset.get(keyword) or "").strip(" \0")

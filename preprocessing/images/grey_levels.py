@@ -39,7 +39,6 @@ def apply_window(dataset: Dataset, stored: np.ndarray, window: str | None = None
     Where the header offers VOI LUTs and windows, LUTs come first, as in pydicom: the vendor's windows approximate them.
 
     Args:
-        dataset: The header.
         stored: Integers, any shape.
         window: Name to look for among LUTExplanation, then WindowCenterWidthExplanation, case ignored. Defaults to the
             first VOI LUT, else the first window.
@@ -55,7 +54,9 @@ def apply_window(dataset: Dataset, stored: np.ndarray, window: str | None = None
         values, low, high = _modality(header, stored)
         kind, index = _choose_voi(header, window)
         if kind == "lut":
-            values, low, high = _voi_lut(header, values, index)
+            plain, bits = _plain_lut(header, "VOILUTSequence", index)
+            values = apply_voi(np.rint(values).astype(np.int64), plain).astype(np.int64)
+            low, high = 0, 2**bits - 1
         elif kind == "window":
             _check_window(header, index)
             with np.errstate(over="ignore"):  # a sigmoid's far end
@@ -120,11 +121,6 @@ def _choose_voi(dataset: Dataset, window: str | None) -> tuple[str | None, int]:
         if window.strip().casefold() in folded:
             return kind, folded.index(window.strip().casefold())
     raise UnusableImage("the header has no window of the name asked for")
-
-
-def _voi_lut(dataset: Dataset, values: np.ndarray, index: int) -> tuple[np.ndarray, int, int]:
-    plain, bits = _plain_lut(dataset, "VOILUTSequence", index)
-    return apply_voi(np.rint(values).astype(np.int64), plain).astype(np.int64), 0, 2**bits - 1
 
 
 def _plain_lut(dataset: Dataset, keyword: str, index: int) -> tuple[Dataset, int]:

@@ -176,9 +176,8 @@ def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
     first = np.minimum(np.int64(edges[:-1]), height - taps)
     rows = first[:, np.newaxis] + np.arange(taps)
     covered = np.minimum(edges[1:, np.newaxis], rows + 1) - np.maximum(edges[:-1, np.newaxis], rows)
-    weights = (covered.clip(0) / edges[1]).astype(
-        np.float32
-    )  # of the rows that a row of the result covers, [rows, taps]
+    # Of the rows that a row of the result covers, [rows, taps].
+    weights = (covered.clip(0) / edges[1]).astype(np.float32)
     low = np.empty((size[0], width), np.float32)
     starts = first.tolist()
     for group in range(0, size[0], _GROUP):

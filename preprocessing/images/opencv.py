@@ -27,7 +27,6 @@ def decode(content: bytes, flags: int, kind: str = "the image") -> tuple[np.ndar
     """Decode an image of any kind that OpenCV reads.
 
     Args:
-        content: The file.
         flags: Of `cv2.imdecode`.
         kind: What the file is called in the reason.
 

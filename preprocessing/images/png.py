@@ -17,7 +17,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write a PNG file, in one step.
 
     Args:
-        path: The file.
         image: float (height, width) in [0, 1], written with 16 bits, bool, written as 0 and 255, or uint8.
 
     Raises:

@@ -27,14 +27,10 @@ def raster_kind(head: bytes) -> str | None:
 
 
 def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
-    """Decode one grey image.
+    """Decode one grey image of a kind of `MAGIC`.
 
     White is the greatest value that its type, or the header of a PGM, allows, or that of 8, 10, 12 or 14 bits where 16
     hold no greater value.
-
-    Args:
-        content: The file.
-        kind: A value of `MAGIC`.
 
     Returns:
         The image, and what is doubtful about it.
@@ -68,13 +64,13 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
 def png_text(content: bytes) -> Iterator[tuple[str, str]]:
     """Read the text chunks of a PNG, (keyword, text), without the compressed ones."""
     for kind, start, end in png_chunks(content):
-        data = content[start : end - 4] if kind in (b"tEXt", b"iTXt") else b""
+        if kind not in (b"tEXt", b"iTXt"):
+            continue
+        keyword, _, text = content[start : end - 4].partition(b"\0")
         if kind == b"tEXt":
-            keyword, _, text = data.partition(b"\0")
             yield keyword.decode("latin-1"), text.decode("latin-1")
-        elif kind == b"iTXt" and data.partition(b"\0")[2][:1] == b"\0":
-            keyword, _, rest = data.partition(b"\0")
-            yield keyword.decode("latin-1"), rest.split(b"\0", 4)[-1].decode("utf-8", "replace")
+        elif text.startswith(b"\0"):
+            yield keyword.decode("latin-1"), text.split(b"\0", 4)[-1].decode("utf-8", "replace")
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -24,9 +24,6 @@ def find_images(inputs: Sequence[Path]) -> list[Path]:
     image's suffix, so that a broken `.dcm` is later rejected with a reason, or, under any other name, for its first
     bytes.
 
-    Args:
-        inputs: Files and folders.
-
     Raises:
         FileNotFoundError: An input does not exist.
     """

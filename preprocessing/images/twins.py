@@ -8,7 +8,7 @@ import pydicom
 from preprocessing.images import acceptance, dicom_identity
 from preprocessing.images.dicom import silent_pydicom
 
-_READ = list(dict.fromkeys([*acceptance.ELEMENTS, *dicom_identity.ELEMENTS]))
+_READ = [*acceptance.ELEMENTS, *dicom_identity.ELEMENTS]
 
 
 def raw_with_processed(paths: Sequence[Path]) -> set[Path]:

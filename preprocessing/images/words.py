@@ -7,7 +7,7 @@ _BLANKS = ("", "n/a", "na", "nan", "none", "unknown")
 _SIDES = ("l", "r", "left", "right")
 
 KNOWN = {
-    "laterality": f"{' or '.join(LATERALITIES)}",
+    "laterality": " or ".join(LATERALITIES),
     "view": f"one of {', '.join(VIEWS)}",
     "density": "a to d, or 1 to 4",
 }

@@ -40,7 +40,7 @@ SKIN_ABOVE_BACKGROUND = 0.06
 SKIN_REACH = 6
 BORDER_OF_BREAST = 0.9
 
-# A film in padding that is exactly 0 (see `_padded_film`).
+# A film in padding that is exactly 0 (see `_film`).
 PADDING_BLUR = 6  # how far the blur spreads
 SMALLEST_PADDING = 0.01  # of the image
 SMALLEST_BASE = 0.15  # of the film
@@ -137,13 +137,9 @@ class _Levels:
 def _film_mask(small: np.ndarray) -> np.ndarray:
     """Find the breast in an image of the working height, free of borders and markers, its skin smooth."""
     # 1) how bright the breast is, and the part of the image that is film
-    levels = _levels(small)
-    film = _padded_film(small, levels)
+    film, levels = _film(small)
     inside = np.zeros(small.shape, bool)
-    part = inside
-    if film is not None:
-        levels = film.levels
-        small, part = small[film.part], inside[film.part]
+    small, part = small[film], inside[film]
 
     # 2) cut the scanner's white borders off, so that they cannot bridge to the breast
     rows, columns = _inside_borders(small, levels.edge, BORDER_OF_BREAST * levels.breast)
@@ -154,48 +150,39 @@ def _film_mask(small: np.ndarray) -> np.ndarray:
     return inside
 
 
-@dataclass(frozen=True)
-class _Film:
-    """A film that padding surrounds: its rows and columns, and how bright what it shows is."""
-
-    part: tuple[slice, slice]
-    levels: _Levels
-
-
-def _padded_film(small: np.ndarray, levels: _Levels) -> _Film | None:
-    """Find the film in an image whose background is padding, exactly 0, and not the film's own.
+def _film(small: np.ndarray) -> tuple[tuple[slice, slice], _Levels]:
+    """Find the film in an image whose background may be padding, exactly 0, and not the film's own.
 
     What is not 0 then has two parts, and the darker one is flat: the film's base. Around fat in a digital image, with
     which it could be confused, there is darker skin.
 
     Args:
         small: float (height, width), an image of the working height.
-        levels: By the background of the whole image.
 
     Returns:
-        The film; None where there is no padding, or the base is darker than skin anyway.
+        The film's rows and columns, and how bright what it shows is: the whole image where there is no padding, or the
+        base is darker than skin anyway.
     """
+    levels = _levels(small)
+    whole = (slice(None), slice(None)), levels
     lit = small > SMALLEST_RANGE / 1000
     inside = cv2.erode(lit.view(np.uint8), np.ones((4 * PADDING_BLUR + 1,) * 2, np.uint8)).view(bool)
     if np.count_nonzero(lit) > (1 - SMALLEST_PADDING) * lit.size or not SMALLEST_BREAST < inside.mean():
-        return None
+        return whole
     values = np.sort(small[inside][::16])  # these are enough for medians
     darker, brighter = _parted(values)
     if not len(brighter):
-        return None
+        return whole
     high = _median(brighter)
     first, end = _densest(darker, FLAT_BASE * (high - _median(darker)))
     low = _median(darker[first:end])
     share, darker_share = (end - first) / len(values), first / len(values)
     if share < SMALLEST_BASE or darker_share > DARKER_THAN_BASE or low < BASE_OF_SKIN * levels.skin:
-        return None
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        return whole
     margin = PADDING_BLUR  # the erosion took twice as much, the blur once
-    part = (
-        slice(max(0, rows[0] - margin) if rows[0] > 2 * margin else 0, rows[-1] + 1 + margin),
-        slice(max(0, columns[0] - margin) if columns[0] > 2 * margin else 0, columns[-1] + 1 + margin),
-    )
-    return _Film(part, _Levels.between(low, high))
+    ends = [np.flatnonzero(inside.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    rows, columns = (slice(first - margin if first > 2 * margin else 0, last + 1 + margin) for first, last in ends)
+    return (rows, columns), _Levels.between(low, high)
 
 
 def _densest(values: np.ndarray, width: float) -> tuple[int, int]:

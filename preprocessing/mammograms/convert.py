@@ -229,14 +229,14 @@ def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarr
     """
     view = read_view(task.row[2]) if task.row else found.view
     doubts = list(found.doubts)
+    upright = turned(found.grey_levels, found.turn)
     if task.mask is not None:
         given, said = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(turned(found.grey_levels, found.turn), turned_mask(given, found.turn))
+        pixels, mask, _ = orient(upright, turned_mask(given, found.turn))
         try:
             return pixels, mask, doubts + said + check_breast(pixels, mask, view)
         except UnusableImage as reason:  # the user's own mask: trusted, but worth a look
             return pixels, mask, [*doubts, *said, str(reason)]
-    upright = turned(found.grey_levels, found.turn)
     pixels, mask, _ = orient(upright, find_breast(upright, task.options.mask_method))
     return pixels, mask, doubts + check_breast(pixels, mask, view)
 

@@ -13,6 +13,7 @@ from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import counts_of
 from preprocessing.images.opencv import decode
 from preprocessing.images.raster import raster_kind
+from preprocessing.mammograms.image_table import ends_alike
 
 SUFFIXES = frozenset([".png", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"])
 MOST_LABELS = 16  # of a label map; a mask with soft edges has more grey levels
@@ -33,10 +34,7 @@ class GivenMasks:
         self._of: dict[str, Path] = {}
         self._ambiguous: set[str] = set()
         files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-        paths = {str(path.relative_to(folder)): path for path in files}
-        self._match(paths, names)
-
-    def _match(self, masks: Mapping[str, Path], names: Sequence[str]) -> None:
+        masks = {str(path.relative_to(folder)): path for path in files}
         by_stem = defaultdict(list)
         for name in masks:
             by_stem[Path(name).stem].append(name)
@@ -64,7 +62,7 @@ class GivenMasks:
         same = [mask for mask in exact if Path(mask).suffix == Path(name).suffix]
         if len(same) == 1:
             return same
-        return exact or [mask for mask in candidates if _bare(parts, _path(mask))]
+        return exact or [mask for mask in candidates if ends_alike(parts, _path(mask))]
 
     def of(self, name: str) -> Path | None:
         """Find the mask of an image by the image's path below its input folder; None where there is none."""
@@ -81,12 +79,6 @@ def _path(name: str) -> tuple[str, ...]:
     return PurePath(os.path.splitext(name)[0]).parts
 
 
-def _bare(image: tuple[str, ...], mask: tuple[str, ...]) -> bool:
-    """Tell whether one of two paths is the end of the other."""
-    shared = min(len(image), len(mask))
-    return image[-shared:] == mask[-shared:]
-
-
 def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
     """Read a given breast mask: every pixel that is not background (0) is breast, whatever its label.
 
@@ -94,7 +86,6 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndar
     brightest.
 
     Args:
-        path: An image file.
         shape: (height, width) of the mammogram. Defaults to any.
 
     Returns:

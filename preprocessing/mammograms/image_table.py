@@ -51,13 +51,15 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     Raises:
         DataError: The table cannot be read, a row fits several images or is not filled in, or two rows differ.
     """
-    by_end = _by_base_name(names)
+    by_base_name = defaultdict(list)
+    for name in names:
+        by_base_name[Path(name).name].append(name)
     found: dict[str, Row] = {}
     unused, notes = 0, []
     for number, row in enumerate(read_table(table, "--table", ("image", "subject")), start=1):
         if not row["image"] or not row["subject"]:
             raise DataError(f"--table {table}: row {number} lacks its image or its subject; fill it in")
-        fitting = matches(row["image"], by_end)
+        fitting = matches(row["image"], by_base_name)
         if len(fitting) > 1:
             raise DataError(
                 f"--table {table}: row {number} fits {len(fitting)} images of one name; "
@@ -74,13 +76,6 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     return Rows(found, unused, notes)
 
 
-def _by_base_name(names: Sequence[str]) -> Mapping[str, list[str]]:
-    by_name = defaultdict(list)
-    for name in names:
-        by_name[Path(name).name].append(name)
-    return by_name
-
-
 def matches(written: str, by_base_name: Mapping[str, Sequence[str]]) -> list[str]:
     """Find the images that a written path fits: the same path, or one that ends with the other.
 
@@ -93,13 +88,14 @@ def matches(written: str, by_base_name: Mapping[str, Sequence[str]]) -> list[str
         return []
     candidates = by_base_name.get(parts[-1], ())
     exact = [name for name in candidates if _parts(name) == parts]
-    return exact or [name for name in candidates if _ends_alike(parts, _parts(name))]
+    return exact or [name for name in candidates if ends_alike(parts, _parts(name))]
 
 
 def _parts(path: str) -> tuple[str, ...]:
     return tuple(part for part in PurePosixPath(path.replace("\\", "/")).parts if part not in ("/", "."))
 
 
-def _ends_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+def ends_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Tell whether one of two paths, given as their parts, is the end of the other."""
     shared = min(len(one), len(other))
     return one[-shared:] == other[-shared:]

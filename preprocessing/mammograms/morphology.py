@@ -48,7 +48,8 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
         runs.append(runs[-1] & (runs[-1] >> 2))
 
     # 2) a disc is a stack of such runs, each centred
-    half_widths = _disc(radius).sum(axis=1) // 2
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    half_widths = disc.sum(axis=1) // 2
     kept = runs[radius] << radius
     for k in range(1, radius + 1):
         half = int(half_widths[radius + k])
@@ -57,7 +58,3 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
     packed = np.frombuffer((kept & bits).to_bytes((frame.size + 7) // 8, "little"), np.uint8)
     unpacked = np.unpackbits(packed, count=frame.size, bitorder="little").reshape(frame.shape)
     return unpacked[radius:-radius, radius:-radius].astype(bool)
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -77,7 +77,7 @@ class Outline:
         """Fill the outline: the mask itself, bool (height, width)."""
         changes = np.zeros((self.shape[0] + 1, self.shape[1]), np.int8)
         np.add.at(changes, (self.rows, self.columns), self.steps)
-        return changes[:-1].cumsum(axis=0, dtype=np.int8).astype(bool)
+        return changes[:-1].cumsum(axis=0, dtype=np.int8) > 0
 
     def sampled(self, size: tuple[int, int]) -> np.ndarray:
         """Take the mask at the middle of each of fewer columns, its ends rounded to fewer rows.
@@ -94,9 +94,7 @@ class Outline:
         columns = number[self.columns]
         taken = columns >= 0
         rows = np.rint(self.rows[taken] * (height / self.shape[0])).astype(int)
-        changes = np.zeros((height + 1, width), np.int8)
-        np.add.at(changes, (rows, columns[taken]), self.steps[taken])
-        return changes[:-1].cumsum(axis=0, dtype=np.int8) > 0
+        return Outline(size, rows, columns[taken], self.steps[taken]).mask()
 
     def shares(self, corner: tuple[int, int], size: tuple[int, int], pixel: tuple[float, float]) -> np.ndarray:
         """Compute the mask's share of the area of larger pixels.

@@ -4,6 +4,7 @@ Patients are split, not images: that two images are of one woman must come from 
 printed and recorded.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -64,21 +65,13 @@ class Whose:
 
 def unique_names(images: Sequence[Path], inputs: Sequence[Path]) -> list[str]:
     """Name each image by its path below its input; those that two inputs share by input and path."""
-    pairs = [_below(image, inputs) for image in images]
-    counts: dict[str, int] = {}
-    for _, name in pairs:
-        counts[name] = counts.get(name, 0) + 1
-    return [
-        name if counts[name] == 1 else str(image)
-        for image, (_, name) in zip(images, pairs, strict=True)
-    ]  # fmt: skip
+    names = [_below(image, inputs) for image in images]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else str(image) for image, name in zip(images, names, strict=True)]
 
 
-def _below(image: Path, inputs: Sequence[Path]) -> tuple[Path, str]:
-    for path in inputs:
-        if path in image.parents:
-            return path, str(image.relative_to(path))
-    return image.parent, image.name
+def _below(image: Path, inputs: Sequence[Path]) -> str:
+    return next((str(image.relative_to(path)) for path in inputs if path in image.parents), image.name)
 
 
 def remarks_on(dataset: Dataset) -> list[str]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage, counts_of
+from preprocessing.images.large import Image, StoredImage, counts_of, pixels_of
 from preprocessing.images.mask import mask_of
 from preprocessing.mammograms.outline import Outline
 
@@ -120,8 +120,7 @@ def _refuse_air(measured: dict[str, float]) -> None:
 def _small(image: Image, mask: np.ndarray | Outline) -> tuple[np.ndarray, np.ndarray]:
     """Take single pixels of an image, and its mask there."""
     step = max(1, image.shape[0] // CHECKED_HEIGHT)
-    part = image[::step, ::step]
-    grey = part.pixels() if isinstance(part, StoredImage) else part
+    grey = pixels_of(image[::step, ::step])
     if isinstance(mask, Outline):
         return grey, mask_of(mask.shares((0, 0), grey.shape, (step, step)))
     return grey, mask[::step, ::step]

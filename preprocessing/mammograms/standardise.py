@@ -108,10 +108,12 @@ def framing(mask: np.ndarray | Outline, aspect: float) -> tuple[int, tuple[int, 
         aspect: Height over width of the frame.
 
     Returns:
-        The first column that is kept, and the frame's (height, width); rows are added above and below alike.
+        The first column that is kept, and (height, width) of the smallest frame that holds what is kept; rows
+        are added above and below alike.
     """
     chest_wall = _chest_wall_column(_heights(mask))
-    return chest_wall, _frame(mask.shape[0], mask.shape[1] - chest_wall, aspect)
+    height, width = mask.shape[0], mask.shape[1] - chest_wall
+    return chest_wall, (max(height, round(width * aspect)), max(width, round(height / aspect)))
 
 
 def _chest_wall_column(heights: np.ndarray) -> int:
@@ -121,11 +123,6 @@ def _chest_wall_column(heights: np.ndarray) -> int:
     first = int(np.flatnonzero(heights)[0])
     tall = int(np.flatnonzero(heights >= heights.max() / 2)[0])
     return min(tall, first + len(heights) // 50)  # no more than 2 % of the image for straightness
-
-
-def _frame(height: int, width: int, aspect: float) -> tuple[int, int]:
-    """Return height and width of the smallest frame of an aspect that holds an image."""
-    return max(height, round(width * aspect)), max(width, round(height / aspect))
 
 
 def _resize(

@@ -9,7 +9,7 @@ the mask has the size of the full film.
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -82,12 +82,11 @@ def read_cbis(tables: Sequence[str | os.PathLike], images: str | os.PathLike | N
         DataError: A file cannot be read or has the columns of neither version.
     """
     files = _Files(Path(images)) if images is not None else None
-    lesions = []
-    for table in tables:
-        for number, row in enumerate(_rows(table), start=1):
-            lesion = Lesion(row["shape"], row["margin"], row["patient"], f"{table} row {number}", None)
-            lesions.append(_with_files(lesion, row, files))
-    return lesions
+    return [
+        _lesion(row, f"{table} row {number}", files)
+        for table in tables
+        for number, row in enumerate(_rows(table), start=1)
+    ]
 
 
 def _rows(table: str | os.PathLike) -> list[dict[str, str]]:
@@ -103,14 +102,13 @@ def _rows(table: str | os.PathLike) -> list[dict[str, str]]:
     return [{name: row[column] for name, column in versions[best].items()} for row in rows]
 
 
-def _with_files(lesion: Lesion, row: Mapping[str, str], files: "_Files | None") -> Lesion:
+def _lesion(row: Mapping[str, str], place: str, files: "_Files | None") -> Lesion:
     film = next(iter(files.of(row["film"])), None) if files else None
     found = [part for name in ("mask", "crop") for part in files.of(row[name])] if files else []
     parts = tuple(dict.fromkeys(part for part in found if part != film))
-    if not parts:
-        missing = "film missing: neither its ROI mask nor its crop is in --images"
-        return replace(lesion, unusable=missing)
-    return replace(lesion, source=CbisMass(film, parts))
+    source = CbisMass(film, parts) if parts else None
+    unusable = "" if parts else "film missing: neither its ROI mask nor its crop is in --images"
+    return Lesion(row["shape"], row["margin"], row["patient"], place, source, unusable)
 
 
 class _Files:

@@ -24,7 +24,7 @@ from preprocessing.images.image import UnusableImage, refuse_constant
 from preprocessing.images.mask import mask_of
 from preprocessing.masses.item import mass_item, summarise
 from preprocessing.masses.labels import CLASSES, read_label
-from preprocessing.masses.lesion import Lesion, Located
+from preprocessing.masses.lesion import Lesion
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.window import SIZE, cut_window
 from preprocessing.shards import Conversion, DataError, Key, Origins, WorkList, build_dataset, open_output
@@ -49,7 +49,6 @@ def convert_masses(
     key: str | os.PathLike | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    shard_size: int | None = None,
     overwrite: bool = False,
 ) -> Conversion:
     """Cut out many lesions and write them as one dataset, its patients split.
@@ -62,8 +61,7 @@ def convert_masses(
         options: How they are cut out. Defaults to `MassOptions()`.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
-        workers, scheduler: Number of processes, or the address of a dask scheduler.
-        overwrite: Whether to make the dataset anew, whatever dataset is there.
+        workers, scheduler, overwrite: As for `build_dataset`.
 
     Raises:
         DataError: One line: no lesions, output made with other settings or not writable.
@@ -73,6 +71,7 @@ def convert_masses(
     options = options or MassOptions()
     output = Path(output).resolve()
     secret = open_output(output, key)
+    entries = [_entry(lesion) for lesion in lesions]
     work = WorkList(
         [MassTask(lesion, secret, options) for lesion in lesions],
         prepare_mass,
@@ -80,12 +79,11 @@ def convert_masses(
         kind="mass",
         title="Masses",
         validation_fraction=validation_fraction,
-        fingerprint=secret.fingerprint([_known(lesion) for lesion in lesions]),
+        fingerprint=secret.fingerprint([_known(entry) for entry in entries]),
         origins=Origins(secret, "lesion", "place", [lesion.place for lesion in lesions]),
-        sources=Sources(secret, [_entry(lesion) for lesion in lesions]),
+        sources=Sources(secret, entries),
         levels=[(SIZE, SIZE)],
         classes=CLASSES,
-        shard_size=shard_size,
         summarise=summarise,
     )
     done = build_dataset(output, work, workers=workers, scheduler=scheduler, overwrite=overwrite)
@@ -106,7 +104,9 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
         found = lesion.source.locate()
         window = cut_window(found.image.grey_levels, found.box, options.context)
         refuse_constant(window)
-        region = _cut_region(found, options.context)
+        region = None
+        if found.region is not None:
+            region = mask_of(cut_window(found.region.view(np.uint8), found.box, options.context))
     except UnusableImage as reason:
         return str(reason)
     except OSError as error:
@@ -125,25 +125,13 @@ def _label(text: str, field: str, options: MassOptions) -> int:
     return -1 if index is None else index
 
 
-def _cut_region(found: Located, context: float) -> np.ndarray | None:
-    if found.region is None:
-        return None
-    return mask_of(cut_window(found.region.view(np.uint8), found.box, context))
-
-
 def _entry(lesion: Lesion) -> Entry:
     """Say what decides a lesion's item, for reruns; notes are printed, not stored."""
-    return Entry(str(lesion.place), _written(lesion), lesion.source.files() if lesion.source else ())
-
-
-def _known(lesion: Lesion) -> list:
-    """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
-    files = lesion.source.files() if lesion.source else ()
-    sizes = [size_of(path) if path.is_file() else -1 for path in files]
-    return [*_written(lesion), sizes]
-
-
-def _written(lesion: Lesion) -> list[str]:
-    """List what decides a lesion's item besides its files; a size only where one is given."""
     size = [] if lesion.size is None else [repr(lesion.size)]
-    return [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, *size]
+    written = [lesion.shape, lesion.margin, lesion.subject, repr(lesion.source), lesion.unusable, *size]
+    return Entry(lesion.place, written, lesion.source.files() if lesion.source else ())
+
+
+def _known(entry: Entry) -> list:
+    """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
+    return [*entry.settings, [size_of(path) if path.is_file() else -1 for path in entry.files]]

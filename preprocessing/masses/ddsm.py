@@ -189,27 +189,20 @@ def read_ljpeg(path: str | os.PathLike, height: int, width: int) -> np.ndarray:
         raise UnusableImage("LJPEG film is not lossless JPEG")
     header = tuple(int.from_bytes(source[marker + at : marker + at + 2]) for at in (5, 7))
     if header == (height, width):
-        return _decode(source).reshape(height, width)
+        if (film := _try_decode(source)) is None:
+            raise UnusableImage("LJPEG film cannot be decoded")
+        return film.reshape(height, width)
     if header != (width, height):
         raise UnusableImage("LJPEG film is not of the size in its .ics file")
     # Exchanged in the header only, or by the encoder, which then predicted along other lines: in the wrong reading
     # of the two, neighbours have nothing in common.
     size = height.to_bytes(2) + width.to_bytes(2)
     readings = [source[: marker + 5] + size + source[marker + 9 :], source]
-    decoded = [_try_decode(reading) for reading in readings]
-    films = [
-        pixels.reshape(height, width) for pixels in decoded if pixels is not None and pixels.size == height * width
-    ]
+    decoded = [film for reading in readings if (film := _try_decode(reading)) is not None]
+    films = [film.reshape(height, width) for film in decoded if film.size == height * width]
     if not films:
         raise UnusableImage("LJPEG film cannot be decoded")
     return min(films, key=_roughness)
-
-
-def _decode(source: bytes) -> np.ndarray:
-    pixels = _try_decode(source)
-    if pixels is None:
-        raise UnusableImage("LJPEG film cannot be decoded")
-    return pixels
 
 
 def _try_decode(source: bytes) -> np.ndarray | None:
@@ -221,9 +214,9 @@ def _try_decode(source: bytes) -> np.ndarray | None:
 
 
 def _roughness(pixels: np.ndarray) -> float:
-    return float(np.abs(np.diff(pixels[::8].astype(np.int32), axis=1)).mean()) + float(
-        np.abs(np.diff(pixels[:, ::8].astype(np.int32), axis=0)).mean()
-    )
+    across = np.diff(pixels[::8].astype(np.int32), axis=1)
+    down = np.diff(pixels[:, ::8].astype(np.int32), axis=0)
+    return float(np.abs(across).mean() + np.abs(down).mean())
 
 
 def optical_density(grey: np.ndarray, digitizer: str, site: str) -> np.ndarray:

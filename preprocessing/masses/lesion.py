@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from preprocessing.images.image import MammogramImage, UnusableImage
@@ -28,11 +29,10 @@ def box_of(mask: np.ndarray) -> Box:
     Raises:
         UnusableImage: All of it is 0.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+    x, y, width, height = cv2.boundingRect((mask != 0).astype(np.uint8))
+    if not width:
         raise UnusableImage("empty lesion mask")
-    y, x = int(rows[0]), int(columns[0])
-    return Box(x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1)
+    return Box(x, y, width, height)
 
 
 @dataclass(frozen=True, eq=False)

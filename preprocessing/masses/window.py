@@ -22,9 +22,7 @@ def cut_window(pixels: Image, box: Box, context: float = CONTEXT, size: int = SI
 
     Args:
         pixels: float32, uint8 or stored (height, width).
-        box: Around the lesion.
         context: Side of the square over the box's longest side, at least 1.
-        size: Pixels per side of the result.
 
     Returns:
         float32 (size, size) in the range of the pixels.

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from preprocessing.shards.fill import Keep, Prepare, fill
@@ -13,14 +15,7 @@ from preprocessing.shards.reader import Dataset
 from preprocessing.shards.schema import read_description
 from preprocessing.shards.sources import Sources, count_told_by, read_log
 from preprocessing.shards.update import Review, remove_former, review
-from preprocessing.shards.writer import (
-    DatasetWriter,
-    Summarise,
-    default_shard_size,
-    discard,
-    lock_folder,
-    unwritable,
-)
+from preprocessing.shards.writer import DatasetWriter, Summarise, default_shard_size, discard, lock_folder, writing_to
 
 
 @dataclass(frozen=True)
@@ -126,8 +121,6 @@ def build_dataset(
     has changed: then what is new or changed is converted, and everything else is taken over.
 
     Args:
-        output: Folder of the dataset.
-        work: What to make.
         keep, workers, scheduler: As for `fill`.
         overwrite: Whether to make the dataset anew whatever was there; None where the command cannot.
 
@@ -183,16 +176,8 @@ def _finished(writer: DatasetWriter, found: Review, already_done: bool, work: Wo
         remarks=found.remarks,
         doubtful=[(places[n], reason) for n, reason in doubtful],
         reasons=rejected,
-        doubts=_joined(doubtful),
+        doubts={n: "; ".join(reason for _, reason in of_one) for n, of_one in groupby(doubtful, itemgetter(0))},
     )
-
-
-def _joined(reasons: Sequence[tuple[int, str]]) -> dict[int, str]:
-    """Join the reasons of each number."""
-    by_number: dict[int, list[str]] = {}
-    for number, reason in reasons:
-        by_number.setdefault(number, []).append(reason)
-    return {number: "; ".join(texts) for number, texts in by_number.items()}
 
 
 def start_anew(folder: Path) -> None:
@@ -204,11 +189,9 @@ def start_anew(folder: Path) -> None:
     if not (folder / DATASET_FILE).exists():
         return
     read_description(folder)
-    try:
+    with writing_to(folder):
         remove_former(folder)
         discard(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
 
 
 def _described(output: Path, count: int, rejected: Mapping[int, str], sources: Sources | None) -> Mapping:

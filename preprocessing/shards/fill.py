@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from preprocessing.progress import progress
 from preprocessing.shards.format import DataError, Item
-from preprocessing.shards.sources import Made, Sources, digest_of
+from preprocessing.shards.sources import Sources, digest_of
 from preprocessing.shards.update import Former
 from preprocessing.shards.writer import DatasetWriter
 
@@ -59,31 +59,29 @@ def fill(
     missing = writer.missing()
     if not missing:
         return
-    taken = [n for _, numbers in missing for n in numbers if former is not None and n in former]
     left = [n for _, numbers in missing for n in numbers if former is None or n not in former]
     tasks = [(work[n], () if sources is None else sources.entries[n].files) for n in left]
     with _results(partial(_noted, prepare), tasks, workers, scheduler) as results, progress(title, len(left)) as tick:
         converted = zip(left, results, strict=True)
-        taken_over = set(taken)
         for shard, numbers in missing:
             items, rejected, doubtful, made = [], [], [], []
             for number in numbers:
-                note: Made | None
-                if former is not None and number in taken_over:
+                if former is not None and number in former:
                     note, result = former.result(number)
+                    made.append(note)
                 else:
                     _, (digest, result) = next(converted)
-                    told_by = "" if isinstance(result, str) else str(result.get("told_by", ""))
-                    note = None if sources is None else sources.converted(number, digest, told_by)
+                    if sources is not None:
+                        told_by = "" if isinstance(result, str) else str(result.get("told_by", ""))
+                        made.append(sources.converted(number, digest, told_by))
                     tick()
-                made.append(note)
                 if isinstance(result, str):
                     rejected.append((number, result))
                 else:
                     items.append(result)
                     doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
             if sources is not None:
-                writer.note(numbers[0], [one for one in made if one is not None])
+                writer.note(numbers[0], made)
             if keep is not None:
                 keep(shard, items)
             writer.write(shard, items, rejected, doubtful)

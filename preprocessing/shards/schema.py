@@ -138,8 +138,6 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     """Check an opened shard: every array plain, inside the file, of the right type and shape.
 
     Args:
-        kind: A name of `KINDS`.
-        levels: Levels of the pixel arrays, (height, width).
         size: Bytes of the file.
 
     Raises:
@@ -204,11 +202,7 @@ def reasons_of(text: bytes) -> list[tuple[int, str]]:
 
 
 def check_fields(fields: Mapping[str, np.ndarray], classes: Mapping[str, Sequence[str]]) -> None:
-    """Check the values of a shard's small fields.
-
-    Args:
-        fields: By name.
-        classes: Names of the classes of fields that are indices.
+    """Check the values of a shard's small fields, by name; those that are named in `classes` are indices into them.
 
     Raises:
         NotAShard: A text is not ASCII, an index beyond its classes, a number not finite, or a size not above 0.

@@ -12,7 +12,8 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,7 @@ class Made:
 
 
 class Sources:
-    """The entries of a work list, hashed.
-
-    Args:
-        key: Of the hashes.
-        entries: In the order of the work list.
-    """
+    """The entries of a work list, in its order, hashed."""
 
     def __init__(self, key: Key, entries: Sequence[Entry]):
         self.key, self.entries = key, entries
@@ -146,13 +142,12 @@ def append_to_log(folder: Path, first: int, made: Sequence[Made]) -> None:
     """Note what the entries of a shard were made from, before the shard is written.
 
     Args:
-        first: Number of the first entry in the work list.
-        made: Of the entries from there on.
+        first: Number of the first of them in the work list.
 
     Raises:
         OSError: The log cannot be written.
     """
-    entries = [[one.name, one.settings, one.stamp, one.content, one.told_by] for one in made]
+    entries = [astuple(one) for one in made]
     with open(folder / WORK_FILE, "a+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size:  # what a kill or a full disk cut short must not join this line
@@ -166,19 +161,16 @@ def append_to_log(folder: Path, first: int, made: Sequence[Made]) -> None:
 def read_log(folder: Path) -> dict[int, Made]:
     """Read what entries were made from, by number; of several notes the last counts. Damaged lines are passed over."""
     path = folder / WORK_FILE
-    found: dict[int, Made] = {}
     if not path.is_file() or path.is_symlink():
         return {}
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
         return {}
+    found: dict[int, Made] = {}
     for line in lines:
-        try:
-            content = parse_json(line)
-        except ValueError:
-            continue
-        found.update(_entries_of(content))
+        with suppress(ValueError):
+            found.update(_entries_of(parse_json(line)))
     return found
 
 

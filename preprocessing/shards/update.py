@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.shards.format import BELONGING, DATASET_FILE, KINDS, PREVIOUS, DataError, Item, array_name, sha256
+from preprocessing.shards.format import DATASET_FILE, KINDS, PREVIOUS, DataError, Item, array_name, sha256
 from preprocessing.shards.reader import Shard, open_shard
-from preprocessing.shards.schema import SHARD_NAME, read_description, shard_name
+from preprocessing.shards.schema import read_description, shard_name
 from preprocessing.shards.sources import Made, Sources, append_to_log, read_log
-from preprocessing.shards.writer import discard, is_empty
+from preprocessing.shards.writer import discard, files_of_dataset, is_empty
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,14 @@ class Former:
     def result(self, number: int) -> tuple[Made, Item | str]:
         """Return what a number in the new work list was made from, and its item or why it was rejected."""
         former = self._numbers[number]
-        return self._log[former], self._result(former)
-
-    def _result(self, former: int) -> Item | str:
-        work = self._meta["work"]
-        path, shard, rejected = self._open(former // work["shard_size"])
+        size = self._meta["work"]["shard_size"]
+        path, shard, rejected = self._open(former // size)
         if former in rejected:
-            return rejected[former]
-        first = former // work["shard_size"] * work["shard_size"]
+            return self._log[former], rejected[former]
+        first = former // size * size
         index = former - first - sum(first <= other < former for other in rejected)
-        doubts = [reason for number, reason in shard.doubtful if number == former]
-        return {**self._item(path, shard, index), "doubtful": "\n".join(doubts)}
+        doubts = [reason for other, reason in shard.doubtful if other == former]
+        return self._log[former], {**self._item(path, shard, index), "doubtful": "\n".join(doubts)}
 
     def _opened(self, number: int) -> tuple[Path, Shard, Mapping[int, str]]:
         path = self._folder / _name(self._meta, number)
@@ -94,7 +91,6 @@ def review(folder: Path, sources: Sources, made: Mapping, work: Mapping, *, noun
 
     Args:
         folder: The dataset, locked; it may be absent, or not finished.
-        sources: The work list.
         made: How it is to be made.
         work: Its count, shard size and fingerprint.
         noun: What an entry is: "film".
@@ -120,10 +116,8 @@ def review(folder: Path, sources: Sources, made: Mapping, work: Mapping, *, noun
 def _untracked(folder: Path, there: Mapping, work: Mapping) -> Review:
     if there["work"] != work or not there["complete"]:
         return Review()
-    text = (
-        f"{folder}: was made by an older version: corrections of the same size are not seen; --overwrite makes it anew"
-    )
-    return Review(None, (text,))
+    remark = "was made by an older version: corrections of the same size are not seen; --overwrite makes it anew"
+    return Review(remarks=(f"{folder}: {remark}",))
 
 
 def _compared(
@@ -143,17 +137,15 @@ def _compared(
     if there["work"] == work and whole <= same:
         _note_touched(folder, there, former, sources)
         return Review(_from_previous(folder, sources))
+    counts = {"changed": len(here) - len(same), "new": work["count"] - len(here)}
     if (folder / PREVIOUS).exists():
         discard(folder)  # begun for a list that has changed again: the former dataset is still set aside
-        return Review(_from_previous(folder, sources), _remarks(folder, 0, 0, noun))
-    _set_aside(folder)
-    changed, new = len(here) - len(same), work["count"] - len(here)
-    return Review(_from_previous(folder, sources), _remarks(folder, changed, new, noun))
-
-
-def _remarks(folder: Path, changed: int, new: int, noun: str) -> tuple[str, ...]:
-    counts = [f"{count} {what}" for count, what in ((changed, "changed"), (new, "new")) if count]
-    return (f"{folder}: {' and '.join(counts) or 'changed'} {noun}s: these are converted, the others are kept",)
+        counts = {}
+    else:
+        _set_aside(folder)
+    what = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "changed"
+    remark = f"{folder}: {what} {noun}s: these are converted, the others are kept"
+    return Review(_from_previous(folder, sources), (remark,))
 
 
 def _note_touched(folder: Path, there: Mapping, former: Mapping[int, Made], sources: Sources) -> None:
@@ -200,15 +192,11 @@ def _has(folder: Path, there: Mapping, number: int) -> bool:
 # ----------------------------------------------------------------------------------- moving files
 
 
-def _movable(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if SHARD_NAME.fullmatch(path.name) or path.name in BELONGING]
-
-
 def _set_aside(folder: Path) -> None:
     """Move a dataset into its hidden folder, its description last."""
     previous = folder / PREVIOUS
     previous.mkdir()
-    for path in _movable(folder):
+    for path in files_of_dataset(folder):
         os.rename(path, previous / path.name)
     os.rename(folder / DATASET_FILE, previous / DATASET_FILE)
 
@@ -225,7 +213,7 @@ def _recover(folder: Path) -> None:
         if read_description(folder)["complete"]:
             remove_former(folder)
         return
-    for path in _movable(previous):  # not all was set aside, or nothing was begun in its place: put it back
+    for path in files_of_dataset(previous):  # not all was set aside, or nothing was begun in its place: put it back
         if not (folder / path.name).exists():
             os.rename(path, folder / path.name)
     if aside:

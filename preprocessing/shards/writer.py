@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ class DatasetWriter:
         Raises:
             DataError: The shard cannot be written.
         """
-        try:
+        with writing_to(self.folder):
             self._lock.check()
             write_shard(
                 self.path(shard),
@@ -138,10 +139,6 @@ class DatasetWriter:
                 rejected=rejected,
                 doubtful=doubtful,
             )
-        except LockError as error:
-            raise DataError(str(error)) from error
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
 
     def note(self, first: int, made: Sequence[Made]) -> None:
         """Note what the entries of a shard were made from, from a number of the work list on, before it is written.
@@ -149,10 +146,8 @@ class DatasetWriter:
         Raises:
             DataError: It cannot be written.
         """
-        try:
+        with writing_to(self.folder):
             append_to_log(self.folder, first, made)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
 
     def opened(self) -> list[Shard]:
         """Open the shards written so far: what was rejected, and what is doubtful, is in them.
@@ -191,7 +186,7 @@ class DatasetWriter:
         if shards is None or len(shards) < self.shards:
             shards = [self._shard(self.path(s)) for s in range(self.shards)]
         splits = split_subjects((name for shard in shards for name in _subjects(shard)), validation_fraction)
-        try:
+        with writing_to(self.folder):
             entries = [self._seal(number, shard, splits) for number, shard in enumerate(shards)]
             counts = _counts([name for shard in shards for name in _subjects(shard)], splits)
             if summarise is not None:
@@ -203,10 +198,6 @@ class DatasetWriter:
             done = {**self._plan, **counts, **(described or {}), "complete": True, "shards": entries}
             self._lock.check()
             _write_description(self.folder, done)
-        except LockError as error:
-            raise DataError(str(error)) from error
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
         self._lock.release()
         return open_dataset(self.folder)
 
@@ -220,7 +211,7 @@ class DatasetWriter:
     def _begin(self) -> None:
         """Create the folder and its plan, or check that what is there was made by the same plan."""
         self._lock = lock_folder(self.folder)
-        try:
+        with writing_to(self.folder):
             if not (self.folder / DATASET_FILE).exists():
                 if any(_is_foreign(path) for path in self.folder.iterdir()):
                     raise DataError(
@@ -234,8 +225,6 @@ class DatasetWriter:
                 return
             self._compare(there)
             self._drop_damaged(there)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
 
     def _drop_damaged(self, there: Mapping) -> None:
         """Delete shards of a finished dataset that have changed, so that they are made again."""
@@ -305,16 +294,19 @@ def default_shard_size(count: int) -> int:
     return max(128, -(-count // 256))
 
 
+def files_of_dataset(folder: Path) -> list[Path]:
+    """List what has the name of a dataset's file, without the description."""
+    return [path for path in folder.iterdir() if SHARD_NAME.fullmatch(path.name) or path.name in BELONGING]
+
+
 def discard(folder: Path) -> None:
     """Remove the files of a dataset by their exact names; its description stays until another is written.
 
     Raises:
         OSError: A file cannot be removed.
     """
-    for path in folder.iterdir():
-        if (SHARD_NAME.fullmatch(path.name) or path.name in BELONGING) and not (
-            path.is_dir() and not path.is_symlink()
-        ):
+    for path in files_of_dataset(folder):
+        if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
 
 
@@ -336,27 +328,29 @@ def lock_folder(folder: Path) -> FolderLock:
     Raises:
         DataError: Another command writes to it, or it cannot be written.
     """
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(folder)
         remove_left_over(folder)
-        return lock
-    except LockError as error:
-        raise DataError(str(error)) from error
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    return lock
 
 
 def _write_description(folder: Path, content: Mapping) -> None:
     write_whole(folder / DATASET_FILE, json.dumps(content, indent=1) + "\n")
 
 
-def unwritable(folder: Path, error: OSError) -> DataError:
-    """Make the error of a folder that cannot be written."""
-    return DataError(
-        f"{folder}: cannot be written ({error.strerror or type(error).__name__}); "
-        "finished work is kept: solve this, then run the same command again"
-    )
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turn a refusal of the system, or a lock that another command holds, into a `DataError`."""
+    try:
+        yield
+    except LockError as error:
+        raise DataError(str(error)) from error
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror or type(error).__name__}); "
+            "finished work is kept: solve this, then run the same command again"
+        ) from error
 
 
 def _differences(old: Mapping, new: Mapping) -> str:

@@ -11,7 +11,7 @@ import pytest
 from drawn_breast import drawn_film
 
 from preprocessing.contact_sheet import pages
-from preprocessing.contact_sheet.sheet import write_contact_sheet
+from preprocessing.contact_sheet.pages import write_contact_sheet
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
 from preprocessing.images.large import StoredImage
