@@ -84,7 +84,6 @@ def add_boxes(
     boxes: str | os.PathLike,
     images: Sequence[str | os.PathLike],
     *,
-    films: str | os.PathLike | None = None,
     mask_method: str = "film",
 ) -> AddedBoxes:
     """Write the lesions of a dataset that `prepare_mammograms` made, from a table of boxes on its films.
@@ -92,14 +91,13 @@ def add_boxes(
     Args:
         boxes: CSV file with the columns of `--rois`.
         images: the films, or folders of them; a row's film is found by its name.
-        films: the private list that tells which film became which item. Defaults to `<dataset>.films.csv`.
         mask_method: as the dataset was made.
 
     Raises:
         DataError: a file cannot be read, or no row is of a film of the dataset.
     """
     rows = read_table(boxes, "--boxes", ROI_COLUMNS)
-    items = _items(dataset, films)
+    items = _items(dataset)
     known = {path.name: path for path in find_images([Path(path) for path in images])}
     of_film: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
@@ -139,14 +137,15 @@ def _frame_in(
         return str(reason)
 
 
-def _items(dataset: Dataset, films: str | os.PathLike | None) -> dict[str, int]:
+def _items(dataset: Dataset) -> dict[str, int]:
     """Item by the name of its film, from the private list next to the dataset."""
-    path = Path(films) if films else Path(dataset.folder).resolve().with_name(f"{Path(dataset.folder).name}.films.csv")
+    path = Path(dataset.folder).resolve().with_name(f"{Path(dataset.folder).name}.films.csv")
     try:
         with open(path, newline="") as file:
             return {Path(row["file"]).name: int(row["item"]) for row in csv.DictReader(file) if row["item"]}
     except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: the list of the dataset's films cannot be read; name it with --films") from error
+        said = f"{path}: the list of the dataset's films cannot be read"
+        raise DataError(f"{said}; prepare the dataset again with --overwrite") from error
 
 
 def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -> Annotation | str:

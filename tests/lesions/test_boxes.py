@@ -71,3 +71,6 @@ def test_boxes_of_films_become_lesions_of_the_dataset(tmp_path):
     with pytest.raises(DataError, match="no row is of a film"):
         (tmp_path / "boxes.csv").write_text(",".join(rows[0]) + "\nz.png,1,2,3,4,,,P\n")
         add_boxes(dataset, tmp_path / "boxes.csv", [films])
+    (tmp_path / "data.films.csv").unlink()
+    with pytest.raises(DataError, match=r"data\.films\.csv: .* cannot be read; prepare the dataset again with --overw"):
+        add_boxes(dataset, tmp_path / "boxes.csv", [films])
