@@ -22,6 +22,7 @@ SOME_REJECTED = 3  # exit status
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 _KEPT = "finished work is kept: solve this, then run the same command again"
 _UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of characters; the others stand for bytes
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OF_TENSORFLOW = re.compile(r"(\S+); (No space left on device|Disk quota exceeded|File too large|Input/output error)")
 
 
@@ -147,12 +148,16 @@ def echo_some(kind: str, lines: Sequence[tuple[object, str]]) -> None:
 
 
 def shown(text: object) -> str:
-    """Return a text that any terminal can print: bytes of names that are not UTF-8 as \\xNN."""
-    return (
+    """Return a text as one line that any terminal can print.
+
+    Bytes of names that are not UTF-8 become \\xNN, and control characters, such as ends of lines, are escaped.
+    """
+    printable = (
         _UNPAIRED.sub("\N{REPLACEMENT CHARACTER}", str(text))
         .encode("utf-8", "surrogateescape")
         .decode("utf-8", "backslashreplace")
     )
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), printable)
 
 
 def thumbnail_store(output: Path) -> "ThumbnailStore":
