@@ -22,7 +22,7 @@ from preprocessing.mammograms.standardise import framing, orient
 from preprocessing.masses.labels import CLASSES, read_label
 from preprocessing.masses.rois import ROI_COLUMNS
 from preprocessing.progress import progress
-from preprocessing.shards import DataError, Dataset, Level
+from preprocessing.shards import DataError, Dataset, Level, private_list
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def add_boxes(
     boxes: str | os.PathLike,
     images: Sequence[str | os.PathLike],
     *,
+    key: str | os.PathLike | None = None,
     mask_method: str = "film",
 ) -> AddedBoxes:
     """Write the lesions of a dataset that `prepare_mammograms` made, from a table of boxes on its films.
@@ -91,13 +92,13 @@ def add_boxes(
     Args:
         boxes: CSV file with the columns of `--rois`.
         images: the films, or folders of them; a row's film is found by its name.
-        mask_method: as the dataset was made.
+        key, mask_method: as the dataset was made.
 
     Raises:
         DataError: a file cannot be read, or no row is of a film of the dataset.
     """
     rows = read_table(boxes, "--boxes", ROI_COLUMNS)
-    items = _items(dataset)
+    items = _items(dataset, key)
     known = {path.name: path for path in find_images([Path(path) for path in images])}
     of_film: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
@@ -137,9 +138,9 @@ def _frame_in(
         return str(reason)
 
 
-def _items(dataset: Dataset) -> dict[str, int]:
-    """Item by the name of its film, from the private list next to the dataset."""
-    path = Path(dataset.folder).resolve().with_name(f"{Path(dataset.folder).name}.films.csv")
+def _items(dataset: Dataset, key: str | os.PathLike | None) -> dict[str, int]:
+    """Item by the name of its film, from the private list next to the dataset's key."""
+    path = private_list(Path(dataset.folder).resolve(), "film", key)
     try:
         with open(path, newline="") as file:
             return {Path(row["file"]).name: int(row["item"]) for row in csv.DictReader(file) if row["item"]}

@@ -15,7 +15,7 @@ from preprocessing.shards.format import (
     array_name,
     as_stored,
 )
-from preprocessing.shards.pseudonyms import Key, Origins, keyed_hash, open_output, write_private
+from preprocessing.shards.pseudonyms import Key, Origins, keyed_hash, open_output, private_list, write_private
 from preprocessing.shards.reader import Dataset, open_dataset
 from preprocessing.shards.shard_file import write_shard
 from preprocessing.shards.writer import DatasetWriter, lock_folder, split_subjects
@@ -43,6 +43,7 @@ __all__ = [
     "lock_folder",
     "open_dataset",
     "open_output",
+    "private_list",
     "split_subjects",
     "usable_cores",
     "write_private",

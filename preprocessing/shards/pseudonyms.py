@@ -56,10 +56,25 @@ def open_output(output: Path, key: str | os.PathLike | None) -> Key:
         DataError: The folder cannot be written, or the key neither read nor made.
     """
     _make_writable(output)
-    path = Path(key).resolve() if key else output.with_name(output.name + ".key")
+    path = _key_file(output, key)
     if output == path or output in path.parents:
         raise DataError(f"--key {path}: must lie outside --output, because it links images to patients")
     return Key(path, _read_secret(path, output))
+
+
+def private_list(output: Path, noun: str, key: str | os.PathLike | None) -> Path:
+    """Find the list that tells where the entries of a dataset come from, `<output>.<noun>s.csv` next to its key.
+
+    Args:
+        output: Absolute path of the dataset's folder.
+        noun: What an entry is, as of `Origins`.
+        key: As of `open_output`.
+    """
+    return _key_file(output, key).with_name(f"{output.name}.{noun}s.csv")
+
+
+def _key_file(output: Path, key: str | os.PathLike | None) -> Path:
+    return Path(key).resolve() if key else output.with_name(output.name + ".key")
 
 
 def _make_writable(output: Path) -> None:
@@ -97,7 +112,7 @@ class Origins:
     """Where the entries of a work list come from.
 
     Attributes:
-        key: Key. The private list of origins is written next to its file, as `<output>.<noun>s.csv`.
+        key: Key. The private list of origins is written next to its file, as `private_list` names it.
         noun: str. What an entry is: "film", "lesion".
         column: str. Name of the list's column that says where an entry comes from: "file", "place".
         places: sequence. Where each entry comes from, in the order of the work list.
@@ -124,7 +139,7 @@ class Origins:
         item = {number: index for index, number in enumerate(used)}
         rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
         rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
-        private = self.key.file.with_name(f"{output.name}.{self.noun}s.csv")
+        private = private_list(output, self.noun, self.key.file)
         try:
             write_whole(output / REJECTED_FILE, _csv_of([(self.noun, "reason"), *sorted(rejected.items())]))
             if doubtful:

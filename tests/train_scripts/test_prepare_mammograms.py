@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from commands import command
 
+from lesions.annotations import read_annotations
 from preprocessing.phantoms.mammogram import mammogram_phantom
 from preprocessing.shards import open_dataset
 
@@ -45,6 +46,16 @@ def test_several_inputs_may_follow_one_flag(films, tmp_path):
     paths = sorted(films.iterdir())
     done = run("--input", *paths, "--output", tmp_path / "data", "--workers", 1)
     assert done.exit_code == 0 and "3 of 3 images" in done.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--key", "elsewhere/key")])
+def test_boxes_are_kept_wherever_the_key_lies(films, tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    rows = ("image,x,y,width,height,shape,margin,subject", "film0.png,10,90,40,40,OVAL,SPICULATED,p")
+    Path("boxes.csv").write_text("\n".join(rows))
+    done = run("--input", films, "--boxes", "boxes.csv", "--output", "data", "--workers", 1, *more)
+    assert done.exit_code == 0 and "data: 1 lesions" in done.stdout
+    assert [one.shape for one in read_annotations(open_dataset("data"))] == ["oval"]
 
 
 def test_nothing_usable_is_an_error(tmp_path):
