@@ -1,6 +1,7 @@
 """JSON that others may have damaged: whatever is wrong with it is a `ValueError`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ def parse_json(text: str | bytes) -> Any:
     """Parse a JSON text.
 
     Raises:
-        ValueError: It is none, or is nested without end, over which Python's parser stumbles in its own way.
+        ValueError: It is none, holds an infinite number, or is nested without end, over which Python's parser
+            stumbles in its own way.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -28,3 +30,10 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
     return content
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is no number of JSON")
+    return number
