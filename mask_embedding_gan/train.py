@@ -132,7 +132,8 @@ class PhaseTraining(Training):
             (masks (masks, height, width, 1), images (masks, height, width) in [0, 1], latents (latents, latent size)),
             float32.
         """
-        indices = sample_items(self.dataset, SAMPLE_MASKS, np.random.default_rng(self.seed))
+        held_out, trained = (self.dataset.indices(split) for split in ("validation", "train"))
+        indices = sample_items(held_out, trained, SAMPLE_MASKS, np.random.default_rng(self.seed))
         level = resolution(self.phase)
         masks = self.dataset.masks(level, indices).astype(np.float32)
         latents = np.random.default_rng(self.seed).standard_normal((SAMPLE_LATENTS, latent_size))

@@ -98,7 +98,7 @@ class Pix2PixTraining(Training):
     def sampler(self, model: Pix2Pix) -> Callable[[], np.ndarray]:
         """Draw the sample grid of a run: the same images and dropout at every tick."""
         random, dataset, config = np.random.default_rng(self.seed), self.dataset, self.preset.network
-        indices = sample_items(dataset, SAMPLE_IMAGES, random)
+        indices = sample_items(dataset.indices("validation"), dataset.indices("train"), SAMPLE_IMAGES, random)
         images, masks = dataset.images(config.size, indices), dataset.masks(config.size, indices)
         texture_maps = np.stack([edge_map(image, mask) for image, mask in zip(images, masks, strict=True)])
         noise = tf.constant(random.integers(0, 2, (SAMPLE_DRAWS, config.noise_size)), tf.float32)

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.shards import Dataset
 from training.export import computing
 
 BATCH = 8  # in a batch of another size a network may round differently
@@ -89,10 +88,9 @@ class MaskFiller:
 # -------------------------------------------------------------------------- sample grids of a training
 
 
-def sample_items(dataset: Dataset, count: int, random: np.random.Generator) -> np.ndarray:
-    """Choose the items of a dataset that a sample grid shows, held-out ones where there are enough."""
-    split = "validation" if len(dataset.indices("validation")) >= count else "train"
-    return random.choice(dataset.indices(split), count)
+def sample_items(held_out: np.ndarray, trained: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Choose the items of a dataset that a sample grid shows: held-out ones where there are enough."""
+    return random.choice(held_out if len(held_out) >= count else trained, count)
 
 
 def sample_sheet(
