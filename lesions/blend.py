@@ -23,6 +23,9 @@ from lesions.smooth import bands, blurred_within, distance_to, membrane, spread
 
 DARKEST = 1e-3  # brightness, below which a ratio means nothing
 REACH = 0.35  # of the mass's longest side, from its outline: what is taken for its surroundings
+# Where the weight of the mass begins to fall and where it is 0, in its longest sides from its outline.
+OCTAVES_FALL = (0.45, 0.7)
+MULTIPLY_FALL = (0.08, 0.3)
 FIT = 0.12  # standard deviation of what is fitted to the surroundings, of the mass's longest side
 WHITE = 0.95  # brightness that hardly a pixel of a mass exceeds
 LARGEST_FACTOR = 2.0  # of brightness, and of an octave's strength
@@ -83,7 +86,7 @@ def ring(pair: Pair) -> np.ndarray:
 
 def octaves(pair: Pair) -> np.ndarray:
     """Replace the window octave by octave; see the module."""
-    weight = soft_region(pair, 0.45, 0.7)
+    weight = soft_region(pair, *OCTAVES_FALL)
     around = ring(pair)
     mass = np.where(pair.valid, fitted(pair, around), pair.window)
     theirs, ours = bands(mass), bands(pair.window)
@@ -132,7 +135,7 @@ def below_white(mass: np.ndarray, level: float, outline: np.ndarray) -> np.ndarr
 
 def multiply(pair: Pair) -> np.ndarray:
     """Multiply the mass's ratio to its background into the window; its contrast is kept, and the window's texture."""
-    weight = soft_region(pair, 0.08, 0.3)
+    weight = soft_region(pair, *MULTIPLY_FALL)
     around = ring(pair)
     background = membrane(blurred_within(pair.mass, around, max(2.0, FIT * pair.side)), around)
     ratio = np.maximum(pair.mass, DARKEST) / np.maximum(background, DARKEST)
