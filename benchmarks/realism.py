@@ -13,6 +13,7 @@ import click
 
 DRAWS = 4
 SHOWN = 8  # masks in the picture
+SHEET = 3, 8  # rows and columns of the sheet
 LEAST_HEIGHT = 256  # of an image in it
 METRICS = [
     "swd_7x7",
@@ -50,10 +51,27 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
 
     chosen = np.linspace(0, len(masks) - 1, SHOWN).astype(int)
     strips = [np.hstack([masks[i], images[i], *fakes[DRAWS * i : DRAWS * (i + 1)]]) for i in chosen]
-    picture = np.hstack([np.vstack(strips[: SHOWN // 2]), np.vstack(strips[SHOWN // 2 :])])
-    picture = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    picture = grey_levels(np.hstack([np.vstack(strips[: SHOWN // 2]), np.vstack(strips[SHOWN // 2 :])]))
     factor = max(1, LEAST_HEIGHT // level[0])
     return rows, cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+
+
+def unselected(dataset, generator, seed: int):
+    """A sheet (uint8) of one image for each of held-out masks at equal distances in the dataset."""
+    import numpy as np
+
+    rows, columns = SHEET
+    level = generator.input_shape[0][1:3]
+    chosen = np.linspace(0, len(dataset.indices("validation")) - 1, rows * columns).astype(int)
+    masks = dataset.masks(level, dataset.indices("validation")[chosen])[..., None].astype(np.float32)
+    latents = np.random.default_rng([seed, 2]).standard_normal((len(masks), generator.input_shape[1][1]))
+    fakes = generator.predict([masks, latents.astype(np.float32)], batch_size=8, verbose=0)[..., 0]
+    return grey_levels(np.vstack([np.hstack(list(row)) for row in fakes.reshape(rows, columns, *level)]))
+
+
+def grey_levels(picture):
+    """A picture of brightness in [0, 1] as uint8."""
+    return (255 * picture).clip(0, 255).round().astype("uint8")
 
 
 def detected(dataset, generator, seed: int) -> tuple:
@@ -82,8 +100,9 @@ def table(rows: dict) -> str:
 @click.option("--generator", type=click.Path(exists=True, path_type=Path), required=True, help="A generator.keras.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Shards of real mammograms.")
 @click.option("--picture", type=click.Path(path_type=Path), help="PNG file to write.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="PNG file of 24 unselected images to write instead.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def main(generator: Path, data: Path, picture: Path | None, seed: int) -> None:
+def main(generator: Path, data: Path, picture: Path | None, sheet: Path | None, seed: int) -> None:
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
     import_tensorflow_quietly()
@@ -92,7 +111,11 @@ def main(generator: Path, data: Path, picture: Path | None, seed: int) -> None:
     from generation.generate import load_generator
     from preprocessing.shards import open_dataset
 
-    rows, shown = measured(open_dataset(data, kind="mammogram"), load_generator(generator), seed)
+    dataset, network = open_dataset(data, kind="mammogram"), load_generator(generator)
+    if sheet:
+        cv2.imwrite(str(sheet), unselected(dataset, network, seed))
+        return
+    rows, shown = measured(dataset, network, seed)
     click.echo(table(rows))
     if picture:
         cv2.imwrite(str(picture), shown)
