@@ -23,7 +23,7 @@ from training.command_line import Options, begin, start_again, training_command,
 @training_options(
     run="runs/demo",
     presets={
-        "quick": "as film with smaller fine levels, in minutes on two cores.",
+        "quick": "as film but for four convolutions, in minutes on two cores.",
         "film": "images like scanned films, half the kernels of the paper; about 10 hours on one core.",
         "paper": "Ren et al. 2019 as printed; days on a GPU.",
     },
