@@ -46,8 +46,6 @@ class NetworkConfig:
         critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
             dense layer before its score; 0: neither (ours).
         windows_from: first level that is trained on windows of the image (ours, `mask_embedding_gan.windows`); 0: none.
-        fine_convolutions: further 3×3 convolutions of each level that is trained on windows, each with LeakyReLU and
-            pixel norm (ours).
     """
 
     latent_size: int = 100
@@ -62,7 +60,6 @@ class NetworkConfig:
     noise_levels: tuple[int, ...] = ()
     critic_convolutions: int = 0
     windows_from: int = 0
-    fine_convolutions: int = 0
 
     def without_embedding(self) -> "NetworkConfig":
         """The baseline of §6.4: no embedding, the latent vector longer by as much."""
@@ -137,23 +134,16 @@ class Blocks:
         return x
 
     def fine_block(self, x, mask, level: int, inside=None):
-        """Where levels are trained on windows: two convolutions or more, the mask of the level joins before the second.
+        """Where levels are trained on windows: two convolutions, the mask of the level joins before the second.
 
         Args:
             inside: 1 within the frame of the image and 0 in a window's margin beyond it; None where there is no margin.
         """
         name = f"latent_{level}"
-        x = self.within(self.activated(self.growing(x, level), name, norm=True), inside, name)
-        x = self.second(keras.layers.Concatenate(name=f"{name}_and_mask", dtype=self.dtype)([x, mask]), level)
-        for number in range(self.config.fine_convolutions):
-            name = f"latent_{level}_fine_{number}"
-            x = self.within(x, inside, name)
-            x = self.activated(self.keeping(self.config.filters(level), name)(x), name, norm=True)
-        return x
-
-    def within(self, x, inside, name: str):
-        """Features of a window, zero beyond the frame of the image, where the whole image's convolutions see zeros."""
-        return x if inside is None else keras.layers.Multiply(name=f"{name}_inside", dtype=self.dtype)([x, inside])
+        x = self.activated(self.growing(x, level), name, norm=True)
+        if inside is not None:  # beyond the frame, the whole image's convolutions see zeros
+            x = keras.layers.Multiply(name=f"{name}_inside", dtype=self.dtype)([x, inside])
+        return self.second(keras.layers.Concatenate(name=f"{name}_and_mask", dtype=self.dtype)([x, mask]), level)
 
     def second(self, x, level: int):
         """The second convolution of a block."""

@@ -197,7 +197,6 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
         removed=lambda preset: _with_windows_from(preset, 0),
         needs=("second_convolution", "sum_of_levels", "times_mask"),
     ),
-    "fine_convolutions": setting("network.fine_convolutions", 2, 0, needs=("windows_from",)),
     "amplification": _in_each_phase("amplification", amplified, ()),
     "diversity": setting("diversity", Diversity(), None),
     "jitter": setting("jitter", True, False),

@@ -21,7 +21,7 @@ from training.export import stock_model
 from training.model import AdversarialModel
 from training.noise import batch_size, global_batch_noise, stream_seed
 
-MARGIN = 2  # pixels of the level below, on each side: 4 of the level itself, whose convolutions need 4 at most
+MARGIN = 2  # pixels of the level below, on each side: 4 of the level itself, whose convolutions need 2
 CONSISTENCY_WEIGHT = 20.0  # more than the octaves of the level below are amplified: leaving it never pays
 LOSS_NAMES = (*CRITIC_LOSSES, "inconsistency")
 

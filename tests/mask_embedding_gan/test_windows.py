@@ -21,7 +21,7 @@ from mask_embedding_gan.windows import (
     window_of,
 )
 
-CONFIG = replace(tiny.FILM, noise_levels=(2,), windows_from=3, fine_convolutions=2)  # whole images of 16×8
+CONFIG = replace(tiny.FILM, noise_levels=(2,), windows_from=3)  # whole images of 16×8
 PHASES = pytest.mark.parametrize("phase", [3, 4])
 
 

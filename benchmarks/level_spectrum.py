@@ -1,0 +1,32 @@
+"""Give a finished generator a filter that levels the power spectrum of its images (`mask_embedding_gan.spectrum`).
+
+    python benchmarks/level_spectrum.py --generator branch/run/phase-7/generator.keras --data films --output film.keras
+
+The included generator got its filter this way (`docs/model-card.md`). `realism.py` measures what it changes.
+"""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--generator", type=click.Path(exists=True, path_type=Path), required=True, help="A generator.keras.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="What it was trained on.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A .keras file to write.")
+def main(generator: Path, data: Path, seed: int, output: Path) -> None:
+    """Level the power spectrum of a generator's images."""
+    from preprocessing.tensorflow_settings import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    from mask_embedding_gan.spectrum import level_spectrum
+    from preprocessing.shards import open_dataset
+    from training.export import open_model, save_model
+
+    save_model(level_spectrum(open_model(generator), open_dataset(data, kind="mammogram"), seed), output)
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

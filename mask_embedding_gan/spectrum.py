@@ -1,0 +1,124 @@
+"""One fixed filter that gives the images of a finished generator the power spectrum of real ones (ours).
+
+The finest levels of a generator that was trained briefly have too much detail of some frequencies and directions, such
+as a mesh along the pixel grid, and too little of others. The mean spectra of tissue in real and in generated images say
+how much; a filter of `FILTER`×`FILTER` pixels with the root of their ratio as its frequency response corrects it. It
+only scales what the generator draws, and what is wider than about 16 pixels stays as it is.
+"""
+
+import cv2
+import keras
+import numpy as np
+
+from preprocessing.shards import Dataset
+
+WINDOW = 32  # pixels, of the windows whose spectra are measured
+LEAST_WINDOWS = 8  # of an image that counts
+FILTER = 15  # pixels, odd
+IMAGES = 128  # real and generated, that are compared
+BATCH = 16
+
+
+def level_spectrum(generator: keras.Model, dataset: Dataset, seed: int = 0) -> keras.Model:
+    """Add the filter to a finished generator whose images are zero outside their masks.
+
+    Args:
+        generator: keras.Model. Of stock layers, from [mask (H, W, 1), latent] to an image (H, W, 1) in [0, 1].
+        dataset: Dataset. Its training images are what the spectrum is taken from, and their masks are filled.
+        seed: int. Which images, and the latents.
+
+    Returns:
+        The generator with its filter, of stock layers.
+
+    Raises:
+        ValueError: No breast has room for `LEAST_WINDOWS` windows.
+    """
+    rng = np.random.default_rng(seed)
+    level = generator.input_shape[0][1:3]
+    items = np.sort(rng.permutation(dataset.indices("train"))[:IMAGES])
+    masks = dataset.masks(level, items)
+    latents = rng.standard_normal((len(items), generator.input_shape[1][1]), np.float32)
+    inputs = [masks[..., None].astype(np.float32), latents]
+    generated = generator.predict(inputs, batch_size=BATCH, verbose=0)[..., 0]
+    spectra = [log_spectrum(images, masks) for images in (dataset.images(level, items), generated)]
+    return with_filter(generator, levelling_filter(*spectra))
+
+
+def log_spectrum(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return the mean over images of the logarithm of their power spectrum inside the mask, float (WINDOW, WINDOW).
+
+    Args:
+        images: float (n, height, width) in [0, 1].
+        masks: bool (n, height, width).
+
+    Raises:
+        ValueError: No mask has room for `LEAST_WINDOWS` windows.
+    """
+    taper = np.hanning(WINDOW + 1)[:WINDOW]
+    spectra = []
+    for image, mask in zip(images, masks, strict=True):
+        windows = np.array(_windows(image, mask))
+        if len(windows) >= LEAST_WINDOWS:
+            windows = windows - windows.mean(axis=(1, 2), keepdims=True)
+            power = np.abs(np.fft.fft2(windows * np.outer(taper, taper))) ** 2
+            spectra.append(np.log(power.mean(axis=0) + 1e-20))
+    if not spectra:
+        raise ValueError(f"no mask has room for {LEAST_WINDOWS} windows of {WINDOW} pixels")
+    return np.mean(spectra, axis=0)
+
+
+def _windows(image: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
+    """Cut windows, half overlapping, that lie inside the mask and 2 pixels from its edge."""
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    corners = [range(0, size - WINDOW + 1, WINDOW // 2) for size in image.shape]
+    parts = [(slice(y, y + WINDOW), slice(x, x + WINDOW)) for y in corners[0] for x in corners[1]]
+    return [image[part].astype(float) for part in parts if inner[part].all()]
+
+
+def levelling_filter(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
+    """Return the filter that takes one spectrum of `log_spectrum` to another, float32 (FILTER, FILTER), of sum 1.
+
+    It is symmetric up and down, left and right, so that it moves nothing.
+    """
+    ratio = real - generated
+    for axis in (0, 1):
+        ratio = (ratio + np.roll(np.flip(ratio, axis), 1, axis)) / 2
+    near = np.abs(np.fft.fftfreq(WINDOW, 1 / WINDOW)) <= 1
+    response = np.exp(ratio / 2)
+    response[np.ix_(near, near)] = 1  # the window's taper mixes the mean into these
+    whole = np.fft.fftshift(np.fft.ifft2(response).real)
+    kept = slice(WINDOW // 2 - FILTER // 2, WINDOW // 2 + FILTER // 2 + 1)
+    taper = np.hanning(FILTER + 2)[1:-1]
+    taps = whole[kept, kept] * np.outer(taper, taper)
+    taps[FILTER // 2, FILTER // 2] += 1 - taps.sum()
+    return taps.astype(np.float32)
+
+
+def with_filter(generator: keras.Model, taps: np.ndarray) -> keras.Model:
+    """Return a generator whose image is filtered before it is cut out by the mask; stock layers.
+
+    Args:
+        generator: keras.Model. From `generator.finished_generator`, of a network with `times_mask`.
+        taps: float32 (size, size), size odd.
+    """
+    mask, _ = generator.inputs
+    image, margin = generator.get_layer("image").output, len(taps) // 2
+    for axis, name in ((1, "rows"), (2, "columns")):
+        image = _continued(image, axis, margin, f"image_{name}_continued")
+    convolution = keras.layers.Conv2D(1, len(taps), use_bias=False, name="image_levelled", dtype="float32")
+    image = convolution(image)
+    convolution.set_weights([taps[..., None, None]])
+    image = keras.layers.Multiply(name="image_in_mask", dtype="float32")([image, mask])
+    image = keras.layers.ReLU(max_value=1.0, name="clip")(image)
+    return keras.Model(generator.inputs, image, name=generator.name)
+
+
+def _continued(image, axis: int, margin: int, name: str):
+    """Repeat the first and the last row or column of an image `margin` times."""
+    last = image.shape[axis] - 1
+    ends = []
+    for end, cut in (("first", (0, last)), ("last", (last, 0))):
+        cropping = [cut if axis == dimension else (0, 0) for dimension in (1, 2)]
+        ends.append(keras.layers.Cropping2D(cropping, name=f"{name}_{end}", dtype="float32")(image))
+    parts = [*margin * [ends[0]], image, *margin * [ends[1]]]
+    return keras.layers.Concatenate(axis=axis, name=name, dtype="float32")(parts)
