@@ -2,9 +2,10 @@
 
     python benchmarks/branch_off.py --run long/run --data films --images 30000 --output branch
 
-The run stays as it is. The included generator was made this way (`docs/model-card.md`).
+The run stays as it is. The included generator is such a branch (`docs/model-card.md`).
 """
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +45,6 @@ def shortened(preset, phase: int, seen: int, images: int):
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the new run.")
 def main(run: Path, data: Path, images: int, phase: int, changes: tuple[str, ...], core: int, output: Path) -> None:
     """Finish a long training early, beside it."""
-    import json
-
     os.sched_setaffinity(0, {core})
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
