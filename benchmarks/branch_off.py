@@ -44,7 +44,7 @@ def shortened(preset, phase: int, seen: int, images: int):
 @click.option("--core", type=click.IntRange(0), default=0, help="The only one to use.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the new run.")
 def main(run: Path, data: Path, images: int, phase: int, changes: tuple[str, ...], core: int, output: Path) -> None:
-    """Finish a long training early, beside it."""
+    """Finish a long training early, in a run of its own."""
     os.sched_setaffinity(0, {core})
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 

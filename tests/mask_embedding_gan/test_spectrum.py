@@ -1,11 +1,13 @@
 """A filter that gives generated images the power spectrum of real ones."""
 
+from types import SimpleNamespace
+
 import cv2
 import keras
 import numpy as np
 import pytest
 
-from mask_embedding_gan.spectrum import FILTER, WINDOW, levelling_filter, log_spectrum, with_filter
+from mask_embedding_gan.spectrum import FILTER, WINDOW, level_spectrum, levelling_filter, log_spectrum, with_filter
 from training.export import open_model, save_model
 
 SIZE = 128
@@ -88,6 +90,22 @@ def test_filtered_images_have_the_spectrum_of_real_ones():
 
 
 # --- the generator ------------------------------------------------------------------------------
+
+
+def test_a_generator_of_white_noise_becomes_one_of_the_dataset_s_texture():
+    """Its latents are standard normal, so that real images are of that mean and spread, clipped as its images are."""
+    white = np.random.default_rng(3).standard_normal((32, SIZE, SIZE)).astype(np.float32)
+    generator, generated = generator_of(), white[16:]
+    clipped = lambda images: np.clip(images, 0, 1)
+    dataset = SimpleNamespace(
+        indices=lambda split: np.arange(16),
+        masks=lambda level, items: np.repeat(INSIDE, len(items), 0),
+        images=lambda level, items: clipped(blurred(white[items])),
+    )
+    real = spectrum(clipped(blurred(white[:16])))
+    images = clipped(generated), drawn(level_spectrum(generator, dataset), generated)
+    before, after = (np.abs(spectrum(one) - real)[2:-1, 2:-1].mean() for one in images)
+    assert after < 0.5 * before
 
 
 def test_the_filter_of_equal_spectra_changes_nothing():
