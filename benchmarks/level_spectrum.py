@@ -20,11 +20,15 @@ def main(generator: Path, data: Path, seed: int, output: Path) -> None:
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
     import_tensorflow_quietly()
-    from mask_embedding_gan.spectrum import level_spectrum
+    from mask_embedding_gan.spectrum import NoRoomError, level_spectrum
     from preprocessing.shards import open_dataset
     from training.export import open_model, save_model
 
-    save_model(level_spectrum(open_model(generator), open_dataset(data, kind="mammogram"), seed), output)
+    try:
+        levelled = level_spectrum(open_model(generator), open_dataset(data, kind="mammogram"), seed)
+    except NoRoomError as error:
+        raise click.UsageError(f"--data {data}: {error}") from error
+    save_model(levelled, output)
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from feature2mass.refinement import hashed, refined, repeat_border
+from feature2mass.refinement import hashed, refined
 from training.export import stock_model
-from training.layers import PACKAGE, LowPass, leaky_relu
+from training.layers import PACKAGE, LowPass, leaky_relu, repeat_border
 
 SIZE = 64
 FEATURES = 1024

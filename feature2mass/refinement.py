@@ -6,7 +6,7 @@ Both are switches of `NetworkConfig` and change nothing at first: the last convo
 import keras
 from keras import ops
 
-from training.layers import PACKAGE, PixelNorm, determined_noise, leaky_relu
+from training.layers import PACKAGE, PixelNorm, determined_noise, leaky_relu, repeat_border
 
 HASH_UNITS = 32
 HASH_LAYERS = 4
@@ -48,20 +48,6 @@ def hashed(feature):
             dtype="float32",
         )(numbers)
     return numbers
-
-
-def repeat_border(features, name: str, dtype: str):
-    """One pixel more on every side, as its neighbour: zeros there would leave a frame around every mass."""
-    for axis, side in ((1, "rows"), (2, "columns")):
-        others = features.shape[axis] - 1
-        sides = [features]
-        for place, rows_or_columns in (("first", (0, others)), ("last", (others, 0))):
-            cropping = (rows_or_columns, (0, 0)) if axis == 1 else ((0, 0), rows_or_columns)
-            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
-            sides.append(crop(features))
-        middle, first, last = sides
-        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)([first, middle, last])
-    return features
 
 
 def refined(features, numbers, name: str, dtype: str):

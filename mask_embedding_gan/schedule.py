@@ -22,6 +22,7 @@ FADING = 0.25  # of a phase on whole images, where the phase was trained on wind
 # (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256) (ours)
 AMPLIFIED = {3: 4.0, 4: 6.0, 5: 9.0, 6: 14.0, 7: 20.0}
 OCTAVES = 4  # amplified at most
+R1_WEIGHT, R1_FROM = 0.1, 5  # of amplified images; the first phase (ours)
 EMA_HALF_LIFE_IMAGES = 10_000.0  # where a preset without a moving average gets one
 
 
@@ -40,6 +41,8 @@ class PhaseSchedule:
         steps_per_execution: steps that run without returning to Python.
         amplification: factors of the octaves that the critic sees, finest first (`amplification.amplifier`); empty:
             images as they are.
+        r1_weight: of the R1 penalty; once the phase has faded in, logistic losses with it replace those of WGAN-GP
+            (ours, `train_step.critic_step`). 0: WGAN-GP to the end.
     """
 
     phase: int
@@ -52,6 +55,7 @@ class PhaseSchedule:
     ema_half_life_images: float
     steps_per_execution: int = 1
     amplification: tuple[float, ...] = ()
+    r1_weight: float = 0.0
 
     @property
     def duration(self) -> Duration:
@@ -113,6 +117,8 @@ class Preset:
         phases: schedules, in order.
         jitter: random geometry of training images and masks (ours).
         diversity: asks that latents matter (ours); None: the paper's loss alone.
+        level_spectrum: whether finished generators of 256×128 and 512×256 get a filter that gives their images the
+            power spectrum of training images (ours, `mask_embedding_gan.spectrum`).
         precision: policy of the hidden layers, "float32" or "mixed_bfloat16".
         phantoms: mammograms to draw where no data is given.
     """
@@ -122,6 +128,7 @@ class Preset:
     phases: tuple[PhaseSchedule, ...]
     jitter: bool = False
     diversity: Diversity | None = None
+    level_spectrum: bool = False
     precision: str = "float32"
     phantoms: int = 2000
 
@@ -198,7 +205,9 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
         needs=("second_convolution", "sum_of_levels", "times_mask"),
     ),
     "amplification": _in_each_phase("amplification", amplified, ()),
+    "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase >= R1_FROM else 0.0, 0.0),
     "diversity": setting("diversity", Diversity(), None),
+    "level_spectrum": setting("level_spectrum", True, False, needs=("times_mask",)),
     "jitter": setting("jitter", True, False),
     "moving_average": _in_each_phase("ema_half_life_images", lambda phase: EMA_HALF_LIFE_IMAGES, 0.0),
 }

@@ -11,12 +11,17 @@ import keras
 import numpy as np
 
 from preprocessing.shards import Dataset
+from training.layers import repeat_border
 
 WINDOW = 32  # pixels, of the windows whose spectra are measured
 LEAST_WINDOWS = 8  # of an image that counts
 FILTER = 15  # pixels, odd
 IMAGES = 128  # real and generated, that are compared
 BATCH = 16
+
+
+class NoRoomError(ValueError):
+    """No breast has room for the windows in which spectra are measured."""
 
 
 def level_spectrum(generator: keras.Model, dataset: Dataset, seed: int = 0) -> keras.Model:
@@ -31,7 +36,7 @@ def level_spectrum(generator: keras.Model, dataset: Dataset, seed: int = 0) -> k
         The generator with its filter, of stock layers.
 
     Raises:
-        ValueError: No breast has room for `LEAST_WINDOWS` windows.
+        NoRoomError: No breast has room for `LEAST_WINDOWS` windows.
     """
     rng = np.random.default_rng(seed)
     level = generator.input_shape[0][1:3]
@@ -52,7 +57,7 @@ def log_spectrum(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
         masks: bool (n, height, width).
 
     Raises:
-        ValueError: No mask has room for `LEAST_WINDOWS` windows.
+        NoRoomError: No mask has room for `LEAST_WINDOWS` windows.
     """
     taper = np.hanning(WINDOW + 1)[:WINDOW]
     spectra = []
@@ -63,7 +68,7 @@ def log_spectrum(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
             power = np.abs(np.fft.fft2(windows * np.outer(taper, taper))) ** 2
             spectra.append(np.log(power.mean(axis=0) + 1e-20))
     if not spectra:
-        raise ValueError(f"no mask has room for {LEAST_WINDOWS} windows of {WINDOW} pixels")
+        raise NoRoomError(f"no breast has room for {LEAST_WINDOWS} windows of {WINDOW}×{WINDOW} pixels")
     return np.mean(spectra, axis=0)
 
 
@@ -102,23 +107,10 @@ def with_filter(generator: keras.Model, taps: np.ndarray) -> keras.Model:
         taps: float32 (size, size), size odd.
     """
     mask, _ = generator.inputs
-    image, margin = generator.get_layer("image").output, len(taps) // 2
-    for axis, name in ((1, "rows"), (2, "columns")):
-        image = _continued(image, axis, margin, f"image_{name}_continued")
+    image = repeat_border(generator.get_layer("image").output, "image_border", "float32", width=len(taps) // 2)
     convolution = keras.layers.Conv2D(1, len(taps), use_bias=False, name="image_levelled", dtype="float32")
     image = convolution(image)
     convolution.set_weights([taps[..., None, None]])
     image = keras.layers.Multiply(name="image_in_mask", dtype="float32")([image, mask])
     image = keras.layers.ReLU(max_value=1.0, name="clip")(image)
     return keras.Model(generator.inputs, image, name=generator.name)
-
-
-def _continued(image, axis: int, margin: int, name: str):
-    """Repeat the first and the last row or column of an image `margin` times."""
-    last = image.shape[axis] - 1
-    ends = []
-    for end, cut in (("first", (0, last)), ("last", (last, 0))):
-        cropping = [cut if axis == dimension else (0, 0) for dimension in (1, 2)]
-        ends.append(keras.layers.Cropping2D(cropping, name=f"{name}_{end}", dtype="float32")(image))
-    parts = [*margin * [ends[0]], image, *margin * [ends[1]]]
-    return keras.layers.Concatenate(axis=axis, name=name, dtype="float32")(parts)

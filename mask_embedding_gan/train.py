@@ -18,6 +18,7 @@ from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import first_phase, stage
 from mask_embedding_gan.players import Players, build_players, compiled, grow, windows_model
 from mask_embedding_gan.schedule import Preset
+from mask_embedding_gan.spectrum import NoRoomError, level_spectrum
 from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
@@ -32,6 +33,7 @@ from training.run import RunDirectory, RunError, choose_strategy
 from training.trainer import Training, train_stage
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
+LEVELLED_FROM = 6  # phase; smaller breasts have no room for windows of tissue in which a spectrum is measured
 
 
 def train(
@@ -62,7 +64,8 @@ def train(
     missing = current().from_chief(lambda: [phase for phase in phases if not stage(run, phase).generator.exists()])
     for phase in missing:
         windows = preset.network.has_windows(phase)
-        train_stage((WindowsTraining if windows else PhaseTraining)(dataset, run, preset, phase, seed), strategy, echo)
+        kind = WindowsTraining if windows else PhaseTraining
+        train_stage(kind(dataset, run, preset, phase, seed, echo), strategy, echo)
         trained.append(stage(run, phase).generator)
         keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
         gc.collect()
@@ -89,8 +92,17 @@ def last_phase_with_these_threads(
 class PhaseTraining(Training):
     """Training of a phase on whole images."""
 
-    def __init__(self, dataset: Dataset, run: RunDirectory, preset: Preset, phase: int, seed: int):
+    def __init__(
+        self,
+        dataset: Dataset,
+        run: RunDirectory,
+        preset: Preset,
+        phase: int,
+        seed: int,
+        echo: Callable[[str], None] = print,
+    ):
         self.dataset, self.run, self.preset, self.phase, self.seed = dataset, run, preset, phase, seed
+        self.echo = echo
         self.stage, self.duration = stage(run, phase), preset.schedule(phase).duration
         self.group_size = preset.network.group_size
 
@@ -143,7 +155,22 @@ class PhaseTraining(Training):
         return {"alpha": model.alpha}
 
     def finished(self, model: MaskEmbeddingGAN) -> dict[Path, keras.Model]:
-        return {self.stage.generator: finished_generator(model.ema_generator, self.preset.network, self.phase)}
+        return {self.stage.generator: self.levelled(self.generator(model))}
+
+    def generator(self, model: MaskEmbeddingGAN) -> keras.Model:
+        """The generator a user loads, without the filter of `levelled`."""
+        return finished_generator(model.ema_generator, self.preset.network, self.phase)
+
+    def levelled(self, generator: keras.Model) -> keras.Model:
+        """The generator, with a filter where preset and phase have one and a breast has room to measure it."""
+        if not self.preset.level_spectrum or self.phase < LEVELLED_FROM:
+            return generator
+        try:
+            return level_spectrum(generator, self.dataset, self.seed)
+        except NoRoomError as error:
+            if current().is_chief:
+                self.echo(f"{self.stage.title}{error}, so the generator gets no filter that levels its spectrum")
+            return generator
 
 
 class WindowsTraining(PhaseTraining):
@@ -164,8 +191,8 @@ class WindowsTraining(PhaseTraining):
     def fields(self, model: WindowGAN) -> dict[str, float]:
         return {}
 
-    def finished(self, model: WindowGAN) -> dict[Path, keras.Model]:
-        return {self.stage.generator: model.finished()}
+    def generator(self, model: WindowGAN) -> keras.Model:
+        return model.finished()
 
 
 @contextmanager

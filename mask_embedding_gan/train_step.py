@@ -37,19 +37,27 @@ def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tens
     return tf.reduce_mean(tf.square(norm - 1.0))
 
 
-def critic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u):
-    """The critic's loss E[D(fake)] − E[D(real)] + 10 · penalty + 0.001 · E[D(real)²], and its gradients.
+def critic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u, r1_weight: float = 0.0):
+    """The gradients of both players' losses on a batch: of WGAN-GP, or of the logistic loss with the R1 penalty.
 
     Args:
         critic: callable on [images, masks, alpha].
         as_critic_sees: a linear map of images, in which the slope is measured (`amplification.amplifier`).
         real, fake, mask: (n, height, width, 1).
-        u: (n, 1, 1, 1) in [0, 1], where each penalty lies between a real image and a fake.
+        u: (n, 1, 1, 1) in [0, 1], where each penalty of WGAN-GP lies between a real image and a fake.
+        r1_weight: of the R1 penalty; 0: WGAN-GP.
 
     Returns:
-        (gradients of `variables`, gradient of the loss with respect to `fake`: the generator's, but for its sign,
-        {name: value} of `CRITIC_LOSSES`).
+        (gradients of the critic's loss with respect to `variables`, gradient of the generator's loss with respect to
+        `fake`, {name: value} of `CRITIC_LOSSES`).
     """
+    if r1_weight:
+        return _logistic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, r1_weight)
+    return _wasserstein_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u)
+
+
+def _wasserstein_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u):
+    """E[D(fake)] − E[D(real)] + 10 · penalty + 0.001 · E[D(real)²] for the critic, −E[D(fake)] for the generator."""
     fake = tf.stop_gradient(fake)
     with tf.GradientTape() as tape:
         tape.watch(fake)
@@ -63,6 +71,29 @@ def critic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u):
         loss = wasserstein + PENALTY_WEIGHT * penalty + DRIFT_WEIGHT * drift
     *gradients, fake_gradient = tape.gradient(loss, [*variables, fake], unconnected_gradients="zero")
     values = tf.reduce_mean(real_score), tf.reduce_mean(fake_score), penalty, -wasserstein
+    return gradients, -fake_gradient, dict(zip(CRITIC_LOSSES, values, strict=True))
+
+
+def _logistic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, r1_weight: float):
+    """E[log(1 + e^D(fake))] + E[log(1 + e^−D(real))] + weight/2 · E[‖∇D(real)‖²] for the critic, for the generator
+    E[log(1 + e^−D(fake))] (Mescheder et al. 2018, §4.1, R₁; Goodfellow et al. 2014, §3)."""
+    fake = tf.stop_gradient(fake)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(fake)
+        real_seen = as_critic_sees(real)
+        with tf.GradientTape() as slope_tape:
+            slope_tape.watch(real_seen)
+            real_score = critic([real_seen, mask, alpha], training=True)
+            total = tf.reduce_sum(real_score)
+        slope = slope_tape.gradient(total, real_seen)
+        penalty = tf.reduce_mean(tf.reduce_sum(tf.square(slope), axis=(1, 2, 3)))
+        fake_score = critic([as_critic_sees(fake), mask, alpha], training=True)
+        loss = tf.reduce_mean(tf.nn.softplus(fake_score) + tf.nn.softplus(-real_score)) + 0.5 * r1_weight * penalty
+        generator_loss = tf.reduce_mean(tf.nn.softplus(-fake_score))
+    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    fake_gradient = tape.gradient(generator_loss, fake)
+    real_mean, fake_mean = tf.reduce_mean(real_score), tf.reduce_mean(fake_score)
+    values = real_mean, fake_mean, penalty, real_mean - fake_mean
     return gradients, fake_gradient, dict(zip(CRITIC_LOSSES, values, strict=True))
 
 
@@ -126,16 +157,17 @@ class MaskEmbeddingGAN(AdversarialModel):
             else:
                 fake, gap = generator([mask, latent, alpha], training=True), tf.zeros(())
 
-        # 3) critic: real high, fake low, slope one between them, real near zero
+        # 3) critic: real high, fake low; WGAN-GP: slope one between them, real near zero
         variables = [variable.value for variable in self.discriminator.trainable_variables]
+        r1_weight = self.schedule.r1_weight if stable else 0.0
         critic_gradients, fake_gradient, losses = critic_step(
-            critic, variables, self.as_critic_sees, real, fake, mask, alpha, u
+            critic, variables, self.as_critic_sees, real, fake, mask, alpha, u, r1_weight
         )
 
-        # 4) generator: −E[D(fake)]
-        targets, seeds = [fake], [-fake_gradient]
+        # 4) generator: its loss through the critic
+        targets, seeds = [fake], [fake_gradient]
         if self.diversity:
-            targets, seeds = [fake, gap], [-fake_gradient, tf.constant(self.diversity.weight, gap.dtype)]
+            targets, seeds = [fake, gap], [fake_gradient, tf.constant(self.diversity.weight, gap.dtype)]
         variables = [variable.value for variable in self.generator.trainable_variables]
         generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
         return critic_gradients, generator_gradients, {**losses, "diversity_gap": gap}

@@ -181,15 +181,14 @@ class WindowGAN(AdversarialModel):
             fake = (0.5 + 0.5 * image) * mask
             inconsistency = inconsistency_with(inputs[1], image, mask)
 
-        # 3) critic: real high, fake low, slope one between them, real near zero
+        # 3) critic: real high, fake low; WGAN-GP: slope one between them, real near zero
         variables = [variable.value for variable in self.discriminator.trainable_variables]
-        critic_gradients, fake_gradient, losses = critic_step(
-            self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
-        )
+        seen = self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
+        critic_gradients, fake_gradient, losses = critic_step(*seen, self.schedule.r1_weight)
 
-        # 4) generator: −E[D(fake)], and the price of leaving the level below
+        # 4) generator: its loss through the critic, and the price of leaving the level below
         variables = [variable.value for variable in self.generator.trainable_variables]
-        seeds = [-fake_gradient, tf.constant(CONSISTENCY_WEIGHT)]
+        seeds = [fake_gradient, tf.constant(CONSISTENCY_WEIGHT)]
         generator_gradients = generator_tape.gradient([fake, inconsistency], variables, seeds)
         return critic_gradients, generator_gradients, {**losses, "inconsistency": inconsistency}
 

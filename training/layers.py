@@ -321,6 +321,23 @@ def determined_noise(numbers, height: int, width: int, name: str):
     return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
 
 
+def repeat_border(features, name: str, dtype: str, width: int = 1):
+    """Repeat the border of (n, height, width, channels) `width` times on every side; zeros there would leave a frame.
+
+    Of stock layers, which have no padding of this kind.
+    """
+    for axis, side in ((1, "rows"), (2, "columns")):
+        others = features.shape[axis] - 1
+        ends = []
+        for place, rows_or_columns in (("first", (0, others)), ("last", (others, 0))):
+            cropping = (rows_or_columns, (0, 0)) if axis == 1 else ((0, 0), rows_or_columns)
+            crop = keras.layers.Cropping2D(cropping, name=f"{name}_{side}_{place}", dtype=dtype)
+            ends.append(crop(features))
+        parts = [*width * ends[:1], features, *width * ends[1:]]
+        features = keras.layers.Concatenate(axis, name=f"{name}_{side}", dtype=dtype)(parts)
+    return features
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
 class LowPass(keras.layers.DepthwiseConv2D):
     """A fixed [1 2 1]⊗[1 2 1]/16 filter on every channel.

@@ -7,7 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from mask_embedding_gan.spectrum import FILTER, WINDOW, level_spectrum, levelling_filter, log_spectrum, with_filter
+from mask_embedding_gan.spectrum import (
+    FILTER,
+    WINDOW,
+    NoRoomError,
+    level_spectrum,
+    levelling_filter,
+    log_spectrum,
+    with_filter,
+)
 from training.export import open_model, save_model
 
 SIZE = 128
@@ -59,7 +67,7 @@ def test_what_lies_outside_the_mask_does_not_count():
 
 
 def test_masks_without_room_are_refused():
-    with pytest.raises(ValueError, match="no mask has room"):
+    with pytest.raises(NoRoomError, match="no breast has room"):
         log_spectrum(noise(1), np.zeros((1, SIZE, SIZE), bool))
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tiny
 from folders import contents, quiet, records, without_times
 
+from mask_embedding_gan import spectrum
 from mask_embedding_gan import train as progressive
 from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
@@ -147,6 +148,38 @@ def test_the_generator_opens_where_this_package_is_not(tmp_path, tiny_run, backe
     restore_checkpoint(checkpoints(tiny_run.stage("phase-2").folder)[0], model)
     wanted = np.clip(model.ema_generator([masks, latents, np.ones(1, np.float32)]), 0, 1)
     np.testing.assert_allclose(np.load(tmp_path / "images.npy"), wanted, atol=1e-5)
+
+
+# --- the filter of a finished generator ---------------------------------------------------------
+
+
+def finished_film(film_run, tiny_dataset, monkeypatch, level_spectrum: bool, echo=quiet) -> keras.Model:
+    """The generator of phase 3, as a preset with or without the filter leaves it."""
+    monkeypatch.setattr(progressive, "LEVELLED_FROM", 3)
+    preset = replace(tiny.film(), level_spectrum=level_spectrum)
+    training = WindowsTraining(tiny_dataset, film_run, preset, 3, 0, echo)
+    return training.finished(resumed(training))[film_run.stage("phase-3").generator]
+
+
+def test_a_preset_with_the_filter_leaves_a_generator_that_has_it(film_run, tiny_dataset, monkeypatch):
+    monkeypatch.setattr(spectrum, "WINDOW", 8)
+    monkeypatch.setattr(spectrum, "LEAST_WINDOWS", 1)
+    monkeypatch.setattr(spectrum, "FILTER", 5)
+    names = [layer.name for layer in finished_film(film_run, tiny_dataset, monkeypatch, True).layers]
+    assert "image_levelled" in names
+    assert "image_levelled" not in [
+        layer.name for layer in finished_film(film_run, tiny_dataset, monkeypatch, False).layers
+    ]
+
+
+def test_breasts_without_room_for_windows_are_said_and_the_generator_is_saved(film_run, tiny_dataset, monkeypatch):
+    lines: list[str] = []
+    generator = finished_film(film_run, tiny_dataset, monkeypatch, True, lines.append)
+    assert generator.output_shape == (None, 32, 16, 1)
+    assert lines == [
+        "phase 3: no breast has room for 8 windows of 32×32 pixels, so the generator gets no filter that levels its "
+        "spectrum"
+    ]
 
 
 # --- which phase starts from what ---------------------------------------------------------------

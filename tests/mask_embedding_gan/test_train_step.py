@@ -193,6 +193,48 @@ def test_one_pass_gives_the_textbook_s_gradients_of_amplified_images(textbook):
     assert relative_difference(ours[0], plain[0]) > 0.01
 
 
+def textbook_r1_gradients(model, batch, step, weight):
+    """The logistic losses and the R1 penalty in their own words, the generator run twice."""
+    real, mask = batch["image"], batch["mask"]
+    alpha = tf.ones((1,))
+    noise = global_batch_noise(tf.random.stateless_normal, real.shape[0], (model.latent_size,), model.latent_seed, step)
+    logit = lambda image: model.discriminator([model.as_critic_sees(image), mask, alpha], training=True)
+    fake = model.generator([mask, noise, alpha], training=True)
+    with tf.GradientTape() as tape:
+        seen = model.as_critic_sees(real)
+        with tf.GradientTape() as slope_tape:
+            slope_tape.watch(seen)
+            score = model.discriminator([seen, mask, alpha], training=True)
+        slope = tf.reshape(slope_tape.gradient(score, seen), (real.shape[0], -1))
+        penalty = tf.reduce_mean(tf.norm(slope, axis=1) ** 2)
+        loss = -tf.reduce_mean(tf.math.log(1 - tf.sigmoid(logit(fake)))) - tf.reduce_mean(tf.math.log_sigmoid(score))
+        loss += weight / 2 * penalty
+    critic = tape.gradient(loss, model.discriminator.trainable_variables)
+    with tf.GradientTape() as tape:
+        fake = model.generator([mask, noise, alpha], training=True)
+        loss = -tf.reduce_mean(tf.math.log_sigmoid(logit(fake)))
+    return critic, tape.gradient(loss, model.generator.trainable_variables), penalty
+
+
+def test_with_the_r1_penalty_the_step_gives_the_textbook_s_gradients():
+    schedules = tuple(replace(schedule, amplification=(2.0,), r1_weight=0.7) for schedule in tiny.preset().phases)
+    model, batch, step = model_of(2, phases=schedules), batch_of(2), tf.constant(100, tf.int64)
+    critic, generator, losses = model.player_gradients(batch, step, stable=True)
+    theirs = textbook_r1_gradients(model, batch, step, 0.7)
+    assert relative_difference(critic, theirs[0]) < 1e-5
+    assert relative_difference(generator, theirs[1]) < 1e-5
+    assert losses["gradient_penalty"].numpy() == pytest.approx(theirs[2].numpy(), rel=1e-4)
+
+
+def test_the_r1_penalty_begins_when_the_phase_has_faded_in():
+    batch, step = batch_of(2), tf.constant(3, tf.int64)
+    schedules = tuple(replace(schedule, r1_weight=0.7) for schedule in tiny.preset().phases)
+    for with_r1, without in zip(
+        *(model.player_gradients(batch, step)[0] for model in (model_of(2, phases=schedules), model_of(2)))
+    ):
+        np.testing.assert_array_equal(with_r1, without)
+
+
 @pytest.mark.parametrize("diversity", [None, Diversity(share=10.0, weight=1.0)], ids=["paper", "diversity"])
 def test_the_step_without_its_fade_in_is_the_step_at_alpha_1(diversity):
     model, batch, step = model_of(2, diversity=diversity), batch_of(2, 8), tf.constant(100, tf.int64)

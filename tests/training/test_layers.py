@@ -15,6 +15,7 @@ from training.layers import (
     MinibatchStandardDeviation,
     PixelNorm,
     add_bias,
+    repeat_border,
 )
 
 
@@ -231,6 +232,15 @@ def test_a_1x1_convolution_is_a_matrix_product_of_features():
     x = np.random.default_rng(0).standard_normal((2, 4, 2, 3))
     layer = built(EqualizedConv2D(5, 1, dtype="float64"), (None, 4, 2, 3))
     np.testing.assert_allclose(layer(x), x @ np.asarray(layer.kernel)[0, 0] + np.asarray(layer.bias), rtol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_repeated_border_is_that_of_numpy(width):
+    x = noise(1, 3, 4, 2)
+    image = keras.Input(x.shape[1:])
+    model = keras.Model(image, repeat_border(image, "border", "float32", width))
+    sides = ((0, 0), (width, width), (width, width), (0, 0))
+    np.testing.assert_array_equal(model(x), np.pad(x, sides, mode="edge"))
 
 
 def test_low_pass_of_an_impulse_is_the_binomial_filter():
