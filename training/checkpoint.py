@@ -88,12 +88,18 @@ def read_state(path: Path) -> dict:
 def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
     """Set every variable of a compiled model from a checkpoint; returns its state.
 
+    Learning rates stay as the model was compiled: they follow from its settings, which a light checkpoint may change.
+
     Raises:
         CheckpointError: the file is damaged, or holds another network's variables.
     """
+    optimizers = model.generator_optimizer, model.discriminator_optimizer
+    rates = [float(optimizer.learning_rate) for optimizer in optimizers]
     with _open(path) as file:
         for player, variables in _variables(model).items():
             _assign(variables, file[player], path, player)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.learning_rate = rate
         for average, weight in model.weight_pairs(frozen=True):
             average.assign(weight)
         return json.loads(file.attrs["state"])

@@ -106,6 +106,16 @@ def test_optimizers_come_back_with_iterations_and_slots(tmp_path, model):
         assert len(slots) == 2 and all(np.any(slot) for slot in slots)
 
 
+def test_learning_rates_stay_as_compiled(tmp_path, model):
+    """A light checkpoint may continue with other settings than those that it was trained with."""
+    path = save_checkpoint(tmp_path, model, {})
+    other = made(seed=1)
+    other.generator_optimizer.learning_rate = 0.25
+    restore_checkpoint(path, other)
+    rates = [float(one.generator_optimizer.learning_rate) for one in (model, other)]
+    assert rates == [pytest.approx(rates[0]), 0.25] and rates[0] != 0.25
+
+
 def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, model):
     other = made(seed=1)
     restore_checkpoint(save_checkpoint(tmp_path, model, {}), other)
