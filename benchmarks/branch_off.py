@@ -13,7 +13,6 @@ from pathlib import Path
 import click
 from recipe import changed
 
-RATES = 0.001, 0.003  # of generator and critic: twice those of `film`, for a short training
 EMA_HALF_LIFE = 0.06  # of a phase's images
 
 
@@ -25,10 +24,8 @@ def shortened(preset, phase: int, seen: int, images: int):
             one = replace(one, fade_in_images=min(one.fade_in_images, seen))
             one = replace(one, stable_images=seen - one.fade_in_images, ticks=1)
         elif one.phase > phase:
-            one = replace(
-                one, learning_rate=RATES[0], critic_learning_rate=RATES[1], ema_half_life_images=EMA_HALF_LIFE * images
-            )
             one = replace(one, stable_images=images - one.fade_in_images, ticks=3)
+            one = replace(one, ema_half_life_images=EMA_HALF_LIFE * images)
         phases.append(one)
     return replace(preset, phases=tuple(phases))
 

@@ -2,7 +2,8 @@
 
     python benchmarks/level_spectrum.py --generator branch/run/phase-7/generator.keras --data films --output film.keras
 
-The included generator got its filter this way (`docs/model-card.md`). `realism.py` measures what it changes.
+`train-mask-embed` does so at the end of phases 6 and 7, unless it trains `--without level_spectrum`. `realism.py`
+measures what the filter changes.
 """
 
 from pathlib import Path
