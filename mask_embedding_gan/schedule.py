@@ -39,8 +39,8 @@ class PhaseSchedule:
         ticks: status lines, checkpoints and sample grids in this phase.
         ema_half_life_images: half-life of the generator's moving average; 0: none.
         steps_per_execution: steps that run without returning to Python.
-        amplification: factors of the octaves that the critic sees, finest first (`amplification.amplifier`); empty:
-            images as they are.
+        amplification: factors of the octaves that the critic sees, finest first (`amplification.amplifier`); on windows
+            only the first counts. Empty: images as they are.
         r1_weight: of the R1 penalty; once the phase has faded in, logistic losses with it replace those of WGAN-GP
             (ours, `train_step.critic_step`). 0: WGAN-GP to the end.
     """
