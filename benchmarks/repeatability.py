@@ -25,6 +25,7 @@ STEPS, TICKS = 20, 4
 IMAGES = 64  # phantoms of each kind
 SYSTEMS = {  # name: (kind of data, phase or None)
     "mask-embed-2": ("mammogram", 2),
+    "mask-embed-2-r1": ("mammogram", 2),  # with the R1 penalty
     "mask-embed-6": ("mammogram", 6),  # on windows
     "pix2pix": ("mammogram", None),
     "feature2mass": ("mass", None),
@@ -35,7 +36,7 @@ PIX2PIX_HEIGHT = 128
 # ------------------------------------------------------------------------ in a process of its own
 
 
-def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: int) -> None:
+def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: int, r1_weight: float) -> None:
     from dataclasses import replace
 
     from mask_embedding_gan.presets import PRESETS
@@ -50,6 +51,7 @@ def train_mask_embedding_gan(dataset, folder: Path, precision: str, last_phase: 
             stable_images=(STEPS // 2 if schedule.phase > 1 else STEPS) * schedule.batch,
             ticks=TICKS,
             steps_per_execution=STEPS // TICKS,
+            r1_weight=r1_weight,
         )
         for schedule in preset.phases
     )
@@ -93,7 +95,7 @@ def train_here(system: str, data: Path, folder: Path, precision: str, phase: int
 
         dataset = open_dataset(data)
         if phase is not None:
-            train_mask_embedding_gan(dataset, folder, precision, phase)
+            train_mask_embedding_gan(dataset, folder, precision, phase, 0.1 if system.endswith("r1") else 0.0)
         elif system == "pix2pix":
             train_pix2pix(dataset, folder, precision)
         else:

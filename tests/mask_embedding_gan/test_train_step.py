@@ -17,6 +17,7 @@ from mask_embedding_gan.schedule import Diversity
 from mask_embedding_gan.train_step import (
     DRIFT_WEIGHT,
     PENALTY_WEIGHT,
+    critic_step,
     fade_images,
     gradient_penalty,
 )
@@ -224,6 +225,26 @@ def test_with_the_r1_penalty_the_step_gives_the_textbook_s_gradients():
     assert relative_difference(critic, theirs[0]) < 1e-5
     assert relative_difference(generator, theirs[1]) < 1e-5
     assert losses["gradient_penalty"].numpy() == pytest.approx(theirs[2].numpy(), rel=1e-4)
+
+
+@pytest.mark.parametrize("r1_weight", [0.0, 0.7])
+def test_gradients_of_a_batch_are_the_mean_of_those_of_its_halves(r1_weight):
+    """So replicas, each with its part of the batch, train the same networks as one device."""
+    critic = build_critic(tiny.NETWORK, 2)
+    real, mask, _ = tiny.inputs(2, 8)
+    fake, u = tiny.inputs(2, 8)[0][::-1].copy(), np.random.default_rng(0).random((8, 1, 1, 1), np.float32)
+
+    def step(part: slice) -> list:
+        arrays = [tf.constant(x[part]) for x in (real, fake, mask)]
+        variables = [variable.value for variable in critic.trainable_variables]
+        seen = critic, variables, lambda images: 3 * images, *arrays, tf.ones((1,)), tf.constant(u[part])
+        gradients, fake_gradient, _ = critic_step(*seen, r1_weight)
+        return [*gradients, fake_gradient]
+
+    *whole, of_fakes = step(slice(8))
+    (*first, first_fakes), (*second, second_fakes) = step(slice(4)), step(slice(4, 8))
+    assert relative_difference(whole, [(a + b) / 2 for a, b in zip(first, second, strict=True)]) < 1e-5
+    assert relative_difference([of_fakes], [np.concatenate([first_fakes, second_fakes]) / 2]) < 1e-5
 
 
 def test_the_r1_penalty_begins_when_the_phase_has_faded_in():
