@@ -1,4 +1,4 @@
-"""A run of `film` that an earlier version began: its settings are accepted, its variables are found."""
+"""A run of `film` that an earlier version began: what its settings meet, and that its variables are found."""
 
 import json
 from dataclasses import replace
@@ -24,18 +24,32 @@ def begun(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def test_its_settings_are_accepted(tmp_path):
-    """Phase 5 and later have other rates now; no command line brings the former ones back."""
+def test_it_is_refused_and_told_what_has_changed(tmp_path):
+    begun(tmp_path)
+    with pytest.raises(
+        RunError, match="was made with other settings .* use another folder, or the old settings"
+    ) as error:
+        RunDirectory(tmp_path, run_config(PRESETS["film"].changed(precision="float32"), DATA, 0))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_with_its_own_settings_it_continues_though_others_have_been_added_since(tmp_path):
     begun(tmp_path)
     preset = PRESETS["film"].changed(precision="float32", without=("r1_penalty", "level_spectrum"))
-    phases = tuple(replace(one, learning_rate=0.0005, critic_learning_rate=0.0015) for one in preset.phases[4:])
-    RunDirectory(tmp_path, run_config(replace(preset, phases=preset.phases[:4] + phases), DATA, 0))
+    earlier = replace(preset.schedule(5), learning_rate=0.0005, critic_learning_rate=0.0015)
+    phases = (
+        *preset.phases[:4],
+        replace(earlier, stable_images=350_000, ticks=40),
+        *(replace(one, learning_rate=0.0005, critic_learning_rate=0.0015) for one in preset.phases[5:]),
+    )
+    RunDirectory(tmp_path, run_config(replace(preset, phases=phases), DATA, 0))
 
 
 def test_other_settings_are_refused(tmp_path):
     begun(tmp_path)
+    preset = PRESETS["film"].changed(precision="float32", without=("jitter",))
     with pytest.raises(RunError, match="preset jitter: true there, false here"):
-        RunDirectory(tmp_path, run_config(PRESETS["film"].changed(without=("jitter",)), DATA, 0))
+        RunDirectory(tmp_path, run_config(preset, DATA, 0))
 
 
 def test_its_variables_have_the_same_names_in_the_same_order():
