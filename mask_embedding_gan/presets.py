@@ -73,14 +73,14 @@ FILM = Preset(
     phases=phases(
         batch=7 * (16,),  # (ours)
         learning_rate=(0.002, 0.002, 0.0007, 0.0005, 0.001, 0.001, 0.001),  # (ours)
-        critic_learning_rate=(0.006, 0.006, 0.0021, 0.0015, 0.002, 0.002, 0.002),  # (ours)
+        critic_learning_rate=(0.006, 0.006, 0.0021, 0.0015, 0.002, 0.003, 0.003),  # (ours)
         fade_in_images=(0, 25_000, 75_000, 150_000, 50_000, 0, 0),  # windows do not fade in (ours)
         stable_images=(50_000, 75_000, 225_000, 90_000, 750_000, 300_000, 300_000),  # (ours)
         ticks=(5, 10, 30, 24, 80, 30, 30),  # (ours)
         ema_half_life_images=7 * (10_000,),  # (ours)
         steps_per_execution=(50, 50, 25, 10, 5, 5, 5),  # no influence on the result
         amplification=AMPLIFICATION,  # (ours)
-        r1_weight=(0, 0, 0, 0, 0.1, 0.1, 0.1),  # (ours)
+        r1_weight=(0, 0, 0, 0, 0.1, 0, 0),  # (ours)
     ),
     jitter=True,  # (ours)
     diversity=Diversity(weight=0.1, share=0.75),  # (ours)

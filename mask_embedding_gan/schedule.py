@@ -22,7 +22,7 @@ FADING = 0.25  # of a phase on whole images, where the phase was trained on wind
 # (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256) (ours)
 AMPLIFIED = {3: 4.0, 4: 6.0, 5: 9.0, 6: 14.0, 7: 20.0}
 OCTAVES = 4  # amplified at most
-R1_WEIGHT, R1_FROM = 0.1, 5  # of amplified images; the first phase (ours)
+R1_WEIGHT, R1_PHASE = 0.1, 5  # of amplified images; the finest whole images of `film` (ours)
 EMA_HALF_LIFE_IMAGES = 10_000.0  # where a preset without a moving average gets one
 
 
@@ -39,8 +39,8 @@ class PhaseSchedule:
         ticks: status lines, checkpoints and sample grids in this phase.
         ema_half_life_images: half-life of the generator's moving average; 0: none.
         steps_per_execution: steps that run without returning to Python.
-        amplification: factors of the octaves that the critic sees, finest first (`amplification.amplifier`); on windows
-            only the first counts. Empty: images as they are.
+        amplification: factors of the octaves that the critic sees, finest first (`amplification.amplifier`); empty:
+            images as they are.
         r1_weight: of the R1 penalty; once the phase has faded in, logistic losses with it replace those of WGAN-GP
             (ours, `train_step.critic_step`). 0: WGAN-GP to the end.
     """
@@ -205,7 +205,7 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
         needs=("second_convolution", "sum_of_levels", "times_mask"),
     ),
     "amplification": _in_each_phase("amplification", amplified, ()),
-    "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase >= R1_FROM else 0.0, 0.0),
+    "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0),
     "diversity": setting("diversity", Diversity(), None),
     "level_spectrum": setting("level_spectrum", True, False, needs=("times_mask",)),
     "jitter": setting("jitter", True, False),

@@ -154,8 +154,7 @@ class WindowGAN(AdversarialModel):
         self.schedule, self.below = schedule, below
         self.window = below.window
         self.stable_critic = without_fade_in(critic)
-        # the level's own octave alone: coarser ones are given by the level below, and the block cannot change them
-        self.as_critic_sees = amplifier(schedule.amplification[:1], *self.window)
+        self.as_critic_sees = amplifier(schedule.amplification, *self.window)
         self.latent_size = below.whole_levels.inputs[1].shape[-1]
         self.latent_seed = stream_seed(seed, "latent", schedule.phase)
         self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)

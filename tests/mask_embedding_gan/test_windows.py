@@ -39,12 +39,12 @@ def finished(phase: int) -> keras.Model:
     return generator
 
 
-def model_of(phase: int, amplification: tuple[float, ...] = (2.0,)) -> WindowGAN:
+def model_of(phase: int) -> WindowGAN:
     below = LevelsBelow(finished(phase - 1), CONFIG, phase)
     block, ema_block = (build_window_block(CONFIG, phase, *below.window) for _ in range(2))
     tiny.randomise(block)
     ema_block.set_weights(block.get_weights())
-    schedule = replace(tiny.preset().schedule(3), phase=phase, fade_in_images=0, amplification=amplification)
+    schedule = replace(tiny.preset().schedule(3), phase=phase, fade_in_images=0, amplification=(2.0,))
     model = WindowGAN(block, build_critic(CONFIG, 2), ema_block, below, schedule)
     model.compile(*schedule.optimizers(), schedule.duration)
     return model
@@ -154,13 +154,6 @@ def test_every_weight_of_the_block_and_the_critic_gets_a_gradient(phase):
         whole = model.discriminator if network is model.stable_critic else network
         for gradient, variable in zip(gradients, whole.trainable_variables, strict=True):
             assert np.any(gradient) or id(variable) not in seen, variable.path
-
-
-def test_only_the_level_s_own_octave_is_amplified_for_the_critic():
-    images = tf.constant(np.random.default_rng(0).random((2, *resolution(2), 1)), tf.float32)
-    own, four, none = (model_of(3, factors).as_critic_sees(images) for factors in ((9.0,), (9.0, 6.0, 4.0, 2.0), ()))
-    np.testing.assert_array_equal(four, own)
-    assert np.abs(own - none).max() > 1
 
 
 def test_nothing_below_the_block_changes():
