@@ -94,7 +94,7 @@ def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
         CheckpointError: the file is damaged, or holds another network's variables.
     """
     optimizers = model.generator_optimizer, model.discriminator_optimizer
-    rates = [float(optimizer.learning_rate) for optimizer in optimizers]
+    rates = [float(np.asarray(optimizer.learning_rate)) for optimizer in optimizers]
     with _open(path) as file:
         for player, variables in _variables(model).items():
             _assign(variables, file[player], path, player)
