@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 
 import cv2
 import numpy as np
@@ -106,7 +107,9 @@ def study(tmp_path_factory):
             lesions = [] if kind == NORMAL else [{"box": box, "inserted": kind == INSERTED}]
             shown.append(Shown(rng.random((64, 64)), {"kind": kind, "lesions": lesions}))
     files = folder / "page" / "study.html", folder / "key.json"
-    write_study(shown, *files, task=FIND, words=WORDS, title="Lesions", of_patients=False)
+    with pytest.MonkeyPatch.context() as patch:  # another order would be another sample of guesses
+        patch.setattr("secrets.SystemRandom", lambda: random.Random(0))
+        write_study(shown, *files, task=FIND, words=WORDS, title="Lesions", of_patients=False)
     return folder
 
 
