@@ -7,7 +7,7 @@ paper   Reproduces the network, the loss and the fade-in of Ren et al. 2019, wit
         python train_scripts/train_mask_embed.py --phase 7 --preset paper --data DATA --run RUN
 
 film    Trains half the paper's kernels with all additions, towards images like film mammograms (ours).
-        Costs about 10 hours of one core of an AMD EPYC (Zen 4) for all seven phases (`docs/long-run.md`).
+        Costs about 10 hours of one core of an AMD EPYC (Zen 4) in bfloat16 for all phases (`docs/long-run.md`).
         Expect a sliced Wasserstein distance at 32×16 of 24·10⁻³ after phase 3, where two halves of the real films are
         28·10⁻³ apart (`docs/long-run.md`).
         python train_scripts/train_mask_embed.py --phase 7 --preset film --data DATA --run RUN
