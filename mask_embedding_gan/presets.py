@@ -12,7 +12,7 @@ film    Trains half the paper's kernels with all additions, towards images like 
         28·10⁻³ apart (`docs/long-run.md`).
         python train_scripts/train_mask_embed.py --phase 7 --preset film --data DATA --run RUN
 
-quick   The recipe of `film` on about a thirtieth of its images, at higher rates (ours).
+quick   The recipe of `film` without the R1 penalty, on about a thirtieth of its images, at higher rates (ours).
         Costs five and a half minutes of two CPU cores for all seven phases.
         Expect phantoms that fill masks, as in `docs/demo.png`.
         python train_scripts/train_mask_embed.py --phase 7
