@@ -5,7 +5,8 @@
 Images of held-out masks, `DRAWS` latents each, are compared with all real ones by every metric; for a distance, a floor
 is what one half of the real images scores against the other. The variance of each octave inside the breast is compared
 with that of the held-out images. Then a classifier tries to tell generated images from real ones, and one half of the
-real ones from the other. The picture shows masks, their films, and what the generator makes.
+real ones from the other; with `--every-size`, also images of both that are reduced to each smaller size, which shows at
+what scale they differ. The picture shows masks, their films, and what the generator makes.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ DRAWS = 4
 SHOWN = 8  # masks in the picture
 SHEET = 3, 8  # rows and columns of the sheet
 LEAST_HEIGHT = 256  # of an image in it
+COARSEST = 32  # height of the smallest images that a classifier is shown
 METRICS = [
     "swd_7x7",
     "fid_radiomic_z",
@@ -29,7 +31,7 @@ METRICS = [
 ]
 
 
-def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
+def measured(dataset, generator, seed: int = 0, every_size: bool = False) -> tuple[dict, object]:
     """Return ({metric: (estimate of the generated images, of real ones)}, a picture, uint8)."""
     import cv2
     import numpy as np
@@ -37,7 +39,6 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
     from evaluation.evaluate import evaluate
     from evaluation.image_set import Samples
     from evaluation.intervals import bootstrap_mean
-    from evaluation.metrics.realism import REALISM
 
     level = generator.input_shape[0][1:3]
     held_out = dataset.indices("validation")
@@ -47,9 +48,8 @@ def measured(dataset, generator, seed: int = 0) -> tuple[dict, object]:
     fakes = generator.predict([repeated, latents.astype(np.float32)], batch_size=32, verbose=0)[..., 0]
     fake = Samples(fakes, repeated[..., 0] > 0, "generated", np.repeat(np.arange(len(masks)), DRAWS))
     evaluation = evaluate(Samples.of_dataset(dataset, level), fake, METRICS)
-    rows = {row.name: (row.generated, row.real) for row in evaluation.rows} | {
-        REALISM.name: detected(dataset, generator, seed)
-    }
+    rows = {row.name: (row.generated, row.real) for row in evaluation.rows}
+    rows |= detected(dataset, generator, seed, every_size)
     rng = np.random.default_rng(seed)
     real = octave_variances(images, masks)
     rows |= {
@@ -112,22 +112,39 @@ def grey_levels(picture):
     return (255 * picture).clip(0, 255).round().astype("uint8")
 
 
-def detected(dataset, generator, seed: int) -> tuple:
-    """Return (AUC of a classifier of generated against real images, that of two halves of the real ones)."""
+def detected(dataset, generator, seed: int, every_size: bool = False) -> dict:
+    """AUC of a classifier of generated against real images, and of two halves of the real ones.
+
+    Args:
+        every_size: whether images reduced to each smaller size are classified as well.
+
+    Returns:
+        {name of the metric and size: (of generated images, of halves)}.
+    """
+    import cv2
     import numpy as np
 
     from evaluation.image_set import Samples
-    from evaluation.metrics.realism import real_or_generated
+    from evaluation.metrics.realism import REALISM, real_or_generated
 
-    real = Samples.of_dataset(dataset, generator.input_shape[0][1:3])
-    _, masks = real.read(np.arange(len(real)))
+    size = generator.input_shape[0][1:3]
+    masks = dataset.masks(size, dataset.indices())
     latents = np.random.default_rng([seed, 1]).standard_normal((len(masks), generator.input_shape[1][1]))
     inputs = [masks[..., None].astype(np.float32), latents.astype(np.float32)]
     fakes = generator.predict(inputs, batch_size=32, verbose=0)[..., 0]
-    odd = real.subjects % 2 == 1
-    halves = [real.subset(np.flatnonzero(part)) for part in (~odd, odd)]
-    fake = Samples(fakes, masks, "generated", real.subjects)
-    return real_or_generated(real, fake, seed=seed), real_or_generated(*halves, seed=seed)
+    rows = {}
+    while True:
+        real, masks = Samples.of_dataset(dataset, size), dataset.masks(size, dataset.indices())
+        odd = real.subjects % 2 == 1
+        pairs = (
+            (real, Samples(fakes * masks, masks, "generated", real.subjects)),
+            [real.subset(np.flatnonzero(part)) for part in (~odd, odd)],
+        )
+        rows[f"{REALISM.name} {size[0]}x{size[1]}"] = tuple(real_or_generated(*pair, seed=seed) for pair in pairs)
+        size = tuple(one // 2 for one in size)
+        if not every_size or size[0] < COARSEST:
+            return rows
+        fakes = np.array([cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA) for image in fakes])
 
 
 def table(rows: dict) -> str:
@@ -139,8 +156,9 @@ def table(rows: dict) -> str:
 @click.option("--data", type=click.Path(exists=True, path_type=Path), required=True, help="Shards of real mammograms.")
 @click.option("--picture", type=click.Path(path_type=Path), help="PNG file to write.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="PNG file of 24 unselected images to write instead.")
+@click.option("--every-size", is_flag=True, help="Classify images that are reduced to each smaller size, too.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def main(generator: Path, data: Path, picture: Path | None, sheet: Path | None, seed: int) -> None:
+def main(generator: Path, data: Path, picture: Path | None, sheet: Path | None, every_size: bool, seed: int) -> None:
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
     import_tensorflow_quietly()
@@ -153,7 +171,7 @@ def main(generator: Path, data: Path, picture: Path | None, sheet: Path | None, 
     if sheet:
         cv2.imwrite(str(sheet), unselected(dataset, network, seed))
         return
-    rows, shown = measured(dataset, network, seed)
+    rows, shown = measured(dataset, network, seed, every_size)
     click.echo(table(rows))
     if picture:
         cv2.imwrite(str(picture), shown)

@@ -46,6 +46,8 @@ class NetworkConfig:
         critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
             dense layer before its score; 0: neither (ours).
         windows_from: first level that is trained on windows of the image (ours, `mask_embedding_gan.windows`); 0: none.
+        keeps_averages: whether every 2×2 pixels of a level that is trained on windows average to a pixel of the image of
+            the level below, by construction (ours).
     """
 
     latent_size: int = 100
@@ -60,6 +62,7 @@ class NetworkConfig:
     noise_levels: tuple[int, ...] = ()
     critic_convolutions: int = 0
     windows_from: int = 0
+    keeps_averages: bool = False
 
     def without_embedding(self) -> "NetworkConfig":
         """The baseline of §6.4: no embedding, the latent vector longer by as much."""
@@ -164,6 +167,17 @@ class Blocks:
             return EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")(x)
         return EqualizedConv2D(1, 1, gain=1.0, name=name, dtype="float32")(x)
 
+    def with_added(self, enlarged, below, x, level: int):
+        """An image of the level below, enlarged, plus what the features x of a level add to it.
+
+        Args:
+            below: that image as it was, whose pixels stay the averages of 2×2 pixels where the level is to keep them.
+        """
+        name, keeps = f"image_{level}", self.config.keeps_averages and self.config.has_windows(level)
+        add = keras.layers.Add(name=f"{name}_free" if keeps else name, dtype="float32")
+        image = add([enlarged, self.to_image(x, level)])
+        return keep_average(image, below, name) if keeps else image
+
     # --- critic, level l → l − 1: the mirror of the latent path
 
     def critic_block(self, x, level: int):
@@ -188,6 +202,15 @@ class Blocks:
 def halve(x, name: str):
     """2×2 average: differentiable twice, as the gradient penalty needs (a bilinear resize is not)."""
     return keras.layers.AveragePooling2D(2, name=name, dtype="float32")(x)
+
+
+def keep_average(image, below, name: str):
+    """The image nearest to `image` whose 2×2 pixels average to a pixel of `below`, the image of the level below.
+
+    A level that is trained on windows cannot spoil then what was learned on whole images (ours).
+    """
+    missing = keras.layers.Subtract(name=f"{name}_missing", dtype="float32")([below, halve(image, f"{name}_halved")])
+    return keras.layers.Add(name=name, dtype="float32")([image, double(missing, f"{name}_missing_doubled")])
 
 
 def reduced_mask(mask, factor: int, name: str):

@@ -90,8 +90,7 @@ def _sum_of_levels(blocks: Blocks, features: dict, phase: int):
     image = blocks.to_image(features[1], 1)
     for level in range(2, phase + 1):
         enlarged = double(image, f"image_{level}_enlarged", "bilinear")
-        added = blocks.to_image(features[level], level)
-        image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, added])
+        image = blocks.with_added(enlarged, image, features[level], level)
     return image
 
 

@@ -60,6 +60,7 @@ WITH_ALL_ADDITIONS = NetworkConfig(
     noise_levels=(4, 5),  # (ours)
     critic_convolutions=3,  # (ours)
     windows_from=6,  # (ours)
+    keeps_averages=True,  # (ours)
 )
 AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 
@@ -80,7 +81,7 @@ FILM = Preset(
         ema_half_life_images=7 * (10_000,),  # (ours)
         steps_per_execution=(50, 50, 25, 10, 5, 5, 5),  # no influence on the result
         amplification=AMPLIFICATION,  # (ours)
-        r1_weight=(0, 0, 0, 0, 0.1, 0, 0),  # (ours)
+        r1_weight=(0, 0, 0, 0, 0.5, 0, 0),  # (ours)
     ),
     jitter=True,  # (ours)
     diversity=Diversity(weight=0.1, share=0.75),  # (ours)

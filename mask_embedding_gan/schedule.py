@@ -22,7 +22,7 @@ FADING = 0.25  # of a phase on whole images, where the phase was trained on wind
 # (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256) (ours)
 AMPLIFIED = {3: 4.0, 4: 6.0, 5: 9.0, 6: 14.0, 7: 20.0}
 OCTAVES = 4  # amplified at most
-R1_WEIGHT, R1_PHASE = 0.1, 5  # of amplified images; the finest whole images of `film` (ours)
+R1_WEIGHT, R1_PHASE = 0.5, 5  # of amplified images; the finest whole images of `film` (ours)
 EMA_HALF_LIFE_IMAGES = 10_000.0  # where a preset without a moving average gets one
 
 
@@ -204,6 +204,7 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
         removed=lambda preset: _with_windows_from(preset, 0),
         needs=("second_convolution", "sum_of_levels", "times_mask"),
     ),
+    "keeps_averages": setting("network.keeps_averages", True, False),
     "amplification": _in_each_phase("amplification", amplified, ()),
     "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0),
     "diversity": setting("diversity", Diversity(), None),

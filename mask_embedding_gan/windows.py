@@ -2,7 +2,8 @@
 
 From `NetworkConfig.windows_from` on, a phase adds one block to a finished generator, which stays as it is: what a
 whole image shows has been learned, and what is left is local. The block and the critic see windows of the size of the
-last whole images, at random places of the finer image, so that a step costs no more than one of that phase.
+last whole images, at random places of the finer image, so that a step costs no more than one of that phase. The image
+of the level below stays as it is, as averages of 2×2 pixels (`blocks.keep_average`).
 
 A window is computed from the features of the level below with a margin on each side, and the margin of what comes out
 is cut off, so that every pixel is the one that the whole image has there: tiling leaves no seam.
@@ -22,8 +23,6 @@ from training.model import AdversarialModel
 from training.noise import batch_size, global_batch_noise, stream_seed
 
 MARGIN = 2  # pixels of the level below, on each side: 4 of the level itself, whose convolutions need 2
-CONSISTENCY_WEIGHT = 20.0  # more than the octaves of the level below are amplified: leaving it never pays
-LOSS_NAMES = (*CRITIC_LOSSES, "inconsistency")
 
 
 def build_window_block(
@@ -41,12 +40,12 @@ def build_window_block(
     image_below = keras.Input((rows, columns, 1), name="image_below")
     mask = keras.Input((2 * rows, 2 * columns, 1), name="mask")
     inside = keras.Input((2 * rows, 2 * columns, 1), name="inside")
-    cut = lambda x, what: keras.layers.Cropping2D(2 * MARGIN, name=f"{what}_cut")(x)
+    cut = lambda x, name, margin=2 * MARGIN: keras.layers.Cropping2D(margin, name=name)(x)
 
     blocks = Blocks(config, dtype)
-    features = cut(blocks.fine_block(below, mask, level, inside), "features")
-    enlarged = cut(double(image_below, f"image_{level}_enlarged", "bilinear"), "image")
-    image = keras.layers.Add(name=f"image_{level}", dtype="float32")([enlarged, blocks.to_image(features, level)])
+    features = cut(blocks.fine_block(below, mask, level, inside), "features_cut")
+    enlarged = cut(double(image_below, f"image_{level}_enlarged", "bilinear"), "image_cut")
+    image = blocks.with_added(enlarged, cut(image_below, "image_below_cut", MARGIN), features, level)
     return keras.Model([below, image_below, mask, inside], [features, image], name=name)
 
 
@@ -133,7 +132,7 @@ def reduced(mask: tf.Tensor, factor: int) -> tf.Tensor:
 
 
 class WindowGAN(AdversarialModel):
-    """One phase of the WGAN-GP on windows; the paper's losses, and one that ties a window to the level below.
+    """One phase of the WGAN-GP on windows, with the paper's losses.
 
     Args:
         generator, ema_generator: from `build_window_block`, of this phase's level.
@@ -150,7 +149,7 @@ class WindowGAN(AdversarialModel):
         schedule: PhaseSchedule,
         seed: int = 0,
     ):
-        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, LOSS_NAMES)
+        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, CRITIC_LOSSES)
         self.schedule, self.below = schedule, below
         self.window = below.window
         self.stable_critic = without_fade_in(critic)
@@ -179,18 +178,16 @@ class WindowGAN(AdversarialModel):
         with tf.GradientTape() as generator_tape:
             _, image = self.generator(inputs, training=True)
             fake = (0.5 + 0.5 * image) * mask
-            inconsistency = inconsistency_with(inputs[1], image, mask)
 
         # 3) critic: real high, fake low; WGAN-GP: slope one between them, real near zero
         variables = [variable.value for variable in self.discriminator.trainable_variables]
         seen = self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
         critic_gradients, fake_gradient, losses = critic_step(*seen, self.schedule.r1_weight)
 
-        # 4) generator: its loss through the critic, and the price of leaving the level below
+        # 4) generator: its loss through the critic
         variables = [variable.value for variable in self.generator.trainable_variables]
-        seeds = [fake_gradient, tf.constant(CONSISTENCY_WEIGHT)]
-        generator_gradients = generator_tape.gradient([fake, inconsistency], variables, seeds)
-        return critic_gradients, generator_gradients, {**losses, "inconsistency": inconsistency}
+        generator_gradients = generator_tape.gradient(fake, variables, fake_gradient)
+        return critic_gradients, generator_gradients, losses
 
     def corners(self, mask: tf.Tensor, step) -> tf.Tensor:
         """Top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
@@ -204,20 +201,6 @@ class WindowGAN(AdversarialModel):
         limit = tf.constant([size - kept for size, kept in zip(mask.shape[1:3], self.window, strict=True)])
         corner = tf.clip_by_value(centre - tf.constant(self.window) // 2, 0, limit)
         return corner // factor * factor
-
-
-def inconsistency_with(image_below: tf.Tensor, image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Mean over windows of ‖average of 2×2 pixels − image below‖₂ inside the mask, brightness in [0, 1].
-
-    Args:
-        image_below: (n, height/2 + 2·MARGIN, width/2 + 2·MARGIN, 1), linear in [−1, 1].
-        image: (n, height, width, 1), as well.
-        mask: (n, height, width, 1).
-    """
-    halved = lambda x: tf.nn.avg_pool2d(x, 2, 2, "VALID")
-    below = image_below[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    square = halved(mask) * tf.square(0.5 * (halved(image) - below))
-    return tf.reduce_mean(tf.sqrt(tf.reduce_sum(square, axis=(1, 2, 3)) + 1e-12))
 
 
 def window_of(x: tf.Tensor, corner: tf.Tensor, height: int, width: int, continued: bool = False) -> tf.Tensor:

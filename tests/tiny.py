@@ -56,7 +56,7 @@ def film() -> Preset:
         else replace(schedule, fade_in_images=0, stable_images=48)
         for schedule in preset().phases
     )
-    network = replace(FILM, noise_levels=(2,), windows_from=3)
+    network = replace(FILM, noise_levels=(2,), windows_from=3, keeps_averages=True)
     return preset(network=network, phases=phases)
 
 

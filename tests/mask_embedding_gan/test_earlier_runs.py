@@ -35,7 +35,7 @@ def test_it_is_refused_and_told_what_has_changed(tmp_path):
 
 def test_with_its_own_settings_it_continues_though_others_have_been_added_since(tmp_path):
     begun(tmp_path)
-    preset = PRESETS["film"].changed(precision="float32", without=("r1_penalty", "level_spectrum"))
+    preset = PRESETS["film"].changed(precision="float32", without=("r1_penalty", "level_spectrum", "keeps_averages"))
     earlier = replace(preset.schedule(5), learning_rate=0.0005, critic_learning_rate=0.0015)
     phases = (
         *preset.phases[:4],

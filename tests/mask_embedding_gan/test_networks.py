@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from mask_embedding_gan.blocks import NetworkConfig, resolution
+from mask_embedding_gan.blocks import NetworkConfig, keep_average, resolution
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.generator import build_generator, finished_generator
 from training.layers import FoldedEntrance, MinibatchStandardDeviation
@@ -302,6 +302,12 @@ def test_the_image_is_a_sum_over_levels():
         enlarged = keras.layers.UpSampling2D(2, interpolation="bilinear")(part[below])
         np.testing.assert_allclose(part[f"image_{level}_enlarged"], enlarged, atol=1e-6)
         np.testing.assert_allclose(part[f"image_{level}"], enlarged + part[f"to_image_{level}"], atol=1e-5)
+
+
+def test_averages_are_kept_by_what_every_2x2_pixels_lack():
+    image = np.array([[1.0, 3, 0, 0], [2, 2, 0, 4]])[None, ..., None]  # averages 2 and 1
+    kept = keep_average(image, np.array([[2.5, 0.0]])[None, ..., None], "image")
+    assert np.asarray(kept)[0, ..., 0].tolist() == [[1.5, 3.5, -1, -1], [2.5, 2.5, -1, 3]]
 
 
 def test_a_level_adds_nothing_to_the_image_at_first():

@@ -12,16 +12,14 @@ from mask_embedding_gan.blocks import resolution
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.generator import build_generator, finished_generator
 from mask_embedding_gan.windows import (
-    MARGIN,
     LevelsBelow,
     WindowGAN,
     build_window_block,
-    inconsistency_with,
     reduced,
     window_of,
 )
 
-CONFIG = replace(tiny.FILM, noise_levels=(2,), windows_from=3)  # whole images of 16×8
+CONFIG = replace(tiny.FILM, noise_levels=(2,), windows_from=3, keeps_averages=True)  # whole images of 16×8
 PHASES = pytest.mark.parametrize("phase", [3, 4])
 
 
@@ -98,14 +96,13 @@ def test_a_window_anywhere_is_that_part_of_the_whole_image(phase):
     np.testing.assert_allclose(image, window_of(whole, corner, *model.window), atol=1e-5)
 
 
-def test_the_next_block_starts_as_the_image_below_enlarged():
-    previous = finished(3)
-    below = LevelsBelow(previous, CONFIG, 4)
-    whole = below.finished(build_window_block(CONFIG, 4, *below.window))
-    masks, latents = (tf.constant(x) for x in (half_ellipses(4), tiny.inputs(1)[2]))
-    image = keras.Model(whole.inputs, whole.get_layer("image_3").output)([masks, latents])
-    enlarged = keras.layers.UpSampling2D(2, interpolation="bilinear")(image)
-    np.testing.assert_allclose(whole([masks, latents]), np.clip((0.5 + 0.5 * enlarged) * masks, 0, 1), atol=1e-5)
+@pytest.mark.parametrize("phase", [3, 4])
+def test_a_level_keeps_the_image_below_as_averages(phase):
+    whole = finished(phase)
+    outputs = [whole.get_layer(f"image_{level}").output for level in (phase - 1, phase)]
+    below, image = keras.Model(whole.inputs, outputs)([half_ellipses(phase), tiny.inputs(1)[2]])
+    assert np.std(keras.layers.UpSampling2D(2)(below) - image) > 0.01
+    np.testing.assert_allclose(keras.layers.AveragePooling2D(2)(image), below, atol=1e-5)
 
 
 # --- where windows are --------------------------------------------------------------------------
@@ -162,12 +159,3 @@ def test_nothing_below_the_block_changes():
     model.fit(tf.data.Dataset.from_tensors(batch_of(4)).repeat(), steps_per_epoch=2, verbose=0)
     for weight, kept in zip(model.below.whole_levels.weights, before, strict=True):
         assert np.array_equal(weight, kept)
-
-
-def test_inconsistency_is_the_distance_of_the_average_from_the_image_below():
-    """A window of 4×4, black below and 0.5 brighter above, half of it inside the mask: √(2 · 0.25²)."""
-    below = -np.ones((1, 2 + 2 * MARGIN, 2 + 2 * MARGIN, 1), np.float32)
-    image, mask = np.full((1, 4, 4, 1), -0.5, np.float32), np.zeros((1, 4, 4, 1), np.float32)
-    mask[:, :2] = 1
-    found = inconsistency_with(tf.constant(below), tf.constant(image), tf.constant(mask))
-    assert float(found) == pytest.approx((2 * 0.25**2) ** 0.5, rel=1e-5)
