@@ -46,8 +46,8 @@ class NetworkConfig:
         critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
             dense layer before its score; 0: neither (ours).
         windows_from: first level that is trained on windows of the image (ours, `mask_embedding_gan.windows`); 0: none.
-        keeps_averages: whether 2×2 pixels of a level that is trained on windows average to the pixel of the level below,
-            by construction (ours).
+        keeps_averages: whether 2×2 pixels of a level that is trained on windows average to a pixel of the level below
+            (ours, `keep_average`).
     """
 
     latent_size: int = 100
