@@ -105,6 +105,16 @@ def test_a_level_keeps_the_image_below_as_averages(phase):
     np.testing.assert_allclose(keras.layers.AveragePooling2D(2)(image), below, atol=1e-5)
 
 
+def test_without_keeps_averages_a_block_starts_as_the_image_below_enlarged():
+    config = replace(CONFIG, keeps_averages=False)
+    below = LevelsBelow(finished(2), config, 3)
+    whole = below.finished(build_window_block(config, 3, *below.window))
+    masks, latents = half_ellipses(3), tiny.inputs(1)[2]
+    image = keras.Model(whole.inputs, whole.get_layer("image_2").output)([masks, latents])
+    enlarged = keras.layers.UpSampling2D(2, interpolation="bilinear")(image)
+    np.testing.assert_allclose(whole([masks, latents]), np.clip((0.5 + 0.5 * enlarged) * masks, 0, 1), atol=1e-5)
+
+
 # --- where windows are --------------------------------------------------------------------------
 
 
