@@ -4,9 +4,10 @@
 
 Images of held-out masks, `DRAWS` latents each, are compared with all real ones by every metric; for a distance, a floor
 is what one half of the real images scores against the other. The variance of each octave inside the breast is compared
-with that of the held-out images. Then a classifier tries to tell generated images from real ones, and one half of the
-real ones from the other; with `--every-size`, also images of both that are reduced to each smaller size, which shows at
-what scale they differ. The picture shows masks, their films, and what the generator makes.
+with that of the held-out images. Then one image is generated for the mask of every real one, and a classifier tries to
+tell the two kinds apart; for comparison, it is given two halves of the real ones. With `--every-size`, this is repeated
+with all images reduced to each smaller size, which shows at what scale they differ. The picture shows masks, their
+films, and what the generator makes.
 """
 
 from pathlib import Path

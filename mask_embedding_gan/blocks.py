@@ -137,7 +137,7 @@ class Blocks:
         return x
 
     def fine_block(self, x, mask, level: int, inside=None):
-        """Where levels are trained on windows: two convolutions, the mask of the level joins before the second.
+        """Where levels are trained on windows: a transposed and a 3×3 convolution; the level's mask joins between them.
 
         Args:
             inside: 1 within the frame of the image and 0 in a window's margin beyond it; None where there is no margin.
@@ -171,7 +171,8 @@ class Blocks:
         """An image of the level below, enlarged, plus what the features x of a level add to it.
 
         Args:
-            below: that image as it was, whose pixels stay the averages of 2×2 pixels where the level is to keep them.
+            below: that image before it was enlarged. Where the level keeps averages, each of its pixels is the average
+                of 2×2 new ones.
         """
         name, keeps = f"image_{level}", self.config.keeps_averages and self.config.has_windows(level)
         add = keras.layers.Add(name=f"{name}_free" if keeps else name, dtype="float32")
@@ -207,7 +208,7 @@ def halve(x, name: str):
 def keep_average(image, below, name: str):
     """The image nearest to `image` whose 2×2 pixels average to a pixel of `below`, the image of the level below.
 
-    A level that is trained on windows cannot spoil then what was learned on whole images (ours).
+    A level that is trained on windows then cannot spoil what was learned on whole images (ours).
     """
     missing = keras.layers.Subtract(name=f"{name}_missing", dtype="float32")([below, halve(image, f"{name}_halved")])
     return keras.layers.Add(name=name, dtype="float32")([image, double(missing, f"{name}_missing_doubled")])

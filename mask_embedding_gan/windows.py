@@ -2,8 +2,8 @@
 
 From `NetworkConfig.windows_from` on, a phase adds one block to a finished generator, which stays as it is: what a
 whole image shows has been learned, and what is left is local. The block and the critic see windows of the size of the
-last whole images, at random places of the finer image, so that a step costs no more than one of that phase. The image
-of the level below stays as it is, as averages of 2×2 pixels (`blocks.keep_average`).
+last whole images, at random places of the finer image, so that a step costs no more than one of the last phase on whole
+images. The image of the level below stays as it is, as averages of 2×2 pixels (`blocks.keep_average`).
 
 A window is computed from the features of the level below with a margin on each side, and the margin of what comes out
 is cut off, so that every pixel is the one that the whole image has there: tiling leaves no seam.
@@ -132,7 +132,7 @@ def reduced(mask: tf.Tensor, factor: int) -> tf.Tensor:
 
 
 class WindowGAN(AdversarialModel):
-    """One phase of the WGAN-GP on windows, with the paper's losses.
+    """One phase on windows: WGAN-GP, or logistic losses with the R1 penalty where the schedule gives it a weight.
 
     Args:
         generator, ema_generator: from `build_window_block`, of this phase's level.

@@ -1,9 +1,9 @@
 """Fine octaves made louder for a discriminator (ours).
 
 A critic whose slope is one per unit of plain pixels hardly notices fine tissue: inside a breast, structure between
-64×32 and 128×64 has a root mean square of 0.018, a fifth of what is between 16×8 and 32×16. So the critic sees images
-whose octaves are multiplied by about the inverse of that, and its slope is measured there. The linear map is part of
-the critic; the loss of the paper is unchanged.
+64×32 and 128×64 has a root mean square of 0.018, two fifths of what is between 16×8 and 32×16. So the critic sees
+images whose octaves are multiplied by about the inverse of that, and its slope is measured there. The linear map is
+part of the critic; the loss of the paper is unchanged.
 """
 
 from collections.abc import Callable, Sequence
