@@ -128,20 +128,19 @@ def detected(dataset, generator, seed: int, every_size: bool = False) -> dict:
     from evaluation.image_set import Samples
     from evaluation.metrics.realism import REALISM, real_or_generated
 
-    size = generator.input_shape[0][1:3]
-    masks = dataset.masks(size, dataset.indices())
+    size, everything = generator.input_shape[0][1:3], dataset.indices()
+    masks = dataset.masks(size, everything)
     latents = np.random.default_rng([seed, 1]).standard_normal((len(masks), generator.input_shape[1][1]))
     inputs = [masks[..., None].astype(np.float32), latents.astype(np.float32)]
     fakes = generator.predict(inputs, batch_size=32, verbose=0)[..., 0]
     rows = {}
     while True:
-        real, masks = Samples.of_dataset(dataset, size), dataset.masks(size, dataset.indices())
-        odd = real.subjects % 2 == 1
-        pairs = (
-            (real, Samples(fakes * masks, masks, "generated", real.subjects)),
-            [real.subset(np.flatnonzero(part)) for part in (~odd, odd)],
+        real = Samples.of_dataset(dataset, size)
+        fake = Samples(fakes, dataset.masks(size, everything), "generated", real.subjects)
+        halves = [real.subset(np.flatnonzero(real.subjects % 2 == parity)) for parity in (0, 1)]
+        rows[f"{REALISM.name} {size[0]}x{size[1]}"] = tuple(
+            real_or_generated(*pair, seed=seed) for pair in ((real, fake), halves)
         )
-        rows[f"{REALISM.name} {size[0]}x{size[1]}"] = tuple(real_or_generated(*pair, seed=seed) for pair in pairs)
         size = tuple(one // 2 for one in size)
         if not every_size or size[0] < COARSEST:
             return rows

@@ -96,7 +96,7 @@ def test_a_window_anywhere_is_that_part_of_the_whole_image(phase):
     np.testing.assert_allclose(image, window_of(whole, corner, *model.window), atol=1e-5)
 
 
-@pytest.mark.parametrize("phase", [3, 4])
+@PHASES
 def test_a_level_keeps_the_image_below_as_averages(phase):
     whole = finished(phase)
     outputs = [whole.get_layer(f"image_{level}").output for level in (phase - 1, phase)]
