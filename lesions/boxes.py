@@ -1,7 +1,7 @@
 """Boxes that radiologists drew on films, carried over to the mammograms of a dataset made from these films.
 
 A film on its way into a dataset is mirrored, cut at the chest wall, padded to 1:2 and resized. The same steps are
-applied here to boxes, with the breast mask found again on the film.
+applied here to boxes, with the breast found on the film as it was when the dataset was made.
 """
 
 import csv
@@ -15,10 +15,16 @@ import numpy as np
 from lesions.annotations import Annotation, Box, write_annotations
 from preprocessing.csv_table import read_table
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.read import find_images, read_image
+from preprocessing.images.large import Image
+from preprocessing.images.read import read_image
 from preprocessing.images.views import UPRIGHT
-from preprocessing.mammograms.breast_mask import find_breast
-from preprocessing.mammograms.standardise import framing, orient
+from preprocessing.mammograms.convert import hang
+from preprocessing.mammograms.given_masks import GivenMasks
+from preprocessing.mammograms.image_table import by_base_name, matches
+from preprocessing.mammograms.options import MammogramOptions
+from preprocessing.mammograms.outline import Outline
+from preprocessing.mammograms.patients import unique_names
+from preprocessing.mammograms.standardise import framing
 from preprocessing.masses.labels import CLASSES, read_label
 from preprocessing.masses.rois import ROI_COLUMNS
 from preprocessing.progress import progress
@@ -50,13 +56,8 @@ class Frame:
         return (x - self.left) * across, (y + self.above) * down, width * across, height * down
 
 
-def frame_of(film: np.ndarray, level: Level, mask_method: str = "film") -> Frame:
-    """Where `standardise` puts the pixels of a film, float (height, width) in [0, 1].
-
-    Raises:
-        UnusableImage: no breast is found.
-    """
-    pixels, mask, mirrored = orient(film, find_breast(film, mask_method))
+def frame_of(pixels: Image, mask: np.ndarray | Outline, mirrored: bool, level: Level) -> Frame:
+    """Return where `standardise` puts the pixels of a film, given what `orient` makes of it."""
     height, width = pixels.shape
     left, frame = framing(mask, level[0] / level[1])
     scale = level[0] / frame[0], level[1] / frame[1]
@@ -79,39 +80,61 @@ class AddedBoxes:
     rejected: Sequence[tuple[int, str]]
 
 
+@dataclass(frozen=True)
+class Film:
+    """A film of a dataset.
+
+    Attributes:
+        path: its file.
+        item: its index in the dataset; None where it was rejected.
+        mask: file of its given breast mask, if any.
+    """
+
+    path: Path
+    item: int | None
+    mask: Path | None
+
+
 def add_boxes(
     dataset: Dataset,
     boxes: str | os.PathLike,
-    images: Sequence[str | os.PathLike],
+    inputs: Sequence[str | os.PathLike],
+    options: MammogramOptions | None = None,
     *,
+    masks: str | os.PathLike | None = None,
     key: str | os.PathLike | None = None,
-    mask_method: str = "film",
 ) -> AddedBoxes:
     """Write the lesions of a dataset that `prepare_mammograms` made, from a table of boxes on its films.
 
     Args:
-        boxes: CSV file with the columns of `--rois`.
-        images: the films, or folders of them; a row's film is found by its name.
-        key, mask_method: as the dataset was made.
+        boxes: CSV file with the columns of `--rois`. A row names its film as a row of `--table` does.
+        inputs, options, masks, key: as the dataset was made.
 
     Raises:
         DataError: a file cannot be read, or no row is of a film of the dataset.
     """
+    options = options or MammogramOptions()
     rows = read_table(boxes, "--boxes", ROI_COLUMNS)
-    items = _items(dataset, key)
-    known = {path.name: path for path in find_images([Path(path) for path in images])}
+    films = _films(dataset, [Path(path) for path in inputs], masks, key)
+    by_last_part = by_base_name([*films])
     of_film: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        of_film.setdefault(Path(row["image"]).name, []).append(number)
     found, rejected = [], []
+    for number, row in enumerate(rows):
+        names = matches(row["image"], by_last_part)
+        if len(names) == 1:
+            of_film.setdefault(names[0], []).append(number)
+        elif names:
+            rejected.append((number, f"fits {len(names)} films of one name; write its path below --input"))
+        else:
+            rejected.append((number, "its film is not in the dataset"))
     with progress("Boxes", len(of_film)) as tick:
         for name, numbers in of_film.items():
-            frame = _frame_in(dataset, name, items, known, mask_method)
+            item, frame = films[name].item, _frame_in(dataset, films[name], options)
             for number in numbers:
-                if isinstance(frame, str):
-                    rejected.append((number, frame))
+                if item is None or isinstance(frame, str):
+                    rejected.append((number, str(frame)))
                     continue
-                one = _annotation(rows[number], items[name], frame, dataset.levels[-1])
+                one = _annotation(rows[number], item, frame, dataset.levels[-1])
                 if isinstance(one, str):
                     rejected.append((number, one))
                 else:
@@ -120,33 +143,40 @@ def add_boxes(
     if not found:
         raise DataError(f"--boxes {boxes}: no row is of a film in {dataset.folder}")
     write_annotations(dataset, found)
-    return AddedBoxes(found, rejected)
+    return AddedBoxes(found, sorted(rejected))
 
 
-def _frame_in(
-    dataset: Dataset, name: str, items: Mapping[str, int], known: Mapping[str, Path], mask_method: str
-) -> Frame | str:
+def _frame_in(dataset: Dataset, film: Film, options: MammogramOptions) -> Frame | str:
     """How a film lies in its mammogram, or why its boxes cannot be used."""
-    if name not in items or name not in known:
+    if film.item is None:
         return "its film is not in the dataset"
     try:
-        film = read_image(known[name])
-        if film.turn != UPRIGHT:
+        image = read_image(film.path, window=options.window, rules=options.rules)
+        if image.turn != UPRIGHT:
             return "its image was turned upright, and its boxes are of the image as it was stored"
-        return frame_of(film.pixels, dataset.levels[-1], mask_method)
+        oriented, _ = hang(image, film.mask, options.mask_method)
+        return frame_of(*oriented, dataset.levels[-1])
     except UnusableImage as reason:
         return str(reason)
 
 
-def _items(dataset: Dataset, key: str | os.PathLike | None) -> dict[str, int]:
-    """Item by the name of its film, from the private list next to the dataset's key."""
+def _films(
+    dataset: Dataset, inputs: Sequence[Path], masks: str | os.PathLike | None, key: str | os.PathLike | None
+) -> dict[str, Film]:
+    """The films by their names (`unique_names`), from the private list next to the dataset's key."""
     path = private_list(Path(dataset.folder).resolve(), "film", key)
     try:
-        with open(path, newline="") as file:
-            return {Path(row["file"]).name: int(row["item"]) for row in csv.DictReader(file) if row["item"]}
+        with open(path, newline="", errors="surrogateescape") as file:
+            listed = {Path(row["file"]): int(row["item"]) if row["item"] else None for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError) as error:
         said = f"{path}: the list of the dataset's films cannot be read"
         raise DataError(f"{said}; prepare the dataset again with --overwrite") from error
+    names = unique_names([*listed], inputs)
+    given = None if masks is None else GivenMasks(Path(masks), names)
+    return {
+        name: Film(file, item, given.of(name) if given else None)
+        for name, (file, item) in zip(names, listed.items(), strict=True)
+    }
 
 
 def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -> Annotation | str:

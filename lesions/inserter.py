@@ -16,9 +16,10 @@ from lesions.insert import Host, Inserted, insert_mass
 from lesions.masses import Masses, PhantomMasses, open_masses
 from lesions.placement import SHIPPED, Placement, read_placement
 from preprocessing.images.words import DENSITIES
-from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
+from preprocessing.shards import SPLITS, DataError, Dataset, Level, open_dataset
 
 PHANTOMS = "phantoms"  # in place of a dataset of masses
+SIZE: Level = (512, 256)  # of the mammograms that sizes of lesions are in pixels of
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Inserter:
         mammograms: dataset of real or synthetic ones at 512×256.
 
     Raises:
-        DataError: there are no mammograms, or no masses of the shape and margin.
+        DataError: there are no mammograms, they are of another size, or there are no masses of the shape and margin.
     """
 
     def __init__(self, mammograms: Dataset, masses: Masses, placement: Placement, settings: Settings):
@@ -96,6 +97,12 @@ class Inserter:
         self.items = mammograms.indices(None if settings.split == "all" else settings.split)
         if not len(self.items):
             raise DataError(f"--mammograms {mammograms.folder}: holds no mammograms of the split {settings.split}")
+        if mammograms.levels[-1] != SIZE:
+            sizes = ["x".join(map(str, size)) for size in (mammograms.levels[-1], SIZE)]
+            raise DataError(
+                f"--mammograms {mammograms.folder}: its images are {sizes[0]}, too small for lesions; give images of "
+                f"{sizes[1]}, as a generator of phase 7 makes them"
+            )
         views = ("CC", "MLO", "")
         self.usable = {view: masses.matching(settings.shape, settings.margin, view) for view in views}
         known = read_annotations(mammograms) if has_annotations(mammograms) else []

@@ -110,7 +110,8 @@ def main(
     if boxes and done.dataset.count:
         from lesions.boxes import add_boxes
 
-        added = add_boxes(done.dataset, boxes, [*inputs, *more], key=settings["key"], mask_method=mask_method)
+        made_with = {name: settings[name] for name in ("masks", "key")}
+        added = add_boxes(done.dataset, boxes, [*inputs, *more], options, **made_with)
         echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
         click.echo(f"{output}: {len(added.annotations)} lesions")
     lists = {"note": done.notes, "rejected image": [*done.reasons.items()], "look at image": [*done.doubts.items()]}

@@ -23,7 +23,7 @@ from preprocessing.images.words import read_density
 from preprocessing.json_file import read_json
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import GivenMasks, read_mask
-from preprocessing.mammograms.image_table import Row, Rows, find_table, rows_of
+from preprocessing.mammograms.image_table import NO_ROW, Row, Rows, find_table, rows_of
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
@@ -100,7 +100,8 @@ def convert_mammograms(
         masks: Folder of breast masks, each named as its image (another ending is fine) and of its size; non-zero is
             breast. They are no images, even below an input. Defaults to None: found by the mask method.
         table: CSV file with the columns image, subject, and perhaps laterality, view, density, for images without a
-            header. Defaults to `films.csv` in an input folder or next to it, where there is one.
+            header; where a row gives no laterality or view, that of the header holds. Defaults to `films.csv` in an
+            input folder or next to it, where there is one.
         validation_fraction: Share of the patients that are for validation, in [0, 1).
         key: File with the key of the subjects' hashes; made when absent. Defaults to `<output>.key`.
         shard_size: Images per shard. Defaults to `SHARD_SIZE`, or that of the dataset begun there.
@@ -209,13 +210,13 @@ def prepare_mammogram(task: MammogramTask) -> Item | str:
         return f"cannot be read ({error.strerror or type(error).__name__})"
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
-    _, laterality, view, density = task.row or ("", found.laterality, found.view, "")
+    _, laterality, view, density = task.row or NO_ROW
     item = mammogram_item(
         image,
         mask,
         subject=task.key.pseudonym(patient),
-        laterality=read_laterality(laterality),
-        view=read_view(view),
+        laterality=read_laterality(laterality or found.laterality),
+        view=read_view(view or found.view),
         density=read_density(density),
     )
     return {**item, **drawn, "doubtful": "\n".join(doubts), "told_by": told_by}
@@ -227,18 +228,36 @@ def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarr
     Raises:
         UnusableImage: It shows no breast.
     """
-    view = read_view(task.row[2]) if task.row else found.view
-    doubts = list(found.doubts)
+    view = read_view((task.row or NO_ROW)[2] or found.view)
+    (pixels, mask, _), said = hang(found, task.mask, task.options.mask_method)
+    doubts = [*found.doubts, *said]
+    try:
+        return pixels, mask, doubts + check_breast(pixels, mask, view)
+    except UnusableImage as reason:
+        if task.mask is None:
+            raise
+        return pixels, mask, [*doubts, str(reason)]  # the user's own mask: trusted, but worth a look
+
+
+def hang(
+    found: MammogramImage, mask: Path | None, mask_method: str
+) -> tuple[tuple[Image, np.ndarray | Outline, bool], list[str]]:
+    """Turn an image as it hangs, chest wall on the left, with its breast.
+
+    Args:
+        mask: File of its given mask. None: the breast is found by `mask_method`.
+
+    Returns:
+        Pixels, breast and whether they were mirrored, as of `orient`; and what is doubtful about a given mask.
+
+    Raises:
+        UnusableImage: It shows no breast, or its given mask cannot be used.
+    """
     upright = turned(found.grey_levels, found.turn)
-    if task.mask is not None:
-        given, said = read_mask(task.mask, found.grey_levels.shape)
-        pixels, mask, _ = orient(upright, turned_mask(given, found.turn))
-        try:
-            return pixels, mask, doubts + said + check_breast(pixels, mask, view)
-        except UnusableImage as reason:  # the user's own mask: trusted, but worth a look
-            return pixels, mask, [*doubts, *said, str(reason)]
-    pixels, mask, _ = orient(upright, find_breast(upright, task.options.mask_method))
-    return pixels, mask, doubts + check_breast(pixels, mask, view)
+    if mask is None:
+        return orient(upright, find_breast(upright, mask_method)), []
+    given, said = read_mask(mask, found.grey_levels.shape)
+    return orient(upright, turned_mask(given, found.turn)), said
 
 
 def _find(inputs: Sequence[Path], masks: Path | None, output: Path) -> list[Path]:

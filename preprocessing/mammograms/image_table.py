@@ -17,6 +17,7 @@ from preprocessing.shards import DataError
 TABLE_FILE = "films.csv"
 
 Row = tuple[str, str, str, str]  # subject, laterality, view, density
+NO_ROW: Row = ("", "", "", "")
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,13 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     Raises:
         DataError: The table cannot be read, a row fits several images or is not filled in, or two rows differ.
     """
-    by_base_name = defaultdict(list)
-    for name in names:
-        by_base_name[Path(name).name].append(name)
+    by_last_part = by_base_name(names)
     found: dict[str, Row] = {}
     unused, notes = 0, []
     for number, row in enumerate(read_table(table, "--table", ("image", "subject")), start=1):
         if not row["image"] or not row["subject"]:
             raise DataError(f"--table {table}: row {number} lacks its image or its subject; fill it in")
-        fitting = matches(row["image"], by_base_name)
+        fitting = matches(row["image"], by_last_part)
         if len(fitting) > 1:
             raise DataError(
                 f"--table {table}: row {number} fits {len(fitting)} images of one name; "
@@ -76,17 +75,25 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     return Rows(found, unused, notes)
 
 
-def matches(written: str, by_base_name: Mapping[str, Sequence[str]]) -> list[str]:
+def by_base_name(names: Sequence[str]) -> dict[str, list[str]]:
+    """Group paths by their last part."""
+    found = defaultdict(list)
+    for name in names:
+        found[Path(name).name].append(name)
+    return found
+
+
+def matches(written: str, by_last_part: Mapping[str, Sequence[str]]) -> list[str]:
     """Find the images that a written path fits: the same path, or one that ends with the other.
 
     Args:
         written: With / or \\ between its parts.
-        by_base_name: Paths of the images, by their last part.
+        by_last_part: Paths of the images, from `by_base_name`.
     """
     parts = _parts(written)
     if not parts:
         return []
-    candidates = by_base_name.get(parts[-1], ())
+    candidates = by_last_part.get(parts[-1], ())
     exact = [name for name in candidates if _parts(name) == parts]
     return exact or [name for name in candidates if ends_alike(parts, _parts(name))]
 

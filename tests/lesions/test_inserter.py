@@ -8,7 +8,8 @@ from lesions.inserter import Inserter, Settings, open_inserter
 from lesions.masses import mass_source
 from lesions.outline import mask_of
 from lesions.placement import read_placement
-from preprocessing.shards import DataError
+from preprocessing.mammograms.item import mammogram_item
+from preprocessing.shards import LEVELS, DataError, DatasetWriter
 
 
 def opened(mammograms, masses, **settings):
@@ -52,6 +53,15 @@ def test_a_place_in_the_breast(mammograms, masses):
     one = inserter.image(1)
     x, y = one.annotations[-1].centre
     assert abs(x - 95) < 3 and abs(y - 256) < 3  # half of 190 columns, the middle of 439 rows about row 256
+
+
+def test_small_mammograms_are_refused_as_lesions_would_be_too_large(tmp_path):
+    mask = np.ones((128, 64), bool)
+    writer = DatasetWriter(tmp_path / "small", count=1, made={"by": "tests"}, levels=LEVELS[:5])
+    writer.write(0, [mammogram_item(0.5 * mask, mask, subject="one")])
+    folder = writer.finish(validation_fraction=0.0).folder
+    with pytest.raises(DataError, match="small: its images are 128x64, too small for lesions; give images of 512x256"):
+        open_inserter(folder, "phantoms")
 
 
 def test_phantoms_are_inserted_by_their_name(mammograms):

