@@ -2,18 +2,18 @@
 
 paper   Reproduces the networks, losses, optimizer and mixing of Lee et al. 2018, without additions.
         Costs 8000 epochs, about 13,000 steps for 841 masses. An epoch took 114 seconds and 7.4 GiB on one CPU core
-        (`docs/results.md`), so it needs a GPU; never trained to its end by us.
+        (`docs/results.md`), so it needs a GPU; we have never completed it.
         Expect masses as in figures 3–5 of Lee et al. 2018.
         python train_scripts/train_feature2mass.py --preset paper --data DATA --run RUN
 
 quick   Trains narrower networks in smaller batches, from a start that hands images through (`linear_start`) (ours).
         Costs minutes of two CPU cores.
-        Expect masses as in `docs/masses.png`; after 18,000 images a classifier of phantoms read the margin of 0.795 of
-        the reconstructions rightly (of phantoms: 0.90), and held-out L1 was 0.023.
+        Expect masses as in `docs/masses.png`. After 18,000 images a classifier trained on phantoms read 79.5 % of the
+        margins of reconstructions correctly (90 % on phantoms), and held-out L1 was 0.023.
         python train_scripts/train_feature2mass.py
 
 film    Adds what lets the discriminators teach texture (`docs/recipe-masses.md`) (ours).
-        Costs about four hours of one CPU core for 809 masses.
+        Costs about three hours of one CPU core for 811 masses.
         python train_scripts/train_feature2mass.py --preset film --data DATA --run RUN
 
 Sources: [Lee 2018 §n], the section of the paper; (ours), it does not say.
@@ -92,9 +92,9 @@ FILM = Preset(
     batch=16,  # (ours)
     epochs=850,  # (ours)
     ticks=50,  # (ours)
-    # λ₄ begins so high that the discriminators, which know nothing yet, cannot spoil the linear start, and falls to
-    # where their verdict counts: 150 CPU seconds at 300 left a mesh of pixels, and reconstructions twice as far off
-    # and with labels at ten times the weight of real or fake, discriminators hardly looked at texture
+    # λ₄ begins so high that the discriminators, which know nothing yet, cannot spoil the linear start: 150 CPU seconds
+    # at 300 left a mesh of pixels, and reconstructions twice as far off. It soon falls to where their verdict counts.
+    # With labels weighted ten times as much as real or fake, the discriminators hardly looked at texture.
     weights=LossWeights(margin=1.0, shape=1.0, labels=1.0, reconstruction=2000.0),  # (ours)
     learning_rate=2e-4,  # [Lee 2018 §3.2]
     discriminator_learning_rate=4e-4,  # (ours)
@@ -108,11 +108,11 @@ FILM = Preset(
     mixing=Mixing(octaves=True, mirrored_seeds=True, largest_weight=0.6, spread=True, grain=True),
     texture=Texture(
         amplification=AMPLIFIED,  # (ours)
-        penalty=1.0,  # (ours) R1, Mescheder et al. 2018
+        penalty=0.1,  # (ours) R1, Mescheder et al. 2018
         mixtures=0.5,  # (ours)
         amplified_reconstruction=True,  # (ours)
-        final_reconstruction=100.0,  # (ours)
-        reconstruction_half_life_images=100_000.0,  # (ours)
+        final_reconstruction=10.0,  # (ours)
+        reconstruction_half_life_images=20_000.0,  # (ours)
     ),
 )
 

@@ -116,8 +116,8 @@ ADDITIONS = {  # to Lee et al. 2018 (ours)
     "plain_discriminators": setting("network.plain_discriminators", True, False),
     "amplification": setting("texture.amplification", AMPLIFIED, ()),
     "amplified_reconstruction": setting("texture.amplified_reconstruction", True, False, needs=("amplification",)),
-    "falling_reconstruction": setting("texture.final_reconstruction", 100.0, 0.0),
-    "slope_penalty": setting("texture.penalty", 1.0, 0.0),
+    "falling_reconstruction": setting("texture.final_reconstruction", 10.0, 0.0),
+    "slope_penalty": setting("texture.penalty", 0.1, 0.0),
     "judged_mixtures": setting("texture.mixtures", 0.5, 0.0),
 }
 
