@@ -79,7 +79,7 @@ def generated(dataset, networks, seed: int) -> tuple:
     wanted = [tuple(pair) for pair in labelled_masses(dataset)[1].tolist() if tuple(pair) in found]
     recipes = [recipe(number, [found[pair]], seed) for number, pair in enumerate(wanted)]
     library = DatasetLibrary(networks.encoder, networks.decoder, dataset)
-    mixer = Mixer(networks.decoder, library, networks.mixing)
+    mixer = Mixer(library, networks.mixing)
     masses = [mixer.masses(recipes[first : first + 64]) for first in range(0, len(recipes), 64)]
     leaders = [one.seeds[0] for one in recipes]
     return np.concatenate(masses).clip(0, 1), dataset.field("subject")[leaders], np.array(wanted)

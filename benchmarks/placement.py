@@ -23,15 +23,28 @@ def measures(breast, x: float, y: float, width: float, height: float) -> tuple[f
     """Where a lesion lies, as shares of the breast's depth, and its size in pixels."""
     depth = float(breast.extent.max())
     row, column = (int(np.clip(value, 0, limit - 1)) for value, limit in zip((y, x), breast.mask.shape))
-    skin = float(breast.skin_distance()[row, column])
-    return x / depth, (y - breast.nipple_row()) / depth, skin / depth, max(width, height), width / height
+    skin = float(skin_distance(breast)[row, column])
+    return x / depth, (y - nipple_row(breast)) / depth, skin / depth, max(width, height), width / height
 
 
 def near(breast, x: float, y: float) -> tuple[bool, bool]:
     """Whether a centre is near the skin, and whether in the upper corner at the chest wall, where an MLO has muscle."""
     row, column = (int(np.clip(value, 0, limit - 1)) for value, limit in zip((y, x), breast.mask.shape))
     in_corner = x / breast.extent.max() + (y - breast.top) / (breast.bottom - breast.top) < 0.45
-    return bool(breast.skin_distance()[row, column] < NEAR_SKIN), bool(in_corner)
+    return bool(skin_distance(breast)[row, column] < NEAR_SKIN), bool(in_corner)
+
+
+def skin_distance(breast) -> np.ndarray:
+    """Pixels to the nearest pixel outside the breast, float32 (height, width); the chest wall is no skin."""
+    from lesions.smooth import distance_to
+
+    both = np.pad(np.hstack([breast.mask[:, ::-1], breast.mask]), 1)  # mirrored at the chest wall
+    return distance_to(~both)[1:-1, breast.mask.shape[1] + 1 : -1]
+
+
+def nipple_row(breast) -> int:
+    """The middle of the rows in which the breast reaches farthest from the chest wall."""
+    return int(np.median(np.flatnonzero(breast.extent == breast.extent.max()).astype(float)))
 
 
 def compared(dataset, seed: int, candidates: int, generated: bool) -> dict[str, list]:

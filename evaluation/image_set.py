@@ -25,12 +25,14 @@ class Samples:
 
     Attributes:
         dataset: where the images are from; None for an array in memory.
+        items: int (n,). Index of each image in the dataset, or in the array.
 
     Raises:
         EvaluationError: another shape; when they are read, numbers that are not finite or outside [0, 1].
     """
 
     dataset: Dataset | None = None
+    items: np.ndarray
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class Samples:
         if masks is not None and np.shape(masks) != images.shape:
             raise EvaluationError(f"{name}: masks of shape {np.shape(masks)} do not fit images of {images.shape}")
         self.name, self.count, self.size = name, len(images), images.shape[1:]
-        self.has_masks = masks is not None
+        self.has_masks, self.items = masks is not None, np.arange(self.count)
         self.subjects = np.arange(self.count) if subjects is None else np.asarray(subjects)
         self._images, self._masks = images, masks
 
@@ -81,6 +83,12 @@ class Samples:
         """Take some of the images as a set of their own."""
         return _Subset(self, np.asarray(indices, np.int64), name or self.name)
 
+    def with_subjects(self, subjects: np.ndarray) -> "Samples":
+        """Take the same images as those of other subjects, int (n,)."""
+        same = self.subset(np.arange(len(self)))
+        same.subjects = np.asarray(subjects)
+        return same
+
     def require_dataset(self) -> Dataset:
         """Return the dataset that the images are from.
 
@@ -99,13 +107,13 @@ class Samples:
 class _DatasetSamples(Samples):
     dataset: Dataset
 
-    def __init__(self, dataset: Dataset, level: Level, indices: np.ndarray, name: str):
-        self.dataset, self.indices, self.size, self.name = dataset, indices, tuple(level), name
-        self.count, self.has_masks = len(indices), dataset.kind == "mammogram"
-        self.subjects = np.unique(dataset.field("subject")[indices], return_inverse=True)[1]
+    def __init__(self, dataset: Dataset, level: Level, items: np.ndarray, name: str):
+        self.dataset, self.items, self.size, self.name = dataset, items, tuple(level), name
+        self.count, self.has_masks = len(items), dataset.kind == "mammogram"
+        self.subjects = np.unique(dataset.field("subject")[items], return_inverse=True)[1]
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        chosen = self.indices[indices]
+        chosen = self.items[indices]
         masks = self.dataset.masks(self.size, chosen) if self.has_masks else None
         return self.dataset.images(self.size, chosen), masks
 
@@ -114,7 +122,7 @@ class _Subset(Samples):
     def __init__(self, whole: Samples, indices: np.ndarray, name: str):
         self.whole, self.indices, self.name, self.dataset = whole, indices, name, whole.dataset
         self.count, self.size, self.has_masks = len(indices), whole.size, whole.has_masks
-        self.subjects = whole.subjects[indices]
+        self.subjects, self.items = whole.subjects[indices], whole.items[indices]
 
     def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return self.whole._read(self.indices[indices])

@@ -80,9 +80,10 @@ def bootstrap_mean(
 
 
 def percentile_interval(drawn: np.ndarray | Sequence[float]) -> tuple[float, float]:
-    """Return the limits that `CONFIDENCE` of a bootstrap's values lie within."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    """Return the limits that `CONFIDENCE` of a bootstrap's finite values lie within; NaN where there is none."""
+    values = np.asarray(drawn)
+    finite, tail = values[np.isfinite(values)], (1 - CONFIDENCE) / 2
+    low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (np.nan, np.nan)
     return float(low), float(high)
 
 

@@ -44,17 +44,19 @@ class Masses:
     subjects: np.ndarray = field(default_factory=lambda: np.empty(0, str))
 
     @classmethod
-    def of_dataset(cls, dataset: Dataset, split: str | None = None, at_most: int | None = None) -> "Masses":
-        """Read the masses of a dataset or a split, or a random part of them.
+    def of_dataset(cls, dataset: Dataset, split: str | None = None, *, items: np.ndarray | None = None) -> "Masses":
+        """Read the masses of a dataset.
+
+        Args:
+            split: whose masses; None for all.
+            items: indices of the masses in the dataset. Defaults to those of the split.
 
         Raises:
             EvaluationError: a dataset of another kind.
         """
         if dataset.kind != "mass":
             raise EvaluationError(f"{dataset.folder}: holds {dataset.kind} data, but masses are needed here")
-        indices = dataset.indices(split)
-        if at_most is not None and len(indices) > at_most:
-            indices = np.sort(np.random.default_rng(0).permutation(indices)[:at_most])
+        indices = dataset.indices(split) if items is None else items
         return cls(
             dataset.images(dataset.levels[-1], indices),
             {head: dataset.field(head)[indices].astype(int) for head in HEADS},

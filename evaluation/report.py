@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from evaluation.metrics.masks import HISTOGRAM_BINS
 from evaluation.metrics.memorisation import MEMORISATION, Audit, aligned, kind_of_copy
 from evaluation.metrics.metric import Row
 from evaluation.metrics.texture import PATCH
+from evaluation.plain import plain
 from preprocessing.atomic import write_whole
 from preprocessing.version import made_by
 
@@ -117,7 +117,7 @@ def _method_cell(row: Row) -> str:
 
 
 def _row(report: Report, name: str) -> Row:
-    return report.evaluation.row(name) if name in {r.name for r in report.evaluation.rows} else Row(name, name, "")
+    return next((row for row in report.evaluation.rows if row.name == name), Row(name, name, ""))
 
 
 def _first(reports: Mapping[str, Report]) -> Evaluation:
@@ -191,10 +191,8 @@ def _origin(samples: Samples) -> dict:
 def _method_json(report: Report) -> dict:
     evaluation = report.evaluation
     thousands = (len(evaluation.real) + len(evaluation.fake)) / 1000
-    rows = [{**asdict(replace(row, detail=None)), "verdict": row.verdict} for row in evaluation.rows]
-    for row in rows:
-        del row["detail"]
-    return _finite(
+    rows = [_row_json(row) for row in evaluation.rows]
+    return plain(
         {
             **({"method": report.method} if report.method else {}),
             "images": len(evaluation.fake),
@@ -207,6 +205,12 @@ def _method_json(report: Report) -> dict:
     )
 
 
+def _row_json(row: Row) -> dict:
+    """Return what a row holds, but for its detail, which may be large."""
+    values = asdict(replace(row, detail=None))
+    return {name: value for name, value in values.items() if name != "detail"} | {"verdict": row.verdict}
+
+
 def _audit_json(report: Report) -> dict | None:
     audit = report.audit
     if audit is None:
@@ -214,16 +218,6 @@ def _audit_json(report: Report) -> dict | None:
     pairs = [{"generated": n, **asdict(audit.generated[n])} for n in audit.worst[: max(WORST, len(audit.suspicious))]]
     held_out = [match.score for match in audit.held_out]
     return {"threshold": audit.threshold, "suspicious": audit.suspicious, "nearest": pairs, "held_out": held_out}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
 
 
 # -------------------------------------------------------------------------------------------- page

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from evaluation.intervals import Estimate
+from evaluation.intervals import Estimate, percentile_interval
 
 REPLICATES = 1000
 
@@ -26,5 +26,4 @@ def estimated_area(scores: np.ndarray, positive: np.ndarray, subjects: np.ndarra
     for _ in range(REPLICATES):
         some = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
         drawn.append(area_under_roc(scores[some], positive[some]))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return Estimate(area_under_roc(scores, positive), float(low), float(high), len(scores))
+    return Estimate(area_under_roc(scores, positive), *percentile_interval(drawn), len(scores))

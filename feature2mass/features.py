@@ -58,7 +58,7 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Combine any number of features convexly (Lee et al. 2018, eq. 2).
 
     Args:
-        features: (N, F), the same for every row of weights; or (M, N, F), N features for each row.
+        features: (N, F).
         weights: (M, N), each row 0 or more and of sum 1.
 
     Returns:
@@ -68,24 +68,18 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
         FeatureError: shapes that do not match, or a row with a negative weight or another sum, which it names.
     """
     features, weights = np.asarray(features), np.asarray(weights, np.float64)
-    if weights.ndim != 2 or features.ndim not in (2, 3):
-        raise FeatureError(
-            f"weights {weights.shape} and features {features.shape}: must be (M, N), and (N, F) or (M, N, F)"
-        )
-    if features.shape[-2] != weights.shape[1] or (features.ndim == 3 and len(features) != len(weights)):
-        rows = "each row of weights" if features.ndim == 2 else "all rows"
-        raise FeatureError(f"weights {weights.shape} do not match features {features.shape}; {rows} must fit")
+    if weights.ndim != 2 or features.ndim != 2 or weights.shape[1] != len(features):
+        raise FeatureError(f"weights {weights.shape} and features {features.shape}: must be (M, N) and (N, F)")
     for row, values in enumerate(weights):
         if not (values >= 0).all():  # NaN too
             raise FeatureError(f"row {row}: weight {values[~(values >= 0)][0]:g} is not 0 or more")
         if abs(values.sum() - 1) > 1e-6:
             raise FeatureError(f"row {row}: weights sum to {values.sum():g}, not to 1")
-    mixed = np.einsum("mn,nf->mf" if features.ndim == 2 else "mn,mnf->mf", weights, features.astype(np.float64))
-    return mixed.astype(np.float32)
+    return np.einsum("mn,nf->mf", weights, features.astype(np.float64)).astype(np.float32)
 
 
 def spread_weights(weights: np.ndarray) -> np.ndarray:
-    """Weights that keep more of the variance of the features that they mix (ours).
+    """Spread weights, so that they keep more of the variance of the features that they mix (ours).
 
     Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
     of a category decode to nearly the same pale mass. Here the weights' deviations from equal ones are enlarged until

@@ -9,8 +9,9 @@ from feature2mass.mixing import Networks, load_networks, open_seeds
 from feature2mass.networks import NetworkConfig, build_decoder, build_encoder, build_generator, finished_networks
 from feature2mass.run_files import DECODER
 from feature2mass.seeds import MassGeneratorError
-from feature2mass.settings import mixing_of
+from feature2mass.settings import EARLIER, mixing_of
 from preprocessing.json_file import read_json
+from preprocessing.shards.format import sha256
 from training.checkpoint import checkpoints, restore_average
 
 
@@ -41,14 +42,14 @@ def save_masses(run: Path, output: Path, data: Path | None = None) -> int:
 
 
 def _unfinished(run: Path) -> Networks:
-    """The moving average of a run's newest checkpoint."""
+    """Open the moving average of a run's newest checkpoint."""
     found = checkpoints(run)
     if not found:
         raise MassGeneratorError(f"--run {run}: holds no checkpoint yet")
     config = read_json(run / "config.json")
     margins, shapes = config["classes"]["margin"], config["classes"]["shape"]
-    stored = config["preset"]["network"].items()
-    sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored}
+    stored = EARLIER["preset"]["network"] | config["preset"]["network"]
+    sizes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
     network = replace(NetworkConfig(**sizes), smooth_start=False)
     generator = build_generator(
         build_encoder(network, len(margins), len(shapes), synchronized=False),
@@ -56,4 +57,4 @@ def _unfinished(run: Path) -> Networks:
     )
     restore_average(found[0], generator)
     encoder, decoder = finished_networks(generator, network, len(margins), len(shapes))
-    return Networks(encoder, decoder, margins, shapes, found[0].name, mixing_of(config))
+    return Networks(encoder, decoder, margins, shapes, sha256(found[0]), mixing_of(config))

@@ -23,7 +23,17 @@ from numpy.typing import ArrayLike
 from feature2mass.features import decode, encode
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import OCTAVES, Grain, energies
-from feature2mass.seeds import MIRRORS, THUMBNAIL, Category, MassGeneratorError, Seed, categories, known, seed_image
+from feature2mass.seeds import (
+    MIRRORS,
+    THUMBNAIL,
+    Category,
+    MassGeneratorError,
+    Seed,
+    categories,
+    known,
+    seed_image,
+    wanted_pairs,
+)
 from feature2mass.settings import Mixing
 from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses
@@ -44,6 +54,7 @@ class Library(Protocol):
     """Labelled masses to mix.
 
     Attributes:
+        decoder: gives masses back from their features.
         shapes, margins: names of the classes.
         synthetic: whether the masses are.
         normalised: whether their contrast is, so that `contrast` says how much they had.
@@ -52,6 +63,7 @@ class Library(Protocol):
         grain: the texture that they lose.
     """
 
+    decoder: keras.Model
     shapes: list[str]
     margins: list[str]
     synthetic: bool
@@ -150,19 +162,13 @@ class StoredLibrary:
         self.grain = Grain(arrays["grain_mean"], arrays["grain_deviation"], arrays["grain_amplitude"])
 
     def categories(self, shape: str | None = None, margin: str | None = None) -> list[Category]:
-        wanted = {"shape": (self.shapes, shape), "margin": (self.margins, margin)}
-        for field, (names, name) in wanted.items():
-            if name is not None and name not in names:
-                raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(names)}")
         labels, sizes = self._arrays["labels"], self._arrays.get("sizes")
+        means = {tuple(pair): mean for pair, mean in zip(self._arrays["categories"].tolist(), self._arrays["means"])}
         found = []
-        for (s, m), mean in zip(self._arrays["categories"].tolist(), self._arrays["means"], strict=True):
-            if shape in (None, self.shapes[s]) and margin in (None, self.margins[m]):
-                seeds = np.flatnonzero((labels == (s, m)).all(axis=1))
-                of_these = None if sizes is None else known(np.where(sizes[seeds] > 0, sizes[seeds], np.nan))
-                found.append(Category(s, m, seeds, self._arrays["thumbnails"][seeds], mean, of_these))
-        if not found:
-            raise MassGeneratorError(f"--shape {shape} --margin {margin}: the generator has no mass of both")
+        for s, m in wanted_pairs(list(means), self.shapes, self.margins, shape, margin, where="the generator"):
+            seeds = np.flatnonzero((labels == (s, m)).all(axis=1))
+            of_these = None if sizes is None else known(np.where(sizes[seeds] > 0, sizes[seeds], np.nan))
+            found.append(Category(s, m, seeds, self._arrays["thumbnails"][seeds], means[s, m], of_these))
         return found
 
     def features(self, seeds: Sequence[Seed]) -> np.ndarray:

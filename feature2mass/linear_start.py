@@ -5,7 +5,7 @@ channels starts as one level of an orthonormal Haar transform, which turns each 
 three differences: from 64×64 to 32×32 the sum alone, further down what varies most among example images, as much as
 fits. The decoder starts with the transposed kernels, and its last convolution with what fits the examples best. So the
 visual feature begins as the 768 coefficients that say most about an image. The other channels start at random and read
-the coefficients; a part of the feature is theirs. The image does not see them until training has them say something.
+the coefficients; a part of the feature is theirs. They do not affect the image until training gives them weight.
 
 LeakyReLU is linear where all is positive: batch normalisation starts with the deviation of each coefficient and with an
 offset of a few deviations, and a channel that is constant, the last of a layer, lets the decoder take offsets away

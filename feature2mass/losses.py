@@ -33,7 +33,7 @@ class LossWeights:
 
 
 def discriminator_loss(real, fake, label, label_weight: float):
-    """L_D1 (eq. 3, margin) or L_D2 (eq. 4, shape).
+    """Compute L_D1 (eq. 3, margin) or L_D2 (eq. 4, shape).
 
     Args:
         real, fake: (real-or-fake logits (n, 1), label logits (n, classes)) of I and of I′.
@@ -45,7 +45,7 @@ def discriminator_loss(real, fake, label, label_weight: float):
 
 
 def generator_terms(margin_verdict, shape_verdict, margin, shape) -> tuple:
-    """What the discriminators say of I′ in L_G (eq. 5): (real or fake, labels), each the sum over both, unweighted.
+    """Compute what D₁ and D₂ say of I′ in L_G (eq. 5): (real or fake, labels), each the sum over both, unweighted.
 
     Args:
         margin_verdict, shape_verdict: (real-or-fake logits, label logits) of D₁(I′) and D₂(I′).
@@ -56,5 +56,5 @@ def generator_terms(margin_verdict, shape_verdict, margin, shape) -> tuple:
 
 
 def reconstruction_term(images, reconstructions):
-    """mean|I − I′| over pixels and batch."""
+    """Compute mean|I − I′| over pixels and batch."""
     return ops.mean(ops.abs(ops.cast(images, reconstructions.dtype) - reconstructions))

@@ -29,12 +29,12 @@ PRETRAINED = Path(__file__).parent / "pretrained" / "masses.h5"  # docs/model-ca
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of a finished run.
+    """The encoder and decoder of a run.
 
     Attributes:
         encoder, decoder: in stock Keras layers.
         margins, shapes: names of the classes, in the order of the one-hot labels.
-        fingerprint: SHA-256 of both files: which network made a mass.
+        fingerprint: SHA-256 of the two files, or of the checkpoint, that they are from: which network made a mass.
         mixing: how the run mixes masses.
     """
 
@@ -116,17 +116,17 @@ def open_mixer(run: str | os.PathLike | None, data: str | os.PathLike | None = N
         if data is not None:
             raise MassGeneratorError(f"--data {data}: needs --run with the folder of a run, whose encoder it takes")
         stored, mixing, fingerprint = read_mass_generator(PRETRAINED if run is None else run)
-        return Mixer(stored.decoder, stored, mixing), fingerprint
+        return Mixer(stored, mixing), fingerprint
     networks = load_networks(run)
     library = DatasetLibrary(networks.encoder, networks.decoder, open_seeds(run, data, networks))
-    return Mixer(networks.decoder, library, networks.mixing), networks.fingerprint
+    return Mixer(library, networks.mixing), networks.fingerprint
 
 
 class Mixer:
     """Decodes mixtures of masses."""
 
-    def __init__(self, decoder: keras.Model, library: Library, mixing: Mixing = ALL_OF_MIXING):
-        self.decoder, self.library, self.mixing = decoder, library, mixing
+    def __init__(self, library: Library, mixing: Mixing = ALL_OF_MIXING):
+        self.library, self.mixing = library, mixing
 
     def mixtures(self, wanted: Sequence[tuple[Sequence[Seed], np.ndarray]]) -> np.ndarray:
         """Decode mixtures of seeds.
@@ -143,9 +143,9 @@ class Mixer:
         parts = zip(np.split(features, ends), wanted, strict=True)
         mixed = np.array([self._mixed(part, weights[None])[0] for part, (_, weights) in parts])
         if not self.mixing.octaves:
-            return decode(self.decoder, mixed)
+            return decode(self.library.decoder, mixed)
         masses = []
-        decoded = decode(self.decoder, mixed) + self.library.lost
+        decoded = decode(self.library.decoder, mixed) + self.library.lost
         for mass, feature, (seeds, weights) in zip(decoded, mixed, wanted, strict=True):
             mean = np.tensordot(weights, [seed.category.mean for seed in seeds], 1).astype(np.float32)
             energy = weights @ self.library.energies(seeds)

@@ -62,7 +62,7 @@ class NetworkConfig:
         return [max(1, round(self.width * filters)) for filters in self.filters]
 
     def discriminator(self, sizes: tuple[int, ...]) -> list[int]:
-        """Filters or units of a discriminator, scaled."""
+        """Return the filters or units of a discriminator, scaled."""
         return [max(1, round(self.discriminator_width * size)) for size in sizes]
 
 
@@ -75,7 +75,7 @@ class SmoothUpsampling(keras.initializers.RandomNormal):
     al. 2016). A kernel of size 2 is a random 1×1 kernel repeated.
 
     Args:
-        gain: of the layer before, as for He initialisation; the output's variance is about its square half.
+        gain: of the layer before, as for He initialisation; the output's variance is about half its square.
         seed: as for every Keras initialiser.
     """
 
@@ -178,7 +178,7 @@ def _decoder_unit(features, filters: int, number: int, config: NetworkConfig, dt
 def build_encoder(
     config: NetworkConfig, margins: int, shapes: int, *, dtype: str = "float32", synchronized: bool = True
 ) -> keras.Model:
-    """Functional encoder with its embeddings E₁ (margin) and E₂ (shape).
+    """Build the functional encoder with its embeddings E₁ (margin) and E₂ (shape).
 
     Args:
         dtype: policy of the hidden layers; the feature is float32.
@@ -205,7 +205,7 @@ def build_encoder(
 
 
 def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized: bool = True) -> keras.Model:
-    """Functional decoder, the mirror of the encoder's convolutions.
+    """Build the functional decoder, the mirror of the encoder's convolutions.
 
     Returns:
         Model from a visual feature (1024,) to an image (64, 64, 1), float32; about in [0, 1], where `finished_networks`
@@ -232,10 +232,8 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     return keras.Model(feature, image, name="decoder")
 
 
-def build_discriminator(
-    config: NetworkConfig, classes: int, name: str, *, dtype: str = "float32", synchronized: bool = True
-) -> keras.Model:
-    """Functional D₁ or D₂: ten convolutions in five pairs, the second of each halving, and three dense layers.
+def build_discriminator(config: NetworkConfig, classes: int, name: str, *, dtype: str = "float32") -> keras.Model:
+    """Build D₁ or D₂: ten convolutions in five pairs, the second of each halving, and three dense layers.
 
     Batch normalisation only ever runs in training, by the statistics of the images of one call: real images are one
     batch, everything made is another.
@@ -260,7 +258,7 @@ def build_discriminator(
                 features = activation(features)
             features = _convolution(filters, size, strides, layer, dtype, use_bias=not normalised)(features)
             if normalised:
-                features = _batch_norm(layer, dtype, synchronized)(features)
+                features = _batch_norm(layer, dtype, synchronized=True)(features)
             if config.activation_last:
                 features = activation(features)
     features = keras.layers.Flatten(name=f"{name}_flat", dtype=dtype)(features)
@@ -272,13 +270,13 @@ def build_discriminator(
 
 
 def build_generator(encoder: keras.Model, decoder: keras.Model, name: str = "generator") -> keras.Model:
-    """G of the paper: the encoder followed by the decoder."""
+    """Build G of the paper: the encoder followed by the decoder."""
     inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in encoder.inputs]
     return keras.Model(inputs, decoder(encoder(inputs)), name=name)
 
 
 def build_discriminators(margin_discriminator: keras.Model, shape_discriminator: keras.Model) -> keras.Model:
-    """Both discriminators as one player: from an image to D₁'s two outputs, then D₂'s."""
+    """Build one player of both discriminators: from an image to D₁'s two outputs, then D₂'s."""
     image = keras.Input((SIZE, SIZE, 1), name="image", dtype=margin_discriminator.inputs[0].dtype)
     return keras.Model(image, [*margin_discriminator(image), *shape_discriminator(image)], name="critic")
 
@@ -286,7 +284,7 @@ def build_discriminators(margin_discriminator: keras.Model, shape_discriminator:
 def finished_networks(
     generator: keras.Model, config: NetworkConfig, margins: int, shapes: int
 ) -> tuple[keras.Model, keras.Model]:
-    """The (encoder, decoder) of a generator in stock Keras layers, float32, for any backend.
+    """Return the (encoder, decoder) of a generator in stock Keras layers, float32, for any backend.
 
     Built anew, because a synchronised batch normalisation opens on TensorFlow alone, and an initialiser of ours nowhere
     without this package.

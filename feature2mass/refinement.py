@@ -29,7 +29,7 @@ class StopGradient(keras.layers.Layer):
 
 
 def hashed(feature):
-    """Random numbers (n, 32) in [−1, 1] that the visual feature determines, in float32.
+    """Compute random numbers (n, 32) in [−1, 1] that the visual feature determines, in float32.
 
     Frozen tanh layers of large gain: features that differ by a half have hashes that differ nearly as much as those
     of any two. The feature's length does not count, so that mixtures, which are shorter, differ as much.
@@ -51,7 +51,7 @@ def hashed(feature):
 
 
 def refined(features, numbers, name: str, dtype: str):
-    """Features (n, size, size, filters) plus what two 3×3 convolutions make of them, and of noise.
+    """Add to features (n, size, size, filters) what two 3×3 convolutions make of them, and of noise.
 
     Args:
         numbers: from `hashed`; None: without noise.

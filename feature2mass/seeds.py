@@ -92,22 +92,45 @@ def categories(
     Raises:
         MassGeneratorError: no such class, or no mass of it in the split.
     """
-    for field, name in (("shape", shape), ("margin", margin)):
-        if name is not None and name not in dataset.classes(field):
-            raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(dataset.classes(field))}")
     indices, labels = labelled_masses(dataset, split)
-    shapes, margins = dataset.classes("shape"), dataset.classes("margin")
-    found = []
-    for s, m in np.unique(labels, axis=0).tolist():
-        if shape in (None, shapes[s]) and margin in (None, margins[m]):
-            seeds = indices[(labels == (s, m)).all(axis=1)]
-            found.append(Category.of(dataset, s, m, seeds))
+    pairs = [(s, m) for s, m in np.unique(labels, axis=0).tolist()]
+    where = f"the {split} split of {dataset.folder}" if split else f"{dataset.folder}"
+    classes = dataset.classes("shape"), dataset.classes("margin")
+    wanted = wanted_pairs(pairs, *classes, shape, margin, where=where, remedy=" or --data that has some")
+    return [Category.of(dataset, s, m, indices[(labels == (s, m)).all(axis=1)]) for s, m in wanted]
+
+
+def wanted_pairs(
+    pairs: Sequence[tuple[int, int]],
+    shapes: Sequence[str],
+    margins: Sequence[str],
+    shape: str | None,
+    margin: str | None,
+    *,
+    where: str,
+    remedy: str = "",
+) -> list[tuple[int, int]]:
+    """Choose the categories of a wanted shape and margin.
+
+    Args:
+        pairs: indices of shape and margin of the categories that there are.
+        shapes, margins: names of the classes.
+        shape, margin: the wanted ones; None for any.
+        where: what has these masses, for the message.
+        remedy: what the message advises besides another category.
+
+    Raises:
+        MassGeneratorError: no such class, or no category of it.
+    """
+    for field, name, names in (("shape", shape, shapes), ("margin", margin, margins)):
+        if name is not None and name not in names:
+            raise MassGeneratorError(f"--{field} {name}: must be one of {', '.join(names)}")
+    found = [(s, m) for s, m in pairs if shape in (None, shapes[s]) and margin in (None, margins[m])]
     if not found:
         wanted = ", ".join(f"--{field} {name}" for field, name in (("shape", shape), ("margin", margin)) if name)
-        where = f"the {split} split of {dataset.folder}" if split else f"{dataset.folder}"
         raise MassGeneratorError(
-            f"{wanted or 'no category'}: {where} has no labelled mass of it to start from; choose another category or "
-            "--data that has some"
+            f"{wanted or 'no category'}: {where} has no labelled mass of it to start from; choose another category"
+            f"{remedy}"
         )
     return found
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feature2mass.features import category_weights, line_weights, spread_weights
+from feature2mass.features import SEEDS, category_weights, decode, encode, line_weights, spread_weights
 from feature2mass.linear_start import start_linearly
 from feature2mass.networks import (
     SIZE,
@@ -46,7 +46,7 @@ SAMPLES = 10  # columns of the sample grid
 
 
 def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """What decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
+    """Return what decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
     classes = {name: dataset.classes(name) for name in ("margin", "shape")}
     return common_config(preset, dataset, seed) | {"classes": classes}
 
@@ -78,12 +78,12 @@ def train(
 
 
 def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: int = 0) -> Feature2Mass:
-    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed.
+    """Build the compiled model with fresh networks, the moving average equal to the generator, from the seed.
 
     Args:
         masses: to train on, which decide how long a run lasts.
     """
-    keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
+    keras.utils.set_random_seed(stream_seed(seed, "weights"))
     config, dtype = preset.network, preset.precision
 
     def generator(name: str) -> keras.Model:
@@ -156,23 +156,26 @@ class MassTraining(Training):
         held_out, held_labels = labelled_masses(dataset, "validation")
         if not len(held_out):
             held_out, held_labels = labelled_masses(dataset, "train")
-        shown = random.choice(len(held_out), SAMPLES)
+        shown = random.choice(len(held_out), SAMPLES, replace=len(held_out) < SAMPLES)
         seeds, seed_labels = labelled_masses(dataset, "train")
         categories, counts = np.unique(seed_labels, axis=0, return_counts=True)
         members = np.flatnonzero((seed_labels == categories[np.argmax(counts)]).all(axis=1))
-        members = random.permutation(members)[:20]
+        members = random.permutation(members)[:SEEDS]
         mixing = category_weights(SAMPLES, len(members), random=random, largest=how.largest_weight)
         if how.spread:
             mixing = spread_weights(mixing)
-        real, inputs = _inputs(dataset, held_out[shown], held_labels[shown])
-        _, seed_inputs = _inputs(dataset, seeds[members], seed_labels[members])
+        real, real_labels = dataset.images((SIZE, SIZE), held_out[shown]), held_labels[shown]
+        mixed, mixed_labels = dataset.images((SIZE, SIZE), seeds[members]), seed_labels[members]
         encoder, decoder = (model.ema_generator.get_layer(name) for name in ("encoder", "decoder"))
         line = line_weights(SAMPLES)
 
         def draw() -> np.ndarray:
-            features, of_seeds = np.asarray(encoder(inputs)), np.asarray(encoder(seed_inputs))
+            features, of_seeds = (
+                encode(encoder, images, margins=labels[:, 1], shapes=labels[:, 0])
+                for images, labels in ((real, real_labels), (mixed, mixed_labels))
+            )
             rows = [features, line @ features[:2], line @ features[2:4], mixing @ of_seeds]
-            masses = np.asarray(decoder(np.concatenate(rows).astype(np.float32)))[..., 0]
+            masses = decode(decoder, np.concatenate(rows))
             return np.concatenate([real[None], masses.reshape(len(rows), SAMPLES, *masses.shape[1:])])
 
         return draw
@@ -180,13 +183,3 @@ class MassTraining(Training):
     def finished(self, model: Feature2Mass) -> dict[Path, keras.Model]:
         encoder, decoder = finished_networks(model.ema_generator, self.preset.network, self.margins, self.shapes)
         return {self.stage.folder / ENCODER: encoder, self.stage.folder / DECODER: decoder}
-
-
-def _inputs(dataset: Dataset, indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(images (n, 64, 64), [images, one-hot margins, one-hot shapes]) of masses."""
-    images = dataset.images((SIZE, SIZE), indices)
-    shape, margin = (
-        np.eye(len(dataset.classes(name)), dtype=np.float32)[column]
-        for name, column in zip(("shape", "margin"), labels.T, strict=True)
-    )
-    return images, [images[..., None], margin, shape]

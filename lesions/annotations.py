@@ -8,7 +8,7 @@
 - `shape`, `margin`: words of BI-RADS, empty where unknown;
 - `synthetic`: whether the lesion was inserted.
 
-A lesion that no box touches is not in the list: an empty list for an item means that no lesion is known there.
+Lesions whose box lies outside the image are left out; an item without an entry has no known lesion.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Pa
 
 
 def read_annotations(dataset: Dataset) -> list[Annotation]:
-    """The lesions of a dataset, in the order of its items.
+    """Read the lesions of a dataset, in the order of its items.
 
     Raises:
         DataError: there is no `lesions.json`, it is damaged, or it belongs to other images.
@@ -113,12 +113,12 @@ def read_annotations(dataset: Dataset) -> list[Annotation]:
 
 
 def has_annotations(dataset: Dataset) -> bool:
-    """Whether a dataset has a `lesions.json`."""
+    """Return whether a dataset has a `lesions.json`."""
     return (Path(dataset.folder) / LESIONS_FILE).exists()
 
 
 def by_item(annotations: Sequence[Annotation], count: int) -> list[list[Annotation]]:
-    """The annotations of each of `count` items."""
+    """Group annotations by item: a list for each of `count` items."""
     found: list[list[Annotation]] = [[] for _ in range(count)]
     for one in annotations:
         found[one.item].append(one)
@@ -126,7 +126,7 @@ def by_item(annotations: Sequence[Annotation], count: int) -> list[list[Annotati
 
 
 def row_of(one: Annotation) -> dict:
-    """An annotation as JSON; `annotation` reads it."""
+    """Return an annotation as JSON; `annotation` reads it."""
     row = {**vars(one), "box": [round(float(value), 2) for value in one.box]}
     if one.outline is not None:
         row["outline"] = np.round(np.asarray(one.outline, float), 2).tolist()
@@ -134,7 +134,7 @@ def row_of(one: Annotation) -> dict:
 
 
 def annotation(row: dict) -> Annotation:
-    """An annotation from its JSON row."""
+    """Make an annotation from its JSON row."""
     outline = row["outline"]
     x, y, width, height = (float(value) for value in row["box"])
     return Annotation(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lesions.smooth import distance_to
 from preprocessing.shards import DataError
 
 
@@ -36,23 +35,14 @@ class Breast:
         object.__setattr__(self, "extent", np.where(self.mask.any(axis=1), widths, 0))
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """(depth, height) of pixel coordinates, each clipped to [0, 1]."""
+        """Return (depth, height) of pixel coordinates, each clipped to [0, 1]."""
         row = int(np.clip(y, self.top, self.bottom - 1))
         depth = x / max(self.extent[row], 1)
         height = (y - self.top) / (self.bottom - self.top)
         return float(np.clip(depth, 0, 1)), float(np.clip(height, 0, 1))
 
     def pixel(self, depth: float, height: float) -> tuple[float, float]:
-        """(x, y) in pixels of a depth and height."""
+        """Return (x, y) in pixels of a depth and height."""
         y = self.top + height * (self.bottom - self.top)
         row = int(np.clip(y, self.top, self.bottom - 1))
         return float(depth * self.extent[row]), float(y)
-
-    def skin_distance(self) -> np.ndarray:
-        """Pixels to the nearest pixel outside the breast, float32 (height, width); the chest wall is no skin."""
-        both = np.pad(np.hstack([self.mask[:, ::-1], self.mask]), 1)  # mirrored at the chest wall
-        return distance_to(~both)[1:-1, self.mask.shape[1] + 1 : -1]
-
-    def nipple_row(self) -> int:
-        """The middle of the rows in which the breast reaches farthest from the chest wall."""
-        return int(np.median(np.flatnonzero(self.extent == self.extent.max()).astype(float)))

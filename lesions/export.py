@@ -79,10 +79,9 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
     lock = lock_folder(folder)
     try:
         if file_format == "h5":
-            records = _write_dataset(inserter, folder, count, made)
+            inserted = _write_dataset(inserter, folder, count, made)
         else:
-            (folder / PARTS).mkdir(exist_ok=True)
-            records = _write_files(inserter, folder, count, made, file_format)
+            inserted = _write_files(inserter, folder, count, made, file_format)
         for part in (folder / PARTS).iterdir():
             part.unlink()
         (folder / PARTS).rmdir()
@@ -90,7 +89,7 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
         raise DataError(f"--output {folder}: cannot be written ({error.strerror or type(error).__name__})") from error
     finally:
         lock.release()
-    return records
+    return inserted
 
 
 def _made(inserter: Inserter) -> dict:
@@ -153,7 +152,7 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
                     writer.write(shard, items)
     dataset = writer.finish()
     write_annotations(dataset, (annotation(row) for one in _kept(folder, writer.shards) for row in one.annotations))
-    _write_manifest(inserter, folder, _kept(folder, writer.shards), lambda number: f"item {number}")
+    _write_manifest(inserter, folder, _kept(folder, writer.shards), lambda one: f"item {one.number}")
     return _counted(folder)
 
 
@@ -168,6 +167,7 @@ def _item(one: Composite) -> dict:
 def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_format: str) -> int:
     made = {**made, "format": file_format, "count": count, "inputs": inserter.fingerprint}
     begun = _begun(folder, made)
+    (folder / PARTS).mkdir(exist_ok=True)  # after the check, which refuses a folder of something else
     remove_left_over(folder, below=True)
     if (folder / MANIFEST).exists():
         return _counted(folder)
@@ -185,7 +185,7 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
             records = []
             for number in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
                 one = inserter.image(number)
-                path = folder / place(number, one.fields["split"])
+                path = folder / place(one)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save[file_format](path, one)
                 records.append(Record.of(one))
@@ -195,27 +195,26 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
         content = _write_coco(folder, _kept(folder, chunks), made)
         write_page(folder, content, bool(inserter.mammograms.meta["synthetic"] and inserter.masses.synthetic))
     if file_format == "yolo":
-        _write_yolo(folder, lambda: _kept(folder, chunks))
-    splits = {one.number: one.fields["split"] for one in _kept(folder, chunks)}
-    _write_manifest(inserter, folder, _kept(folder, chunks), lambda number: place(number, splits[number]))
+        _write_yolo(folder, _kept(folder, chunks))
+    _write_manifest(inserter, folder, _kept(folder, chunks), place)
     return _counted(folder)
 
 
-def _places(file_format: str) -> Callable[[int, str], str]:
-    """The path of an image in the output, by its number and split."""
+def _places(file_format: str) -> Callable[[Composite | Record], str]:
+    """The path of an image in the output."""
     if file_format == "yolo":
-        return lambda number, split: f"images/{split}/{number:06d}.png"
+        return lambda one: f"images/{one.fields['split']}/{one.number:06d}.png"
     if file_format == "coco":
-        return lambda number, split: f"images/{number:06d}.png"
+        return lambda one: f"images/{one.number:06d}.png"
     ending = "dcm" if file_format == "dicom" else "png"
-    return lambda number, split: f"{number:06d}.{ending}"
+    return lambda one: f"{one.number:06d}.{ending}"
 
 
 def _begun(folder: Path, made: dict) -> datetime:
     """Record how images are made in a folder, and of DICOM since when; returns since when.
 
     Raises:
-        DataError: the folder was begun with other settings.
+        DataError: the folder was begun with other settings, or holds something else.
     """
     path, now = folder / MADE_FILE, datetime.now(UTC)
     wanted = json.loads(json.dumps(made))
@@ -223,6 +222,10 @@ def _begun(folder: Path, made: dict) -> datetime:
         there = read_json(path)
         begun = datetime.fromisoformat(there.pop("begun", now.isoformat()))
     except FileNotFoundError:
+        if any(not file.name.startswith(".") for file in folder.iterdir()):
+            raise DataError(
+                f"--output {folder}: is not empty and holds no images of this command; choose another folder"
+            ) from None
         there, begun = wanted, now
     except (ValueError, TypeError, AttributeError):
         there, begun = {}, now
@@ -244,7 +247,7 @@ def _save_png(path: Path, one: Composite) -> None:
 
 
 def label_map(one: Composite) -> np.ndarray:
-    """uint8 (height, width): 0, or the number of the lesion, from 1; a lesion without outline fills its box."""
+    """Draw uint8 (height, width): 0, or the number of the lesion, from 1; a lesion without outline fills its box."""
     labels = np.zeros(one.image.shape, np.uint8)
     for number, found in enumerate(one.annotations, start=1):
         labels[mask_of(found.polygon, one.image.shape)] = number
@@ -276,7 +279,7 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
     images: list[dict] = []
     annotations: list[dict] = []
     for one in records:
-        name = Path(_places("coco")(one.number, "")).name
+        name = Path(_places("coco")(one)).name
         size = {"height": one.height, "width": one.width}
         images.append({"id": one.number + 1, "file_name": name, **size, **one.fields, "mammogram": one.item})
         for row, mass in zip(one.annotations, one.masses):
@@ -301,10 +304,10 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
     return content
 
 
-def _write_yolo(folder: Path, records: Callable[[], Iterator[Record]]) -> None:
+def _write_yolo(folder: Path, records: Iterator[Record]) -> None:
     """A text file per image with class, centre and sides as fractions of the image, and `data.yaml`."""
     splits = set()
-    for one in records():
+    for one in records:
         lines = []
         for row in one.annotations:
             x, y, width, height = row["box"]
@@ -319,7 +322,9 @@ def _write_yolo(folder: Path, records: Callable[[], Iterator[Record]]) -> None:
     write_whole(folder / "data.yaml", text.encode())
 
 
-def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record], place: Callable[[int], str]) -> None:
+def _write_manifest(
+    inserter: Inserter, folder: Path, records: Iterator[Record], place: Callable[[Record], str]
+) -> None:
     """A row per lesion, and one with empty fields for an image in which none found room."""
     masses, mammograms = inserter.masses, inserter.mammograms
     generators = [made.meta["generator"] or "" for made in (masses, mammograms)]
@@ -327,7 +332,7 @@ def _write_manifest(inserter: Inserter, folder: Path, records: Iterator[Record],
         table = csv.writer(file, lineterminator="\n")
         table.writerow(MANIFEST_COLUMNS)
         for one in records:
-            image = place(one.number)
+            image = place(one)
             host = (f"item {one.item}", mammograms.fingerprint, mammograms.meta["synthetic"], generators[1])
             common = (*host, *one.fields.values(), inserter.settings.method, inserter.settings.seed, __version__)
             if not one.annotations:

@@ -132,7 +132,7 @@ def insert_at(host: Host, patch: MassPatch, place: Place, method: str = "poisson
     rows, columns, _ = _window(host.image.shape, laid, place)
     blended = METHODS[method](pair)
     image[rows, columns] = np.where(pair.breast, np.clip(blended, 0, 1), pair.window)
-    outline = moved(polygon_of(pair.outline), 1.0, columns.start, rows.start)
+    outline = moved(polygon_of(pair.outline), columns.start, rows.start)
     box = clipped(_box(laid, place), host.image.shape)
     annotation = Annotation(-1, box, patch.shape, patch.margin, outline, synthetic=True)
     return Inserted(image, annotation, patch)

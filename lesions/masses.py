@@ -19,7 +19,7 @@ from preprocessing.shards import DataError, Dataset, open_dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
-MIXED_SKIN = 0.5  # the same of a generated mass: of seeds at the skin and others away from it, it is half as dark there
+MIXED_SKIN = 0.5  # the same for a generated mass: seeds away from the skin make it only half as dark there
 LEAST_INSIDE = 0.9  # of the outline, that must lie inside the breast and the patch
 LEAST_SIDE = 6  # pixels of a lesion in a mammogram
 TRIED = 5  # masses that are tried for a lesion, where one finds no room
@@ -66,7 +66,7 @@ class MassPatch:
         return max(self.box[2:])
 
     def mirrored(self) -> "MassPatch":
-        """Upside down, as in a breast of the other side."""
+        """Turn the mass upside down, as in a breast of the other side."""
         x, y, width, height = self.box
         flipped = {name: getattr(self, name)[::-1] for name in ("image", "valid", "outline")}
         return replace(self, box=(x, self.image.shape[0] - y - height, width, height), **flipped)
@@ -92,7 +92,7 @@ class Masses(ABC):
         return bool(self.meta["synthetic"])
 
     def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
-        """Which of them (0, 1, …) have a shape and a margin, and where any has it, a view; "" for any.
+        """Find which of them (0, 1, …) have a shape and a margin, and where any has it, a view; "" for any.
 
         Raises:
             DataError: none has the shape and margin.
@@ -109,12 +109,12 @@ class Masses(ABC):
         return np.flatnonzero(of_view if view and of_view.any() else kept)
 
     def choice(self, usable: np.ndarray, image: int, lesion: int, rng: np.random.Generator) -> np.ndarray:
-        """Which of the usable masses are tried for a lesion, 0, 1, …, of an image, in this order."""
+        """Choose which of the usable masses are tried, in this order, for a lesion, 0, 1, …, of an image."""
         return rng.choice(usable, TRIED)
 
     @abstractmethod
     def patch(self, number: int) -> MassPatch | None:
-        """A mass; None where it cannot be cut out whole."""
+        """Return a mass; None where it cannot be cut out whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class PhantomMasses(Masses):
         self.labels = dict(zip(("shape", "margin"), columns)) | {"view": np.full(self.COUNT, "")}
 
     def patch(self, number: int) -> MassPatch:
-        """A phantom, with its true outline."""
+        """Draw a phantom, with its true outline."""
         from preprocessing.phantoms.mass import mass_phantom
 
         shape, margin = self._pairs[number % len(self._pairs)]
@@ -188,7 +188,7 @@ class PhantomMasses(Masses):
 
 
 def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSource:
-    """The masses of a dataset of masses, or of a dataset of mammograms with known lesions.
+    """Open the masses of a dataset of masses, or of a dataset of mammograms with known lesions.
 
     Args:
         split: whose masses; None for all.
@@ -200,7 +200,7 @@ def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSour
 
 
 def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
-    """As `open_masses`, of an open dataset."""
+    """Find the masses of an open dataset, as `open_masses` does."""
     items = dataset.indices(split)
     if dataset.kind == "mass":
         labels = {name: _words(dataset, name)[items] for name in ("shape", "margin")}
@@ -244,7 +244,7 @@ def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch:
 
 
 def patch_of(image: np.ndarray, outline: np.ndarray, context: float, *, synthetic: bool, **known: Any) -> MassPatch:
-    """A mass in the middle of a square window.
+    """Make a patch of a mass in the middle of a square window.
 
     Args:
         image: float32 (n, n) in [0, 1].

@@ -22,7 +22,7 @@ Polygon = Sequence[tuple[float, float]]
 
 
 def find_outline(patch: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The pixels of a mass, bool of the patch's shape, one filled component.
+    """Find the pixels of a mass, bool of the patch's shape, one filled component.
 
     Args:
         patch: float (height, width).
@@ -48,7 +48,7 @@ def find_outline(patch: np.ndarray, box: tuple[float, float, float, float]) -> n
 
 
 def closed_path(cost: np.ndarray, steepness: int) -> np.ndarray:
-    """The cheapest path around: an index for each row, neighbours (the last and first too) at most `steepness` apart.
+    """Find the cheapest path around: an index per row, neighbours (the last and first too) at most `steepness` apart.
 
     Args:
         cost: float (rows, columns).
@@ -78,14 +78,14 @@ def closed_path(cost: np.ndarray, steepness: int) -> np.ndarray:
 
 
 def mask_of(polygon: Polygon | np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The pixels whose centres lie inside a polygon of (x, y), bool (height, width)."""
+    """Find the pixels whose centres lie inside a polygon of (x, y), bool (height, width)."""
     from skimage.draw import polygon2mask
 
     return polygon2mask(shape, np.asarray(polygon, float)[:, ::-1] - 0.5)
 
 
 def polygon_of(mask: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """The polygon around the largest component of a mask; `mask_of` gives the component back, holes filled.
+    """Find the polygon around the largest component of a mask; `mask_of` gives the component back, holes filled.
 
     Raises:
         ValueError: the mask is empty.
@@ -105,12 +105,12 @@ def _area(contour: np.ndarray) -> float:
 
 
 def box_around(polygon: Polygon | np.ndarray) -> tuple[float, float, float, float]:
-    """x, y, width, height of the smallest box around a polygon."""
+    """Return x, y, width, height of the smallest box around a polygon."""
     points = np.asarray(polygon, float)
     low, high = points.min(axis=0), points.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
-def moved(polygon: Polygon | np.ndarray, scale: float, x: float, y: float) -> tuple[tuple[float, float], ...]:
-    """A polygon scaled about 0, 0 and then shifted."""
-    return tuple((scale * px + x, scale * py + y) for px, py in polygon)
+def moved(polygon: Polygon | np.ndarray, x: float, y: float) -> tuple[tuple[float, float], ...]:
+    """Shift a polygon."""
+    return tuple((px + x, py + y) for px, py in polygon)

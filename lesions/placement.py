@@ -78,7 +78,7 @@ class Placement:
         return len(self.view)
 
     def lesion_count(self, rng: np.random.Generator) -> int:
-        """How many lesions a mammogram with lesions has."""
+        """Draw how many lesions a mammogram with lesions has."""
         numbers = sorted(self.counts)
         weights = np.array([self.counts[number] for number in numbers], float)
         return int(rng.choice(numbers, p=weights / weights.sum()))
@@ -95,7 +95,7 @@ class Placement:
         near: tuple[float, float] | None = None,
         centre: tuple[float, float] | None = None,
     ) -> Place:
-        """One lesion for a breast.
+        """Draw one lesion for a breast.
 
         Args:
             breast: whose mask the centre is to lie in.
@@ -156,14 +156,13 @@ def _reflected(value: float) -> float:
 
 
 def fit_placement(
-    dataset: Dataset, annotations: Sequence[Annotation], *, items: Sequence[int] | None = None, source: str = ""
+    dataset: Dataset, annotations: Sequence[Annotation], *, items: Sequence[int] | None = None
 ) -> Placement:
-    """The placement model of real lesions.
+    """Fit a placement model to real lesions.
 
     Args:
         dataset: the mammograms that they lie in.
         items: which mammograms to use. Defaults to those of the training split.
-        source: where they come from, with the licence.
 
     Raises:
         DataError: no lesion lies in these mammograms.
@@ -184,7 +183,7 @@ def fit_placement(
     if not rows:
         raise DataError(f"{dataset.folder}: none of its mammograms has a known lesion to fit a placement model to")
     view, depth, height, size, aspect, shape, margin = (np.array(column) for column in zip(*rows))
-    return Placement(view, depth, height, size, aspect, shape, margin, dict(counts), source)
+    return Placement(view, depth, height, size, aspect, shape, margin, dict(counts))
 
 
 # ------------------------------------------------------------------------------------------ files

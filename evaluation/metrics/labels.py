@@ -105,7 +105,10 @@ def _compare(scores_of: Callable[[LabelJudge, Masses], list[Score]]) -> Callable
     def compare(metric: Metric, sets: Sets) -> list[Row]:
         of_split = partial(Masses.of_dataset, sets.real.require_dataset())
         judge = sets.common("label judge", lambda: LabelJudge(of_split("train"), of_split("validation"), sets.seed))
-        synthetic = Masses.of_dataset(sets.fake.require_dataset(), at_most=min(len(sets.fake), AT_MOST))
+        items = sets.fake.items
+        if len(items) > AT_MOST:
+            items = np.sort(np.random.default_rng(0).permutation(items)[:AT_MOST])
+        synthetic = Masses.of_dataset(sets.fake.require_dataset(), items=items)
         rows = []
         for real, one in zip(judge.of_held_out, scores_of(judge, synthetic), strict=True):
             row = metric.row(one.accuracy, real.accuracy, one.head)

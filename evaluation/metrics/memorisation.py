@@ -60,7 +60,7 @@ class Audit:
 
     Attributes:
         generated, held_out: the best match of each image.
-        threshold: score from which a match is a copy.
+        threshold: score above which a match is suspicious.
         training: what the matches point into.
     """
 

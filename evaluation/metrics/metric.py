@@ -96,7 +96,7 @@ class Sets:
 
     @property
     def subjects(self) -> np.ndarray:
-        """Whose all images are, real ones first; no generated image is of a real one's subject."""
+        """Whose the images are, real ones first; generated ones count as of other subjects than real ones."""
         return np.concatenate([self.real.subjects, self.real.subjects.max() + 1 + self.fake.subjects])
 
     def pooled(self, name: str) -> np.ndarray:

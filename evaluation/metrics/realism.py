@@ -4,7 +4,13 @@ A small convolutional network (ours) is trained on four fifths of the patients a
 five times, so that every image is scored by a network that has seen none of its patient (after Lopez-Paz and Oquab,
 *Revisiting Classifier Two-Sample Tests*, ICLR 2017). One set of real images against another shows what it finds
 where there is nothing to find.
+
+A generated image is of the patient whose mask it fills. Who that is, is known of a dataset of `generate-mammograms`
+whose masks are those of the real dataset. Other generated images count as of none of the real patients: where they fill
+masks of these all the same, a network may have seen the real image of a mask.
 """
+
+import re
 
 import cv2
 import numpy as np
@@ -13,6 +19,7 @@ from evaluation.image_set import EvaluationError, Samples, same_size
 from evaluation.intervals import Estimate, halves
 from evaluation.metrics.metric import LOW, Metric, Row, Sets
 from evaluation.roc import estimated_area
+from generation.sources import MaskSource
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 FOLDS = 5
@@ -132,10 +139,36 @@ def _compare(metric: Metric, sets: Sets) -> list[Row]:
         first, second = (sets.real.subset(part) for part in halves(sets.real.subjects, sets.rng))
         return real_or_generated(first, second, seed=sets.seed)
 
-    fake = sets.fake.subset(np.arange(len(sets.fake)))
-    fake.subjects = sets.subjects[len(sets.real) :]
-    generated = real_or_generated(sets.real, fake, seed=sets.seed)
+    generated = real_or_generated(*_of_patients(sets), seed=sets.seed)
     return [metric.row(generated, sets.common(metric.name, floor))]
+
+
+def _of_patients(sets: Sets) -> tuple[Samples, Samples]:
+    """Return both sets with subjects that number the same patients, as far as those of generated images are known."""
+    patients = _patients_of_masks(sets.real, sets.fake)
+    if patients is None:
+        return sets.real, sets.fake.with_subjects(sets.subjects[len(sets.real) :])
+    of_real = sets.real.require_dataset().field("subject")[sets.real.items]
+    numbers = np.unique(np.concatenate([of_real, patients]), return_inverse=True)[1]
+    return sets.real.with_subjects(numbers[: len(of_real)]), sets.fake.with_subjects(numbers[len(of_real) :])
+
+
+def _patients_of_masks(real: Samples, fake: Samples) -> np.ndarray | None:
+    """Return the subject of the real dataset whose mask each generated image fills, str (n,); None if not known."""
+    if real.dataset is None or fake.dataset is None:
+        return None
+    made, masks = fake.dataset.meta["made"], fake.dataset.meta["work"]["fingerprint"]
+    if made.get("by") != "generate_mammograms" or masks != real.dataset.fingerprint:
+        return None
+    source = MaskSource(*real.dataset.levels[0], real.dataset.folder, with_images=False)
+    patients = real.dataset.field("subject")[source.indices]
+    if made.get("study_of_four"):
+        studies = source.studies()
+        patients = patients[[studies[number][0] for number in range(len(studies))]]
+    numbers = [re.fullmatch(r"(?:mask|study)(\d+)", name) for name in fake.dataset.field("subject")[fake.items]]
+    if not all(numbers):
+        return None
+    return patients[[int(number[1]) % len(patients) for number in numbers if number]]
 
 
 REALISM = Metric("realism_auc_cnn", "AUC of a classifier of generated against real", LOW, _compare, by_default=False)

@@ -12,6 +12,7 @@ from scipy import stats
 
 from evaluation.image_set import EvaluationError
 from evaluation.intervals import Estimate, percentile_interval
+from evaluation.plain import plain
 from evaluation.reader_study.key import REAL, SCORES
 from evaluation.reader_study.readings import Readings
 from evaluation.roc import area_under_roc
@@ -39,9 +40,9 @@ class Analysis:
     Attributes:
         readings: the scores.
         means: method → mean score with interval.
-        by_reader: reader → method → mean score.
+        by_reader: reader → method → mean score; NaN where the reader scored none of its images.
         tests: every pair of methods.
-        kappa: quadratically weighted, mean over pairs of readers; NaN with one reader.
+        kappa: quadratically weighted, mean over pairs of readers; NaN where no pair can be measured.
         auc: method → area under the ROC of real against it by score; "all fakes" for all together.
     """
 
@@ -53,12 +54,12 @@ class Analysis:
     auc: dict[str, Estimate]
 
 
-def analyse(readings: Readings, seed: int = 0) -> Analysis:
+def analyse(readings: Readings) -> Analysis:
     """Compute means, tests, agreement, and how well readers tell real from fake.
 
     Intervals are bootstrapped over images: they hold for these readers. An image's score is the mean of its readers.
     """
-    rng, mean = np.random.default_rng(seed), readings.mean
+    rng, mean = np.random.default_rng(0), readings.mean
     of = {name: mean[(readings.methods == name) & np.isfinite(mean)] for name in readings.names}
     empty = [name for name, values in of.items() if not len(values)]
     if empty:
@@ -69,7 +70,7 @@ def analyse(readings: Readings, seed: int = 0) -> Analysis:
         readings,
         {name: _bootstrap(lambda values: float(values.mean()), [values], rng) for name, values in of.items()},
         {
-            reader: {name: float(np.nanmean(scores[readings.methods == name])) for name in readings.names}
+            reader: {name: _mean(scores[readings.methods == name]) for name in readings.names}
             for reader, scores in readings.scores.items()
         },
         _tests(readings, mean),
@@ -92,9 +93,14 @@ def weighted_kappa(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def mean_kappa(scores: Sequence[np.ndarray]) -> float:
-    """Average the weighted kappa over all pairs of readers; NaN with fewer than two."""
-    values = [weighted_kappa(a, b) for a, b in combinations(scores, 2)]
-    return float(np.mean(values)) if values else float("nan")
+    """Average the weighted kappa over all pairs of readers for whom it can be measured; NaN where there is none."""
+    return _mean(np.array([weighted_kappa(a, b) for a, b in combinations(scores, 2)]))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of the finite values; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
 
 def roc_points(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +160,8 @@ def table(analysis: Analysis) -> str:
     lines = [f"{'method':<20}{'mean score':>12}  {'95 % interval':<16}" + "".join(f"{r[:12]:>14}" for r in readers)]
     for name, estimate in analysis.means.items():
         interval = f"[{estimate.low:.2f}, {estimate.high:.2f}]"
-        each = "".join(f"{analysis.by_reader[r][name]:>14.2f}" for r in readers)
+        of_readers = [analysis.by_reader[reader][name] for reader in readers]
+        each = "".join(f"{'-' if np.isnan(score) else f'{score:.2f}':>14}" for score in of_readers)
         lines.append(f"{name:<20}{estimate.value:>12.2f}  {interval:<16}{each}")
     lines += ["", f"{'pair':<40}{'difference':>12}{'p (Holm)':>12}  test"]
     for test in analysis.tests:
@@ -163,7 +170,8 @@ def table(analysis: Analysis) -> str:
     lines += ["", f"{'real against':<20}{'AUC':>12}  95 % interval"]
     for name, auc in analysis.auc.items():
         lines.append(f"{name:<20}{auc.value:>12.3f}  [{auc.low:.3f}, {auc.high:.3f}]")
-    agreement = "one reader" if np.isnan(analysis.kappa) else f"{analysis.kappa:.3f}"
+    agreement = "cannot be measured" if np.isnan(analysis.kappa) else f"{analysis.kappa:.3f}"
+    agreement = "one reader" if len(readers) == 1 else agreement
     lines += ["", f"agreement of {len(readers)} readers (quadratically weighted kappa): {agreement}"]
     return "\n".join(lines)
 
@@ -179,13 +187,13 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "mean score": {name: asdict(estimate) for name, estimate in analysis.means.items()},
         "by reader": analysis.by_reader,
         "tests": [asdict(test) for test in analysis.tests],
-        "weighted kappa": None if np.isnan(analysis.kappa) else analysis.kappa,
+        "weighted kappa": analysis.kappa,
         "auc of real against": {name: asdict(estimate) for name, estimate in analysis.auc.items()},
         "scores": {str(score): word for score, word in SCORES.items()},
         "made_by": made_by(),
     }
     write_whole(folder / "table.txt", table(analysis) + "\n")
-    write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(folder / "results.json", json.dumps(plain(results), indent=1, allow_nan=False) + "\n")
     plot(analysis, folder / "plot.png")
 
 

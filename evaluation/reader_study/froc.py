@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.intervals import Estimate, percentile_interval
+from evaluation.plain import plain
 from evaluation.reader_study.key import GENUINE, INSERTED, IS_LESION, IS_REAL, KINDS
 from evaluation.reader_study.marks import Found, Marks
 from preprocessing.atomic import whole_file, write_whole
@@ -44,13 +45,13 @@ class Analysis:
     by_reader: dict[str, dict[str, float]]
 
 
-def analyse(marks: Marks, seed: int = 0) -> Analysis:
+def analyse(marks: Marks) -> Analysis:
     """Compute sensitivities, areas and the AUC.
 
     Intervals are bootstrapped over images, each of a patient of its own, within the three kinds: they hold for these
     readers.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     groups = [np.flatnonzero(marks.kinds == kind) for kind in KINDS]
     every = np.ones(len(marks.kinds))
     values = _averaged(marks, every)
@@ -58,7 +59,7 @@ def analyse(marks: Marks, seed: int = 0) -> Analysis:
     for _ in range(REPLICATES):
         some = np.concatenate([rng.choice(group, len(group)) for group in groups])
         replicates.append(_averaged(marks, np.bincount(some, minlength=len(every))))
-    low, high = zip(*(_interval(np.array(column)) for column in zip(*replicates)))
+    low, high = zip(*(percentile_interval(column) for column in zip(*replicates)))
     inserted = next(iter(marks.found.values())).inserted
     counts = {GENUINE: int((~inserted).sum()), INSERTED: int(inserted.sum()), DIFFERENCE: len(inserted)}
     triples = iter(zip(values.tolist(), low, high, strict=True))
@@ -126,12 +127,6 @@ def _averaged(marks: Marks, weights: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the limits of an interval of the finite values; NaN where there is none."""
-    finite = values[np.isfinite(values)]
-    return percentile_interval(finite) if len(finite) else (np.nan, np.nan)
-
-
 def _of_reader(found: Found, normal: np.ndarray) -> dict[str, float]:
     every = np.ones(len(found.seen))
     return {
@@ -174,22 +169,16 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
     folder = Path(folder)
     results = {
         "lesions": {
-            kind: {name: _plain(asdict(one)) for name, one in estimates.items()}
-            for kind, estimates in analysis.lesions.items()
+            kind: {name: asdict(one) for name, one in estimates.items()} for kind, estimates in analysis.lesions.items()
         },
-        AUC: _plain(asdict(analysis.told_apart)),
-        "by reader": {reader: _plain(values) for reader, values in analysis.by_reader.items()},
+        AUC: asdict(analysis.told_apart),
+        "by reader": analysis.by_reader,
         "scores": {"lesion": IS_LESION, "real": IS_REAL},
         "made_by": made_by(),
     }
     write_whole(folder / "table.txt", table(analysis) + "\n")
-    write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(folder / "results.json", json.dumps(plain(results), indent=1, allow_nan=False) + "\n")
     plot(analysis, folder / "plot.png")
-
-
-def _plain(values: dict[str, float]) -> dict[str, float | None]:
-    """Return null, which JSON has, for what could not be measured."""
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def plot(analysis: Analysis, path: str | os.PathLike) -> Path:

@@ -74,7 +74,7 @@ def read_marks(files: Sequence[str | os.PathLike], key: Mapping, *, incomplete: 
             of_image = marks.setdefault(line.image - 1, [])
             if any((line.row[name] or "").strip() for name in ("x", "y", "lesion", "real")):
                 x, y = (_coordinate(line, name) for name in ("x", "y"))
-                of_image.append(Mark(x, y, line.whole("lesion", "score"), line.whole("real", "score")))
+                of_image.append(Mark(x, y, line.score("lesion"), line.score("real")))
         found = compared(answers, marks)
         return found, found.seen
 

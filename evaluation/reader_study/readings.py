@@ -44,7 +44,7 @@ class Line:
     image: int
     row: Mapping[str, str]
 
-    def whole(self, column: str, what: str) -> int:
+    def score(self, column: str) -> int:
         """Return a score.
 
         Raises:
@@ -52,7 +52,7 @@ class Line:
         """
         value = _whole(self.row[column])
         if value not in SCORES:
-            raise EvaluationError(f"{self.where}: {what} {self.row[column]!r} is not one of 1 to 5")
+            raise EvaluationError(f"{self.where}: score {self.row[column]!r} is not one of 1 to 5")
         return value
 
 
@@ -73,7 +73,7 @@ def read_scores(files: Sequence[str | os.PathLike], key: Mapping, *, incomplete:
         for line in lines:
             if not (line.row["score"] or "").strip():
                 continue  # counted as missing, with the others
-            value = line.whole("score", "score")
+            value = line.score("score")
             if np.isfinite(found[line.image - 1]):
                 raise EvaluationError(f"{line.where}: image {line.image} is scored twice")
             found[line.image - 1] = value

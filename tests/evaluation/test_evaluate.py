@@ -9,6 +9,8 @@ from evaluation.evaluate import evaluate
 from evaluation.image_set import EvaluationError, Samples, same_size
 from evaluation.intervals import Estimate
 from evaluation.metrics.catalogue import catalogue, present_names, suitable
+from preprocessing.mammograms.item import mammogram_item
+from preprocessing.shards import DatasetWriter
 
 OF_MASKS = {"variation_per_mask", "mask_iou_film", "leakage"}
 JUDGED = {"memorisation_texture", "realism_auc_cnn", "labels_read_cnn", "labels_learned_cnn"}
@@ -198,6 +200,34 @@ def test_realism_compares_generated_with_real_and_halves_of_real_with_each_other
     (row,) = evaluate(real, Samples(textures(30, 1)), ["realism_auc_cnn"]).rows
     assert asked == [(128, 30, True), (64, 64, True)]
     assert row.generated.count == 158 and row.wanted == "low"
+
+
+@pytest.mark.parametrize("four", [False, True])
+def test_realism_counts_a_generated_image_as_of_the_patient_whose_mask_it_fills(
+    tiny_dataset, tmp_path, monkeypatch, four
+):
+    from evaluation.metrics import realism
+
+    masks = tiny_dataset.indices("validation")
+    made = {"by": "generate_mammograms", **({"study_of_four": True} if four else {})}
+    level, numbers = tiny_dataset.levels[-1], range(4)
+    writer = DatasetWriter(tmp_path, count=4, made=made, work=tiny_dataset.fingerprint, levels=[level], synthetic=True)
+    subject = "study{:011d}" if four else "mask{:010d}"
+    images = np.zeros(level, np.float32), np.ones(level, bool)
+    writer.write(0, [mammogram_item(*images, subject=subject.format(number)) for number in numbers])
+    patients = tiny_dataset.field("subject")[masks]
+    if four:
+        monkeypatch.setattr(realism.MaskSource, "studies", lambda self: [(number, 0, 0, 0) for number in (3, 1, 2)])
+        patients = patients[[3, 1, 2, 3]]
+    asked = []
+    monkeypatch.setattr(
+        realism, "real_or_generated", lambda *sets, seed: asked.append(sets) or Estimate(0.9, 0.8, 1.0, 9)
+    )
+    evaluate(Samples.of_dataset(tiny_dataset), Samples.of_dataset(writer.finish(), level), ["realism_auc_cnn"])
+    real, fake = asked[0]
+    number = dict(zip(tiny_dataset.field("subject"), real.subjects))
+    assert len(set(number.values())) == len(number)
+    assert fake.subjects.tolist() == [number[patient] for patient in patients[:4]]
 
 
 def test_a_value_that_is_not_finite_is_a_problem_of_its_row(real, monkeypatch):

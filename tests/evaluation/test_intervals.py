@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.image_set import EvaluationError
-from evaluation.intervals import bootstrap_mean, compare_sets, halves, whole_subjects
+from evaluation.intervals import bootstrap_mean, compare_sets, halves, percentile_interval, whole_subjects
 
 
 def test_a_bootstrap_interval_holds_the_mean_95_times_of_100():
@@ -19,6 +19,12 @@ def test_a_bootstrap_interval_holds_the_mean_95_times_of_100():
 def test_missing_values_do_not_count():
     found = bootstrap_mean(np.array([1.0, np.nan, 3.0]), np.random.default_rng(0))
     assert (found.value, found.count) == (2, 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_interval_is_of_the_values_that_could_be_measured():
+    assert percentile_interval([np.nan, 1.0, 2.0, 3.0]) == percentile_interval([1.0, 2.0, 3.0])
+    assert np.isnan(percentile_interval([np.nan, np.nan])).all()
 
 
 def test_one_image_makes_no_interval():

@@ -91,12 +91,10 @@ def test_a_dataset_of_masses(tmp_path):
     assert found.labels["shape"].tolist() == [0, -1] and found.classes["margin"] == ["soft"]
 
 
-def test_so_many_masses_by_lot_keep_image_and_label_together(tiny_masses_dataset):
-    every, some = (Masses.of_dataset(tiny_masses_dataset, at_most=count) for count in (None, 20))
-    assert len(every) == tiny_masses_dataset.count and len(some) == 20
-    place = {subject: number for number, subject in enumerate(every.subjects)}
-    numbers = [place[subject] for subject in some.subjects]
-    assert len(set(numbers)) == 20
+def test_some_masses_of_a_dataset_keep_image_and_label_together(tiny_masses_dataset):
+    numbers = np.array([3, 1, 30, 17])
+    every, some = (Masses.of_dataset(tiny_masses_dataset, items=items) for items in (None, numbers))
+    assert len(every) == tiny_masses_dataset.count
     np.testing.assert_array_equal(some.images, every.images[numbers])
     np.testing.assert_array_equal(some.labels["shape"], every.labels["shape"][numbers])
 

@@ -1,6 +1,9 @@
 """A generator of masses in one file, without the images that it was trained on."""
 
 import io
+import json
+import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import h5py
@@ -10,10 +13,11 @@ import tiny_masses
 
 from feature2mass.features import decode
 from feature2mass.generate import MassGenerator, generate
-from feature2mass.handover import is_mass_run, save_masses
+from feature2mass.handover import _unfinished, is_mass_run, save_masses
 from feature2mass.library import read_mass_generator
 from feature2mass.mixing import load_networks, open_mixer
 from feature2mass.seeds import MassGeneratorError, Seed
+from training.checkpoint import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,10 @@ def test_a_wanted_class_narrows_what_is_drawn(stored):
     } == {1}
     with pytest.raises(MassGeneratorError, match="--shape square: must be one of round, oval, irregular"):
         MassGenerator(stored, shape="square")
+    with pytest.raises(
+        MassGeneratorError, match="--shape oval, --margin spiculated: the generator has no labelled mass"
+    ):
+        MassGenerator(stored, shape="oval", margin="spiculated")
 
 
 def test_an_unfinished_run_gives_its_moving_average(tiny_mass_run, tmp_path, monkeypatch):
@@ -86,6 +94,25 @@ def test_an_unfinished_run_gives_its_moving_average(tiny_mass_run, tmp_path, mon
     library, _, _ = read_mass_generator(tmp_path / "masses.h5")
     for weight, other in zip(library.decoder.get_weights(), finished, strict=True):
         np.testing.assert_allclose(weight, other, atol=np.abs(other).max() / 2000)
+
+
+def test_an_unfinished_run_older_than_the_switches_gives_the_network_that_it_trains(tiny_mass_run, tmp_path):
+    run = Path(shutil.copytree(tiny_mass_run.path, tmp_path / "run"))
+    (run / "decoder.keras").unlink()
+    config = json.loads((run / "config.json").read_text())
+    for name in ("plain_ends", "activation_last"):
+        del config["preset"]["network"][name]
+    (run / "config.json").write_text(json.dumps(config))
+    save_masses(run, tmp_path / "old.h5")
+    save_masses(tiny_mass_run.path, tmp_path / "new.h5")
+    decoders = [read_mass_generator(tmp_path / name)[0].decoder for name in ("old.h5", "new.h5")]
+    for weight, other in zip(*(decoder.get_weights() for decoder in decoders), strict=True):
+        np.testing.assert_allclose(weight, other, atol=np.abs(other).max() / 1000)
+
+
+def test_networks_of_a_checkpoint_are_told_by_its_digest(tiny_mass_run):
+    newest = checkpoints(tiny_mass_run.path)[0]
+    assert _unfinished(tiny_mass_run.path).fingerprint == sha256(newest.read_bytes()).hexdigest()
 
 
 def test_a_run_of_masses_is_told_from_others(tiny_mass_run, tmp_path):

@@ -129,7 +129,7 @@ def test_without_octaves_a_mass_is_its_decoded_mixture(tiny_mass_run, tiny_masse
     images = np.array([seed_image(tiny_masses_dataset, seed.index, seed.mirror) for seed in seeds])
     kinds = [seeds[0].category.margin] * len(seeds), [seeds[0].category.shape] * len(seeds)
     feature = interpolate(encode(networks.encoder, images, *kinds), weights[None])
-    made = Mixer(networks.decoder, library, Mixing()).mixtures([(seeds, weights)])
+    made = Mixer(library, Mixing()).mixtures([(seeds, weights)])
     np.testing.assert_allclose(made, decode(networks.decoder, feature), atol=1e-5)
 
 

@@ -62,6 +62,14 @@ def test_samples_begin_with_the_same_real_masses_at_every_tick(tiny_mass_run):
     assert len(sheets) == 3 and all(np.array_equal(sheet[:64], sheets[0][:64]) for sheet in sheets)
 
 
+def test_samples_show_no_real_mass_twice_where_there_are_enough(tmp_path):
+    dataset = tiny_masses.write_dataset(tmp_path / "data", validation_fraction=0.3)
+    run = RunDirectory(tmp_path / "run", run_config(tiny_masses.preset(), dataset, 0))
+    training = MassTraining(dataset, run, tiny_masses.preset(), 0)
+    real = training.sampler(training.build())()[0]
+    assert len(real) == len(np.unique(real, axis=0)) == 10
+
+
 def test_nothing_half_written_is_left(tiny_mass_run):
     assert not [path for path in tiny_mass_run.path.rglob("*") if path.suffix == ".partial" or "draft" in path.name]
 

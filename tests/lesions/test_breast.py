@@ -24,20 +24,6 @@ def test_a_place_and_its_pixel_are_each_others_inverse():
         assert np.allclose(breast.pixel(*breast.place(*pixel)), pixel)
 
 
-def test_the_chest_wall_is_no_skin():
-    distance = rectangle().skin_distance()
-    assert distance[7, 0] == 5  # rows 7 to 11 end 5 below; the left edge does not count
-    assert distance[6, 5] == 1
-    assert distance[0, 0] == 0
-
-
-def test_the_nipple_is_where_the_breast_reaches_farthest():
-    mask = np.zeros((9, 6), bool)
-    mask[1:8, :3] = True
-    mask[3, :5] = True
-    assert Breast(mask).nipple_row() == 3
-
-
 def test_an_empty_mask_is_no_breast():
     with pytest.raises(ValueError, match="empty"):
         Breast(np.zeros((4, 4), bool))

@@ -224,7 +224,13 @@ def test_a_folder_that_another_command_writes_to_is_refused(mammograms, masses, 
 
 
 @pytest.mark.parametrize("file_format", ["png", "yolo"])
-def test_files_that_a_kill_left_unfinished_are_removed(mammograms, masses, tmp_path, file_format):
+def test_files_that_a_kill_left_unfinished_are_removed(mammograms, masses, tmp_path, monkeypatch, file_format):
+    def dies(self, number):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Inserter, "image", dies)
+        made(mammograms, masses, tmp_path / "out", file_format)
     unfinished = tmp_path / "out/images/train/.000001.host-12.part.png"
     unfinished.parent.mkdir(parents=True)
     unfinished.touch()
@@ -244,6 +250,22 @@ def test_other_settings_are_refused(mammograms, masses, tmp_path, file_format):
     folder = made(mammograms, masses, tmp_path / "out", file_format)
     with pytest.raises(DataError, match="seed 0, not 1"):
         made(mammograms, masses, folder, file_format, seed=1)
+
+
+@pytest.mark.parametrize("file_format", export.FORMATS)
+def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(mammograms, masses, tmp_path, file_format):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not empty"):
+        made(mammograms, masses, tmp_path, file_format)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_dataset_is_not_written_into(mammograms, masses, tmp_path):
+    folder = made(mammograms, masses, tmp_path / "out", "h5")
+    before = contents(folder)
+    with pytest.raises(DataError, match="is not empty and holds no images of this command; choose another folder"):
+        made(mammograms, masses, folder, "png")
+    assert contents(folder) == before and not (folder / export.PARTS).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_told(mammograms, masses, tmp_path):

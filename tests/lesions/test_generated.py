@@ -45,7 +45,7 @@ def test_masses_of_one_shape_and_margin():
     assert len(source.matching("irregular", "spiculated")) == source.COUNT
     with pytest.raises(DataError, match="--shape square: must be one of round"):
         GeneratedMasses("square")
-    with pytest.raises(DataError, match="the generator has no mass of both"):
+    with pytest.raises(DataError, match="the generator has no labelled mass of it"):
         GeneratedMasses("irregular", "circumscribed")
 
 

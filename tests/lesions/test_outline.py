@@ -58,8 +58,8 @@ def test_the_largest_component_is_taken():
     assert box_around(polygon_of(mask)) == (4, 4, 4, 4)
 
 
-def test_a_polygon_is_scaled_then_shifted():
-    assert moved([(1, 2)], 2, 10, 20) == ((12, 24),)
+def test_a_polygon_is_shifted():
+    assert moved([(1, 2)], 10, 20) == ((11, 22),)
 
 
 def test_an_empty_mask_has_no_polygon():

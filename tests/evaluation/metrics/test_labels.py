@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from drawn import Oracle, masses
 
-from evaluation.image_set import EvaluationError
+from evaluation.image_set import EvaluationError, Samples
 from evaluation.mass_classifier import Masses
 from evaluation.metrics import labels
 from evaluation.metrics.labels import LabelJudge, score
+from evaluation.metrics.metric import Sets
 from evaluation.roc import area_under_roc
 
 
@@ -50,6 +51,23 @@ def test_true_labels_can_be_learned_from_and_random_ones_cannot(monkeypatch):
     learned = [judge.learned(made)[1].accuracy for made in (true, random)]
     assert learned[0].value > 0.8 > 0.7 > learned[1].value
     assert learned[1].high < judge.of_held_out[1].accuracy.low
+
+
+def test_the_masses_of_the_set_are_judged_and_no_others(tiny_masses_dataset, monkeypatch):
+    judged = []
+
+    class Judge:
+        of_held_out: list = []
+
+        def __init__(self, training, held_out, seed):
+            pass
+
+    monkeypatch.setattr(labels, "LabelJudge", Judge)
+    compare = labels._compare(lambda judge, synthetic: judged.append(synthetic) or [])
+    real = Samples.of_dataset(tiny_masses_dataset)
+    fake = real.subset(np.array([40, 2, 30])).subset(np.array([2, 0]))
+    compare(labels.LABELS_READ, Sets(real, fake, {}, seed=1, shared={}))
+    np.testing.assert_array_equal(judged[0].images, tiny_masses_dataset.images((64, 64), [30, 40]))
 
 
 def test_masses_of_other_classes_have_no_labels_to_judge(monkeypatch):

@@ -222,6 +222,36 @@ def test_kappa_by_hand():
     assert mean_kappa([first, first, second]) == pytest.approx((1 + 2 * weighted_kappa(first, second)) / 3)
 
 
+def test_a_pair_of_readers_whose_kappa_cannot_be_measured_does_not_count():
+    """Both give one score throughout, or have scored no image in common."""
+    first, second, constant = np.array([1.0, 2, 3]), np.array([1.0, 2, 5]), np.full(3, np.nan)
+    assert mean_kappa([first, second, constant]) == weighted_kappa(first, second)
+    assert np.isnan(mean_kappa([np.ones(3), np.ones(3)]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_measured_is_said_and_null_in_the_results(study, tmp_path):
+    """Two readers with no image in common, one of whom has seen no real image."""
+    key = read_key(study / "key.json")
+    of = {answer["image"]: answer["method"] for answer in key["answers"]}
+    halves = {
+        "A": lambda image: of[image] == REAL or image % 2 == 0,
+        "B": lambda image: of[image] != REAL and image % 2,
+    }
+    files = [
+        write_scores(study, reader, 0, change=lambda rows, kept=kept: [rows[0], *(r for r in rows[1:] if kept(r[2]))])
+        for reader, kept in halves.items()
+    ]
+    found = analyse(read_scores(files, key, incomplete=True))
+    assert np.isnan(found.kappa) and np.isnan(found.by_reader["B"][REAL])
+    lines = table(found).splitlines()
+    assert lines[1].split()[0] == REAL and lines[1].split()[-1] == "-"
+    assert lines[-1] == "agreement of 2 readers (quadratically weighted kappa): cannot be measured"
+    write_results(found, tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text(), parse_constant=pytest.fail)
+    assert results["weighted kappa"] is None and results["by reader"]["B"][REAL] is None
+
+
 def test_kappa_is_scikit_learn_s():
     metrics = pytest.importorskip("sklearn.metrics")
     a, b = np.random.default_rng(0).integers(1, 6, (2, 100))
