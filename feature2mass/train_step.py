@@ -35,7 +35,7 @@ class Feature2Mass(AdversarialModel):
         self.encoder, self.decoder = generator.get_layer("encoder"), generator.get_layer("decoder")
         self.loss_weights = weights
 
-    def player_gradients(self, batch, step, stable=True):
+    def player_gradients(self, batch, step, stable):
         image, margin, shape = batch["image"], batch["margin"], batch["shape"]
 
         # 1) one pass of the generator serves both players

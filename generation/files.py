@@ -63,7 +63,7 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
     """Record in a folder what is written to it, or check that what is there was made in the same way.
 
     Args:
-        folder: of the images, locked; created where it is absent.
+        folder: of the images, made and locked by `preprocessing.shards.lock_folder`.
         plan: what decides the images: generator, seed, masks, format.
         count: images to be written.
 
@@ -76,7 +76,6 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
     plan = json.loads(json.dumps(plan))
     path = folder / RECORD
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             there = _read(path)
             _compare(folder, there, plan, count)

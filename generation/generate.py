@@ -117,6 +117,10 @@ def generate(
     Returns:
         (images float32 (count, height, width) in [0, 1], masks bool of the same shape).
 
+    Raises:
+        GeneratorError: the file is no generator.
+        DataError: unsuitable masks or images.
+
     Example::
 
         images, masks = generate("runs/demo/phase-7/generator.keras", count=8)
@@ -124,14 +128,25 @@ def generate(
     model = generator if isinstance(generator, keras.Model) else load_generator(generator)
     source: MaskSource | list[BreastMask]
     if isinstance(masks, np.ndarray):
-        reals = [None] * len(masks) if images is None else images
-        pairs = enumerate(zip(masks, reals, strict=True))
-        source = [BreastMask(mask.astype(bool), real, number=number) for number, (mask, real) in pairs]
+        source = _masks_of_array(masks, images, *model.inputs[0].shape[1:3])
+    elif images is not None:
+        raise DataError(f"images: need their masks as an array, received masks={masks}; give it, or leave images out")
     else:
         source = mask_source(model, masks, seed)
     filler = system_of(model)(model, ImageMasks(source, latents_per_mask), seed)
     drawn = [one for batch in Mammograms(filler).batches(range(count)) for one in batch]
     return np.array([one.image for one in drawn]), np.array([one.filled.mask for one in drawn])
+
+
+def _masks_of_array(masks: np.ndarray, images: np.ndarray | None, height: int, width: int) -> list[BreastMask]:
+    """Return the masks of an array, with their images if there are any; raise where shapes do not fit."""
+    if masks.shape[1:] != (height, width) or len(masks) == 0:
+        raise DataError(f"masks: received shape {masks.shape}; give (n, {height}, {width}), n 1 or more")
+    if images is not None and np.shape(images) != masks.shape:
+        raise DataError(f"images: received shape {np.shape(images)}; give {masks.shape}, an image for each mask")
+    reals = [None] * len(masks) if images is None else images
+    pairs = enumerate(zip(masks, reals, strict=True))
+    return [BreastMask(mask.astype(bool), real, number=number) for number, (mask, real) in pairs]
 
 
 def write_mammograms(

@@ -12,6 +12,7 @@ from generation.background import prefetch
 from generation.files import encoded_png, image_text
 from generation.sources import ALTERED, ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
 from preprocessing.mammograms.item import mammogram_item
+from preprocessing.shards import LEVELS
 from preprocessing.version import SOFTWARE, made_by
 from training.drawing import BATCH, MaskFiller
 
@@ -74,11 +75,10 @@ class Mammograms:
     def dataset(self) -> dict:
         """Return the arguments of `DatasetWriter`."""
         kept = ("by", "seed", "latents_per_mask", "study_of_four")
-        height = self._source.size[0]
         return {
             "made": {name: self.plan[name] for name in kept if name in self.plan},
             "work": self.plan["masks"],
-            "levels": [(4 * 2**level, 2 * 2**level) for level in range(1, 8) if 4 * 2**level <= height],
+            "levels": [level for level in LEVELS if level <= self._source.size],
             "generator": self.fingerprint,
         }
 

@@ -16,6 +16,7 @@ from feature2mass.seeds import MIRRORS
 from generation.files import encoded_png, image_text
 from generation.writers import write
 from preprocessing.masses.item import mass_item
+from preprocessing.shards import DataError
 from preprocessing.version import made_by
 
 
@@ -137,4 +138,6 @@ def write_masses(
     Raises:
         MassGeneratorError, DataError: one clear line.
     """
+    if file_format not in ("h5", "png"):
+        raise DataError(f"--format {file_format}: must be h5 or png for masses")
     return write(MassStream(MassGenerator(run, data, shape, margin, seed)), output, count, file_format)

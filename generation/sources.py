@@ -233,14 +233,18 @@ class _PhantomStudies:
     """Masks of phantoms for studies without end: of study k the first CC and the first MLO outline from 64·k on."""
 
     def __init__(self, source: MaskSource):
-        self.source = source
+        self._masks = MaskSource(*source.size, seed=source.seed, with_images=False)  # the same views, drawn faster
+        self._numbers = lru_cache(4)(self._find)  # images of one study follow each other
 
     def __len__(self) -> int:
-        return len(self.source) // 64
+        return len(self._masks) // 64
 
     def __getitem__(self, study: int) -> tuple[int, ...]:
+        return self._numbers(study)
+
+    def _find(self, study: int) -> tuple[int, ...]:
         numbers = range(64 * study, 64 * study + 64)
-        first = {view: next(n for n in numbers if self.source[n].view == view) for view in ("CC", "MLO")}
+        first = {view: next(n for n in numbers if self._masks[n].view == view) for view in ("CC", "MLO")}
         return tuple(first[view] for _, view in FOUR_VIEWS)
 
 

@@ -10,7 +10,7 @@ from generation.background import deferred_calls
 from generation.files import open_folder, unwritable
 from preprocessing.atomic import whole_file, write_whole
 from preprocessing.progress import progress
-from preprocessing.shards import DataError, Dataset, DatasetWriter, lock_folder
+from preprocessing.shards import DataError, DatasetWriter, lock_folder
 from preprocessing.version import made_by
 
 MANIFEST = "manifest.csv"
@@ -145,10 +145,10 @@ class Shards(_Target):
         self.writer.write(part, self._items)
         self._items = []
 
-    def finish(self) -> Dataset:
+    def finish(self) -> None:
         """Write the manifest, then complete the dataset."""
         self.write_manifest("item {}")
-        return self.writer.finish(summarise=lambda fields, rejected: {"made_by": made_by(), **self.stream.plan})
+        self.writer.finish(summarise=lambda fields, rejected: {"made_by": made_by(), **self.stream.plan})
 
 
 class Files(_Target):

@@ -21,7 +21,7 @@ ADDED_GAIN = 0.3  # of what a level adds to the image of the level below: detail
 
 
 def resolution(level: int) -> tuple[int, int]:
-    """(height, width) of a level: 4×2 at level 0, 512×256 at level 7."""
+    """Return (height, width) of a level: 4×2 at level 0, 512×256 at level 7."""
     return 4 * 2**level, 2 * 2**level
 
 
@@ -65,15 +65,15 @@ class NetworkConfig:
     keeps_averages: bool = False
 
     def without_embedding(self) -> "NetworkConfig":
-        """The baseline of §6.4: no embedding, the latent vector longer by as much."""
+        """Return the baseline of §6.4: no embedding, the latent vector longer by as much."""
         return replace(self, embedding_size=0, latent_size=self.latent_size + self.embedding_size)
 
     def has_windows(self, level: int) -> bool:
-        """Whether a level is trained on windows."""
+        """Tell whether a level is trained on windows."""
         return 0 < self.windows_from <= level
 
     def filters(self, level: int) -> int:
-        """Features of the latent path at a level."""
+        """Count the features of the latent path at a level."""
         return self.base_filters if level == 0 else self.latent_filters[level - 1]
 
 
@@ -90,31 +90,31 @@ class Blocks:
     # --- layers
 
     def shrinking(self, filters: int, name: str) -> EqualizedConv2D:
-        """The convolution of every shrinking block: size 4, stride 2."""
+        """Build the convolution of every shrinking block: size 4, stride 2."""
         return EqualizedConv2D(filters, 4, strides=2, padding="same", name=name, dtype=self.dtype)
 
     def keeping(self, filters: int, name: str) -> EqualizedConv2D:
-        """A 3×3 convolution at one resolution."""
+        """Build a 3×3 convolution at one resolution."""
         return EqualizedConv2D(filters, 3, padding="same", name=name, dtype=self.dtype)
 
     def pointwise(self, filters: int, name: str, **options) -> EqualizedConv2D:
-        """A linear 1×1 convolution, at which an image, a mask or noise enters."""
+        """Build a linear 1×1 convolution, at which an image, a mask or noise enters."""
         return EqualizedConv2D(filters, 1, use_bias=False, gain=1.0, name=name, dtype=self.dtype, **options)
 
     def activated(self, x, name: str, norm: bool = False):
-        """LeakyReLU; in the latent path pixel norm after it."""
+        """Apply LeakyReLU; in the latent path pixel norm after it."""
         x = leaky_relu(f"{name}_activation", self.dtype)(x)
         return PixelNorm(name=f"{name}_norm", dtype=self.dtype)(x) if norm else x
 
     # --- mask path, level l → l − 1
 
     def mask_block(self, x, level: int):
-        """A stride-2 convolution."""
+        """Apply a stride-2 convolution."""
         name = f"mask_{level}"
         return self.activated(self.shrinking(self.config.mask_filters, name)(x), name)
 
     def mask_entrance(self, mask, level: int):
-        """The 1×1 convolution of the mask at a level, and the mask block after it."""
+        """Apply the 1×1 convolution of the mask at a level, and the mask block after it."""
         name, filters = f"mask_{level}", self.config.mask_filters
         pair = self.pointwise(filters, f"from_mask_{level}"), self.shrinking(filters, name)
         return self.activated(FoldedEntrance(*pair, name=f"mask_entrance_{level}", dtype=self.dtype)(mask), name)
@@ -122,12 +122,12 @@ class Blocks:
     # --- latent path, level l − 1 → l
 
     def growing(self, x, level: int):
-        """The stride-2 transposed convolution of size 4."""
+        """Apply the stride-2 transposed convolution of size 4."""
         filters, name = self.config.filters(level), f"latent_{level}"
         return EqualizedConv2DTranspose(filters, 4, strides=2, padding="same", name=name, dtype=self.dtype)(x)
 
     def latent_block(self, x, latent, level: int):
-        """A transposed convolution, LeakyReLU, pixel norm; with the additions, noise and a second convolution."""
+        """Apply a transposed convolution, LeakyReLU, pixel norm; with the additions, noise and a second convolution."""
         name, x = f"latent_{level}", self.growing(x, level)
         if level in self.config.noise_levels:
             x = self.with_noise(x, latent, level)
@@ -137,7 +137,7 @@ class Blocks:
         return x
 
     def fine_block(self, x, mask, level: int, inside=None):
-        """Where levels are trained on windows: a transposed and a 3×3 convolution; the level's mask joins between them.
+        """Apply a transposed and a 3×3 convolution, at a level that is trained on windows; its mask joins between them.
 
         Args:
             inside: 1 within the frame of the image and 0 in a window's margin beyond it; None where there is no margin.
@@ -149,26 +149,26 @@ class Blocks:
         return self.second(keras.layers.Concatenate(name=f"{name}_and_mask", dtype=self.dtype)([x, mask]), level)
 
     def second(self, x, level: int):
-        """The second convolution of a block."""
+        """Apply the second convolution of a block."""
         name = f"latent_{level}_second"
         return self.activated(self.keeping(self.config.filters(level), name)(x), name, norm=True)
 
     def with_noise(self, x, latent, level: int):
-        """Features plus one map of noise, of a learned strength in each of them that starts at zero."""
+        """Add one map of noise to features, of a learned strength in each of them that starts at zero."""
         name = f"noise_{level}"
         noise = determined_noise(latent, *resolution(level), name)
         strength = self.pointwise(x.shape[-1], f"{name}_strength", kernel_initializer="zeros")
         return keras.layers.Add(name=f"{name}_added", dtype=self.dtype)([x, strength(noise)])
 
     def to_image(self, x, level: int):
-        """A linear 1×1 convolution to one channel, in float32; images are in [−1, 1] here."""
+        """Apply a linear 1×1 convolution to one channel, in float32; images are in [−1, 1] here."""
         name = f"to_image_{level}"
         if self.config.sum_of_levels and level > 1:
             return EqualizedConv2D(1, 1, gain=ADDED_GAIN, kernel_initializer="zeros", name=name, dtype="float32")(x)
         return EqualizedConv2D(1, 1, gain=1.0, name=name, dtype="float32")(x)
 
     def with_added(self, enlarged, below, x, level: int):
-        """An image of the level below, enlarged, plus what the features x of a level add to it.
+        """Add an image from the features x of a level to the enlarged image of the level below.
 
         Args:
             below: that image before it was enlarged. Where the level keeps averages, each of its pixels is the average
@@ -182,14 +182,14 @@ class Blocks:
     # --- critic, level l → l − 1: the mirror of the latent path
 
     def critic_block(self, x, level: int):
-        """A stride-2 convolution, after a 3×3 one where the critic has it."""
+        """Apply a stride-2 convolution, after a 3×3 one where the critic has it."""
         name = f"critic_{level}"
         if level <= self.config.critic_convolutions:
             x = self.activated(self.keeping(self.config.filters(level), f"{name}_first")(x), f"{name}_first")
         return self.activated(self.shrinking(self.config.filters(level - 1), name)(x), name)
 
     def critic_entrance(self, image, mask, level: int):
-        """The 1×1 convolution of image and mask at a level, and the critic block after it."""
+        """Apply the 1×1 convolution of image and mask at a level, and the critic block after it."""
         name, filters = f"critic_{level}", self.config.filters(level)
         pointwise = self.pointwise(filters, f"from_image_{level}")
         if level <= self.config.critic_convolutions:  # two convolutions do not fold into one with the entrance
@@ -201,12 +201,12 @@ class Blocks:
 
 
 def halve(x, name: str):
-    """2×2 average: differentiable twice, as the gradient penalty needs (a bilinear resize is not)."""
+    """Average 2×2 pixels: differentiable twice, as the gradient penalty needs (a bilinear resize is not)."""
     return keras.layers.AveragePooling2D(2, name=name, dtype="float32")(x)
 
 
 def keep_average(image, below, name: str):
-    """The image nearest to `image` whose 2×2 pixels average to a pixel of `below`, the image of the level below.
+    """Return the image nearest to `image` whose 2×2 pixels average to a pixel of `below`, the image a level below.
 
     A level that is trained on windows then cannot spoil what was learned on whole images (ours).
     """
@@ -215,7 +215,7 @@ def keep_average(image, below, name: str):
 
 
 def reduced_mask(mask, factor: int, name: str):
-    """A mask of a coarser level: 1 where its average is 0.5 or more, as in a dataset; of stock layers."""
+    """Reduce a mask to a coarser level: 1 where its average is 0.5 or more, as in a dataset; of stock layers."""
     if factor == 1:
         return mask
     average = keras.layers.AveragePooling2D(factor, name=f"{name}_average", dtype="float32")(mask)

@@ -11,14 +11,15 @@ from training.layers import EqualizedDense, FadeIn, MinibatchStandardDeviation
 
 
 def build_critic(config: NetworkConfig, phase: int, *, dtype: str = "float32") -> keras.Model:
-    """Functional critic of one phase.
+    """Build the functional critic of one phase.
+
+    It has no normalisation layer: the gradient penalty is a statement about each image alone.
 
     Args:
         dtype: policy of the hidden layers; scores are float32.
 
     Returns:
         Model from [image (H, W, 1) in [0, 1], mask (H, W, 1), alpha (1,)] to a score (1,), unbounded.
-        No normalisation layer: the gradient penalty is a statement about each image alone.
     """
     height, width = resolution(phase)
     image = keras.Input((height, width, 1), name="image")

@@ -13,10 +13,11 @@ COARSE_HEIGHT = 16  # at which images are compared
 def fakes_and_gap(
     generator: Callable, real, mask, latent, alpha, draw: Callable, share: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fakes of every mask, and how much less twins (two fakes of one mask) differ than real images do, a scalar.
+    """Fill every mask, and measure by how much twins (two fakes of one mask) differ too little, a scalar.
 
-    Seen at 16×8 at most, so that texture does not pass for tissue. Both distances are Euclidean, the unit in which the
-    critic's slope is one, so that one weight suits all phases.
+    Twins should differ by `share` times the distance of two real images. All are seen at 16×8 at most, so that texture
+    does not pass for tissue. Both distances are Euclidean, the unit in which the critic's slope is one, so that one
+    weight suits all phases.
 
     Args:
         generator: callable on [masks, latents, alpha].
@@ -46,13 +47,13 @@ def _every(count: int, images: tf.Tensor, first: int = 0) -> tf.Tensor:
 
 
 def coarse(images: tf.Tensor) -> tf.Tensor:
-    """Images averaged down to a height of `COARSE_HEIGHT`; smaller ones as they are."""
+    """Average images down to a height of `COARSE_HEIGHT`; smaller ones stay as they are."""
     factor = max(1, images.shape[1] // COARSE_HEIGHT)
     return tf.nn.avg_pool2d(images, factor, factor, "VALID")
 
 
 def mean_square_inside(a: tf.Tensor, b: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of image pairs inside their mask, (pairs,).
+    """Compute the mean squared difference of image pairs inside their mask, (pairs,).
 
     Args:
         a, b, mask: (pairs, height, width, 1); a mask may be fractional.

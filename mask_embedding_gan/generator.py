@@ -11,7 +11,7 @@ from training.layers import EqualizedDense, FadeIn, PixelNorm, leaky_relu
 def build_generator(
     config: NetworkConfig, phase: int, *, fading: bool = True, dtype: str = "float32", name: str = "generator"
 ) -> keras.Model:
-    """Functional generator of one phase.
+    """Build the functional generator of one phase.
 
     Args:
         phase: 1…7; images are `resolution(phase)`. Levels that are trained on windows have no fade-in path.
@@ -95,7 +95,7 @@ def _sum_of_levels(blocks: Blocks, features: dict, phase: int):
 
 
 def finished_generator(generator: keras.Model, config: NetworkConfig, phase: int) -> keras.Model:
-    """The generator a user loads: stock Keras layers, no fade-in, float32, clipped to [0, 1].
+    """Build the generator a user loads: stock Keras layers, no fade-in, float32, clipped to [0, 1].
 
     Args:
         generator: a model of `build_generator` for this phase (usually the moving average), with or without fading.
@@ -106,5 +106,5 @@ def finished_generator(generator: keras.Model, config: NetworkConfig, phase: int
 
 
 def clipped(image):
-    """An image within [0, 1]."""
+    """Clip an image to [0, 1]."""
     return keras.layers.ReLU(max_value=1.0, name="clip")(image)

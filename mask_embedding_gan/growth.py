@@ -6,21 +6,20 @@ from training.layers import FadeIn
 
 
 def weights_by_name(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every weight of a network by its layer's name and its own, e.g. `latent_3/kernel`."""
+    """Return every weight of a network by its layer's name and its own, e.g. `latent_3/kernel`."""
     return {"/".join(weight.path.split("/")[-2:]): weight for weight in model.weights}
 
 
-def transfer(old: keras.Model, new: keras.Model) -> list[str]:
-    """Copy every weight that both networks have, by name; returns the names copied."""
+def transfer(old: keras.Model, new: keras.Model) -> None:
+    """Copy every weight that both networks have, by name."""
     theirs = weights_by_name(old)
-    shared = {name: weight for name, weight in weights_by_name(new).items() if name in theirs}
-    for name, weight in shared.items():
-        weight.assign(theirs[name])
-    return list(shared)
+    for name, weight in weights_by_name(new).items():
+        if name in theirs:
+            weight.assign(theirs[name])
 
 
 def without_fade_in(network: keras.Model) -> keras.Model:
-    """The same layers and weights without the older path of each fade-in: what a network computes at alpha 1."""
+    """Return the same layers and weights without the older path of each fade-in: what a network computes at alpha 1."""
 
     def call(layer: keras.layers.Layer, *args, **kwargs):
         if isinstance(layer, FadeIn):

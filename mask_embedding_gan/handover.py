@@ -6,19 +6,19 @@ from pathlib import Path
 from mask_embedding_gan.schedule import Preset
 from preprocessing.atomic import write_whole
 from preprocessing.json_file import read_json
-from training.checkpoint import lighten, read_state, unpack
+from training.checkpoint import checkpoints, lighten, read_state, unpack
 from training.run import RunDirectory, RunError, Stage
 
 BEGUN = "begun.json"
 
 
 def stage(run: RunDirectory, phase: int) -> Stage:
-    """The part of a run that trains a phase."""
+    """Return the part of a run that trains a phase."""
     return run.stage(f"phase-{phase}")
 
 
 def first_phase(run: RunDirectory) -> int:
-    """The phase that the run began with: 1, or that of the light checkpoint that it was given."""
+    """Return the phase that the run began with: 1, or that of the light checkpoint that it was given."""
     file = run.path / BEGUN
     if not file.exists():
         return 1
@@ -35,23 +35,24 @@ def begin_with(run: RunDirectory, preset: Preset, networks: Path) -> None:
         networks: a file from `save_networks`.
 
     Raises:
-        RunError: the file is no checkpoint of a phase, or of a longer one.
+        RunError: the file is not a checkpoint of a phase, or one that has seen more images than the phase takes here.
         CheckpointError: the file is damaged.
     """
     state = read_state(networks)
     phase = state.get("phase")
     if phase is None:
-        raise RunError(f"--networks {networks}: is no checkpoint of a mask-embedding GAN")
+        raise RunError(f"--networks {networks}: is not a checkpoint of a mask-embedding GAN")
     images = preset.schedule(phase).duration.total_images
     if state["images_seen"] > images:
         raise RunError(
             f"--networks {networks}: has seen {state['images_seen']} images of phase {phase}, which takes "
             f"{images} here; use the --preset and --length that it was trained with"
         )
-    if any(run.path.glob("phase-*")):
+    if any(checkpoints(folder) for folder in run.path.glob("phase-*")):
         return
-    unpack(networks, stage(run, phase).folder, stage(run, phase - 1).generator)
+    # before the checkpoint: a kill in between must not leave a run that begins with phase 1
     write_whole(run.path / BEGUN, json.dumps({"phase": phase}) + "\n")
+    unpack(networks, stage(run, phase).folder, stage(run, phase - 1).generator)
 
 
 def save_networks(run: Path, output: Path) -> dict:
@@ -61,7 +62,7 @@ def save_networks(run: Path, output: Path) -> dict:
         The checkpoint's state: "phase" and "images_seen".
 
     Raises:
-        RunError: the folder holds no checkpoint.
+        RunError: the folder holds no checkpoint, or lacks the generator that the checkpoint builds on.
     """
     found = sorted(run.glob("phase-*/checkpoint-*.h5"))
     if not found:
@@ -73,5 +74,7 @@ def save_networks(run: Path, output: Path) -> dict:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run / 'config.json'}: is missing or damaged; restore it") from error
     builds_on = run / f"phase-{phase - 1}" / "generator.keras" if 0 < windows_from <= phase else None
+    if builds_on and not builds_on.exists():
+        raise RunError(f"{builds_on}: is missing, and phase {phase} builds on it; restore it")
     lighten(found[-1], output, builds_on)
     return state

@@ -24,12 +24,12 @@ class Players:
 
 
 def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "float32") -> Players:
-    """Fresh networks of one phase, the moving average equal to the generator; a function of the seed.
+    """Build fresh networks of one phase, the moving average equal to the generator; a function of the seed.
 
     Args:
         dtype: policy of the hidden layers, "float32" or "mixed_bfloat16".
     """
-    keras.utils.set_random_seed(stream_seed(seed, "weights", phase) % 2**31)
+    keras.utils.set_random_seed(stream_seed(seed, "weights", phase))
     generator = build_generator(config, phase, dtype=dtype)
     ema_generator = build_generator(config, phase, dtype=dtype, name="ema_generator")
     transfer(generator, ema_generator)
@@ -43,7 +43,7 @@ def grow(old: Players, new: Players) -> None:
 
 
 def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmbeddingGAN:
-    """The model of a phase on whole images."""
+    """Build the model of a phase on whole images."""
     schedule = preset.schedule(phase)
     model = MaskEmbeddingGAN(players.generator, players.critic, players.ema_generator, schedule, seed, preset.diversity)
     model.compile(*schedule.optimizers(), schedule.duration)
@@ -51,14 +51,14 @@ def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmb
 
 
 def windows_model(previous: keras.Model, preset: Preset, phase: int, seed: int) -> WindowGAN:
-    """The compiled model of a phase on windows, its block and critic as drawn.
+    """Build the compiled model of a phase on windows, its block and critic as drawn.
 
     Args:
         previous: the finished generator of the phase before.
     """
     network, schedule = preset.network, preset.schedule(phase)
     below = LevelsBelow(previous, network, phase)
-    keras.utils.set_random_seed(stream_seed(seed, "weights", phase) % 2**31)
+    keras.utils.set_random_seed(stream_seed(seed, "weights", phase))
     block, ema_block = (
         build_window_block(network, phase, *below.window, dtype=preset.precision, name=name)
         for name in ("generator", "ema_generator")

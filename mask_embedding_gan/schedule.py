@@ -63,13 +63,13 @@ class PhaseSchedule:
         return Duration(self.batch, self.fade_in_images + self.stable_images, self.ticks, self.steps_per_execution)
 
     def alpha(self, images_seen):
-        """Weight of the new block after `images_seen` images of this phase, in [0, 1]; number or tensor."""
+        """Return the weight of the new block after `images_seen` images of this phase, in [0, 1]; number or tensor."""
         if self.phase == 1 or self.fade_in_images == 0:
             return ops.ones_like(images_seen, dtype="float32")
         return ops.minimum(ops.cast(images_seen, "float32") / self.fade_in_images, 1.0)
 
     def threads_per_operation(self, network: NetworkConfig) -> int | None:
-        """1 where an operation has too little to do to be worth sharing on a CPU; None where cores should share it.
+        """Return 1 where an operation has too little to do to be worth sharing on a CPU, None where cores share it.
 
         Operations still run next to each other. With one thread each, phases of `quick` up to 64×32 took 0.52 to 0.74
         of their time on two cores; phases with the paper's networks, from 64×32 on, up to 1.6 times as long (ours).
@@ -80,13 +80,13 @@ class PhaseSchedule:
         return 1 if features <= SHARED_FROM else None
 
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
-        """The generator's and the critic's Adam: β₁ 0, β₂ 0.99, ε 1e−8 (ours)."""
+        """Make the generator's and the critic's Adam: β₁ 0, β₂ 0.99, ε 1e−8 (ours)."""
         rates = self.learning_rate, self.critic_learning_rate
         generator, critic = (FusedAdam(rate, beta_1=0.0, beta_2=0.99, epsilon=1e-8) for rate in rates)
         return generator, critic
 
     def lengthened(self, factor: float) -> "PhaseSchedule":
-        """The same with `factor` times the images."""
+        """Return the same with `factor` times the images."""
         fading, stable = (round(images * factor) for images in (self.fade_in_images, self.stable_images))
         return lengthened(self, factor, fade_in_images=fading, stable_images=stable)
 
@@ -133,15 +133,15 @@ class Preset:
     phantoms: int = 2000
 
     def schedule(self, phase: int) -> PhaseSchedule:
-        """The schedule of a phase, 1…7."""
+        """Return the schedule of a phase, 1…7."""
         return self.phases[phase - 1]
 
     def lengthened(self, factor: float) -> "Preset":
-        """The same with `factor` times the images in every phase."""
+        """Return the same with `factor` times the images in every phase."""
         return replace(self, phases=tuple(schedule.lengthened(factor) for schedule in self.phases))
 
     def changed(self, *, embedding: bool = True, **options: Any) -> "Preset":
-        """The same with what a command line may change of it.
+        """Return the same with what a command line may change of it.
 
         Args:
             embedding: False for the no-embedding baseline (Ren et al. 2019, §6.4).
@@ -152,7 +152,7 @@ class Preset:
 
 
 def phases(**columns: Sequence) -> tuple[PhaseSchedule, ...]:
-    """Schedules of all phases from a column of values for each field of `PhaseSchedule` but `phase`."""
+    """Make schedules of all phases from a column of values for each field of `PhaseSchedule` but `phase`."""
     rows = zip(*columns.values(), strict=True)
     return tuple(
         PhaseSchedule(phase=phase, **dict(zip(columns, row, strict=True))) for phase, row in enumerate(rows, start=1)
@@ -160,7 +160,7 @@ def phases(**columns: Sequence) -> tuple[PhaseSchedule, ...]:
 
 
 def amplified(phase: int) -> tuple[float, ...]:
-    """Factors of the octaves that the critic of a phase sees with the addition `amplification`, finest first."""
+    """List factors of the octaves that the critic of a phase sees with the addition `amplification`, finest first."""
     return tuple(AMPLIFIED[level] for level in range(phase, max(2, phase - OCTAVES), -1))
 
 

@@ -10,6 +10,7 @@ import cv2
 import keras
 import numpy as np
 
+from mask_embedding_gan.generator import clipped
 from preprocessing.shards import Dataset
 from training.layers import repeat_border
 
@@ -112,5 +113,4 @@ def with_filter(generator: keras.Model, taps: np.ndarray) -> keras.Model:
     image = convolution(image)
     convolution.set_weights([taps[..., None, None]])
     image = keras.layers.Multiply(name="image_in_mask", dtype="float32")([image, mask])
-    image = keras.layers.ReLU(max_value=1.0, name="clip")(image)
-    return keras.Model(generator.inputs, image, name=generator.name)
+    return keras.Model(generator.inputs, clipped(image), name=generator.name)

@@ -23,7 +23,7 @@ from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import Dataset
-from training.checkpoint import DamagedCheckpointError, restore_checkpoint, restore_discriminator
+from training.checkpoint import DamagedCheckpointError, checkpoints, restore_checkpoint, restore_discriminator
 from training.cluster import current
 from training.device import ALL_CORES, limit_threads
 from training.drawing import sample_items, sample_sheet
@@ -50,7 +50,7 @@ def train(
 
     Args:
         seed: of weights, order of images, jitter and noise.
-        strategy: defaults to all visible GPUs.
+        strategy: the devices. Defaults to those of `training.run.choose_strategy`, which may be on several hosts.
 
     Returns:
         The generators of the phases trained now; empty if the run already held them all.
@@ -60,9 +60,7 @@ def train(
     """
     strategy = strategy or choose_strategy()
     trained = []
-    phases = range(first_phase(run), last_phase + 1)
-    missing = current().from_chief(lambda: [phase for phase in phases if not stage(run, phase).generator.exists()])
-    for phase in missing:
+    for phase in current().from_chief(lambda: phases_left(run, preset, last_phase)):
         windows = preset.network.has_windows(phase)
         kind = WindowsTraining if windows else PhaseTraining
         train_stage(kind(dataset, run, preset, phase, seed, echo), strategy, echo)
@@ -72,16 +70,39 @@ def train(
     return trained
 
 
+def phases_left(run: RunDirectory, preset: Preset, last_phase: int) -> list[int]:
+    """List the phases up to `last_phase` that the run does not hold yet.
+
+    Raises:
+        RunError: the run cannot train them; one clear line.
+    """
+    first = first_phase(run)
+    if last_phase < first:
+        raise RunError(f"--phase {last_phase}: {run.path} begins with phase {first}; give --phase {first} or higher")
+    left = [phase for phase in range(first, last_phase + 1) if not stage(run, phase).generator.exists()]
+    if first > 1 and first in left and not checkpoints(stage(run, first).folder):
+        raise RunError(f"--run {run.path}: its networks of phase {first} are missing; give --networks again")
+    network = preset.network
+    if any(map(network.has_windows, left)) and "keeps_averages" not in run.recorded["preset"]["network"]:
+        raise RunError(
+            f"--run {run.path}: began before keeps_averages existed, and the loss that its windows (from phase "
+            f"{network.windows_from} on) had instead is gone; give --phase {network.windows_from - 1} or another --run"
+        )
+    return left
+
+
 def last_phase_with_these_threads(
     run: RunDirectory, preset: Preset, last_phase: int, strategy: tf.distribute.Strategy
 ) -> int:
-    """Set this process's threads per operation for the next phase; returns the last one that wants the same.
+    """Set this process's threads per operation for the next phase, and return the last one that wants the same.
 
     A later phase is for another process, so that a run that is interrupted there continues with the same threads. Where
     the threads are not ours to set, that is `last_phase`.
+
+    Raises:
+        RunError: as `phases_left`.
     """
-    phases = range(first_phase(run), last_phase + 1)
-    left = [phase for phase in phases if not stage(run, phase).generator.exists()]
+    left = phases_left(run, preset, last_phase)
     wanted = [preset.schedule(phase).threads_per_operation(preset.network) or ALL_CORES for phase in left]
     if strategy.num_replicas_in_sync > 1 or not left or not limit_threads(wanted[0]):
         return last_phase
@@ -158,11 +179,11 @@ class PhaseTraining(Training):
         return {self.stage.generator: self.levelled(self.generator(model))}
 
     def generator(self, model: MaskEmbeddingGAN) -> keras.Model:
-        """The generator a user loads, without the filter of `levelled`."""
+        """Return the generator a user loads, without the filter of `levelled`."""
         return finished_generator(model.ema_generator, self.preset.network, self.phase)
 
     def levelled(self, generator: keras.Model) -> keras.Model:
-        """The generator, with a filter where preset and phase have one and a breast has room to measure it."""
+        """Return the generator, with a filter where preset and phase have one and a breast has room to measure it."""
         if not self.preset.level_spectrum or self.phase < LEVELLED_FROM:
             return generator
         try:

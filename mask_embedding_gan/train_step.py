@@ -22,7 +22,7 @@ LOSS_NAMES = (*CRITIC_LOSSES, "diversity_gap")
 
 
 def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """(‖∇ₓ D(x)‖₂ − 1)², the norm over all pixels of an image, averaged over the batch.
+    """Compute (‖∇ₓ D(x)‖₂ − 1)², the norm over all pixels of an image, averaged over the batch.
 
     Args:
         critic: callable on [images, masks, alpha].
@@ -40,7 +40,7 @@ def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tens
 
 
 def critic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, u, r1_weight: float = 0.0):
-    """The gradients of both players' losses on a batch: of WGAN-GP, or of the logistic loss with the R1 penalty.
+    """Compute gradients of both players' losses on a batch: of WGAN-GP, or of the logistic loss with the R1 penalty.
 
     Args:
         critic: callable on [images, masks, alpha].
@@ -99,7 +99,44 @@ def _logistic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, r
     return gradients, fake_gradient, dict(zip(CRITIC_LOSSES, values, strict=True))
 
 
-class MaskEmbeddingGAN(AdversarialModel):
+class PhaseGAN(AdversarialModel):
+    """What phases on whole images and on windows share: random numbers, and the critic once it has faded in.
+
+    Args:
+        generator, critic, ema_generator: networks of this phase.
+        schedule: this phase's schedule.
+        seed: of the run; random numbers are functions of it and of the step.
+        latent_size: numbers in a latent vector.
+        loss_names: as `AdversarialModel` takes them.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        critic: keras.Model,
+        ema_generator: keras.Model,
+        schedule: PhaseSchedule,
+        seed: int,
+        latent_size: int,
+        loss_names: tuple[str, ...],
+    ):
+        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, loss_names)
+        self.schedule, self.latent_size = schedule, latent_size
+        self.stable_critic = without_fade_in(critic) if schedule.phase > 1 else critic
+        self.as_critic_sees = amplifier(schedule.amplification, *critic.inputs[0].shape[1:3])
+        self.latent_seed = stream_seed(seed, "latent", schedule.phase)
+        self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
+
+    def latents(self, count, seed: int, step) -> tf.Tensor:
+        """Draw the latents of a step, standard normal (count, latent size)."""
+        return global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), seed, step)
+
+    def interpolation(self, count, step) -> tf.Tensor:
+        """Draw where each penalty of WGAN-GP lies between a real image and a fake, (count, 1, 1, 1) in [0, 1)."""
+        return global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
+
+
+class MaskEmbeddingGAN(PhaseGAN):
     """One phase of the progressive WGAN-GP.
 
     Args:
@@ -118,16 +155,9 @@ class MaskEmbeddingGAN(AdversarialModel):
         seed: int = 0,
         diversity: Diversity | None = None,
     ):
-        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, LOSS_NAMES)
-        self.schedule = schedule
-        fades = schedule.phase > 1
-        self.stable_generator = without_fade_in(generator) if fades else generator
-        self.stable_critic = without_fade_in(critic) if fades else critic
-        height, width = generator.output_shape[1:3]
-        self.as_critic_sees = amplifier(schedule.amplification, height, width)
-        self.latent_size = generator.inputs[1].shape[-1]
-        self.latent_seed = stream_seed(seed, "latent", schedule.phase)
-        self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
+        latent_size = generator.inputs[1].shape[-1]
+        super().__init__(generator, critic, ema_generator, schedule, seed, latent_size, LOSS_NAMES)
+        self.stable_generator = without_fade_in(generator) if schedule.phase > 1 else generator
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
 
@@ -139,13 +169,12 @@ class MaskEmbeddingGAN(AdversarialModel):
     def is_stable(self, step: int) -> bool:
         return step * self.schedule.batch >= self.schedule.fade_in_images
 
-    def player_gradients(self, batch, step, stable=False):
+    def player_gradients(self, batch, step, stable):
         generator = self.stable_generator if stable else self.generator
         critic = self.stable_critic if stable else self.discriminator
         real, mask = batch["image"], batch["mask"]
         count, alpha = batch_size(real), tf.reshape(self.schedule.alpha(step * self.schedule.batch), (1,))
-        latent = self._latents(count, self.latent_seed, step)
-        u = global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
+        latent, u = self.latents(count, self.latent_seed, step), self.interpolation(count, step)
 
         # 1) real images fade in with the network: at alpha 0 they are the last phase's, doubled
         if self.schedule.phase > 1 and not stable:
@@ -154,7 +183,7 @@ class MaskEmbeddingGAN(AdversarialModel):
         # 2) one pass of the generator serves both players; if latents must differ, every fourth mask is filled twice
         with tf.GradientTape() as generator_tape:
             if self.diversity:
-                twins = lambda count: self._latents(count, self.twin_seed, step)
+                twins = lambda count: self.latents(count, self.twin_seed, step)
                 fake, gap = fakes_and_gap(generator, real, mask, latent, alpha, twins, self.diversity.share)
             else:
                 fake, gap = generator([mask, latent, alpha], training=True), tf.zeros(())
@@ -174,12 +203,9 @@ class MaskEmbeddingGAN(AdversarialModel):
         generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
         return critic_gradients, generator_gradients, {**losses, "diversity_gap": gap}
 
-    def _latents(self, count, seed: int, step) -> tf.Tensor:
-        return global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), seed, step)
-
 
 def fade_images(images: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """Images blended with their own half resolution, doubled, as the generator's output is."""
+    """Blend images with their own half resolution, doubled, as the generator's output is."""
     half = tf.nn.avg_pool2d(images, 2, 2, "VALID")
     doubled = tf.repeat(tf.repeat(half, 2, axis=1), 2, axis=2)
     return doubled + alpha * (images - doubled)

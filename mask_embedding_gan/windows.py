@@ -14,38 +14,43 @@ import tensorflow as tf
 
 from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, resolution
 from mask_embedding_gan.generator import build_generator, clipped
-from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import PhaseSchedule
-from mask_embedding_gan.train_step import CRITIC_LOSSES, critic_step
-from training.amplification import amplifier
+from mask_embedding_gan.train_step import CRITIC_LOSSES, PhaseGAN, critic_step
 from training.export import stock_model
-from training.model import AdversarialModel
 from training.noise import batch_size, global_batch_noise, stream_seed
 
-MARGIN = 2  # pixels of the level below, on each side: 4 of the level itself, whose convolutions need 2
+
+def margin(config: NetworkConfig, level: int) -> int:
+    """Return how wide the margin of a window is on each side, in pixels of the level below.
+
+    2 of them are 4 of the level itself, whose convolutions need 2. Where three levels or more are trained on windows it
+    is wider, so that a window begins at a whole pixel of each level below.
+    """
+    return max(2, 2 ** (level - config.windows_from))
 
 
 def build_window_block(
     config: NetworkConfig, level: int, height: int, width: int, *, dtype: str = "float32", name: str = "generator"
 ) -> keras.Model:
-    """The block of a level on a window of (height, width).
+    """Build the block of a level on a window of (height, width).
 
     Returns:
-        Model from [features, image] of the level below, (height/2 + 2·MARGIN, width/2 + 2·MARGIN, …), and [mask,
-        inside] of this one, (height + 4·MARGIN, width + 4·MARGIN, 1), to [features, image] of the window. Features are
-        zero and images continued beyond the frame, where `inside` is 0; images are linear in [−1, 1].
+        Model from [features, image] of the level below, (height/2 + 2m, width/2 + 2m, …), and [mask, inside] of this
+        one, (height + 4m, width + 4m, 1), to [features, image] of the window, m the `margin`. Features are zero and
+        images continued beyond the frame, where `inside` is 0; images are linear in [−1, 1].
     """
-    rows, columns = _below(height), _below(width)
+    beside = margin(config, level)
+    rows, columns = (size // 2 + 2 * beside for size in (height, width))
     below = keras.Input((rows, columns, config.filters(level - 1)), name="features_below")
     image_below = keras.Input((rows, columns, 1), name="image_below")
     mask = keras.Input((2 * rows, 2 * columns, 1), name="mask")
     inside = keras.Input((2 * rows, 2 * columns, 1), name="inside")
-    cut = lambda x, name, margin=2 * MARGIN: keras.layers.Cropping2D(margin, name=name)(x)
+    cut = lambda x, name, pixels=2 * beside: keras.layers.Cropping2D(pixels, name=name)(x)
 
     blocks = Blocks(config, dtype)
     features = cut(blocks.fine_block(below, mask, level, inside), "features_cut")
     enlarged = cut(double(image_below, f"image_{level}_enlarged", "bilinear"), "image_cut")
-    image = blocks.with_added(enlarged, cut(image_below, "image_below_cut", MARGIN), features, level)
+    image = blocks.with_added(enlarged, cut(image_below, "image_below_cut", beside), features, level)
     return keras.Model([below, image_below, mask, inside], [features, image], name=name)
 
 
@@ -67,11 +72,11 @@ class LevelsBelow:
         self.blocks = {}
         height, width = self.window
         for level in range(phase - 1, self.whole, -1):
-            height, width = _below(height), _below(width)
+            height, width = (size // 2 + 2 * margin(config, level + 1) for size in (height, width))
             self.blocks[level] = _filled(stock_model(build_window_block(config, level, height, width)), previous)
 
     def __call__(self, mask: tf.Tensor, latent: tf.Tensor, corner: tf.Tensor) -> list[tf.Tensor]:
-        """[features, image, mask, inside] as the block takes them.
+        """Compute [features, image, mask, inside] as the block takes them.
 
         Args:
             mask: (n, height, width, 1), whole, of this phase's resolution.
@@ -82,22 +87,28 @@ class LevelsBelow:
         return self._inputs(found, mask, corner, self.phase, *self.window)
 
     def _inputs(self, found, mask, corner, level: int, height: int, width: int) -> list[tf.Tensor]:
-        """Those of the block of a level for a window of (height, width), from what whole images were `found` to be."""
-        corner = corner - 2 * MARGIN
-        margins = [window_of(x, corner, height + 4 * MARGIN, width + 4 * MARGIN) for x in (mask, tf.ones_like(mask))]
-        corner, rows, columns = corner // 2, _below(height), _below(width)
+        """The inputs of a level's block for a window of (height, width).
+
+        Args:
+            found: features and image of the last level that is trained on whole images.
+            mask: of this phase's resolution: each level reduces it once, as the finished generator does.
+        """
+        beside, own_mask = margin(self.config, level), reduced(mask, 2 ** (self.phase - level))
+        corner, rows, columns = corner // 2 - beside, height // 2 + 2 * beside, width // 2 + 2 * beside
+        margins = [window_of(x, 2 * corner, 2 * rows, 2 * columns) for x in (own_mask, tf.ones_like(own_mask))]
         if level - 1 == self.whole:
             features, image = found
             features = window_of(features, corner, rows, columns)
             return [features, window_of(image, corner, rows, columns, continued=True), *margins]
-        mask = reduced(mask, 2)
         inputs = self._inputs(found, mask, corner, level - 1, rows, columns)
         features, image = self.blocks[level - 1](inputs, training=False)
-        features *= window_of(tf.ones_like(mask), corner, rows, columns)
-        return [features, _continued(image, corner, mask.shape[1:3]), *margins]
+        frame = resolution(level - 1)
+        inside = tf.ones((batch_size(mask), *frame, 1), features.dtype)
+        features *= window_of(inside, corner, rows, columns)
+        return [features, _continued(image, corner, frame), *margins]
 
     def finished(self, block: keras.Model) -> keras.Model:
-        """The generator a user loads: the previous one with one more block, as `finished_generator` makes it.
+        """Build the generator a user loads: the previous one with one more block, as `finished_generator` makes it.
 
         Args:
             block: of `build_window_block`, usually the moving average.
@@ -113,11 +124,6 @@ class LevelsBelow:
         return whole
 
 
-def _below(size: int) -> int:
-    """Pixels of the level below that a window of `size` pixels is computed from."""
-    return size // 2 + 2 * MARGIN
-
-
 def _filled(block: keras.Model, generator: keras.Model) -> keras.Model:
     """A block of stock layers with the weights of a generator's layers of the same names."""
     for layer in block.layers:
@@ -127,11 +133,13 @@ def _filled(block: keras.Model, generator: keras.Model) -> keras.Model:
 
 
 def reduced(mask: tf.Tensor, factor: int) -> tf.Tensor:
-    """A mask (n, height, width, 1) at a coarser level: 1 where its average is 0.5 or more."""
+    """Reduce a mask (n, height, width, 1) to a coarser level: 1 where its average is 0.5 or more."""
+    if factor == 1:
+        return mask
     return tf.cast(tf.nn.avg_pool2d(mask, factor, factor, "VALID") >= 0.5, mask.dtype)
 
 
-class WindowGAN(AdversarialModel):
+class WindowGAN(PhaseGAN):
     """One phase on windows: WGAN-GP, or logistic losses with the R1 penalty where the schedule gives it a weight.
 
     Args:
@@ -149,25 +157,19 @@ class WindowGAN(AdversarialModel):
         schedule: PhaseSchedule,
         seed: int = 0,
     ):
-        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, CRITIC_LOSSES)
-        self.schedule, self.below = schedule, below
-        self.window = below.window
-        self.stable_critic = without_fade_in(critic)
-        self.as_critic_sees = amplifier(schedule.amplification, *self.window)
-        self.latent_size = below.whole_levels.inputs[1].shape[-1]
-        self.latent_seed = stream_seed(seed, "latent", schedule.phase)
-        self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
+        latent_size = below.whole_levels.inputs[1].shape[-1]
+        super().__init__(generator, critic, ema_generator, schedule, seed, latent_size, CRITIC_LOSSES)
+        self.below, self.window = below, below.window
         self.place_seed = stream_seed(seed, "window", schedule.phase)
 
     def finished(self) -> keras.Model:
-        """The whole generator with the moving average of this phase's block, for users."""
+        """Build the whole generator with the moving average of this phase's block, for users."""
         return self.below.finished(self.ema_generator)
 
-    def player_gradients(self, batch, step, stable=False):
+    def player_gradients(self, batch, step, stable):
         real, mask = batch["image"], batch["mask"]
         count = batch_size(real)
-        latent = global_batch_noise(tf.random.stateless_normal, count, (self.latent_size,), self.latent_seed, step)
-        u = global_batch_noise(tf.random.stateless_uniform, count, (1, 1, 1), self.lerp_seed, step)
+        latent, u = self.latents(count, self.latent_seed, step), self.interpolation(count, step)
 
         # 1) windows about random places inside the breast, the same of real and generated images
         corner = self.corners(mask, step)
@@ -190,7 +192,7 @@ class WindowGAN(AdversarialModel):
         return critic_gradients, generator_gradients, losses
 
     def corners(self, mask: tf.Tensor, step) -> tf.Tensor:
-        """Top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
+        """Draw top and left (n, 2) of one window per mask, about a random pixel inside it, within the image."""
         count = batch_size(mask)
         factor = mask.shape[1] // self.window[0]
         coarse = tf.nn.avg_pool2d(mask, 2 * factor, 2 * factor, "VALID")
@@ -204,7 +206,7 @@ class WindowGAN(AdversarialModel):
 
 
 def window_of(x: tf.Tensor, corner: tf.Tensor, height: int, width: int, continued: bool = False) -> tf.Tensor:
-    """A window (n, height, width, channels) of each x (n, H, W, channels); no gradient reaches x.
+    """Cut a window (n, height, width, channels) out of each x (n, H, W, channels); no gradient reaches x.
 
     Args:
         corner: int (n, 2), top and left of each; a window may reach beyond the frame.

@@ -50,7 +50,7 @@ class NetworkConfig:
         return min(max(self.depth - 4, 1), 3)
 
     def layer_filters(self, layer: int) -> int:
-        """Filters of an encoder's or discriminator's convolution, counted from 1."""
+        """Count the filters of an encoder's or discriminator's convolution, counted from 1."""
         return self.filters * min(2 ** (layer - 1), GROWTH)
 
     @property
@@ -109,7 +109,7 @@ def _dropout_masks(noise, config: NetworkConfig, dtype: str) -> list:
 
 
 def build_generator(config: NetworkConfig, *, dtype: str = "float32", name: str = "generator") -> keras.Model:
-    """Functional U-Net; what dropout keeps is an input, so that it stays at work when images are generated.
+    """Build the functional U-Net; what dropout keeps is an input, so that it stays at work when images are generated.
 
     Dropout is the only randomness of pix2pix (§3.1), and stays on at test time (§3.3). As a multiplication by an input
     it is a function of what a caller draws; Keras' own dropout layer is inactive at inference.
@@ -157,7 +157,7 @@ def build_generator(config: NetworkConfig, *, dtype: str = "float32", name: str 
 
 
 def build_discriminator(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
-    """Functional PatchGAN: C64-C128-C256-C512, the last of stride 1, and a convolution to one logit per patch.
+    """Build the PatchGAN: C64-C128-C256-C512, the last of stride 1, and a convolution to one logit per patch.
 
     Args:
         dtype: policy of the hidden layers; logits are float32.
@@ -182,7 +182,7 @@ def build_discriminator(config: NetworkConfig, *, dtype: str = "float32") -> ker
 
 
 def finished_generator(generator: keras.Model, config: NetworkConfig) -> keras.Model:
-    """The generator a user loads: stock Keras layers, in float32 also after training in another precision."""
+    """Build the generator a user loads: stock Keras layers, in float32 also after training in another precision."""
     plain = build_generator(config, name="pix2pix_generator")
     plain.set_weights([ops.convert_to_numpy(weight) for weight in generator.weights])
     return plain

@@ -49,16 +49,16 @@ class Preset:
         return Duration(self.batch, self.images, self.ticks, self.steps_per_execution)
 
     def optimizers(self) -> tuple[keras.optimizers.Adam, keras.optimizers.Adam]:
-        """The generator's and the discriminator's Adam (Isola et al. 2017, §3.3)."""
+        """Make the generator's and the discriminator's Adam (Isola et al. 2017, §3.3)."""
         first, second = (FusedAdam(self.learning_rate, beta_1=self.beta_1, beta_2=0.999) for _ in range(2))
         return first, second
 
     def lengthened(self, factor: float) -> "Preset":
-        """The same with `factor` times the images."""
+        """Return the same with `factor` times the images."""
         return lengthened(self, factor, images=round(self.images * factor))
 
     def changed(self, *, height: int | None = None, **options: Any) -> "Preset":
-        """The same with what a command line may change of it.
+        """Return the same with what a command line may change of it.
 
         Args:
             height: of the images, which are half as wide; a power of two, 8 or more. None keeps the preset's.

@@ -3,6 +3,9 @@
 A run starts from its own newest checkpoint, or from scratch. It leaves
 
 runs/pix2pix/config.json                  settings, the data's checksums
+runs/pix2pix/log.jsonl                    one line per tick
+runs/pix2pix/starts.jsonl                 one line per start: device, precision, versions
+runs/pix2pix/tensorboard/                 the same figures and sample grids
 runs/pix2pix/checkpoint-0000024000.h5     the last two
 runs/pix2pix/samples-0000024000.png       texture maps, real images, images from four draws of dropout
 runs/pix2pix/generator.keras              stock layers; once training is complete
@@ -55,8 +58,8 @@ def train(
 
 
 def build_model(preset: Preset, seed: int) -> Pix2Pix:
-    """The compiled model with fresh networks, the moving average equal to the generator; a function of the seed."""
-    keras.utils.set_random_seed(stream_seed(seed, "weights") % 2**31)
+    """Build the compiled model with fresh networks, as the seed draws them; the moving average equals the generator."""
+    keras.utils.set_random_seed(stream_seed(seed, "weights"))
     config, dtype = preset.network, preset.precision
     generator = build_generator(config, dtype=dtype)
     average = build_generator(config, dtype=dtype, name="ema_generator")

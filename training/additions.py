@@ -31,7 +31,7 @@ class Addition:
 
 
 def setting(path: str, on: Any, off: Any, needs: tuple[str, ...] = ()) -> Addition:
-    """An addition that is one field of a preset.
+    """Make the addition that is one field of a preset.
 
     Args:
         path: of the field, e.g. "network.low_pass".
@@ -55,7 +55,7 @@ def setting(path: str, on: Any, off: Any, needs: tuple[str, ...] = ()) -> Additi
 
 
 def with_field(settings: Any, names: list[str], value: Any) -> Any:
-    """A frozen dataclass with another value of a field, which may be within a dataclass that it holds."""
+    """Return a frozen dataclass with another value of a field, which may be within a dataclass that it holds."""
     name, *inner = names
     return replace(settings, **{name: with_field(getattr(settings, name), inner, value) if inner else value})
 
@@ -69,7 +69,7 @@ def changed(
     without: Iterable[str] = (),
     precision: str | None = None,
 ) -> Preset:
-    """A preset with what the command line of every system may change of it.
+    """Return a preset with what the command line of every system may change of it.
 
     Args:
         preset: a frozen dataclass with `lengthened` and `precision`.
@@ -88,7 +88,7 @@ def changed(
 def switched(
     preset: Preset, additions: Mapping[str, Addition], adding: Iterable[str] = (), without: Iterable[str] = ()
 ) -> Preset:
-    """A preset with some additions switched on and others off.
+    """Return a preset with some additions switched on and others off.
 
     Args:
         preset: to start from; an addition that it has already stays as it is.

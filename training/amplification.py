@@ -1,9 +1,9 @@
 """Fine octaves made louder for a discriminator (ours).
 
-A critic whose slope is one per unit of plain pixels hardly notices fine tissue: inside a breast, structure between
-64×32 and 128×64 has a root mean square of 0.018, two fifths of what is between 16×8 and 32×16. So the critic sees
-images whose octaves are multiplied by about the inverse of that, and its slope is measured there. The linear map is
-part of the critic; the loss of the paper is unchanged.
+A critic whose slope is one per unit of plain pixels hardly notices fine tissue: inside a breast, the octave from 64×32
+to 128×64 has a root mean square of 0.018, two fifths of that of the octave from 16×8 to 32×16. So the critic sees
+images whose octaves are made about equally strong, and its slope is measured on these. The linear map is part of the
+critic; the loss of the paper is unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ TAPS = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
 
 
 def amplifier(factors: Sequence[float], height: int, width: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of images (n, height, width, 1) that multiplies each octave by its factor.
+    """Return a function of images (n, height, width, 1) that multiplies each octave by its factor.
 
-    Octave k is the difference of two blurs, each of them [1 4 6 4 1]/16 along both axes with its taps 2^k pixels apart
-    (the "à trous" wavelet transform). Blurs are products
-    with small matrices, as quick in their second derivatives as forwards.
+    An image is blurred again and again: blur k is [1 4 6 4 1]/16 along both axes, its taps 2^k pixels apart, and octave
+    k is what it takes away (the "à trous" wavelet transform). Blurs are products with small matrices, whose second
+    derivatives are as quick as the products themselves.
 
     Args:
         factors: of the octaves, finest first; the rest of an image keeps its strength. Empty: images as they are.

@@ -48,7 +48,7 @@ def _variables(model: AdversarialModel) -> dict[str, list]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints in `folder`, newest first."""
+    """List whole checkpoints in `folder`, newest first."""
     return sorted(folder.glob("checkpoint-*.h5"), reverse=True)
 
 
@@ -80,15 +80,15 @@ def save_checkpoint(folder: Path, model: AdversarialModel, state: dict) -> Path:
 
 
 def read_state(path: Path) -> dict:
-    """What `save_checkpoint` was given as `state`, with `images_seen`."""
+    """Read what `save_checkpoint` was given as `state`, with `images_seen`."""
     with _open(path) as file:
         return json.loads(file.attrs["state"])
 
 
-def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
-    """Set every variable of a compiled model from a checkpoint; returns its state.
+def restore_checkpoint(path: Path, model: AdversarialModel) -> None:
+    """Set every variable of a compiled model from a checkpoint.
 
-    Learning rates stay as the model was compiled: they follow from its settings, which a light checkpoint may change.
+    Learning rates are not restored: a run begun from a light checkpoint may have other settings.
 
     Raises:
         CheckpointError: the file is damaged, or holds another network's variables.
@@ -102,7 +102,6 @@ def restore_checkpoint(path: Path, model: AdversarialModel) -> dict:
             optimizer.learning_rate = rate
         for average, weight in model.weight_pairs(frozen=True):
             average.assign(weight)
-        return json.loads(file.attrs["state"])
 
 
 def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> None:
@@ -138,16 +137,17 @@ def lighten(checkpoint: Path, output: Path, previous: Path | None = None) -> Non
 def unpack(light: Path, folder: Path, previous: Path) -> None:
     """Put a light checkpoint where a run looks for its own, and the generator that it builds on, if any, as well.
 
+    The checkpoint is written last: where it is, nothing is missing.
+
     Args:
         light: from `lighten`.
         previous: where the generator of the phase before belongs.
     """
     state = read_state(light)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"checkpoint-{int(state['images_seen']):010d}.h5", light.read_bytes())
     with _open(light) as file:
         if PREVIOUS in file:
             write_whole(previous, file[PREVIOUS][()].tobytes())
+    write_whole(folder / f"checkpoint-{int(state['images_seen']):010d}.h5", light.read_bytes())
 
 
 def restore_average(path: Path, generator: keras.Model) -> None:

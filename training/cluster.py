@@ -32,7 +32,6 @@ from training.checkpoint import checkpoints
 from training.hosts import HostsError, Link, Members, find_members, meet
 from training.model import AdversarialModel
 
-MEETING_SECONDS = 300.0  # that a host waits for the others by default
 CONNECT_SECONDS = 120.0  # that TensorFlow's own connections may take once all have met
 HEARTBEAT_SECONDS = 60.0  # of silence until TensorFlow gives a host up; its ten are too few for a busy machine
 LOST_SECONDS = 20.0  # to find out who is missing after an error of TensorFlow
@@ -79,7 +78,7 @@ class Cluster:
     # ------------------------------------------------------------------------------- agreements
 
     def from_chief(self, find: Callable[[], Any]) -> Any:
-        """What `find` returns on the chief, JSON-able; the others wait for it.
+        """Return what `find` returns on the chief, JSON-able; the others wait for it.
 
         Raises:
             HostsError: the chief has stopped.
@@ -104,7 +103,7 @@ class Cluster:
         return done
 
     def checkpoints(self, folder: Path) -> list[Path]:
-        """Whole checkpoints of a folder as the chief sees them, newest first."""
+        """List whole checkpoints of a folder as the chief sees them, newest first."""
         return [Path(path) for path in self.from_chief(lambda: [str(path) for path in checkpoints(folder)])]
 
     def same_start(self, model: AdversarialModel) -> None:
@@ -153,9 +152,9 @@ class Cluster:
     # --------------------------------------------------------------------------------- failures
 
     def whose_failure(self, error: str, seconds: float = LOST_SECONDS) -> str | None:
-        """After an error of TensorFlow: a line that says which hosts have stopped; None if all are there.
+        """Say in one line which hosts have stopped, after an error of TensorFlow; None if all are there.
 
-        The chief finds out and tells the others, which is why it must be asked on all of them.
+        Call it on every host: the chief finds out and tells the others.
         """
         if self.is_chief:
             named = self._named(error)
@@ -178,7 +177,7 @@ class Cluster:
         return self._stopped(gone) if gone else None
 
     def watch(self) -> None:
-        """Until `left` is set: end the process, with one line, if another has ended and TensorFlow does not notice."""
+        """End the process, with one line, if another ends before `left` is set and TensorFlow does not notice."""
         while not self.left.wait(0.5):
             if any(link.ended() for link in self.links.values()) and not self.left.wait(GRACE_SECONDS):
                 _end(self.whose_failure("", 0) or self._stopped([0]))
@@ -207,7 +206,7 @@ class Cluster:
     # ------------------------------------------------------------------------------- TensorFlow
 
     def strategy(self) -> tf.distribute.MultiWorkerMirroredStrategy:
-        """TensorFlow's strategy over the devices of all hosts; call before TensorFlow has computed anything.
+        """Make TensorFlow's strategy over the devices of all hosts; call before TensorFlow has computed anything.
 
         Raises:
             HostsError: TensorFlow is in use already.
@@ -243,13 +242,11 @@ _current = ALONE
 
 
 def current() -> Cluster:
-    """The hosts that this process trains with; `ALONE` if it has not joined any."""
+    """Return the hosts that this process trains with; `ALONE` if it has not joined any."""
     return _current
 
 
-def join(
-    hosts: str | None = None, number: int | None = None, *, wait: float = MEETING_SECONDS, alike: dict | None = None
-) -> Cluster:
+def join(hosts: str | None = None, number: int | None = None, *, wait: float, alike: dict | None = None) -> Cluster:
     """Find out which hosts take part, and meet them; a process does so once.
 
     Args:
@@ -269,7 +266,7 @@ def join(
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Context of a training: hosts disconnect when all are done, and the failure of one becomes one line on the others.
+    """Have hosts disconnect when all are done with a training, and turn the failure of one into one line on the others.
 
     Raises:
         HostsError: another host stopped.

@@ -13,6 +13,7 @@ import click
 from preprocessing.command_line import PATH, with_options
 from preprocessing.errors import UserError
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
+from training.hosts import MEETING_SECONDS
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -104,7 +105,9 @@ def training_options(run: str, presets: Mapping[str, str], additions: Sequence[s
             "alone. All run the same command, with --data and --run on a file system that they share.",
         ),
         click.option("--host-number", type=int, help="Position of this host in --hosts, 0 for the first."),
-        click.option("--hosts-wait", type=click.FloatRange(1), default=300.0, help="Seconds to wait for other hosts."),
+        click.option(
+            "--hosts-wait", type=click.FloatRange(1), default=MEETING_SECONDS, help="Seconds to wait for other hosts."
+        ),
     ]
     return with_options(options)
 
@@ -136,7 +139,7 @@ def warn_of_old_flag(flag: str, instead: str) -> None:
 
 @contextmanager
 def training_command() -> Iterator[None]:
-    """Settings of the libraries for a command that trains; what a user got wrong becomes one line."""
+    """Set up the libraries for a command that trains; what a user got wrong becomes one line."""
     import_tensorflow_quietly()
     from training.cluster import together
     from training.run import configure_tensorflow

@@ -40,7 +40,7 @@ class Device:
     unused_gpu: str = ""
 
     def lines(self) -> list[str]:
-        """What a command prints first."""
+        """Return what a command prints first."""
         one_dnn = {True: ", oneDNN", False: ", without oneDNN", None: ""}[self.one_dnn]
         said = [f"training on: {self.name}, {self.precision}{one_dnn} ({self.reason})"]
         return said + ([f"warning: {self.unused_gpu}"] if self.unused_gpu else [])
@@ -54,7 +54,7 @@ class Device:
 
 
 def choose_device(precision: str = "auto", run_folder: Path | None = None) -> Device:
-    """The device that TensorFlow has, and the precision to train in.
+    """Find the device that TensorFlow has, and choose the precision to train in.
 
     Args:
         precision: "float32", "mixed_bfloat16", or "auto": that of the run if it has begun, else bfloat16 where the
@@ -100,7 +100,7 @@ def limit_threads(threads: int) -> bool:
 
 
 def uses_one_dnn() -> bool:
-    """Whether this process's TensorFlow computes with oneDNN; it decides once, when it is imported."""
+    """Tell whether this process's TensorFlow computes with oneDNN; it decides once, when it is imported."""
     try:
         from tensorflow.python.util import _pywrap_util_port
 
@@ -110,12 +110,12 @@ def uses_one_dnn() -> bool:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Instruction sets of the CPU as Linux names them; empty elsewhere."""
+    """Return the instruction sets of the CPU as Linux names them; empty elsewhere."""
     return frozenset(_cpuinfo("flags", "Features").split())
 
 
 def cpu_model() -> str:
-    """The name of the CPU."""
+    """Return the name of the CPU."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 

@@ -89,8 +89,12 @@ class MaskFiller:
 
 
 def sample_items(held_out: np.ndarray, trained: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Choose the items of a dataset that a sample grid shows: held-out ones where there are enough."""
-    return random.choice(held_out if len(held_out) >= count else trained, count)
+    """Choose the items of a dataset that a sample grid shows: held-out ones where there are enough.
+
+    An item is shown twice only where there are too few.
+    """
+    pool = held_out if len(held_out) >= count else trained
+    return random.choice(pool, count, replace=len(pool) < count)
 
 
 def sample_sheet(

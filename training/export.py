@@ -23,7 +23,7 @@ _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 
 
 def stock_model(model: keras.Model) -> keras.Model:
-    """A copy of `model` made of plain Keras layers, run-time kernel scales folded in.
+    """Return a copy of `model` made of plain Keras layers, run-time kernel scales folded in.
 
     Layers of ours offer `stock_layer`, and `stock_weights` where these are not their own weights; every other layer is
     taken as it is. The copy computes in float32 whatever policy the model was trained with.
@@ -46,7 +46,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     Written next to its final name and renamed when whole.
     """
     with whole_file(path) as partial:
-        draft = partial.with_name("draft" + partial.name)
+        draft = partial.with_name(".draft" + partial.name)  # a name that `remove_left_over` knows
         try:
             model.save(draft)
             _repack(draft, partial)

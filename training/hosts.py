@@ -15,6 +15,7 @@ from typing import Any
 
 from preprocessing.errors import UserError
 
+MEETING_SECONDS = 300.0  # that a host waits for the others by default
 MESSAGE_BYTES = 1 << 20
 HELLO_SECONDS = 10.0  # that a connection may take to say who it is
 ADDRESS = re.compile(r"(?P<host>[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
@@ -46,7 +47,7 @@ class Members:
 
 
 def find_members(hosts: str | None, number: int | None, environment: Mapping[str, str]) -> Members | None:
-    """Who takes part, from the first of: `--hosts`, TF_CONFIG, a SLURM job step of several tasks. None: one host.
+    """Find who takes part, from the first of: `--hosts`, TF_CONFIG, a SLURM job step of several tasks. None: one host.
 
     Args:
         hosts: of `--hosts`: "address:port,address:port…", the chief first; "slurm"; "none", whatever the environment
@@ -164,7 +165,7 @@ class Link:
         self.connection.sendall(json.dumps(message).encode() + b"\n")
 
     def hear(self, seconds: float | None = None) -> Any:
-        """The next message; TimeoutError when none arrives in time, another OSError when the other host has ended."""
+        """Return the next message; TimeoutError if none comes in time, another OSError if the other host has ended."""
         until = None if seconds is None else time.monotonic() + seconds
         while b"\n" not in self.rest:
             if until is not None and time.monotonic() >= until:
@@ -178,7 +179,7 @@ class Link:
         return json.loads(line)
 
     def ended(self) -> bool:
-        """Whether the other has closed the connection, or died; messages from before may still be there to hear."""
+        """Tell whether the other has closed the connection, or died; messages from before may be there to hear."""
         hung_up = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
         poll = select.poll()
         try:

@@ -18,7 +18,7 @@ NOISE_MAPS = 8  # per resolution that has noise
 
 
 def leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
-    """The activation of every hidden layer of ours: LeakyReLU of slope 0.2."""
+    """Make the activation of every hidden layer of ours: LeakyReLU of slope 0.2."""
     return keras.layers.LeakyReLU(LEAKY_SLOPE, name=name, dtype=dtype)
 
 
@@ -52,13 +52,13 @@ class _EqualizedKernel:
         return math.prod(self._kernel.shape[:-1])
 
     def stock_layer(self) -> keras.layers.Layer:
-        """The plain Keras layer that computes the same once given `stock_weights()`."""
+        """Return the plain Keras layer that computes the same once given `stock_weights()`."""
         config = {**self.get_config(), "dtype": "float32"}
         del config["gain"]
         return self.stock.from_config(config)
 
     def stock_weights(self) -> list[np.ndarray]:
-        """This layer's weights with the run-time scale folded into the kernel."""
+        """Return this layer's weights with the run-time scale folded into the kernel."""
         kernel = ops.convert_to_numpy(self._kernel) * np.float32(self.kernel_scale)
         return [kernel, ops.convert_to_numpy(self.bias)] if self.use_bias else [kernel]
 
@@ -108,7 +108,7 @@ class EqualizedConv2DTranspose(_EqualizedKernel, keras.layers.Conv2DTranspose):
         return taps * self._kernel.shape[-1]
 
     def call(self, inputs):
-        """As the stock layer, but for `add_bias`."""
+        """Compute what the stock layer does, with `add_bias`."""
         arguments = {"strides": self.strides, "padding": self.padding, "data_format": self.data_format}
         outputs = ops.conv_transpose(inputs, self.kernel, **arguments)
         return add_bias(outputs, self.bias) if self.use_bias else outputs
@@ -161,11 +161,11 @@ class FoldedEntrance(keras.layers.Layer):
             self.convolution.build(self.pointwise.compute_output_shape(joined))
 
     def folded_kernel(self):
-        """Kernel (4, 4, input channels, filters) of the one convolution."""
+        """Return the kernel (4, 4, input channels, filters) of the one convolution."""
         return ops.matmul(self.pointwise.kernel[0, 0], self.convolution.kernel)
 
     def call(self, inputs):
-        """Features at half resolution of an image, or of a list of images whose channels are joined."""
+        """Compute features at half resolution of an image, or of a list of images whose channels are joined."""
         images = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         blocks = ops.concatenate([_blocks_of_pixels(image) for image in images], axis=-1)
         kernel = ops.cast(self.folded_kernel(), blocks.dtype)
@@ -308,7 +308,7 @@ def _precise(x):
 
 
 def determined_noise(numbers, height: int, width: int, name: str):
-    """White noise (n, height, width, 1) of variance 1 that `numbers` (n, size) determine, in float32.
+    """Make white noise (n, height, width, 1) of variance 1 that `numbers` (n, size) determine, in float32.
 
     A bank of `NOISE_MAPS` frozen random maps, mixed by frozen random weights of the numbers: the same numbers, the same
     noise, and stock layers alone.

@@ -4,10 +4,10 @@ from keras import ops
 
 
 def cross_entropy(logits, targets):
-    """Binary cross-entropy of σ(logits) with targets in [0, 1], averaged over batch and classes.
+    """Compute the binary cross-entropy of σ(logits) with targets in [0, 1], averaged over all logits.
 
     Args:
-        logits: float (n, classes), unbounded.
+        logits: float of any shape, unbounded.
         targets: of the same shape, or a number.
 
     Returns:

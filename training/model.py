@@ -37,9 +37,8 @@ class AdversarialModel(keras.Model):
         ema_generator: keras.Model,
         ema_half_life_images: float,
         loss_names: tuple[str, ...],
-        **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__()
         self.generator, self.discriminator, self.ema_generator = generator, discriminator, ema_generator
         self.ema_generator.trainable = False
         self.ema_half_life_images = ema_half_life_images
@@ -71,7 +70,7 @@ class AdversarialModel(keras.Model):
         return self.ema_generator(inputs)
 
     def weight_pairs(self, *, frozen: bool) -> list[tuple[keras.Variable, keras.Variable]]:
-        """(the moving average's, the generator's) weights: of frozen layers, or of all the others.
+        """Pair (the moving average's, the generator's) weights: of frozen layers, or of all the others.
 
         Training changes every weight of the others, moving statistics too, though those have no gradient.
         """
@@ -85,7 +84,7 @@ class AdversarialModel(keras.Model):
 
     @property
     def iterations(self):
-        """Steps taken in this stage: the only counter there is."""
+        """Steps taken in this stage, as the discriminator's optimizer counts them; other counts follow from it."""
         return self.discriminator_optimizer.iterations
 
     @property
@@ -94,11 +93,11 @@ class AdversarialModel(keras.Model):
         return int(np.asarray(self.iterations)) * self.duration.batch
 
     def is_stable(self, step: int) -> bool:
-        """Whether the fade-in is over before this step; the step is then compiled without it."""
+        """Tell whether the fade-in is over before this step; the step is then compiled without it."""
         return True
 
     def player_gradients(self, batch, step, stable):
-        """One step of the paper's losses.
+        """Compute the gradients of one step of the paper's losses.
 
         Args:
             batch: this replica's share of what the reader yields.
@@ -147,7 +146,7 @@ class AdversarialModel(keras.Model):
         """Do nothing: all is built. Keras would average a batch over hosts first, and cannot if it is a dictionary."""
 
     def make_train_function(self, force: bool = False):
-        """Keras' loop of `steps_per_execution` steps, compiled once while fading in and once for a stable model."""
+        """Make Keras' loop of `steps_per_execution` steps, compiled once for fading in and once for a stable model."""
         if self.train_function is not None and not force:
             return self.train_function
         compiled = {stable: self._compiled_steps(stable) for stable in (False, True)}  # traced when first called
@@ -175,7 +174,7 @@ class AdversarialModel(keras.Model):
 
 
 def frozen_weights(network: keras.Model) -> list[keras.Variable]:
-    """Weights of layers that are not trainable, those of models within the network too: training changes none."""
+    """List weights of layers that are not trainable, those of models within the network too: training changes none."""
     weights = []
     for layer in network.layers:
         if isinstance(layer, keras.Model):

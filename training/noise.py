@@ -12,20 +12,20 @@ import tensorflow as tf
 
 
 def stream_seed(seed: int, *names: int | str) -> int:
-    """A 31-bit seed for one named stream of a run, e.g. `stream_seed(seed, "latent", phase)`."""
+    """Return a 31-bit seed for one named stream of a run, e.g. `stream_seed(seed, "latent", phase)`."""
     words = [seed, *(int.from_bytes(str(name).encode(), "little") for name in names)]
     return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)
 
 
 def batch_size(images: tf.Tensor) -> tf.Tensor | int:
-    """Images in a batch; a number where it is known when the step is compiled."""
+    """Count the images in a batch; a number where it is known when the step is compiled."""
     return images.shape[0] or tf.shape(images)[0]
 
 
 def global_batch_noise(
     draw: Callable[..., tf.Tensor], local_batch: tf.Tensor | int, shape: tuple[int, ...], seed: int, step: tf.Tensor
 ) -> tf.Tensor:
-    """This replica's slice of noise drawn for the global batch.
+    """Return this replica's slice of noise drawn for the global batch.
 
     Args:
         draw: `tf.random.stateless_normal` or `tf.random.stateless_uniform`.

@@ -24,6 +24,7 @@ from preprocessing.errors import UserError
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
+from training.hosts import MEETING_SECONDS
 from training.summation import sum_gradients_in_order
 
 
@@ -36,7 +37,7 @@ class NonFiniteLossError(RunError):
 
 
 def configure_tensorflow(*, deterministic: bool = True) -> None:
-    """Settings of a process that trains; call before the first operation.
+    """Set TensorFlow up for training; call before the first operation.
 
     Args:
         deterministic: the same numbers on every run of the same machine, which exact resume promises.
@@ -49,9 +50,12 @@ def configure_tensorflow(*, deterministic: bool = True) -> None:
 
 
 def choose_strategy(
-    replicas: int | None = None, hosts: str | None = None, host_number: int | None = None, hosts_wait: float = 300.0
+    replicas: int | None = None,
+    hosts: str | None = None,
+    host_number: int | None = None,
+    hosts_wait: float = MEETING_SECONDS,
 ) -> tf.distribute.Strategy:
-    """`MirroredStrategy` over the visible GPUs when there are several, else the default strategy.
+    """Choose `MirroredStrategy` over the visible GPUs when there are several, else the default strategy.
 
     With several hosts it is `MultiWorkerMirroredStrategy`, over the GPUs of all, or the CPU of each.
 
@@ -98,7 +102,7 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
 
 
 def run_config(preset: Any, dataset: Any, seed: int) -> dict:
-    """What decides the result of a run, as JSON: the preset (a dataclass), the seed, the checksum of every shard."""
+    """Return what decides a run's result, as JSON: the preset (a dataclass), the seed, the checksum of every shard."""
     return {"preset": asdict(preset), "seed": seed, "data": [shard["sha256"] for shard in dataset.meta["shards"]]}
 
 
@@ -108,8 +112,11 @@ class RunDirectory:
     Args:
         path: made if absent.
         config: JSON-able settings that decide the result. Those of an existing folder must be equal.
-        earlier: JSON-able, nested like `config`: what a run was made with whose config.json does not have these
-            settings yet. Any other setting that one of both lacks must be off (false, 0, empty) in the other.
+        earlier: values of settings that the config.json of an earlier version lacks; JSON-able, nested like `config`.
+            Any other setting that is missing on one side must be off (false, 0, empty) on the other.
+
+    Attributes:
+        recorded: the settings as config.json holds them, without those that are newer than the run.
 
     Raises:
         RunError: the folder cannot be written, or was made with other settings.
@@ -130,14 +137,15 @@ class RunDirectory:
 
     def _agree(self) -> None:
         file = self.path / "config.json"
+        self.recorded = self.config
         if not file.exists():
             write_whole(file, json.dumps(self.config, indent=2) + "\n")
             return
         try:
-            theirs = read_json(file)
+            self.recorded = read_json(file)
         except ValueError as error:
             raise RunError(f"{file}: is damaged; restore it, or choose another --run") from error
-        theirs = _completed(theirs, self.earlier)
+        theirs = _completed(self.recorded, self.earlier)
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
         for name in sorted({*theirs, *ours}):
             if theirs.get(name) != ours.get(name):
@@ -147,7 +155,7 @@ class RunDirectory:
                 )
 
     def stage(self, name: str = "") -> "Stage":
-        """A part of the run: "phase-3", or "" for all of a run without phases."""
+        """Return a part of the run: "phase-3", or "" for all of a run without phases."""
         return Stage(self, name)
 
     def log(self, record: dict) -> None:

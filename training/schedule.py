@@ -50,7 +50,7 @@ class Duration:
 
 
 def lengthened(settings: Settings, factor: float, **images: float) -> Settings:
-    """Settings of a stage with `factor` times the images: as many more ticks, and a longer moving average.
+    """Return a stage's settings with `factor` times the images, `factor` times the ticks and a longer moving average.
 
     Args:
         settings: a frozen dataclass with `ticks` and `ema_half_life_images`.

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from preprocessing.atomic import write_whole
+from preprocessing.atomic import remove_left_over, write_whole
 from training.checkpoint import CheckpointError, DamagedCheckpointError, restore_checkpoint, save_checkpoint
 from training.cluster import current
 from training.export import save_model
@@ -38,26 +38,26 @@ class Training(ABC):
 
     @abstractmethod
     def build(self) -> AdversarialModel:
-        """The compiled model with networks as drawn; a function of the seed alone."""
+        """Build the compiled model with networks as drawn; a function of the seed alone."""
 
     def begin(self, model: AdversarialModel) -> None:  # noqa: B027  networks as drawn are a way to begin
         """Fill the networks of a stage that has no checkpoint yet; by default they stay as drawn."""
 
     @abstractmethod
     def batches(self, first_image: int) -> tf.data.Dataset:
-        """Endless batches of real images from the first that the model has not seen; this host's share of each."""
+        """Read endless batches of real images from the first that the model has not seen; this host's share of each."""
 
     @abstractmethod
     def sampler(self, model: AdversarialModel) -> Callable[[], np.ndarray]:
-        """() → sample images float (rows, columns, height, width) in [0, 1], from the moving average."""
+        """Return () → sample images of the moving average, float (rows, columns, height, width) in [0, 1]."""
 
     def fields(self, model: AdversarialModel) -> dict[str, float]:
-        """What status lines show and logs record next to the losses, e.g. alpha."""
+        """Return what status lines show and logs record next to the losses, e.g. alpha."""
         return {}
 
     @abstractmethod
     def finished(self, model: AdversarialModel) -> dict[Path, keras.Model]:
-        """The networks to save once training is complete, by file, in the order in which they are written."""
+        """Return the networks to save once training is complete, by file, in the order in which they are written."""
 
 
 def train_stage(
@@ -66,7 +66,7 @@ def train_stage(
     """Train a stage to its end, from its newest checkpoint if it has one, and save its finished networks.
 
     Args:
-        strategy: the devices. Defaults to all visible GPUs.
+        strategy: the devices. Defaults to those of `training.run.choose_strategy`, which may be on several hosts.
 
     Raises:
         RunError: the batch cannot be shared by the devices.
@@ -86,13 +86,15 @@ def train_stage(
         stage.run.forget_log_after(stage, images_seen)
     tick = Tick(stage, training.sampler(model), lambda: training.fields(model), echo)
     fit(model, training.batches(images_seen), tick)
-    for file, network in training.finished(model).items():
-        if cluster.is_chief:
+    finished = training.finished(model)
+    if cluster.is_chief:
+        remove_left_over(stage.folder)
+        for file, network in finished.items():
             save_model(network, file)
 
 
 def resumed(training: Training, echo: Callable[[str], None] = print) -> AdversarialModel:
-    """The compiled model of a stage, as far as it has been trained; call inside the strategy's scope.
+    """Build the compiled model of a stage, as far as it has been trained; call inside the strategy's scope.
 
     Raises:
         CheckpointError: the newest checkpoint is of another network, or all are damaged.
@@ -151,7 +153,7 @@ def grid(images: np.ndarray, gap: int = 2) -> np.ndarray:
         images: float `(rows, columns, height, width)` in [0, 1].
 
     Returns:
-        uint8 `(rows · (height + gap) − gap, columns · (width + gap) − gap)`, gaps mid-grey.
+        uint8 `(rows · (height + gap) − gap, columns · (width + gap) − gap)`, gaps dark grey.
     """
     rows, columns, height, width = images.shape
     sheet = np.full((rows, height + gap, columns, width + gap), 96, np.uint8)

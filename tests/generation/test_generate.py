@@ -1,6 +1,7 @@
 """Synthetic mammograms: a function of generator, masks, seed and number; in the format that training reads."""
 
 import errno
+import re
 import zipfile
 from contextlib import contextmanager
 
@@ -132,6 +133,23 @@ def test_without_masks_phantoms_give_them(generator):
     _, used = generate(generator, count=2)
     assert used.any(axis=(1, 2)).all() and not used.all(axis=(1, 2)).any()
     assert not np.array_equal(used[0], used[1])
+
+
+def test_masks_of_another_shape_are_refused_with_both_shapes(generator, masks):
+    for wrong in (masks[:, :8], masks[..., None], masks[0], masks[:0]):
+        with pytest.raises(DataError, match=re.escape(f"masks: received shape {wrong.shape}; give (n, 16, 8), n 1")):
+            generate(generator, wrong, count=1)
+
+
+def test_images_of_another_shape_than_their_masks_are_refused(generator, masks):
+    with pytest.raises(DataError, match=re.escape("images: received shape (2, 16, 8); give (3, 16, 8)")):
+        generate(generator, masks, count=1, images=np.zeros((2, HEIGHT, WIDTH)))
+
+
+def test_images_without_an_array_of_masks_are_refused(generator, masks, mask_folder):
+    for given in (None, mask_folder):
+        with pytest.raises(DataError, match=f"images: need their masks as an array, received masks={given}"):
+            generate(generator, given, count=1, images=masks.astype(np.float32))
 
 
 # --- where masks come from ----------------------------------------------------------------------

@@ -120,6 +120,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_mass_run, file_
         write_masses(tiny_mass_run.path, tmp_path / "file" / "output", 1, file_format=file_format)
 
 
+@pytest.mark.parametrize("file_format", ["dicom", "tiff"])
+def test_another_format_is_refused_and_nothing_is_written(tmp_path, tiny_mass_run, file_format):
+    with pytest.raises(DataError, match=f"--format {file_format}: must be h5 or png"):
+        write_masses(tiny_mass_run.path, tmp_path / "output", 1, file_format=file_format)
+    assert not (tmp_path / "output").exists()
+
+
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory):
     from tiny_masses import write_dataset

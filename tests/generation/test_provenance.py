@@ -11,10 +11,11 @@ import pytest
 import tiny
 from folders import contents, hold
 
+from generation import sources
 from generation.files import encoded_png
 from generation.generate import fingerprint_of, generate, write_mammograms
 from generation.masses import write_masses
-from generation.sources import MaskSource
+from generation.sources import ImageMasks, MaskSource
 from preprocessing.shards import DataError, open_dataset
 from preprocessing.version import __version__, commit, libraries
 
@@ -215,6 +216,18 @@ def test_phantoms_make_studies_without_end(tmp_path, generator):
     assert len(set(data.field("subject"))) == 2
     masks = data.read_array("mask", (16, 8), np.arange(4))
     assert np.array_equal(masks[0], masks[1]) and not np.array_equal(masks[1], masks[2])
+
+
+def test_the_phantoms_of_a_study_are_looked_for_once_and_without_their_images(monkeypatch):
+    drawn: dict[str, list[int]] = {"mammogram_phantom": [], "phantom_mask": []}
+    for name, seeds in drawn.items():
+        draw = getattr(sources, name)
+        monkeypatch.setattr(sources, name, lambda seed, draw=draw, seeds=seeds: seeds.append(seed) or draw(seed))
+    masks = ImageMasks(MaskSource(16, 8), study_of_four=True)
+    assert masks[0].view == "CC" and masks[0].image is not None
+    looked_at = len(drawn["phantom_mask"])
+    assert [masks[number].view for number in (1, 2, 3)] == ["CC", "MLO", "MLO"]
+    assert len(drawn["phantom_mask"]) == looked_at and len(drawn["mammogram_phantom"]) == 2
 
 
 def test_what_makes_no_study_is_refused(tmp_path, generator):

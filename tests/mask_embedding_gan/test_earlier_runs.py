@@ -11,6 +11,8 @@ import tiny
 
 from mask_embedding_gan.players import build_players, compiled
 from mask_embedding_gan.presets import PRESETS
+from mask_embedding_gan.schedule import Preset
+from mask_embedding_gan.train import phases_left
 from training.checkpoint import read_state
 from training.run import RunDirectory, RunError, run_config
 
@@ -33,8 +35,7 @@ def test_it_is_refused_and_told_what_has_changed(tmp_path):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_with_its_own_settings_it_continues_though_others_have_been_added_since(tmp_path):
-    begun(tmp_path)
+def its_own_preset() -> Preset:
     preset = PRESETS["film"].changed(precision="float32", without=("r1_penalty", "level_spectrum", "keeps_averages"))
     earlier = replace(preset.schedule(5), learning_rate=0.0005, critic_learning_rate=0.0015)
     phases = (
@@ -42,7 +43,20 @@ def test_with_its_own_settings_it_continues_though_others_have_been_added_since(
         replace(earlier, stable_images=350_000, ticks=40),
         *(replace(one, learning_rate=0.0005, critic_learning_rate=0.0015) for one in preset.phases[5:]),
     )
-    RunDirectory(tmp_path, run_config(replace(preset, phases=phases), DATA, 0))
+    return replace(preset, phases=phases)
+
+
+def test_with_its_own_settings_it_continues_though_others_have_been_added_since(tmp_path):
+    begun(tmp_path)
+    run = RunDirectory(tmp_path, run_config(its_own_preset(), DATA, 0))
+    assert phases_left(run, its_own_preset(), 5) == [1, 2, 3, 4, 5]
+
+
+def test_its_windows_are_refused_for_the_loss_that_they_had_is_gone(tmp_path):
+    begun(tmp_path)
+    run = RunDirectory(tmp_path, run_config(its_own_preset(), DATA, 0))
+    with pytest.raises(RunError, match=f"--run {tmp_path}: began before keeps_averages .* give --phase 5 or another"):
+        phases_left(run, its_own_preset(), 6)
 
 
 def test_other_settings_are_refused(tmp_path):

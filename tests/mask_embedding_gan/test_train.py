@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import keras
@@ -20,7 +20,7 @@ from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import begin_with, save_networks
 from mask_embedding_gan.players import build_players, compiled
 from mask_embedding_gan.presets import PRESETS
-from mask_embedding_gan.train import PhaseTraining, WindowsTraining, train
+from mask_embedding_gan.train import PhaseTraining, WindowsTraining, phases_left, train
 from mask_embedding_gan.train_step import LOSS_NAMES
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.device import ALL_CORES
@@ -303,6 +303,46 @@ def test_a_run_that_has_begun_is_left_alone(film_run, tmp_path):
     assert contents(film_run.path) == before
 
 
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_start_that_a_kill_interrupts_begins_again(film_run, tmp_path, monkeypatch, written):
+    """Of three files only so many are written, then the same start is made again."""
+    save_networks(film_run.path, tmp_path / "networks.h5")
+    runs = [RunDirectory(tmp_path / name, film_run.config) for name in ("whole", "killed")]
+    begin_with(runs[0], tiny.film(), tmp_path / "networks.h5")
+    replace_file, left = os.replace, iter(range(written))
+
+    def killed(*paths):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        replace_file(*paths)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        begin_with(runs[1], tiny.film(), tmp_path / "networks.h5")
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=f"{runs[1].path}: its networks of phase 3 are missing; give --networks again"):
+        phases_left(runs[1], tiny.film(), 3)
+    begin_with(runs[1], tiny.film(), tmp_path / "networks.h5")
+    for name in ("begun.json", "phase-2/generator.keras", "phase-3/checkpoint-0000000048.h5"):
+        assert (runs[1].path / name).read_bytes() == (runs[0].path / name).read_bytes()
+
+
+def test_a_phase_before_that_which_a_run_began_with_is_refused(film_run, tmp_path, tiny_dataset):
+    save_networks(film_run.path, tmp_path / "networks.h5")
+    run = RunDirectory(tmp_path / "run", film_run.config)
+    begin_with(run, tiny.film(), tmp_path / "networks.h5")
+    with pytest.raises(RunError, match=f"--phase 2: {run.path} begins with phase 3; give --phase 3 or higher"):
+        train(tiny_dataset, run, tiny.film(), 2, echo=quiet)
+
+
+def test_networks_without_the_generator_that_they_build_on_are_not_saved(film_run, tmp_path):
+    shutil.copytree(film_run.path, tmp_path / "run")
+    missing = tmp_path / "run" / "phase-2" / "generator.keras"
+    missing.unlink()
+    with pytest.raises(RunError, match=f"{missing}: is missing, and phase 3 builds on it; restore it"):
+        save_networks(tmp_path / "run", tmp_path / "networks.h5")
+
+
 def test_networks_of_a_longer_phase_are_refused(film_run, tmp_path):
     save_networks(film_run.path, tmp_path / "networks.h5")
     run = RunDirectory(tmp_path / "run", film_run.config)
@@ -394,7 +434,7 @@ def test_finished_generators_of_a_phase_do_not_depend_on_fading(tiny_run):
 @pytest.mark.parametrize(("finished", "last", "threads"), [(0, 4, 1), (4, 5, ALL_CORES), (5, 7, 1)])
 def test_a_process_trains_the_phases_that_want_the_same_threads(tmp_path, monkeypatch, finished, last, threads):
     """Of `quick` all but phase 5 want one per operation: a run that a kill interrupts anywhere keeps its numbers."""
-    run, asked = RunDirectory(tmp_path, {}), []
+    run, asked = RunDirectory(tmp_path, {"preset": asdict(PRESETS["quick"])}), []
     for phase in range(1, finished + 1):
         run.stage(f"phase-{phase}").folder.mkdir()
         run.stage(f"phase-{phase}").generator.touch()

@@ -179,7 +179,7 @@ def relative_difference(ours, theirs) -> float:
 @pytest.mark.parametrize("phase, step", [(1, 0), (2, 3), (2, 100)], ids=["phase 1", "fading in", "faded in"])
 def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, step):
     model, batch, step = model_of(phase), batch_of(phase), tf.constant(step, tf.int64)
-    ours, theirs = model.player_gradients(batch, step), textbook(model, batch, step)
+    ours, theirs = model.player_gradients(batch, step, False), textbook(model, batch, step)
     assert relative_difference(ours[0], theirs[0]) < 1e-5
     assert relative_difference(ours[1], theirs[1]) < 1e-5
 
@@ -187,10 +187,10 @@ def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, s
 def test_one_pass_gives_the_textbook_s_gradients_of_amplified_images(textbook):
     schedules = tuple(replace(schedule, amplification=(4.0, 2.0)) for schedule in tiny.preset().phases)
     model, batch, step = model_of(2, phases=schedules), batch_of(2), tf.constant(3, tf.int64)
-    ours, theirs = model.player_gradients(batch, step), textbook(model, batch, step)
+    ours, theirs = model.player_gradients(batch, step, False), textbook(model, batch, step)
     assert relative_difference(ours[0], theirs[0]) < 1e-5
     assert relative_difference(ours[1], theirs[1]) < 1e-5
-    plain = model_of(2).player_gradients(batch, step)
+    plain = model_of(2).player_gradients(batch, step, False)
     assert relative_difference(ours[0], plain[0]) > 0.01
 
 
@@ -251,7 +251,7 @@ def test_the_r1_penalty_begins_when_the_phase_has_faded_in():
     batch, step = batch_of(2), tf.constant(3, tf.int64)
     schedules = tuple(replace(schedule, r1_weight=0.7) for schedule in tiny.preset().phases)
     for with_r1, without in zip(
-        *(model.player_gradients(batch, step)[0] for model in (model_of(2, phases=schedules), model_of(2)))
+        *(model.player_gradients(batch, step, False)[0] for model in (model_of(2, phases=schedules), model_of(2)))
     ):
         np.testing.assert_array_equal(with_r1, without)
 
@@ -282,7 +282,7 @@ def test_a_phase_is_stable_from_the_first_step_after_its_fade_in():
 
 def test_one_pass_reports_the_textbook_s_losses(textbook):
     model, batch, step = model_of(2), batch_of(2), tf.constant(3, tf.int64)
-    ours, theirs = model.player_gradients(batch, step)[2], textbook(model, batch, step)[2]
+    ours, theirs = model.player_gradients(batch, step, False)[2], textbook(model, batch, step)[2]
     for name in theirs:
         assert ours[name].numpy() == pytest.approx(theirs[name].numpy(), rel=1e-4, abs=1e-6), name
 
@@ -300,18 +300,18 @@ def test_float32_gradients_agree_with_float64_ones():
     with tf.GradientTape() as tape:
         loss = critic_loss(critic, fade_images(real, alpha), fake, mask, u, alpha)
     wanted = tape.gradient(loss, critic.trainable_variables)
-    assert relative_difference(model.player_gradients(batch, step)[0], wanted) < 1e-4
+    assert relative_difference(model.player_gradients(batch, step, False)[0], wanted) < 1e-4
 
 
 def test_the_step_is_a_function_of_its_number():
     model, batch = model_of(1), batch_of(1)
-    first, same, other = (model.player_gradients(batch, tf.constant(n, tf.int64))[0][0] for n in (5, 5, 6))
+    first, same, other = (model.player_gradients(batch, tf.constant(n, tf.int64), False)[0][0] for n in (5, 5, 6))
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
 def test_every_weight_of_both_players_gets_a_gradient():
     model = model_of(2)
-    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(3, tf.int64))
+    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(3, tf.int64), False)
     for gradients, player in ((critic, model.discriminator), (generator, model.generator)):
         for gradient, variable in zip(gradients, player.trainable_variables, strict=True):
             assert gradient is not None and tuple(gradient.shape) == tuple(variable.shape), variable.path
@@ -345,7 +345,7 @@ def test_difference_is_measured_inside_the_mask():
 def generator_gradients(weight: float | None, share: float, step: int = 3):
     """(gradients, losses) of the generator's side of one step."""
     model = model_of(2, diversity=None if weight is None else Diversity(share=share, weight=weight))
-    _, gradients, losses = model.player_gradients(batch_of(2, 8), tf.constant(step, tf.int64))
+    _, gradients, losses = model.player_gradients(batch_of(2, 8), tf.constant(step, tf.int64), False)
     return [np.array(gradient) for gradient in gradients], losses
 
 
@@ -365,18 +365,18 @@ def test_diversity_adds_its_weight_times_one_gradient():
 def test_diversity_gap_falls_along_its_gradient():
     model = model_of(2, diversity=Diversity(share=10.0, weight=1000.0))
     batch, step = batch_of(2, 8), tf.constant(3, tf.int64)
-    _, gradients, before = model.player_gradients(batch, step)
+    _, gradients, before = model.player_gradients(batch, step, False)
     norm = sum(float(tf.reduce_sum(g**2)) for g in gradients) ** 0.5
     for variable, gradient in zip(model.generator.trainable_variables, gradients, strict=True):
         variable.assign_sub(0.05 * gradient / norm)
-    after = model.player_gradients(batch, step)[2]
+    after = model.player_gradients(batch, step, False)[2]
     assert float(after["diversity_gap"]) < float(before["diversity_gap"])
 
 
 def test_the_critic_s_side_does_not_know_of_diversity(textbook):
     model = model_of(2, diversity=Diversity(share=10.0, weight=1.0))
     batch, step = batch_of(2, 8), tf.constant(3, tf.int64)
-    ours, theirs = model.player_gradients(batch, step)[0], textbook(model, batch, step)[0]
+    ours, theirs = model.player_gradients(batch, step, False)[0], textbook(model, batch, step)[0]
     assert relative_difference(ours, theirs) < 1e-5
 
 

@@ -96,6 +96,18 @@ def test_a_window_anywhere_is_that_part_of_the_whole_image(phase):
     np.testing.assert_allclose(image, window_of(whole, corner, *model.window), atol=1e-5)
 
 
+def test_a_window_on_three_levels_is_that_part_of_the_whole_image():
+    """Each level's mask is reduced once: one that is reduced level by level is another at the third."""
+    model = model_of(5)
+    masks = tf.constant(np.random.default_rng(0).random((2, *resolution(5), 1)) > 0.55, tf.float32)
+    assert np.any(reduced(reduced(masks, 2), 2) != reduced(masks, 4))
+    latents, corner = tf.constant(tiny.inputs(1, 2)[2]), tf.constant([[64, 32]] * 2)
+    _, image = model.generator(model.below(masks, latents, corner))
+    finished = model.finished()
+    whole = keras.Model(finished.inputs, finished.get_layer("image_5").output)([masks, latents])
+    np.testing.assert_allclose(image, window_of(whole, corner, *model.window), rtol=1e-4, atol=1e-4)
+
+
 @PHASES
 def test_a_level_keeps_the_image_below_as_averages(phase):
     whole = finished(phase)
@@ -154,7 +166,7 @@ def test_a_mask_is_reduced_by_majority():
 @PHASES
 def test_every_weight_of_the_block_and_the_critic_gets_a_gradient(phase):
     model = model_of(phase)
-    critic, generator, losses = model.player_gradients(batch_of(phase), tf.constant(3, tf.int64))
+    critic, generator, losses = model.player_gradients(batch_of(phase), tf.constant(3, tf.int64), True)
     assert np.isfinite([float(loss) for loss in losses.values()]).all()
     for gradients, network in ((critic, model.stable_critic), (generator, model.generator)):
         seen = {id(variable) for variable in network.trainable_variables}

@@ -123,8 +123,7 @@ def test_training_goes_on_as_if_it_had_not_stopped(tmp_path, model):
 
 
 def test_state_comes_back_with_the_images_seen(tmp_path, model):
-    path = save_checkpoint(tmp_path, model, {"phase": 4})
-    assert read_state(path) == restore_checkpoint(path, model) == {"phase": 4, "images_seen": 12}
+    assert read_state(save_checkpoint(tmp_path, model, {"phase": 4})) == {"phase": 4, "images_seen": 12}
 
 
 def test_the_last_two_are_kept_newest_first(tmp_path):
@@ -209,7 +208,8 @@ def light(tmp_path_factory):
 def test_a_light_checkpoint_keeps_networks_in_half_precision_and_the_average_as_it_is(light):
     model, file = light
     other = made(seed=1)
-    assert restore_checkpoint(file, other) == {"phase": 3, "images_seen": 20}
+    restore_checkpoint(file, other)
+    assert read_state(file) == {"phase": 3, "images_seen": 20}
     for mine, theirs in ((other.generator, model.generator), (other.discriminator, model.discriminator)):
         for a, b in zip(mine.get_weights(), theirs.get_weights(), strict=True):
             assert np.array_equal(a, b.astype(np.float16).astype(np.float32))
@@ -277,4 +277,6 @@ def test_a_checkpoint_of_an_older_version_has_no_checksum(tmp_path, model):
     path = save_checkpoint(tmp_path, model, {})
     with h5py.File(path, "r+") as file:
         del file.attrs["sha256"]
-    assert restore_checkpoint(path, model)["images_seen"] == model.images_seen
+    other = made(seed=1)
+    restore_checkpoint(path, other)
+    assert_same(model, other)

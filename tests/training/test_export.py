@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from preprocessing.atomic import is_left_over
+from training import export
 from training.export import ModelError, computing, open_model, save_model, stock_model
 from training.layers import EqualizedConv2D, EqualizedDense, LowPass, PixelNorm
 
@@ -82,6 +84,13 @@ def test_the_time_of_day_is_not_in_the_file(tmp_path, model):
 def test_nothing_is_left_beside_the_file(tmp_path, model):
     save_model(stock_model(model), tmp_path / "new" / "network.keras")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["network.keras"]
+
+
+def test_what_a_kill_leaves_beside_the_file_is_known(tmp_path, model, monkeypatch):
+    written = []
+    monkeypatch.setattr(export, "_repack", lambda draft, final: written.extend(tmp_path.iterdir()) or final.touch())
+    save_model(stock_model(model), tmp_path / "network.keras")
+    assert written and all(map(is_left_over, written))
 
 
 def archive(path, change):

@@ -153,6 +153,14 @@ def test_finished_networks_are_saved_in_their_order(finished):
     assert (folder / "first.keras").stat().st_mtime_ns <= (folder / "generator.keras").stat().st_mtime_ns
 
 
+def test_what_a_kill_left_is_gone_once_all_is_finished(tmp_path):
+    run = ticks(tmp_path)
+    left = run.stage("phase-2").folder / ".draft.generator.host-1.part.keras"
+    left.write_bytes(b"half a model")
+    ticks(tmp_path)
+    assert not left.exists()
+
+
 # --- resuming -----------------------------------------------------------------------------------
 
 
