@@ -109,7 +109,7 @@ def of_items(source, items: np.ndarray):
         patch = source.patch(place) if one.item in items else None
         if patch is not None:
             corner = (round(centre - len(patch.image) / 2) for centre in one.centre)
-            annotations[number] = replace(one, outline=moved(polygon_of(patch.outline), 1.0, *corner))
+            annotations[number] = replace(one, outline=moved(polygon_of(patch.outline), *corner))
             kept.append(place)
     labels = {name: values[kept] for name, values in source.labels.items()}
     return replace(source, annotations=tuple(annotations), numbers=source.numbers[kept], labels=labels)
