@@ -18,7 +18,7 @@ from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image
 from preprocessing.images.read import read_image
 from preprocessing.images.views import UPRIGHT
-from preprocessing.mammograms.convert import hang
+from preprocessing.mammograms.convert import find_mammograms, hang
 from preprocessing.mammograms.given_masks import GivenMasks
 from preprocessing.mammograms.image_table import by_base_name, matches
 from preprocessing.mammograms.options import MammogramOptions
@@ -163,20 +163,20 @@ def _frame_in(dataset: Dataset, film: Film, options: MammogramOptions) -> Frame 
 def _films(
     dataset: Dataset, inputs: Sequence[Path], masks: str | os.PathLike | None, key: str | os.PathLike | None
 ) -> dict[str, Film]:
-    """The films by their names (`unique_names`), from the private list next to the dataset's key."""
-    path = private_list(Path(dataset.folder).resolve(), "film", key)
+    """The films by their names (`unique_names`), with the items that the private list next to the key gives them."""
+    folder, given = Path(dataset.folder).resolve(), None if masks is None else Path(masks)
+    path = private_list(folder, "film", key)
+    files = find_mammograms(inputs, folder, given)
     try:
         with open(path, newline="", errors="surrogateescape") as file:
-            listed = {Path(row["file"]): int(row["item"]) if row["item"] else None for row in csv.DictReader(file)}
+            items = [int(row["item"]) if row["item"] else None for row in csv.DictReader(file)]
+        listed = list(zip(files, items, strict=True))
     except (OSError, KeyError, ValueError) as error:
-        said = f"{path}: the list of the dataset's films cannot be read"
+        said = f"{path}: the list of the dataset's films cannot be read, or is of other films"
         raise DataError(f"{said}; prepare the dataset again with --overwrite") from error
-    names = unique_names([*listed], inputs)
-    given = None if masks is None else GivenMasks(Path(masks), names)
-    return {
-        name: Film(file, item, given.of(name) if given else None)
-        for name, (file, item) in zip(names, listed.items(), strict=True)
-    }
+    names = unique_names(files, inputs)
+    of = GivenMasks(given, names).of if given else lambda name: None
+    return {name: Film(file, item, of(name)) for name, (file, item) in zip(names, listed, strict=True)}
 
 
 def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -> Annotation | str:

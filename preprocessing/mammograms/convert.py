@@ -153,7 +153,7 @@ class _Found:
         table: str | os.PathLike | None,
     ) -> "_Found":
         """Find them in the inputs."""
-        images = _find(places, None if masks is None else Path(masks), output)
+        images = find_mammograms(places, output, None if masks is None else Path(masks))
         names = unique_names(images, places)
         table = table or find_table(places)
         given = None if masks is None else GivenMasks(Path(masks), names)
@@ -260,7 +260,16 @@ def hang(
     return orient(upright, turned_mask(given, found.turn)), said
 
 
-def _find(inputs: Sequence[Path], masks: Path | None, output: Path) -> list[Path]:
+def find_mammograms(inputs: Sequence[Path], output: Path, masks: Path | None = None) -> list[Path]:
+    """List the images that a dataset is made of, in the order in which its private list numbers them.
+
+    Args:
+        output: Absolute path of the dataset's folder; what lies in it is left out.
+        masks: Folder of breast masks; they are left out, too.
+
+    Raises:
+        DataError: There is none, or the folder of masks is an input or holds one.
+    """
     try:
         images = _without(find_images(inputs), inputs, masks, output)
     except FileNotFoundError as error:

@@ -69,6 +69,17 @@ def test_boxes_follow_a_given_mask_that_differs_from_the_breast_that_would_be_fo
     assert brightness_in(dataset, read_annotations(dataset)[0]) > 0.9
 
 
+def test_films_are_found_from_another_folder_than_the_dataset_was_made_in(tmp_path, monkeypatch):
+    (tmp_path / "films").mkdir()
+    pixels = film(chest_wall_right=False)
+    cv2.imwrite(str(tmp_path / "films" / "a.png"), np.round(pixels * 255).astype(np.uint8))
+    write_boxes(tmp_path / "boxes.csv", ("a.png", *BOX, "OVAL", "", "P"))
+    monkeypatch.chdir(tmp_path)
+    dataset = convert_mammograms(["films"], tmp_path / "data", workers=1).dataset
+    monkeypatch.chdir(tmp_path / "films")
+    assert len(add_boxes(dataset, tmp_path / "boxes.csv", ["../films"]).annotations) == 1
+
+
 def test_two_films_of_one_name_keep_their_own_boxes(tmp_path):
     for folder, right in (("p1", False), ("p2", True)):
         (tmp_path / "films" / folder).mkdir(parents=True)
@@ -109,5 +120,5 @@ def test_boxes_of_films_become_lesions_of_the_dataset(tmp_path):
         write_boxes(tmp_path / "boxes.csv", ("z.png", 1, 2, 3, 4, "", "", "P"))
         add_boxes(dataset, tmp_path / "boxes.csv", [films])
     (tmp_path / "data.films.csv").unlink()
-    with pytest.raises(DataError, match=r"data\.films\.csv: .* cannot be read; prepare the dataset again with --overw"):
+    with pytest.raises(DataError, match=r"data\.films\.csv: .* cannot be read, or .*; prepare the dataset again"):
         add_boxes(dataset, tmp_path / "boxes.csv", [films])
