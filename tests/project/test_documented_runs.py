@@ -29,6 +29,7 @@ PAGES = (
 ELSEWHERE = {"--cbis-csv", "--ddsm", "--hosts", "--scheduler", "--replicas", "--version"}
 SMALLER = {"--phase": 3, "--count": 4, "--masks": 4, "--size": 32, "--images": 2}  # where the value is a number
 PATIENTS, IMAGES = 12, 24
+FULL_SIZE = "in/full-size"
 READERS = ("scores-anna.csv", "scores-ben.csv")
 
 
@@ -99,6 +100,8 @@ def in_miniature(command: Shown) -> list[str]:
         words += ["--workers", "1"]
     if words[0] == "generate-masses" and "--shape" in words:  # the boxes have two categories
         words[words.index("--margin") + 1] = "spiculated"
+    if words[0] == "insert-lesions":  # lesions need mammograms of full size, and this world's generator stops at 32x16
+        words[words.index("--mammograms") + 1] = FULL_SIZE
     if words[:2] == ["reader-study", "build"] or (words[0] == "evaluate" and "data/mine" in words):
         words += ["--level", "32x16"]
     return words
@@ -109,6 +112,9 @@ def prepare_for(words: list[str], world: Path) -> None:
     for name in re.findall(r"=(data/synthetic-[a-z0-9-]+)", " ".join(words)):
         if not (world / name).exists():
             (world / name).symlink_to(world / "data/synthetic")
+    if FULL_SIZE in words and not (world / FULL_SIZE).exists():
+        done = CliRunner().invoke(main, ["generate-mammograms", "--count", "4", "--output", FULL_SIZE])
+        assert done.exit_code == 0, done.output
     if words[:2] == ["reader-study", "analyse"]:
         write_scores(Path(words[words.index("--key") + 1]))
 
