@@ -4,13 +4,13 @@ A scanned film has 13 million pixels. Its file stores integers of 16 bits at mos
 much memory, and most of the time per image would go into writing and reading it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
 import numpy as np
 
-_ROWS = 32  # looked up and averaged at once: they stay in the processor's cache
+_ROWS = 32  # looked up or counted at once: they stay in the processor's cache
 _GROUP = 6  # rows of a result whose pixels are looked up at once
 
 
@@ -21,10 +21,13 @@ class StoredImage:
     Attributes:
         stored: uint8 or uint16 (height, width).
         levels: float32 (256,) or (65536,), the grey levels in [0, 1] of all values.
+        divisor: What the stored values are divided by to give these levels, which is faster than looking them up; 0
+            where no number does.
     """
 
     stored: np.ndarray
     levels: np.ndarray
+    divisor: int = 0
 
     @classmethod
     def of(cls, stored: np.ndarray, levels: np.ndarray, first: int) -> "StoredImage":
@@ -39,7 +42,7 @@ class StoredImage:
         unsigned = native.view(np.dtype(f"u{native.itemsize}"))
         table = np.zeros(2 ** (8 * native.itemsize), np.float32)
         table[: len(levels)] = levels
-        return cls(unsigned, np.roll(table, first))
+        return cls(unsigned, np.roll(table, first), _divisor(levels, first))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -48,14 +51,18 @@ class StoredImage:
 
     def __getitem__(self, part: tuple[slice, slice] | slice) -> "StoredImage":
         """Return a part of the image, or the image mirrored; a view."""
-        return StoredImage(self.stored[part], self.levels)
+        return replace(self, stored=self.stored[part])
 
     def transposed(self) -> "StoredImage":
         """Return the image with rows and columns exchanged."""
-        return StoredImage(np.ascontiguousarray(self.stored.T), self.levels)
+        return replace(self, stored=np.ascontiguousarray(self.stored.T))
 
     def pixels(self) -> np.ndarray:
         """Look up the grey levels, float32 (height, width)."""
+        if self.divisor:
+            pixels = self.stored.astype(np.float32)
+            pixels /= np.float32(self.divisor)
+            return pixels
         if self.levels.size == 256 or _opencv_looks_up_16_bits():
             return cv2.LUT(self.stored, self.levels)
         pixels = np.empty(self.shape, np.float32)
@@ -64,6 +71,15 @@ class StoredImage:
             # All of them are in range, and the mode "raise" would make a copy.
             np.take(self.levels, indices, out=pixels[row : row + _ROWS], mode="wrap")
         return pixels
+
+
+def _divisor(levels: np.ndarray, first: int) -> int:
+    """Find the number by which the values from `first` on are divided to give their levels, bit for bit; 0: none."""
+    if first < 0 or not levels[-1] > 0:
+        return 0
+    values = np.arange(first, first + len(levels), dtype=np.float32)
+    divisor = round(float(values[-1] / levels[-1]))
+    return divisor if np.array_equal(values / np.float32(divisor), levels) else 0
 
 
 def counts_of(stored: np.ndarray) -> np.ndarray:
@@ -104,7 +120,7 @@ def pixels_of(image: Image) -> np.ndarray:
     return image.pixels() if isinstance(image, StoredImage) else image
 
 
-def shrink(
+def averages(
     image: Image,
     size: tuple[int, int],
     frame: tuple[int, int] | None = None,
@@ -112,6 +128,9 @@ def shrink(
     columns: int | None = None,
 ) -> np.ndarray:
     """Average the areas of an image that is laid into a larger frame of zeros.
+
+    Columns are averaged first, which adds whole rows of pixels at a time. Neither the frame nor all grey levels of a
+    stored image are ever in memory.
 
     Args:
         image: float32 or stored (height, width).
@@ -121,72 +140,41 @@ def shrink(
         columns: How many columns of the result are wanted. Defaults to all.
 
     Returns:
-        float32 (size[0], columns), bit for bit what OpenCV's `INTER_AREA` gives of the frame: it averages along each
-        row first, so that only rows already averaged are put into the frame here.
+        float32 (size[0], columns), within 1e-6 of what OpenCV's `INTER_AREA` gives of the frame.
     """
     frame = frame or image.shape
     columns = columns or size[1]
     taken = -(-columns * frame[1] // size[1])  # columns of the frame that they cover
-    if frame[1] < 2 * size[1]:  # OpenCV copies what rounding leaves as wide as it is
+    if frame[1] < 2 * size[1]:  # where rounding leaves as many columns as there were, OpenCV would only copy them
         taken = frame[1]
-    image = image[:, :taken]
-    if frame[0] % size[0] == 0:
-        return _rows_apart(image, size, frame, top, taken)[:, :columns]
-    across = size[1] / frame[1]
-    if frame[1] % size[1] == 0:  # OpenCV adds whole numbers of pixels in another order, and then only
-        across *= 1 - 1e-12
-    narrow = np.empty((image.shape[0], columns), np.float32)
-    for row in range(0, len(narrow), _ROWS):
-        strip = pixels_of(image[row : row + _ROWS])
-        strip = _laid(strip, len(strip), taken) if strip.shape[1] < taken else strip
-        strip = cv2.resize(strip, None, fx=across, fy=1, interpolation=cv2.INTER_AREA)
-        narrow[row : row + _ROWS] = strip[:, :columns]
-    return cv2.resize(_laid(narrow, frame[0], columns, top), (columns, size[0]), interpolation=cv2.INTER_AREA)
+    low = _columns_averaged(image[:, :taken], size[0], frame[0], top)
+    low = _laid(low, size[0], taken) if low.shape[1] < taken else low
+    return cv2.resize(low, None, fx=size[1] / frame[1], fy=1, interpolation=cv2.INTER_AREA)[:, :columns]
 
 
-def _rows_apart(image: Image, size: tuple[int, int], frame: tuple[int, int], top: int, taken: int) -> np.ndarray:
-    """Do what `shrink` does, a few rows at a time of a result that averages whole rows of the frame's first columns."""
-    tall, across, down = frame[0] // size[0], size[1] / frame[1], size[0] / frame[0]
-    band = max(1, _ROWS // tall)
-    result = np.zeros((size[0], round(taken * across)), np.float32)
-    for row in range(top // tall, -(-(top + image.shape[0]) // tall), band):
-        rows = result[row : row + band]
-        first = row * tall - top  # of the image's rows
-        strip = pixels_of(image[max(0, first) : first + tall * len(rows)])
-        strip = _laid(strip, tall * len(rows), taken, max(0, -first))
-        rows[:] = cv2.resize(strip, None, fx=across, fy=down, interpolation=cv2.INTER_AREA)
-    return result
+def _columns_averaged(image: Image, rows: int, height: int, top: int) -> np.ndarray:
+    """Average each column of an image, `top` rows below the upper edge of a frame of a height, to fewer rows."""
+    stored = image.stored if isinstance(image, StoredImage) else image
+    if stored.strides[1] < 0:  # a mirrored image: its rows are read three times as fast forwards
+        return _columns_averaged(image[:, ::-1], rows, height, top)[:, ::-1]
+    taps = min(int(np.ceil(height / rows)) + 1, len(stored))
+    edges = np.arange(rows + 1) * (height / rows) - top  # of the result's rows, in rows of the image
+    first: list[int] = np.clip(np.floor(edges[:-1]), 0, len(stored) - taps).astype(int).tolist()
+    tapped = np.add.outer(first, np.arange(taps))
+    covered = np.minimum(edges[1:, np.newaxis], tapped + 1) - np.maximum(edges[:-1, np.newaxis], tapped)
+    # Of the rows of the image that a row of the result covers, [rows, taps].
+    weights = (covered.clip(0) * (rows / height)).astype(np.float32)
 
-
-def averages(image: Image, size: tuple[int, int]) -> np.ndarray:
-    """Shrink a whole image in half the time of `shrink`, to the accuracy of float32 (about 1e-7) instead of to the bit.
-
-    Columns are averaged first here, which adds whole rows of pixels at a time.
-
-    Args:
-        image: float32 or stored (height, width).
-        size: (height, width) of the result.
-
-    Returns:
-        float32 of `size`.
-    """
-    height, width = image.shape
-    edges = np.arange(size[0] + 1) * (height / size[0])  # of the result's rows, in rows of the image
-    taps = int(np.ceil(edges[1])) + 1
-    first = np.minimum(np.int64(edges[:-1]), height - taps)
-    rows = first[:, np.newaxis] + np.arange(taps)
-    covered = np.minimum(edges[1:, np.newaxis], rows + 1) - np.maximum(edges[:-1, np.newaxis], rows)
-    # Of the rows that a row of the result covers, [rows, taps].
-    weights = (covered.clip(0) / edges[1]).astype(np.float32)
-    low = np.empty((size[0], width), np.float32)
-    starts = first.tolist()
-    for group in range(0, size[0], _GROUP):
-        begins = starts[group : group + _GROUP]
-        pixels = pixels_of(image[begins[0] : begins[-1] + taps])
-        for row, begin in enumerate(begins, group):
-            at = begin - begins[0]
-            np.einsum("i,ij->j", weights[row], pixels[at : at + taps], out=low[row])
-    return cv2.resize(low, size[::-1], interpolation=cv2.INTER_AREA)
+    low = np.zeros((rows, stored.shape[1]), np.float32)
+    inside = np.flatnonzero(weights.any(axis=1)).tolist()
+    for at in range(0, len(inside), _GROUP):
+        group = inside[at : at + _GROUP]
+        begin = first[group[0]]
+        pixels = pixels_of(image[begin : first[group[-1]] + taps])
+        for row in group:
+            tap = first[row] - begin
+            np.matmul(weights[row], pixels[tap : tap + taps], out=low[row])
+    return low
 
 
 def _laid(pixels: np.ndarray, height: int, width: int, top: int = 0) -> np.ndarray:

@@ -58,7 +58,7 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
     levels = np.clip(np.arange(last + 1, dtype=np.float32) / np.float32(white or last), 0, 1)
     if levels[image.min()] == levels[image.max()]:
         raise UnusableImage("every pixel has the same value")
-    return StoredImage(image, 1 - levels if inverted else levels), doubts
+    return StoredImage.of(image, 1 - levels if inverted else levels, 0), doubts
 
 
 def png_text(content: bytes) -> Iterator[tuple[str, str]]:

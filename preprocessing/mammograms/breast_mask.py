@@ -11,7 +11,7 @@ import numpy as np
 
 from preprocessing.images.bounds import LONGEST_TO_SHORTEST
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage, averages, pixels_of, shrink
+from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of, resize_mask
 from preprocessing.mammograms.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.mammograms.options import MASK_METHODS
@@ -86,10 +86,8 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
         raise UnusableImage(f"no breast: the image is {height} x {width} pixels")
     size = (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
     is_large = height >= 2 * size[0] and width >= 2 * size[1]
-    if is_large:
+    if height >= size[0]:
         small = averages(image, size)
-    elif height >= size[0]:
-        small = shrink(image, size)
     else:
         small = cv2.resize(pixels_of(image), size[::-1], interpolation=cv2.INTER_LINEAR)
     # Averages that are finite and differ are of pixels that are and do.

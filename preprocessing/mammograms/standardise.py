@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage, pixels_of, shrink
+from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of
 from preprocessing.images.views import Turn
 from preprocessing.mammograms.morphology import fill_holes, largest_component
@@ -134,8 +134,8 @@ def _resize(
     above = (frame[0] - len(mask)) // 2
     layers = pixels[:, left:], StoredImage(mask.view(np.uint8), np.arange(256, dtype=np.float32))[:, left:]
     if frame[0] >= size[0] and frame[1] >= size[1]:
-        image, breast = (shrink(layer, size, frame, above) for layer in layers)
-        return image, breast
+        image, breast = (averages(layer, size, frame, above) for layer in layers)
+        return image, breast.round(6)  # so that half a pixel is half a pixel
     border = (above, frame[0] - len(mask) - above, 0, frame[1] - mask.shape[1] + left)  # above, below, left, right
     method = cv2.INTER_AREA if size[0] <= frame[0] else cv2.INTER_LINEAR
     framed = (cv2.copyMakeBorder(pixels_of(layer), *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
@@ -155,7 +155,7 @@ def _shrink(
         first, end = max(0, outline.rows.min() - margin), outline.rows.max() + margin
         columns = -(-(outline.columns.max() + 1 - left) * size[1] // frame[1])
     image = np.zeros(size, np.float32)
-    image[:, :columns] = shrink(pixels[first:end, left:], size, frame, above + first, columns)
+    image[:, :columns] = averages(pixels[first:end, left:], size, frame, above + first, columns)
     return image, outline.shares((-above, left), size, pixel)
 
 
