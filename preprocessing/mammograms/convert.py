@@ -47,7 +47,7 @@ from preprocessing.shards.sources import Entry, Sources, size_of
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MammogramTask:
     """One image to prepare, and how.
 
@@ -300,8 +300,8 @@ def _absolute(path: Path) -> Path:
 
 def _entry(task: MammogramTask) -> Entry:
     """Say what decides a task's item, for reruns."""
-    mask = [] if task.mask is None else [task.mask]
-    return Entry(task.whose.name, [task.row, [path.name for path in mask], task.unusable], [task.path, *mask])
+    mask = () if task.mask is None else (task.mask,)
+    return Entry(task.whose.name, (task.row, tuple(path.name for path in mask), task.unusable), (task.path, *mask))
 
 
 def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]:

@@ -29,7 +29,7 @@ FEW, MANY = 8, 48  # images of one patient from which on one ID looks as if it s
 _CURE = "give --table, or --patient-from folder or name"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Whose:
     """Where an image's patient is to be found.
 

@@ -60,7 +60,8 @@ def fill(
     if not missing:
         return
     left = [n for _, numbers in missing for n in numbers if former is None or n not in former]
-    tasks = [(work[n], () if sources is None else sources.entries[n].files) for n in left]
+    tasks = ((work[n], () if sources is None else sources.files[n]) for n in left)
+    workers = min(workers or usable_cores(), len(left))
     with _results(partial(_noted, prepare), tasks, workers, scheduler) as results, progress(title, len(left)) as tick:
         converted = zip(left, results, strict=True)
         for shard, numbers in missing:
@@ -103,14 +104,13 @@ def usable_cores() -> int:
 
 @contextmanager
 def _results(
-    prepare: Callable[[Any], Result], tasks: Sequence, workers: int | None, scheduler: str | None
+    prepare: Callable[[Any], Result], tasks: Iterable, workers: int, scheduler: str | None
 ) -> Iterator[Iterator[Result]]:
     """Yield the results of the tasks, in order, from this process, other processes or a cluster."""
     if scheduler is not None:
         with _cluster(scheduler) as (executor, workers):
             yield _in_order(executor, partial(_on_one_core, prepare), tasks, ahead=4 * workers)
         return
-    workers = min(workers or usable_cores(), len(tasks))
     if workers <= 1:
         yield map(prepare, tasks)
         return

@@ -24,7 +24,7 @@ from preprocessing.shards.pseudonyms import Key
 _CHUNK = 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of a work list, as a rerun tells it from others.
 
@@ -39,7 +39,7 @@ class Entry:
     files: Sequence[Path]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Made:
     """What is kept of an entry that was converted: hashes, and how its patient was told from others."""
 
@@ -54,7 +54,7 @@ class Sources:
     """The entries of a work list, in its order, hashed."""
 
     def __init__(self, key: Key, entries: Sequence[Entry]):
-        self.key, self.entries = key, entries
+        self.key, self.files = key, [entry.files for entry in entries]
         self.made = [
             Made(
                 key.pseudonym(f"name {entry.name}"),
@@ -85,7 +85,7 @@ class Sources:
         same = {n for n in alike if former[n].stamp == self.made[n].stamp}
         touched = [n for n in alike if n not in same]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-            digests = threads.map(lambda n: digest_of(self.entries[n].files), touched)
+            digests = threads.map(lambda n: digest_of(self.files[n]), touched)
             contents = [self.converted(n, digest, "").content for n, digest in zip(touched, digests, strict=True)]
         return same | {n for n, content in zip(touched, contents, strict=True) if content == former[n].content}
 
