@@ -58,6 +58,7 @@ def train(
     Raises:
         RunError, CheckpointError, preprocessing.shards.DataError: one clear line each.
     """
+    check_levels(dataset, last_phase)
     strategy = strategy or choose_strategy()
     trained = []
     for phase in current().from_chief(lambda: phases_left(run, preset, last_phase)):
@@ -68,6 +69,16 @@ def train(
         keras.backend.clear_session()  # names and graphs of a phase are not needed by the next
         gc.collect()
     return trained
+
+
+def check_levels(dataset: Dataset, last_phase: int) -> None:
+    """Check that a dataset has the images of every phase, before the first is trained.
+
+    Raises:
+        preprocessing.shards.DataError: it has not; one clear line.
+    """
+    for phase in range(1, last_phase + 1):
+        dataset.check_level(resolution(phase))
 
 
 def phases_left(run: RunDirectory, preset: Preset, last_phase: int) -> list[int]:

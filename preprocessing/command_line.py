@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 FILE_THERE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER_THERE = click.Path(exists=True, file_okay=False, path_type=Path)
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # that matplotlib writes
 SHOWN = 20  # lines of one kind on the terminal
 SOME_REJECTED = 3  # exit status
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
@@ -128,9 +129,16 @@ def writing_options(formats: Mapping[str, str], figure: str, seed: str) -> list[
     return [
         click.option("--output", type=PATH, required=True, help="Folder to write."),
         click.option("--format", "file_format", type=kinds, default=next(iter(formats)), help=described),
-        click.option("--figure", "figure_file", type=PATH, help=f"Also draw {figure}."),
+        click.option("--figure", "figure_file", type=PATH, callback=_check_picture, help=f"Also draw {figure}."),
         click.option("--seed", type=click.IntRange(0), default=0, help=f"Random seed of the {seed}."),
     ]
+
+
+def _check_picture(_: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a picture of a kind that cannot be written, before everything else is."""
+    if path is not None and path.suffix.lower() not in PICTURES:
+        raise click.BadParameter(f"{path}: must end in one of {', '.join(PICTURES)}", param=option)
+    return path
 
 
 def refuse_both(workers: int | None, scheduler: str | None) -> None:

@@ -54,6 +54,8 @@ def _save(run: Path, output: Path, data: Path | None) -> str:
 
     if is_mass_run(run):
         return f"{save_masses(run, output, data)} masses"
+    if data is not None:
+        raise click.UsageError(f"--data is for runs of train-feature2mass, and {run} is none; leave it out")
     state = save_networks(run, output)
     return f"phase {state['phase']} at {state['images_seen']} images"
 

@@ -60,11 +60,12 @@ def main(phase: int, no_embedding: bool, networks: Path | None, diversity: bool 
     with training_command():
         from mask_embedding_gan.handover import begin_with
         from mask_embedding_gan.presets import PRESETS
-        from mask_embedding_gan.train import last_phase_with_these_threads, train
+        from mask_embedding_gan.train import check_levels, last_phase_with_these_threads, train
 
         finished = f"phase-{phase}/generator.keras"
         begun = begin(options, PRESETS, kind="mammogram", finished=finished, embedding=not no_embedding)
         run, plan, echo = begun.run, begun.preset, begun.cluster.echo
+        check_levels(begun.dataset, phase)
         if networks:
             begun.cluster.after_chief(lambda: begin_with(run, plan, networks))
         last = last_phase_with_these_threads(run, plan, phase, begun.strategy)

@@ -230,13 +230,17 @@ class Dataset:
         """
         return tuple(self.read_array(name, level, indices) for name in KINDS[self.kind].pixels)
 
+    def check_level(self, level: Level) -> None:
+        """Raise DataError, naming those there are, if there are no images (height, width) of a level."""
+        if level not in self.levels:
+            there = ", ".join(f"{h}x{w}" for h, w in self.levels)
+            raise DataError(f"{self.folder}: has no {level[0]}x{level[1]} images, only {there}")
+
     def read_array(self, pixels: str, level: Level, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read one pixel array ("image", "mask" or "lesion") as it is stored, (n, height, width)."""
         if pixels not in KINDS[self.kind].pixels:
             raise DataError(f"{self.folder}: holds {self.kind} data, which has no array {pixels!r}")
-        if level not in self.levels:
-            there = ", ".join(f"{h}x{w}" for h, w in self.levels)
-            raise DataError(f"{self.folder}: has no {level[0]}x{level[1]} images, only {there}")
+        self.check_level(level)
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < self.count:
             raise IndexError(f"index outside 0…{self.count - 1}")

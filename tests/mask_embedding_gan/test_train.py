@@ -22,6 +22,7 @@ from mask_embedding_gan.players import build_players, compiled
 from mask_embedding_gan.presets import PRESETS
 from mask_embedding_gan.train import PhaseTraining, WindowsTraining, phases_left, train
 from mask_embedding_gan.train_step import LOSS_NAMES
+from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.device import ALL_CORES
 from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
@@ -333,6 +334,13 @@ def test_a_phase_before_that_which_a_run_began_with_is_refused(film_run, tmp_pat
     begin_with(run, tiny.film(), tmp_path / "networks.h5")
     with pytest.raises(RunError, match=f"--phase 2: {run.path} begins with phase 3; give --phase 3 or higher"):
         train(tiny_dataset, run, tiny.film(), 2, echo=quiet)
+
+
+def test_a_level_that_the_dataset_lacks_is_noticed_before_the_first_phase_is_trained(tmp_path, tiny_dataset):
+    run = RunDirectory(tmp_path / "run", run_config(tiny.preset(), tiny_dataset, 0))
+    with pytest.raises(DataError, match="has no 64x32 images, only 8x4, 16x8, 32x16"):
+        train(tiny_dataset, run, tiny.preset(), 4, echo=quiet)
+    assert not list(run.path.glob("phase-*"))
 
 
 def test_networks_without_the_generator_that_they_build_on_are_not_saved(film_run, tmp_path):

@@ -49,6 +49,13 @@ def test_dicom_files_of_the_generator_s_size(tmp_path, generator, tiny_dataset):
     assert (header.Rows, header.Columns) == (16, 8)
 
 
+@pytest.mark.parametrize("name", ["figure", "figure.xyz"])
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_is_written(tmp_path, generator, name):
+    result = call("--generator", generator, "--output", tmp_path / "out", "--figure", tmp_path / name)
+    refused(result, "--figure", f"{name}: must end in one of .png", code=2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_figure_beside(tmp_path, generator, tiny_dataset):
     figure = tmp_path / "figure.png"
     masks = ["--masks", tiny_dataset.folder]

@@ -42,6 +42,11 @@ def test_masses_that_have_moved_are_given(tmp_path, unfinished, tiny_masses_data
     assert call(unfinished, tmp_path / "masses.h5", "--data", tiny_masses_dataset.folder).exit_code == 0
 
 
+def test_data_are_only_for_runs_of_masses(tmp_path, tiny_run, tiny_dataset):
+    result = call(tiny_run.path, tmp_path / "networks.h5", "--data", tiny_dataset.folder)
+    refused(result, "--data is for runs of train-feature2mass", code=2)
+
+
 def test_what_cannot_be_saved_is_one_line(tmp_path, unfinished):
     newest = sorted(unfinished.glob("checkpoint-*.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
