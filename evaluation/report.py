@@ -212,12 +212,22 @@ def _row_json(row: Row) -> dict:
 
 
 def _audit_json(report: Report) -> dict | None:
+    """Return what the audit found; images are named by their items in the datasets."""
     audit = report.audit
     if audit is None:
         return None
-    pairs = [{"generated": n, **asdict(audit.generated[n])} for n in audit.worst[: max(WORST, len(audit.suspicious))]]
-    held_out = [match.score for match in audit.held_out]
-    return {"threshold": audit.threshold, "suspicious": audit.suspicious, "nearest": pairs, "held_out": held_out}
+    generated, training = report.evaluation.fake.items.tolist(), audit.training.items.tolist()
+    pairs = []
+    for number in audit.worst[: max(WORST, len(audit.suspicious))]:
+        match = audit.generated[number]
+        of_match = {"score": match.score, "flip": match.flip, "shift": match.shift}
+        pairs.append({"generated": generated[number], "training": training[match.index], **of_match})
+    return {
+        "threshold": audit.threshold,
+        "suspicious": [generated[number] for number in audit.suspicious],
+        "nearest": pairs,
+        "held_out": [match.score for match in audit.held_out],
+    }
 
 
 # -------------------------------------------------------------------------------------------- page
@@ -380,6 +390,7 @@ def _pairs(name: str, report: Report) -> str:
         above.append(_thumbnail(image))
         below.append(_thumbnail(aligned(report.audit.training, match)))
         flagged = f", {kind} copy" if match.score > report.audit.threshold else ""
-        notes.append(f"image {number}: score {match.score:.3f}, MS-SSIM {similarity:.3f}{flagged}")
+        items = f"item {report.evaluation.fake.items[number]}, training item {report.audit.training.items[match.index]}"
+        notes.append(f"{items}: score {match.score:.3f}, MS-SSIM {similarity:.3f}{flagged}")
     picture = np.vstack([np.hstack(above), np.hstack(below)])
     return text + _figure(picture, "generated (above), training image (below); " + "; ".join(notes))

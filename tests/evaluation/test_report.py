@@ -112,6 +112,21 @@ def test_json_holds_numbers_intervals_and_counts(reports):
     assert {pair["generated"] for pair in method["memorisation"]["nearest"][:3]} == {40, 41, 42}
 
 
+def test_the_audit_names_items_of_both_datasets_and_no_places_in_a_part_of_them(reports):
+    """Images 40, 41, 42 repeat training images 0, 1, 2; here they are items 120, 123, 126 and 10, 12, 14."""
+    report = reports["good <b>"]
+    fake, training = report.evaluation.fake.subset(np.arange(43)), report.audit.training.subset(np.arange(60))
+    fake.items, training.items = 3 * fake.items, 10 + 2 * training.items
+    row = Row(MEMORISATION.name, "t", "low", detail=replace(report.audit, training=training))
+    some = {"a": Report(replace(report.evaluation, fake=fake, rows=[*report.evaluation.rows[:-1], row]))}
+    found = as_json(some)["methods"]["a"]["memorisation"]
+    copies = [(120, 10), (123, 12), (126, 14)]
+    assert sorted(found["suspicious"]) == [generated for generated, _ in copies]
+    assert sorted((pair["generated"], pair["training"]) for pair in found["nearest"][:3]) == copies
+    page = as_html(some)
+    assert all(f"item {generated}, training item {training}: score" in page for generated, training in copies)
+
+
 def test_the_page_asks_for_nothing_and_escapes_names(reports):
     page = as_html(reports)
     assert "good &lt;b&gt;" in page and "good <b>" not in page
