@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from evaluation.metrics.metric import Row
 from evaluation.metrics.texture import PATCH
 from evaluation.plain import plain
 from preprocessing.atomic import write_whole
+from preprocessing.shards import shows_patients
 from preprocessing.version import made_by
 
 GRID, COLUMNS = 24, 12  # images shown of a set, and next to each other
@@ -256,7 +257,7 @@ def as_html(reports: Mapping[str, Report]) -> str:
     counts = ", ".join(f"{len(report.evaluation.fake)} of {html.escape(name)}" for name, report in reports.items())
     parts = [
         "<h1>Generated images next to real ones</h1>",
-        _notice(first.real),
+        _notice([first.real, *(report.evaluation.fake for report in reports.values())]),
         f'<p class="note">{len(first.real)} real images, {counts}; {height}×{width} pixels; features: '
         f"{html.escape(first.extractor)}</p>",
         _html_table(reports),
@@ -275,9 +276,9 @@ def as_html(reports: Mapping[str, Report]) -> str:
     )
 
 
-def _notice(real: Samples) -> str:
-    """Say at the top of the page whether it shows images of patients."""
-    if real.dataset is not None and real.dataset.meta["synthetic"]:
+def _notice(shown: Sequence[Samples]) -> str:
+    """Say at the top of the page whether it shows images of patients; those of an array may."""
+    if not any(samples.dataset is None or shows_patients(samples.dataset.meta) for samples in shown):
         return '<p class="note">The “real” images of this page are synthetic: it shows no patient.</p>'
     return (
         '<p class="patients"><b>This page contains real images, of patients.</b> Treat it as you would treat '

@@ -95,7 +95,7 @@ def build(
     from evaluation.image_set import Samples
     from evaluation.reader_study.build import build as build_study
     from evaluation.reader_study.key import REAL
-    from preprocessing.shards import open_dataset
+    from preprocessing.shards import open_dataset, shows_patients
 
     methods = {name: (flag, path) for flag, name, path in _named(generators, folders)}
     if not methods:
@@ -105,14 +105,16 @@ def build(
     source = Samples.of_dataset(dataset, level, split, name=f"--real {real}")
     pictures, breast_masks = source.read(_drawn(source, masks, seed))
     images, numbers = {REAL: pictures}, {REAL: range(masks)}
+    of_patients = shows_patients(dataset.meta)
     for name, (flag, path) in methods.items():
         if flag == "--images":
-            fakes = Samples.of_dataset(open_dataset(path, kind="mammogram"), level, name=f"--images {path}")
+            given = open_dataset(path, kind="mammogram")
+            of_patients |= shows_patients(given.meta)
+            fakes = Samples.of_dataset(given, level, name=f"--images {path}")
             images[name] = fakes.read(_drawn(fakes, masks, seed))[0]
         else:
             images[name] = _generated(path, np.asarray(pictures), np.asarray(breast_masks), seed)
             numbers[name] = range(masks)
-    of_patients = not dataset.meta["synthetic"]
     study = build_study(images, page, key, masks=numbers, title=title, of_patients=of_patients)
     _say_built(study, masks * len(images), page, key)
 

@@ -10,7 +10,7 @@ from preprocessing.atomic import write_whole
 from preprocessing.contact_sheet.store import MARK, ThumbnailStore, unwritable
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
 from preprocessing.images.words import DENSITIES
-from preprocessing.shards import SPLITS, Conversion, Dataset
+from preprocessing.shards import SPLITS, Conversion, Dataset, shows_patients
 
 PER_PAGE = 200
 WARNING = (
@@ -105,7 +105,7 @@ def _page(dataset: Dataset, counts: str, links: str, content: str, page: int | N
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
-        f'<p class="warning">{SYNTHETIC if dataset.meta["synthetic"] else WARNING}</p>'
+        f'<p class="warning">{WARNING if shows_patients(dataset.meta) else SYNTHETIC}</p>'
         f"<p>{counts}. The outline of the mask hides under the pointer. Numbers are those of the private list next to "
         f"the key.</p>{links}{content}{links}</html>\n"
     )

@@ -14,6 +14,7 @@ from preprocessing.shards.format import (
     Level,
     array_name,
     as_stored,
+    shows_patients,
 )
 from preprocessing.shards.pseudonyms import Key, Origins, keyed_hash, open_output, private_list, write_private
 from preprocessing.shards.reader import Dataset, open_dataset
@@ -44,6 +45,7 @@ __all__ = [
     "open_dataset",
     "open_output",
     "private_list",
+    "shows_patients",
     "split_subjects",
     "usable_cores",
     "write_private",

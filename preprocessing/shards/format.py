@@ -23,6 +23,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ WORK_FILE = "work.jsonl"
 PREVIOUS = ".previous"  # what an update has set aside
 BELONGING = (REJECTED_FILE, DOUBTFUL_FILE, LESIONS_FILE, WORK_FILE)
 WHITE = 65535  # the stored value that stands for 1
+DRAWN_OR_GENERATED = ("make_phantoms", "generate_mammograms", "generate_masses")  # commands whose images show nobody
 
 Level = tuple[int, int]
 Item = Mapping[str, np.ndarray | str | int | float]
@@ -90,6 +92,21 @@ def as_stored(image: np.ndarray) -> np.ndarray:
         uint16 of the same shape, 0…65535, rounded.
     """
     return np.round(np.clip(image, 0, 1) * WHITE).astype(np.uint16)
+
+
+def shows_patients(meta: Mapping[str, Any]) -> bool:
+    """Tell whether images may show patients, so that a page with them has to say so.
+
+    `synthetic` does not say it: it is true of inserted lesions in mammograms of patients, and of all images that were
+    prepared with `--accept synthetic`.
+
+    Args:
+        meta: Of their dataset.
+    """
+    made = meta["made"]
+    if made.get("by") == "insert_lesions":
+        return made.get("host_synthetic") is not True
+    return made.get("by") not in DRAWN_OR_GENERATED
 
 
 def sha256(path: Path) -> str:

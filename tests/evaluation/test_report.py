@@ -174,10 +174,18 @@ def test_a_page_with_patients_images_says_so_on_its_face(reports, tiny_dataset):
     real = Samples.of_dataset(tiny_dataset)
     assert "real images, of patients" in as_html({"a": Report(evaluate(real, real, ["leakage"]))})
     found = evaluate(real, real, ["leakage"])
-    drawn = Samples(real.read(np.arange(len(real)))[0])
-    drawn.dataset = SimpleNamespace(meta={"synthetic": True})
-    page = as_html({"a": Report(replace(found, real=drawn))})
-    assert "real images, of patients" not in page and "it shows no patient" in page
+
+    def page(of_real: str, of_fake: str) -> str:
+        sets = []
+        for by in (of_real, of_fake):
+            sets.append(Samples(real.read(np.arange(len(real)))[0]))
+            sets[-1].dataset = SimpleNamespace(meta={"made": {"by": by}, "synthetic": True}, fingerprint="")
+        return as_html({"a": Report(replace(found, real=sets[0], fake=sets[1]))})
+
+    drawn = page("make_phantoms", "generate_mammograms")
+    assert "real images, of patients" not in drawn and "it shows no patient" in drawn
+    for pair in (("prepare_mammograms", "generate_mammograms"), ("make_phantoms", "insert_lesions")):
+        assert "real images, of patients" in page(*pair)
 
 
 def test_a_report_says_which_software_and_which_data(tiny_dataset):

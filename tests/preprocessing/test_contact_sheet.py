@@ -15,7 +15,9 @@ from preprocessing.contact_sheet.pages import write_contact_sheet
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
 from preprocessing.images.large import StoredImage
+from preprocessing.images.rules import Rules
 from preprocessing.mammograms.convert import convert_mammograms
+from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
 from preprocessing.phantoms.mammogram import mammogram_phantom
 from preprocessing.shards import Conversion, DataError
@@ -93,6 +95,13 @@ def test_every_image_is_shown_and_every_rejected_one_has_its_reason(films, tmp_p
     assert "<td>1</td><td>PNG cannot be decoded: damaged or cut short</td><td><small>2</small>" in rejected
     for subject in done.dataset.field("subject"):
         assert subject in page
+
+
+def test_pages_of_films_that_were_prepared_as_synthetic_warn_as_others(films, tmp_path):
+    store, options = ThumbnailStore(tmp_path / "data"), MammogramOptions(rules=Rules(accept=("synthetic",)))
+    done = convert_mammograms([films], tmp_path / "data", options, workers=1, thumbnails=store)
+    assert done.dataset.meta["synthetic"]
+    assert "These are images of real patients." in write_contact_sheet(done, store).read_text()
 
 
 def test_doubtful_images_come_first_with_their_doubt(films, tmp_path):

@@ -11,6 +11,7 @@ from commands import command, refused
 
 from evaluation.reader_study.key import COLUMNS, FIND, read_key, seal
 from lesions.generate import insert_lesions
+from preprocessing.shards import DATASET_FILE
 
 call = command("reader_study")
 
@@ -47,6 +48,23 @@ def test_a_study_of_folders_is_built_and_analysed(tmp_path, small):
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "out" / "results.json").read_text())["mean score"]["real"]["value"] == 5
     assert (tmp_path / "out" / "plot.png").exists()
+
+
+@pytest.mark.parametrize(
+    "of_real, of_method, patients",
+    [
+        ("make_phantoms", "generate_mammograms", False),
+        ("make_phantoms", "insert_lesions", True),
+        ("prepare_mammograms", "generate_mammograms", True),
+    ],
+)
+def test_a_page_says_so_where_any_of_its_images_may_be_of_patients(tmp_path, small, of_real, of_method, patients):
+    for folder, by in zip(small, (of_real, of_method)):
+        meta = json.loads((folder / DATASET_FILE).read_text()) | {"made": {"by": by}, "synthetic": True}
+        (folder / DATASET_FILE).write_text(json.dumps(meta))
+    done = build(tmp_path, small[0], "--images", f"first={small[1]}")
+    assert done.exit_code == 0, done.output
+    assert f'"patients": {json.dumps(patients)}' in (tmp_path / "page" / "study.html").read_text()
 
 
 def test_a_generator_of_another_size_is_named(tmp_path, tiny_run, tiny_dataset):
