@@ -1,6 +1,5 @@
 """Reports of evaluations: a table, `report.json`, and `report.html`, which opens without a network."""
 
-import base64
 import html
 import io
 import json
@@ -10,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from evaluation.evaluate import Evaluation
@@ -20,14 +18,13 @@ from evaluation.metrics.masks import HISTOGRAM_BINS
 from evaluation.metrics.memorisation import MEMORISATION, Audit, aligned, kind_of_copy
 from evaluation.metrics.metric import Row
 from evaluation.metrics.texture import PATCH
+from evaluation.pictures import figure, grid, thumbnail
 from evaluation.plain import plain
 from preprocessing.atomic import write_whole
 from preprocessing.shards import shows_patients
 from preprocessing.version import made_by
 
-GRID, COLUMNS = 24, 12  # images shown of a set, and next to each other
 WORST = 8  # pairs shown of an audit
-THUMBNAIL = 192  # pixels, height of a shown image
 
 
 @dataclass(frozen=True)
@@ -262,8 +259,8 @@ def as_html(reports: Mapping[str, Report]) -> str:
         f"{html.escape(first.extractor)}</p>",
         _html_table(reports),
         "<h2>Images</h2>",
-        _figure(_grid(first.real), "real"),
-        *(_figure(_grid(report.evaluation.fake), name) for name, report in reports.items()),
+        figure(grid(first.real), "real"),
+        *(figure(grid(report.evaluation.fake), name) for name, report in reports.items()),
         _plots(reports),
         "<h2>Nearest training images</h2>",
         *(_pairs(name, report) for name, report in reports.items()),
@@ -321,28 +318,6 @@ def _html_method(row: Row) -> str:
     return f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}</span>'
 
 
-def _grid(samples: Samples) -> np.ndarray:
-    """Lay random images side by side: uint8."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(samples))[:GRID])
-    pictures = [_thumbnail(image) for image in samples.read(chosen)[0]]
-    pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % COLUMNS)
-    return np.vstack([np.hstack(pictures[start : start + COLUMNS]) for start in range(0, len(pictures), COLUMNS)])
-
-
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    grey = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    if len(grey) > THUMBNAIL:
-        size = round(grey.shape[1] * THUMBNAIL / len(grey)), THUMBNAIL
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return np.pad(grey, 1)
-
-
-def _figure(picture: np.ndarray | bytes, caption: str, kind: str = "") -> str:
-    content = picture if isinstance(picture, bytes) else cv2.imencode(".png", picture)[1].tobytes()
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return f'<figure class="{kind}"><img src="{source}" alt=""><figcaption>{html.escape(caption)}</figcaption></figure>'
-
-
 def _plots(reports: Mapping[str, Report]) -> str:
     """Plot histograms of brightness and spectra of texture, where they were measured."""
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
@@ -373,7 +348,7 @@ def _plots(reports: Mapping[str, Report]) -> str:
         axis.set_ylabel(titles[name][1])
     content = io.BytesIO()
     sheet.savefig(content, format="png", dpi=110)
-    return "<h2>Brightness and texture</h2>" + _figure(
+    return "<h2>Brightness and texture</h2>" + figure(
         content.getvalue(), "inside the masks, mean of all images", "plot"
     )
 
@@ -388,10 +363,10 @@ def _pairs(name: str, report: Report) -> str:
         match = report.audit.generated[number]
         image = report.evaluation.fake.read([number])[0][0]
         kind, similarity = kind_of_copy(image, report.audit.training, match)
-        above.append(_thumbnail(image))
-        below.append(_thumbnail(aligned(report.audit.training, match)))
+        above.append(thumbnail(image))
+        below.append(thumbnail(aligned(report.audit.training, match)))
         flagged = f", {kind} copy" if match.score > report.audit.threshold else ""
         items = f"item {report.evaluation.fake.items[number]}, training item {report.audit.training.items[match.index]}"
         notes.append(f"{items}: score {match.score:.3f}, MS-SSIM {similarity:.3f}{flagged}")
     picture = np.vstack([np.hstack(above), np.hstack(below)])
-    return text + _figure(picture, "generated (above), training image (below); " + "; ".join(notes))
+    return text + figure(picture, "generated (above), training image (below); " + "; ".join(notes))
