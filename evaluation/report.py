@@ -63,7 +63,7 @@ def table(reports: Mapping[str, Report]) -> str:
     rows = [(row, [_row(report, row.name) for report in reports.values()]) for row in _first(reports).rows]
     cells = [["metric", "", "wanted", "real, or half of it to the other", *names, *(["best"] if many else [])]]
     for row, of_methods in rows:
-        line = [row.name, row.title, row.wanted, _cell(row.real), *(_method_cell(one) for one in of_methods)]
+        line = [row.name, row.title, row.wanted, _cell(row, "real"), *(_method_cell(one) for one in of_methods)]
         cells.append([*line, best(reports, row.name)] if many else line)
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
@@ -106,12 +106,17 @@ def _methods(reports: Mapping[str, Report]) -> set[str]:
     return {report.method or name for name, report in reports.items()}
 
 
-def _cell(estimate: Estimate | None) -> str:
-    return "-" if estimate is None else str(estimate)
+def _cell(row: Row, kind: str) -> str:
+    estimate = row.real if kind == "real" else row.generated
+    return "-" if estimate is None else f"{estimate}{_chance(row, kind)}"
+
+
+def _chance(row: Row, kind: str) -> str:
+    return f" (chance {row.chance[kind]:.2f})" if kind in row.chance else ""
 
 
 def _method_cell(row: Row) -> str:
-    return _cell(row.generated) + (" *" if row.verdict == "differs" else "")
+    return _cell(row, "generated") + (" *" if row.verdict == "differs" else "")
 
 
 def _row(report: Report, name: str) -> Row:
@@ -292,7 +297,7 @@ def _html_table(reports: Mapping[str, Report]) -> str:
         of_methods = [_row(report, row.name) for report in reports.values()]
         cells = [html.escape(row.name), html.escape(row.title), row.wanted]
         cells += [html.escape(best(reports, row.name))] if many else []
-        cells += [_html_cell(row.real, row.halves), *(_html_method(one) for one in of_methods)]
+        cells += [_html_cell(row.real, row.halves) + _chance(row, "real"), *(_html_method(one) for one in of_methods)]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     note = (
         "Small print: 95 % interval (over patients, or masks), number of images. “Real” is the value of real images "
@@ -315,7 +320,7 @@ def _html_cell(estimate: Estimate | None, halves: float | None = None) -> str:
 def _html_method(row: Row) -> str:
     if row.problem:
         return f'<span class="note">{html.escape(row.problem)}</span>'
-    return f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}</span>'
+    return f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}{_chance(row, "generated")}</span>'
 
 
 def _plots(reports: Mapping[str, Report]) -> str:

@@ -5,7 +5,7 @@ of real ones (train on synthetic, test on real; Esteban et al. 2017).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -111,8 +111,8 @@ def _compare(scores_of: Callable[[LabelJudge, Masses], list[Score]]) -> Callable
         synthetic = Masses.of_dataset(sets.fake.require_dataset(), items=items)
         rows = []
         for real, one in zip(judge.of_held_out, scores_of(judge, synthetic), strict=True):
-            row = metric.row(one.accuracy, real.accuracy, one.head)
-            rows.append(replace(row, title=f"{row.title} (chance {real.chance:.2f})"))
+            chance = {"generated": one.chance, "real": real.chance}
+            rows.append(metric.row(one.accuracy, real.accuracy, one.head, chance=chance))
         return rows
 
     return compare

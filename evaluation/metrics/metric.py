@@ -23,6 +23,7 @@ class Row:
         generated: of the generated images; for a distance, of theirs to the real ones.
         real: of the real images; for a distance, of one half of them to the other (the floor).
         halves: difference of the two halves' values where the metric is no distance.
+        chance: what guessing gives for the "generated" and for the "real" value, where that is known.
         problem: why there is no value, in place of one.
         detail: what else was found, for the report's page.
     """
@@ -33,6 +34,7 @@ class Row:
     generated: Estimate | None = None
     real: Estimate | None = None
     halves: float | None = None
+    chance: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
     detail: Any = field(default=None, compare=False, repr=False)
 

@@ -86,6 +86,14 @@ def test_the_table_has_a_line_a_metric_and_marks_what_differs(reports):
     assert lines[0].split()[:2] == ["metric", "wanted"] and lines[0].endswith("best")
 
 
+def test_the_chance_of_a_value_stands_next_to_it():
+    samples, found = Samples(np.zeros((2, 8, 8))), replace(row("high", 1, 0.1), chance={"generated": 0.4, "real": 0.3})
+    reports = {"a": Report(Evaluation(samples, samples, [found], {}, {}, ""))}
+    assert re.search(r"0 \[0, 0\] \(chance 0.30\) +1 \[0.9, 1.1\] \(chance 0.40\)", table(reports))
+    page = as_html(reports)
+    assert page.index("(chance 0.30)") < page.index("(chance 0.40)")
+
+
 def test_a_metric_without_enough_images_tells_so_in_the_table(reports):
     problem = "fid_radiomic_z needs at least 128 real images (two halves) and 64 generated ones; there are 60 and 43"
     assert problem in table(reports)

@@ -5,9 +5,10 @@ import pytest
 from drawn import Oracle, masses
 
 from evaluation.image_set import EvaluationError, Samples
+from evaluation.intervals import Estimate
 from evaluation.mass_classifier import Masses
 from evaluation.metrics import labels
-from evaluation.metrics.labels import LabelJudge, score
+from evaluation.metrics.labels import LabelJudge, Score, score
 from evaluation.metrics.metric import Sets
 from evaluation.roc import area_under_roc
 
@@ -68,6 +69,23 @@ def test_the_masses_of_the_set_are_judged_and_no_others(tiny_masses_dataset, mon
     fake = real.subset(np.array([40, 2, 30])).subset(np.array([2, 0]))
     compare(labels.LABELS_READ, Sets(real, fake, {}, seed=1, shared={}))
     np.testing.assert_array_equal(judged[0].images, tiny_masses_dataset.images((64, 64), [30, 40]))
+
+
+def test_either_value_has_the_chance_of_its_own_masses(tiny_masses_dataset, monkeypatch):
+    """Of the generated masses a quarter have another label than the rest, of the held-out ones a half."""
+    sure = Estimate(0.9, 0.8, 1.0, 9)
+
+    class Judge:
+        of_held_out = [Score("shape", sure, 0.5, 0.9)]
+
+        def __init__(self, training, held_out, seed):
+            pass
+
+    monkeypatch.setattr(labels, "LabelJudge", Judge)
+    compare = labels._compare(lambda judge, synthetic: [Score("shape", sure, 0.75, 0.9)])
+    real = Samples.of_dataset(tiny_masses_dataset)
+    (row,) = compare(labels.LABELS_READ, Sets(real, real, {}, seed=1, shared={}))
+    assert row.chance == {"generated": 0.75, "real": 0.5} and "chance" not in row.title
 
 
 def test_masses_of_other_classes_have_no_labels_to_judge(monkeypatch):
