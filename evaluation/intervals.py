@@ -66,17 +66,22 @@ def bootstrap_mean(
     values, subjects = values[measured], _numbered(subjects, len(values))[measured]
     if len(values) < 2:
         raise EvaluationError(f"an interval needs at least 2 images that can be measured, there are {len(values)}")
+    check_subjects(subjects)
     _, subjects = np.unique(subjects, return_inverse=True)
     sums, counts = np.bincount(subjects, values), np.bincount(subjects)
-    if len(sums) < 2:
-        raise EvaluationError(
-            f"an interval needs images of at least 2 patients (or masks), all {len(values)} are of the same one"
-        )
     means = np.empty(replicates)
     for replicate in range(replicates):
         drawn = rng.integers(0, len(sums), len(sums))
         means[replicate] = sums[drawn].sum() / counts[drawn].sum()
     return Estimate(float(values.mean()), *percentile_interval(means), len(values))
+
+
+def check_subjects(subjects: np.ndarray) -> None:
+    """Raise EvaluationError where images, one or more, are all of one subject: no interval can be drawn from it."""
+    if len(np.unique(subjects)) < 2:
+        raise EvaluationError(
+            f"an interval needs images of at least 2 patients (or masks), all {len(subjects)} are of the same one"
+        )
 
 
 def percentile_interval(drawn: np.ndarray | Sequence[float]) -> tuple[float, float]:
@@ -134,7 +139,8 @@ def compare_sets(
         seed, replicates: of the random half-samples, and how many there are.
 
     Raises:
-        EvaluationError: fewer than 2·`needs` real or `needs` fake images; it says how many are needed.
+        EvaluationError: fewer than 2·`needs` real or `needs` fake images, or either all of one subject; it says how
+            many are needed.
     """
     if len(real) < 2 * needs or len(fake) < needs:
         raise EvaluationError(
@@ -143,6 +149,8 @@ def compare_sets(
         )
     rng = np.random.default_rng(seed)
     subjects = _numbered(subjects, len(real) + len(fake))
+    for group in (real, fake):
+        check_subjects(subjects[group])
     parts = [real[half] for half in halves(subjects[real], rng)]
     size = min(len(parts[0]), len(fake), at_most)
     if size < needs:

@@ -320,7 +320,9 @@ def _html_cell(estimate: Estimate | None, halves: float | None = None) -> str:
 def _html_method(row: Row) -> str:
     if row.problem:
         return f'<span class="note">{html.escape(row.problem)}</span>'
-    return f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}{_chance(row, "generated")}</span>'
+    return (
+        f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}{_chance(row, "generated")}</span>'
+    )
 
 
 def _plots(reports: Mapping[str, Report]) -> str:

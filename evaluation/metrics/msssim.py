@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from evaluation.image_set import EvaluationError, Samples
-from evaluation.intervals import Estimate, bootstrap_mean, percentile_interval
+from evaluation.intervals import Estimate, bootstrap_mean, check_subjects, percentile_interval
 from evaluation.metrics.masks import difference_inside
 from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, needs_masks
 
@@ -98,14 +98,15 @@ def mean_over_pairs(
     (count,), those are drawn, with all their items.
 
     Raises:
-        EvaluationError: fewer than three items.
+        EvaluationError: fewer than three items, or all of one subject.
     """
     if count < 3:
         raise EvaluationError(f"{name} needs at least 3 images to compare in pairs, there are {count}")
+    whose = np.unique(np.arange(count) if subjects is None else subjects, return_inverse=True)[1]
+    check_subjects(whose)
     rng = np.random.default_rng(seed)
     chosen = random_pairs(count, pairs, rng)
     values = np.array([of_pair(int(a), int(b)) for a, b in chosen])
-    _, whose = np.unique(np.arange(count) if subjects is None else subjects, return_inverse=True)
     there = whose.max() + 1
     drawn: list[float] = []
     while len(drawn) < replicates:
@@ -122,7 +123,7 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0) -> Estimat
     At most `IMAGES` images are used. Memory: two images.
 
     Raises:
-        EvaluationError: fewer than three images, or images smaller than the window.
+        EvaluationError: fewer than three images, images of one subject, or images smaller than the window.
     """
     scales = scales_for(*samples.size)
     rng = np.random.default_rng(seed)

@@ -46,6 +46,13 @@ def test_one_patient_makes_no_interval():
         bootstrap_mean(np.arange(3.0), np.random.default_rng(0), np.zeros(3, int))
 
 
+@pytest.mark.parametrize("of_one", ["real", "generated"])
+def test_images_of_one_patient_make_no_comparison(of_one):
+    subjects = np.r_[np.zeros(20, int), 1:21] if of_one == "real" else np.r_[1:21, np.zeros(20, int)]
+    with pytest.raises(EvaluationError, match="at least 2 patients .or masks., all 20 are of the same one"):
+        compare_sets(lambda a, b: 0.0, np.arange(20), np.arange(20, 40), subjects=subjects)
+
+
 def test_halves_are_disjoint_and_equal():
     first, second = halves(np.arange(11), np.random.default_rng(0))
     assert len(first) == len(second) == 5 and not set(first) & set(second)

@@ -6,7 +6,9 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from evaluation.image_set import EvaluationError, Samples
+from evaluation.metrics.metric import Sets
 from evaluation.metrics.msssim import (
+    DIVERSITY,
     WEIGHTS,
     diversity,
     mean_over_pairs,
@@ -92,6 +94,19 @@ def test_the_interval_of_pairs_holds_the_truth_and_is_not_that_of_independent_pa
 def test_two_images_make_no_interval():
     with pytest.raises(EvaluationError, match="at least 3 images"):
         diversity(Samples(np.zeros((2, 32, 32))))
+
+
+def test_images_of_one_patient_make_no_interval():
+    with pytest.raises(EvaluationError, match="at least 2 patients .or masks., all 4 are of the same one"):
+        diversity(Samples(np.random.default_rng(0).random((4, 32, 32)), subjects=np.zeros(4, int)))
+
+
+def test_halves_that_make_no_interval_leave_the_metric_its_values():
+    """Each half is of one patient; all six images are of two."""
+    images = np.random.default_rng(0).random((6, 32, 32))
+    real = Samples(images, subjects=np.array([0, 0, 0, 1, 1, 1]))
+    (row,) = DIVERSITY.rows(Sets(real, Samples(images), {}, 0, {}))
+    assert row.problem == "" and row.real is not None and row.halves is None
 
 
 def test_images_of_one_patient_are_drawn_as_one():
