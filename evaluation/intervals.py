@@ -93,10 +93,18 @@ def percentile_interval(drawn: np.ndarray | Sequence[float]) -> tuple[float, flo
 
 
 def halves(subjects: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Split images into two random halves, by their subjects: indices, equally many, no subject in both."""
+    """Split images into two random halves, by their subjects: indices, equally many, no subject in both.
+
+    The cut is where one subject ends and the next begins, as near to the middle as may be.
+
+    Raises:
+        EvaluationError: all are of one subject.
+    """
+    check_subjects(subjects)
     order = whole_subjects(np.arange(len(subjects)), subjects, rng)
-    first, second = order[: len(order) // 2], order[len(order) // 2 :]
-    second = second[~np.isin(subjects[second], subjects[first])]
+    cuts = np.flatnonzero(np.diff(subjects[order])) + 1
+    cut = cuts[np.abs(cuts - len(order) / 2).argmin()]
+    first, second = order[:cut], order[cut:]
     size = min(len(first), len(second))
     return np.sort(first[:size]), np.sort(second[:size])
 

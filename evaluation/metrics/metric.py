@@ -22,7 +22,7 @@ class Row:
         wanted: "low", "high" or "as real".
         generated: of the generated images; for a distance, of theirs to the real ones.
         real: of the real images; for a distance, of one half of them to the other (the floor).
-        halves: difference of the two halves' values where the metric is no distance.
+        halves: difference of the two halves' values where the metric is no distance and either half has one.
         chance: what guessing gives for the "generated" and for the "real" value, where that is known.
         problem: why there is no value, in place of one.
         detail: what else was found, for the report's page.
@@ -174,9 +174,9 @@ def mean_row(metric: Metric, sets: Sets, name: str) -> Row:
     """Compare the means of a description that is one number per image; NaN where it cannot be measured."""
     rng, (real, fake) = sets.rng, sets.described[name]
     estimates = bootstrap_mean(fake, rng, sets.fake.subjects), bootstrap_mean(real, rng, sets.real.subjects)
-    first, second = halves(sets.real.subjects, rng)
-    apart = float(abs(np.nanmean(real[first]) - np.nanmean(real[second])))
-    return metric.row(*estimates, halves=apart)
+    parts = [real[half] for half in halves(sets.real.subjects, rng)]
+    means = [part[np.isfinite(part)].mean() for part in parts if np.isfinite(part).any()]
+    return metric.row(*estimates, halves=float(abs(means[0] - means[1])) if len(means) == 2 else None)
 
 
 def compare_means(name: str) -> Callable[[Metric, Sets], list[Row]]:

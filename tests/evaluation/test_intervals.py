@@ -65,6 +65,19 @@ def test_no_patient_is_in_both_halves(seed):
     assert len(first) == len(second) > 15 and not set(subjects[first]) & set(subjects[second])
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("many", [0, 1])
+def test_of_two_patients_either_half_has_one_however_many_images_they_have(seed, many):
+    subjects = np.r_[np.full(9, many), 1 - many, 1 - many]
+    first, second = halves(subjects, np.random.default_rng(seed))
+    assert len(first) == len(second) == 2 and {*subjects[first]} | {*subjects[second]} == {0, 1}
+
+
+def test_one_patient_makes_no_halves():
+    with pytest.raises(EvaluationError, match="at least 2 patients"):
+        halves(np.zeros(5, int), np.random.default_rng(0))
+
+
 def test_images_of_a_subject_follow_each_other():
     subjects = np.array([0, 1, 0, 2, 1, 0, 2, 9])
     order = whole_subjects(np.array([5, 1, 2, 3, 4, 0]), subjects, np.random.default_rng(0))
