@@ -50,7 +50,7 @@ def real_or_generated(
         The AUC over all images, with a 95 % interval from a bootstrap of patients.
 
     Raises:
-        EvaluationError: different sizes, or fewer than 20 patients.
+        EvaluationError: different sizes, fewer than 20 patients, or either set of fewer patients than folds.
     """
     same_size(real, fake)
     subjects = np.concatenate([real.subjects, fake.subjects])
@@ -59,6 +59,16 @@ def real_or_generated(
         raise EvaluationError(
             f"{fake.name}: telling real from generated needs {LEAST_SUBJECTS} patients, there are {len(patients)}"
         )
+    for samples in (real, fake):
+        there = len(np.unique(samples.subjects))
+        if there < folds:
+            raise EvaluationError(
+                f"{samples.name}: telling real from generated needs images of {folds} patients (or masks) in either "
+                f"set, there are {there}"
+            )
+    # real only, of both, generated only: every fold leaves images of either set to train on
+    sides = np.isin(patients, fake.subjects).astype(int) - np.isin(patients, real.subjects)
+    patients = patients[np.argsort(sides, kind="stable")]
     inputs = np.concatenate([_inputs(samples, seed) for samples in (real, fake)])  # (n, windows, height, width, 3)
     generated = np.arange(len(inputs)) >= len(real)
     scores = np.empty(len(inputs))

@@ -1,5 +1,7 @@
 """Real or generated: nothing is found where there is nothing, and what is there is found."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,24 @@ def test_large_images_are_seen_through_windows():
 def test_too_few_patients_are_refused():
     with pytest.raises(EvaluationError, match="needs 20 patients, there are 5"):
         real_or_generated(textured(10, 2, 0), textured(10, 2, 1))
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_a_set_of_fewer_patients_than_folds_is_refused(few):
+    sets = [textured(60, 2, 0), textured(60, 2, 1)]
+    sets[few] = sets[few].with_subjects(100 + np.arange(60) % 4)
+    with pytest.raises(EvaluationError, match="needs images of 5 patients .or masks. in either set, there are 4"):
+        real_or_generated(*sets)
+
+
+def test_every_fold_leaves_images_of_either_set(monkeypatch):
+    """However patients are drawn: two in twenty are real."""
+    monkeypatch.setattr("evaluation.metrics.realism._trained", lambda inputs, generated, *rest: trained(generated))
+    few, many = textured(4, 2, 0), textured(36, 2, 1).with_subjects(10 + np.arange(36) // 2)
+
+    def trained(generated: np.ndarray):
+        assert 0 < generated.sum() < len(generated)
+        return SimpleNamespace(predict=lambda windows, **how: np.zeros((len(windows), 1)))
+
+    for seed in range(20):
+        real_or_generated(few, many, seed=seed, folds=2)
