@@ -166,11 +166,15 @@ def write(reports: Mapping[str, Report], folder: str | os.PathLike, made: Mappin
         EvaluationError: the folder cannot be written.
     """
     folder = Path(folder)
+    content = {**(made or {}), "made_by": made_by(), **as_json(reports)}
+    texts = {
+        "report.json": json.dumps(content, indent=1, allow_nan=False) + "\n",
+        "table.txt": table(reports) + "\n",
+        "report.html": as_html(reports),
+    }
     try:
-        content = json.dumps({**(made or {}), "made_by": made_by(), **as_json(reports)}, indent=1, allow_nan=False)
-        write_whole(folder / "report.json", content + "\n")
-        write_whole(folder / "table.txt", table(reports) + "\n")
-        write_whole(folder / "report.html", as_html(reports))
+        for name, text in texts.items():
+            write_whole(folder / name, text)
     except OSError as error:
         raise EvaluationError(f"--output {folder}: cannot be written ({error.strerror})") from error
 
@@ -374,6 +378,7 @@ def _pairs(name: str, report: Report) -> str:
         below.append(thumbnail(aligned(report.audit.training, match)))
         flagged = f", {kind} copy" if match.score > report.audit.threshold else ""
         items = f"item {report.evaluation.fake.items[number]}, training item {report.audit.training.items[match.index]}"
-        notes.append(f"{items}: score {match.score:.3f}, MS-SSIM {similarity:.3f}{flagged}")
+        alike = "" if similarity is None else f", MS-SSIM {similarity:.3f}"
+        notes.append(f"{items}: score {match.score:.3f}{alike}{flagged}")
     picture = np.vstack([np.hstack(above), np.hstack(below)])
     return text + figure(picture, "generated (above), training image (below); " + "; ".join(notes))

@@ -23,7 +23,7 @@ from scipy import stats
 from evaluation.image_set import EvaluationError, Samples, same_size
 from evaluation.intervals import CONFIDENCE, Estimate
 from evaluation.metrics.metric import LOW, Metric, Row, Sets
-from evaluation.metrics.msssim import ms_ssim, scales_for
+from evaluation.metrics.msssim import WINDOW, ms_ssim
 
 FINE_HEIGHT, COARSE_HEIGHT = 128, 32
 BAND = (0.8, 5.0)  # sigmas in fine pixels: finer is noise, coarser is outline and exposure
@@ -228,11 +228,15 @@ def aligned(training: Samples, match: Match) -> np.ndarray:
     return _moved(image, down, right)[0]
 
 
-def kind_of_copy(generated: np.ndarray, training: Samples, match: Match) -> tuple[str, float]:
-    """Return ("exact" or "near", MS-SSIM) of an image and its match, the training image aligned first."""
+def kind_of_copy(generated: np.ndarray, training: Samples, match: Match) -> tuple[str, float | None]:
+    """Return ("exact" or "near", MS-SSIM) of an image and its match, the training image aligned first.
+
+    There is no MS-SSIM of images that are smaller than its window.
+    """
     other = aligned(training, match)
     exact = float(np.abs(generated - other).max()) <= EQUAL
-    return "exact" if exact else "near", ms_ssim(generated, other, scales_for(*training.size))
+    similarity = None if min(training.size) < WINDOW else ms_ssim(generated, other)
+    return "exact" if exact else "near", similarity
 
 
 # ------------------------------------------------------------------------------------- the metric

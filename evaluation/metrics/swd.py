@@ -47,13 +47,7 @@ def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
 
 
 def patches_of(image: np.ndarray, mask: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Cut random 7×7 patches with their centre in the mask, at every level: each float32 (count, 49).
-
-    Raises:
-        EvaluationError: the image is smaller than a patch.
-    """
-    if min(image.shape) < PATCH:
-        raise EvaluationError(f"SWD needs images of at least {PATCH}x{PATCH} pixels")
+    """Cut random 7×7 patches with their centre in the mask, at every level: each float32 (count, 49)."""
     found, edge = [], PATCH // 2
     for band in laplacian_pyramid(image):
         inside = resize_mask(mask, band.shape)
@@ -124,13 +118,18 @@ class SlicedWasserstein:
 
 
 def _describe(chunk: Chunk) -> np.ndarray:
-    """Patches of each image, at places of its own: float32 (n, levels, patches, 49)."""
+    """Patches of each image, at places of its own: float32 (n, levels, patches, 49); none of too small images."""
+    if min(chunk.images.shape[1:]) < PATCH:
+        return np.empty((len(chunk.images), 0))
     return patches_of_images(chunk.images, chunk.masks, chunk.numbers, patches_per_image(chunk.total), chunk.seed)
 
 
 def _compare(metric: Metric, sets: Sets) -> list[Row]:
     """Compare at every level, and the mean over the levels."""
-    swd, sizes = SlicedWasserstein(sets.pooled("patches"), sets.indices[0], sets.seed), pyramid_sizes(*sets.real.size)
+    height, width = sets.real.size
+    if min(height, width) < PATCH:
+        raise EvaluationError(f"SWD needs images of at least {PATCH}x{PATCH} pixels, these are {height}x{width}")
+    swd, sizes = SlicedWasserstein(sets.pooled("patches"), sets.indices[0], sets.seed), pyramid_sizes(height, width)
     memory: dict[bytes, np.ndarray] = {}
 
     def of_level(level: int | None) -> Callable[[np.ndarray, np.ndarray], float]:

@@ -171,6 +171,13 @@ def test_three_files_are_written(reports, tmp_path):
     assert found["seed"] == 3 and found["made_by"]["version"]
 
 
+def test_a_page_that_cannot_be_made_leaves_no_other_file(reports, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluation.report.as_html", lambda reports: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(reports, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named(reports, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="--output .*file: cannot be written"):
