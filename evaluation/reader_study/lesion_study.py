@@ -1,8 +1,10 @@
 """A reader study with lesions: mammograms without lesions, with genuine and with inserted ones, mixed **(ours)**."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,9 +12,13 @@ from evaluation.image_set import EvaluationError
 from evaluation.reader_study.build import Shown, write_study
 from evaluation.reader_study.key import FIND, GENUINE, INSERTED, IS_LESION, IS_REAL, NORMAL
 from lesions.annotations import Annotation, by_item, has_annotations, read_annotations
+from lesions.export import MANIFEST
+from preprocessing.csv_table import read_table
 from preprocessing.shards import Dataset
 
 WORDS = {name: [words[score] for score in sorted(words)] for name, words in (("lesion", IS_LESION), ("real", IS_REAL))}
+
+DONOR = re.compile(r"item (\d+), lesion of item (\d+) at .*")  # image and mass in the manifest of inserted lesions
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +29,14 @@ class Source:
         flag: the option that named the dataset, for error texts.
         lesions: by item, of the whole dataset.
         items: that are of the kind.
+        donors: by item, patients of the genuine images whose lesions were inserted into it.
     """
 
     flag: str
     dataset: Dataset
     lesions: Sequence[Sequence[Annotation]]
     items: np.ndarray
+    donors: Mapping[int, set[str]] = field(default_factory=dict)
 
 
 def build_lesion_study(
@@ -58,7 +66,7 @@ def build_lesion_study(
 
     Raises:
         EvaluationError: too few images of a kind, images of different sizes, or as of `build.write_study`.
-        DataError: the lesions of a dataset are not known.
+        DataError: the lesions of a dataset are not known, or where inserted ones are from.
         OSError: a file cannot be written.
     """
     known = read_annotations(genuine)
@@ -70,6 +78,7 @@ def build_lesion_study(
             "--inserted", inserted, read_annotations(inserted), lambda found: any(one.synthetic for one in found)
         ),
     }
+    sources[INSERTED] = replace(sources[INSERTED], donors=_donors(sources[INSERTED], genuine))
     if normal is None:
         sources[NORMAL] = _source("--genuine", genuine, known, lambda found: not found)
     else:
@@ -83,19 +92,28 @@ def build_lesion_study(
 def drawn(sources: dict[str, Source], count: int, seed: int) -> dict[str, list[int]]:
     """Draw the items of each kind, no two images of one patient: the same breast without its lesion would tell.
 
+    Nor is a lesion shown both in its own breast and in the one that it was inserted into.
+
     Raises:
         EvaluationError: there are not enough patients.
     """
     rng = np.random.default_rng(seed)
     taken: set[str] = set()
+    with_own: set[str] = set()  # patients whose genuine lesion is shown in place
+    elsewhere: set[str] = set()  # and where it was inserted
     chosen: dict[str, list[int]] = {}
     patients = {kind: source.dataset.field("subject")[source.items] for kind, source in sources.items()}
     for kind in sorted(sources, key=lambda kind: len(np.unique(patients[kind]))):
         source, chosen[kind] = sources[kind], []
         for place in rng.permutation(len(source.items)):
-            if len(chosen[kind]) < count and patients[kind][place] not in taken:
-                taken.add(patients[kind][place])
-                chosen[kind].append(int(source.items[place]))
+            item, whose = int(source.items[place]), patients[kind][place]
+            own, donors = {whose} if kind == GENUINE else set(), source.donors.get(item, set())
+            twice = whose in taken or own & elsewhere or donors & with_own
+            if len(chosen[kind]) < count and not twice:
+                taken.add(whose)
+                with_own |= own
+                elsewhere |= donors
+                chosen[kind].append(item)
         if len(chosen[kind]) < count:
             other = ", or give --normal" if kind == NORMAL and source.flag != "--normal" else ""
             raise EvaluationError(
@@ -114,6 +132,19 @@ def _source(
     lesions = by_item(annotations, dataset.count)
     items = [item for item, found in enumerate(lesions) if wanted(found)]
     return Source(flag, dataset, lesions, np.array(items, int))
+
+
+def _donors(inserted: Source, genuine: Dataset) -> dict[int, set[str]]:
+    """Find the patients of the genuine images whose lesions were inserted, by the item they are in now."""
+    donors: dict[int, set[str]] = defaultdict(set)
+    if not len(inserted.items):
+        return donors
+    subjects = genuine.field("subject")
+    for row in read_table(inserted.dataset.folder / MANIFEST, inserted.flag, ("image", "mass", "masses")):
+        found = DONOR.fullmatch(f"{row['image']}, {row['mass']}")
+        if found and row["masses"] == genuine.fingerprint and int(found[2]) < genuine.count:
+            donors[int(found[1])].add(subjects[int(found[2])])
+    return donors
 
 
 def _check_sizes(sources: dict[str, Source]) -> None:
