@@ -64,7 +64,7 @@ def read_marks(files: Sequence[str | os.PathLike], key: Mapping, *, incomplete: 
         incomplete: accept readers who have not answered every image.
 
     Raises:
-        EvaluationError: as of `readings.read_scores`; a place that is no number.
+        EvaluationError: as of `readings.read_scores`; a place that is no number, or that is marked twice.
     """
     answers = in_order(key)
 
@@ -74,6 +74,8 @@ def read_marks(files: Sequence[str | os.PathLike], key: Mapping, *, incomplete: 
             of_image = marks.setdefault(line.image - 1, [])
             if any((line.row[name] or "").strip() for name in ("x", "y", "lesion", "real")):
                 x, y = (_coordinate(line, name) for name in ("x", "y"))
+                if any((mark.x, mark.y) == (x, y) for mark in of_image):
+                    raise EvaluationError(f"{line.where}: image {line.image} is marked twice at {x:g}, {y:g}")
                 of_image.append(Mark(x, y, line.score("lesion"), line.score("real")))
         found = compared(answers, marks)
         return found, found.seen

@@ -214,6 +214,12 @@ def test_a_mark_that_is_wrong_is_named(study, column, value, words):
         read_marks([file], read_key(study / "key.json"))
 
 
+def test_a_mark_that_stands_there_twice_is_named(study):
+    file = write_marks(study, "A", lambda rng, inserted: (5, 3), change=lambda rows: [*rows, *rows[-40:]])
+    with pytest.raises(EvaluationError, match=r"A.csv line \d+: image \d+ is marked twice at [\d.]+, [\d.]+$"):
+        read_marks([file], read_key(study / "key.json"))
+
+
 def test_images_that_a_reader_has_not_seen_are_missing_or_do_not_count(study):
     sees = lambda rng, inserted: (5, 3)
     file = write_marks(study, "A", sees, change=lambda rows: rows[:-20])
