@@ -101,7 +101,10 @@ def _wanted(metrics: str | None, extract, name: str) -> list[str] | None:
 
     if not metrics:
         return None
-    wanted, replaced = present_names(metrics.split(","), catalogue(extract, name))
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    if not names:
+        raise click.UsageError(f"--metrics {metrics}: names no metric; give some, or leave the option out")
+    wanted, replaced = present_names(names, catalogue(extract, name))
     for former, present in replaced.items():
         click.echo(f"--metrics {former}: is now called {', '.join(present)}", err=True)
     return wanted

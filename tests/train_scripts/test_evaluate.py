@@ -30,6 +30,13 @@ def test_one_method(data, tmp_path):
     assert (report["real"]["images"], report["real"]["size"]) == (40, [32, 16])
 
 
+def test_blanks_around_names_of_metrics_and_a_comma_too_many_do_no_harm(data, tmp_path):
+    done = call("--real", data[0], "--fake", data[1], "--output", tmp_path, "--metrics", "leakage, mask_iou_film,")
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "report.json").read_text())["methods"]["fake"]["metrics"]
+    assert [row["name"] for row in rows] == ["leakage", "mask_iou_film"]
+
+
 def test_several_methods_stand_side_by_side(data, tmp_path):
     fakes = ["--fake", f"a={data[1]}", "--fake", f"b={data[1]}"]
     done = call("--real", data[0], *fakes, "--output", tmp_path, "--metrics", "histogram_w1_64bins", "--count", 10)
@@ -117,6 +124,7 @@ def test_images_of_another_size(data, tmp_path):
     "change, words, code",
     [
         (["--metrics", "swd,inception"], ["unknown metric 'inception'"], 1),
+        (["--metrics", " ,"], ["--metrics", "names no metric"], 2),
         (["--extractor", "absent.keras"], ["absent.keras: no such file"], 1),
         (["--level", "99x99"], ["has no 99x99 images"], 1),
         (["--level", "large"], ["--level", "large: must be HEIGHTxWIDTH"], 2),
