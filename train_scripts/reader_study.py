@@ -27,7 +27,7 @@ of_page = with_options(
             "--key",
             type=NEW_FILE,
             required=True,
-            help="JSON file for the answers, in a different folder from the page; keep it from the readers.",
+            help="JSON file for the answers, outside the folder of the page; keep it from the readers.",
         ),
         click.option(
             "--title",

@@ -43,7 +43,7 @@ def build(
     Args:
         images: method → float (n, height, width) in [0, 1]; "real" must be one of them.
         page: the HTML file.
-        key: the JSON file, readable by its owner only; must not lie next to the page.
+        key: the JSON file, readable by its owner only; must not lie in the page's folder, nor below it.
         masks: method → number of the mask that each image fills; images of one mask are compared in pairs.
         title: shown to the readers; must not tell what is what.
         of_patients: whether the real images are of patients, which the page then says.
@@ -52,8 +52,8 @@ def build(
         The study's name.
 
     Raises:
-        EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in the page's
-            folder, or there already.
+        EvaluationError: fewer than two methods, no "real", different sizes, no images, or NaN; the key in or below the
+            page's folder, or there already.
         LockError: another command writes to the key's folder.
         OSError: a file cannot be written.
     """
@@ -95,13 +95,13 @@ def write_study(
         The study's name.
 
     Raises:
-        EvaluationError: the key in the page's folder, or there already.
+        EvaluationError: the key in or below the page's folder, or there already.
         LockError: another command writes to the key's folder.
         OSError: a file cannot be written.
     """
     page, key = Path(page), Path(key)
-    if key.resolve().parent == page.resolve().parent:
-        raise EvaluationError(f"--key {key}: lies next to the page, whose folder readers get; choose another folder")
+    if page.resolve().parent in key.resolve().parents:
+        raise EvaluationError(f"--key {key}: lies in the page's folder, which readers get; choose another folder")
     shown = secrets.SystemRandom().sample(shown, len(shown))
     answers = [{"image": number, **one.answer} for number, one in enumerate(shown, 1)]
     sealed = {"format": FORMAT, "task": task, "salt": secrets.token_hex(16), "answers": answers, "made_by": made_by()}

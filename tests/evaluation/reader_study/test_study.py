@@ -105,8 +105,10 @@ def test_nothing_can_be_sent_or_fetched(study):
 
 def test_the_key_is_private_and_apart(study):
     assert stat.S_IMODE((study / "key.json").stat().st_mode) == 0o600
-    with pytest.raises(EvaluationError, match="lies next to the page"):
-        build(pictures(), study / "page" / "study.html", study / "page" / "key.json")
+    for key in ("key.json", "keys/key.json", "../page/keys/key.json"):
+        with pytest.raises(EvaluationError, match="lies in the page's folder"):
+            build(pictures(), study / "page" / "study.html", study / "page" / key)
+    assert not (study / "page" / "keys").exists()
 
 
 def test_a_key_that_scores_may_need_is_never_overwritten(study):
