@@ -1,9 +1,9 @@
 """Analysis of a reader study: means, paired tests, agreement, and how well readers tell real from generated images."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -12,12 +12,11 @@ from scipy import stats
 
 from evaluation.image_set import EvaluationError
 from evaluation.intervals import Estimate, percentile_interval
-from evaluation.plain import plain
 from evaluation.reader_study.key import REAL, SCORES
 from evaluation.reader_study.readings import Readings
+from evaluation.reader_study.results import write_files
 from evaluation.roc import area_under_roc
-from preprocessing.atomic import whole_file, write_whole
-from preprocessing.version import made_by
+from preprocessing.atomic import whole_file
 
 REPLICATES = 2000
 
@@ -177,12 +176,7 @@ def table(analysis: Analysis) -> str:
 
 
 def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
-    """Write `table.txt`, `results.json` and `plot.png`.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    folder = Path(folder)
+    """Write the results as `results.write_files` does."""
     results = {
         "mean score": {name: asdict(estimate) for name, estimate in analysis.means.items()},
         "by reader": analysis.by_reader,
@@ -190,11 +184,8 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "weighted kappa": analysis.kappa,
         "auc of real against": {name: asdict(estimate) for name, estimate in analysis.auc.items()},
         "scores": {str(score): word for score, word in SCORES.items()},
-        "made_by": made_by(),
     }
-    write_whole(folder / "table.txt", table(analysis) + "\n")
-    write_whole(folder / "results.json", json.dumps(plain(results), indent=1, allow_nan=False) + "\n")
-    plot(analysis, folder / "plot.png")
+    write_files(folder, table(analysis), results, partial(plot, analysis))
 
 
 def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
@@ -232,6 +223,6 @@ def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
     roc.set_ylabel("real taken for real")
     roc.legend(fontsize=8, loc="lower right")
     roc.set_title("real against fake", fontsize=10)
-    with whole_file(path) as partial:
-        sheet.savefig(partial, dpi=120)
+    with whole_file(path) as beside:
+        sheet.savefig(beside, dpi=120)
     return Path(path)

@@ -6,19 +6,18 @@ higher than the highest false mark of an image without lesions; a lesion or imag
 count half. Every measure is computed for each reader and averaged.
 """
 
-import json
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.intervals import Estimate, percentile_interval
-from evaluation.plain import plain
 from evaluation.reader_study.key import GENUINE, INSERTED, IS_LESION, IS_REAL, KINDS
 from evaluation.reader_study.marks import Found, Marks
-from preprocessing.atomic import whole_file, write_whole
-from preprocessing.version import made_by
+from evaluation.reader_study.results import write_files
+from preprocessing.atomic import whole_file
 
 REPLICATES = 1000
 RATES = (0.125, 0.25, 0.5, 1.0)  # false marks per image
@@ -161,12 +160,7 @@ def _shown(one: Estimate, sign: str = "") -> str:
 
 
 def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
-    """Write `table.txt`, `results.json` and `plot.png`.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    folder = Path(folder)
+    """Write the results as `results.write_files` does."""
     results = {
         "lesions": {
             kind: {name: asdict(one) for name, one in estimates.items()} for kind, estimates in analysis.lesions.items()
@@ -174,11 +168,8 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         AUC: asdict(analysis.told_apart),
         "by reader": analysis.by_reader,
         "scores": {"lesion": IS_LESION, "real": IS_REAL},
-        "made_by": made_by(),
     }
-    write_whole(folder / "table.txt", table(analysis) + "\n")
-    write_whole(folder / "results.json", json.dumps(plain(results), indent=1, allow_nan=False) + "\n")
-    plot(analysis, folder / "plot.png")
+    write_files(folder, table(analysis), results, partial(plot, analysis))
 
 
 def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
@@ -209,6 +200,6 @@ def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
     shares.set_xticks(SCORES[1:], [IS_REAL[score].replace(" ", "\n") for score in SCORES[1:]], fontsize=8)
     shares.legend(fontsize=8)
     shares.set_title(f"lesions found, by score; AUC {_shown(analysis.told_apart)}", fontsize=10)
-    with whole_file(path) as partial:
-        sheet.savefig(partial, dpi=120)
+    with whole_file(path) as beside:
+        sheet.savefig(beside, dpi=120)
     return Path(path)
