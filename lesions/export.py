@@ -9,7 +9,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -196,7 +196,8 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
         write_page(folder, content, bool(inserter.mammograms.meta["synthetic"] and inserter.masses.synthetic))
     if file_format == "yolo":
         _write_yolo(folder, _kept(folder, chunks))
-    _write_manifest(inserter, folder, _kept(folder, chunks), place)
+    records = _kept(folder, chunks)
+    _write_manifest(inserter, folder, map(_displayed, records) if file_format == "dicom" else records, place)
     return _counted(folder)
 
 
@@ -258,6 +259,15 @@ def _save_grey(path: Path, one: Composite) -> None:
     """8 bits: readers of COCO and YOLO expect no more."""
     pixels = np.round(one.image * 255).astype(np.uint8)
     write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def _displayed(one: Record) -> Record:
+    """Place the boxes as in the DICOM image, in which a right breast is mirrored."""
+    if one.fields["laterality"] != "R":
+        return one
+    boxes = [(x, y, width, height) for x, y, width, height in (row["box"] for row in one.annotations)]
+    mirrored = [[round(one.width - x - width, 2), y, width, height] for x, y, width, height in boxes]
+    return replace(one, annotations=[{**row, "box": box} for row, box in zip(one.annotations, mirrored)])
 
 
 def _save_dicom(path: Path, one: Composite, inserter: Inserter, begun: datetime) -> None:

@@ -168,6 +168,17 @@ def test_dicom_images_and_segmentations(mammograms, masses, images, tmp_path):
         assert np.abs(shown / 65535 - one.image).max() < 1e-4
 
 
+def test_dicom_boxes_are_in_the_pixels_of_the_file(mammograms, masses, tmp_path):
+    pytest.importorskip("highdicom")
+    shown = manifest(made(mammograms, masses, tmp_path / "dicom", "dicom"))
+    stored = manifest(made(mammograms, masses, tmp_path / "png", "png"))
+    assert {row["laterality"] for row in stored} == {"L", "R"}
+    for one, other in zip(shown, stored, strict=True):
+        x, width = float(other["x"]), float(other["width"])
+        assert float(one["x"]) == pytest.approx(256 - x - width if one["laterality"] == "R" else x, abs=0.01)
+        assert [one[name] for name in ("y", "width", "height")] == [other[name] for name in ("y", "width", "height")]
+
+
 class Killed(Exception):
     pass
 
