@@ -328,7 +328,10 @@ def _write_yolo(folder: Path, records: Iterator[Record]) -> None:
         write_whole(path, "".join(lines).encode())
         splits.add(one.fields["split"])
     train, val = (split if split in splits else min(splits) for split in ("train", "validation"))
-    text = f"path: .\ntrain: images/{train}\nval: images/{val}\nnames:\n  0: {CATEGORY}\n"
+    # Without `path`, the folders are looked for where the file is.
+    text = f"train: images/{train}\nval: images/{val}\nnames:\n  0: {CATEGORY}\n"
+    if train == val:
+        text = "# val has the images of train; insert-lesions --split all makes a validation set of other patients\n" + text
     write_whole(folder / "data.yaml", text.encode())
 
 

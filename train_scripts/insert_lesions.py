@@ -98,11 +98,14 @@ def main(
           --format coco --output data/coco
     """
     from lesions.generate import insert_lesions
+    from lesions.remarks import remarks_on
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
     if masses is None:
         import_tensorflow_quietly()
         click.echo("masses: of the included generator; give --masses for others")
+    for line in remarks_on(mammograms, settings["split"], file_format):
+        click.echo(line, err=True)
     if save_placement:
         placement = _fit(mammograms, save_placement)
     inserted = insert_lesions(

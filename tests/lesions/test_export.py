@@ -132,7 +132,10 @@ def test_yolo_boxes_are_shares_of_the_image(mammograms, masses, images, tmp_path
             assert kind == "0"
             assert np.allclose((x - width / 2, y - height / 2, width, height), annotation.box, atol=0.01)
         assert (folder / "images" / "train" / f"{one.number:06d}.png").exists()
-    assert "train: images/train" in (folder / "data.yaml").read_text()
+    assert (folder / "data.yaml").read_text().splitlines() == [
+        "# val has the images of train; insert-lesions --split all makes a validation set of other patients",
+        "train: images/train", "val: images/train", "names:", "  0: mass",
+    ]  # fmt: skip
 
 
 def test_yolo_opens_in_supervision(mammograms, masses, images, tmp_path):

@@ -63,3 +63,13 @@ def test_an_unknown_shape_is_refused(data, tmp_path):
 def test_masses_that_are_none_are_refused(data, tmp_path):
     arguments = ("--mammograms", data / "mammograms", "--masses", tmp_path, "--output", tmp_path / "out")
     refused(insert(*arguments), "holds no dataset")
+
+
+@pytest.mark.parametrize(("split", "advice"), [("train", "--split all makes"), ("all", "mammograms of one split")])
+def test_yolo_says_where_val_is_train(data, tmp_path, split, advice):
+    result = insert(
+        "--mammograms", data / "mammograms", "--masses", data / "masses", "--output", tmp_path / "out",
+        "--format", "yolo", "--count", 1, "--split", split,
+    )  # fmt: skip
+    assert result.exit_code == 0 and "--format yolo: data.yaml will name the same images" in result.output
+    assert advice in result.output
