@@ -70,6 +70,8 @@ def composed(dataset, hosts, source, placement, count: int, seed: int) -> Films:
     """Mammograms of a dataset (`hosts`, its items) with masses of a source."""
     from lesions.inserter import Inserter, Settings
 
+    of_any = {name: np.full(len(source), "") for name in ("split", "subject")}  # folds keep patients apart, not splits
+    source = replace(source, labels=source.labels | of_any)
     inserter = Inserter(dataset, source, placement, Settings(split="all", seed=seed))
     inserter.items = hosts
     found = [inserter.image(number) for number in range(count)]

@@ -150,7 +150,7 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
                 _keep(folder, shard, records)
                 if (shard, writer.numbers(shard)) in missing:
                     writer.write(shard, items)
-    dataset = writer.finish()
+    dataset = writer.finish(splits=inserter.splits)
     write_annotations(dataset, (annotation(row) for one in _kept(folder, writer.shards) for row in one.annotations))
     _write_manifest(inserter, folder, _kept(folder, writer.shards), lambda one: f"item {one.number}")
     return _counted(folder)

@@ -40,7 +40,8 @@ class GeneratedMasses(Masses):
         self._turns = np.resize(np.random.default_rng(seed).permutation(turns), self.COUNT)
         library = self._generator.library
         names = np.array([(library.shapes[one.shape], library.margins[one.margin]) for one in found])
-        self.labels = dict(zip(("shape", "margin"), names[self._turns].T)) | {"view": np.full(self.COUNT, "")}
+        self.labels = dict(zip(("shape", "margin"), names[self._turns].T))
+        self.labels |= {name: np.full(self.COUNT, "") for name in ("view", "split", "subject")}
         self._batch = lru_cache(2)(self._drawn)
 
     def choice(self, usable: np.ndarray, image: int, lesion: int, rng: np.random.Generator) -> np.ndarray:

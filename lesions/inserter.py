@@ -103,13 +103,27 @@ class Inserter:
                 f"--mammograms {mammograms.folder}: its images are {sizes[0]}, too small for lesions; give images of "
                 f"{sizes[1]}, as a generator of phase 7 makes them"
             )
-        views = ("CC", "MLO", "")
-        self.usable = {view: masses.matching(settings.shape, settings.margin, view) for view in views}
+        self._splits = np.array(SPLITS)[mammograms.field("split")]
+        self.usable = self._usable()
         known = read_annotations(mammograms) if has_annotations(mammograms) else []
         self._known = by_item(known, mammograms.count)
         self._fields = {name: mammograms.field(name) for name in ("subject", "laterality", "view")}
         self._fields["density"] = np.array(["", *DENSITIES])[mammograms.field("density")]
-        self._splits = np.array(SPLITS)[mammograms.field("split")]
+
+    @property
+    def splits(self) -> dict[str, str]:
+        """The split of each subject of the mammograms."""
+        return dict(zip(self._fields["subject"].astype(str).tolist(), self._splits.tolist()))
+
+    def _usable(self) -> dict[tuple[str, str], np.ndarray]:
+        """Which masses may go into a mammogram of a split and view; no patient's mass leaves the patient's split."""
+        masses, settings, subjects = self.masses, self.settings, self.mammograms.field("subject").astype(str)
+        found = {}
+        for split in np.unique(self._splits[self.items]).tolist():
+            free = masses.of_split(split, subjects[self._splits != split])
+            for view in ("CC", "MLO", ""):
+                found[split, view] = masses.matching(settings.shape, settings.margin, view, free)
+        return found
 
     @cached_property
     def fingerprint(self) -> str:
@@ -129,12 +143,12 @@ class Inserter:
         level = self.mammograms.levels[-1]
         before, mask = self.mammograms.images(level, [item])[0], self.mammograms.masks(level, [item])[0]
         breast = Breast(mask)
-        fields = {name: str(values[item]) for name, values in self._fields.items()} | {"split": self._splits[item]}
+        fields = {name: str(values[item]) for name, values in self._fields.items()} | {"split": str(self._splits[item])}
         annotations = [replace(one, item=number) for one in self._known[item]]
         host = Host(before, breast, fields["view"], tuple(one.box for one in annotations))
         masses = [""] * len(annotations)
         for lesion in range(self.settings.lesions or self.placement.lesion_count(rng)):
-            usable = self.usable[host.view if host.view in self.usable else ""]
+            usable = self.usable[fields["split"], host.view if host.view in ("CC", "MLO") else ""]
             tried = self.masses.choice(usable, number, lesion, rng)
             result = self._one_more(host, tried, rng, fields["subject"])
             if result is not None:

@@ -15,7 +15,7 @@ from lesions.breast import Breast
 from lesions.outline import box_around, find_outline, mask_of, polygon_of
 from preprocessing.masses.labels import CLASSES
 from preprocessing.masses.options import CONTEXT
-from preprocessing.shards import DataError, Dataset, open_dataset
+from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
@@ -76,7 +76,7 @@ class Masses(ABC):
     """Masses by number, to insert.
 
     Attributes:
-        labels: "shape", "margin" and "view" of each of them, "" where unknown.
+        labels: "shape", "margin", "view", "split" and "subject" of each of them, "" where unknown.
         fingerprint: which masses these are.
         meta: "synthetic", "generator" and "made", as a dataset has them.
         place: how messages name them.
@@ -91,26 +91,50 @@ class Masses(ABC):
     def synthetic(self) -> bool:
         return bool(self.meta["synthetic"])
 
-    def matching(self, shape: str = "", margin: str = "", view: str = "") -> np.ndarray:
+    def matching(
+        self, shape: str = "", margin: str = "", view: str = "", among: np.ndarray | None = None
+    ) -> np.ndarray:
         """Find which of them (0, 1, …) have a shape and a margin, and where any has it, a view; "" for any.
+
+        Args:
+            among: bool, those that may be used. Defaults to all.
 
         Raises:
             DataError: none has the shape and margin.
         """
-        kept = np.ones(len(self.labels["shape"]), bool)
+        kept = np.ones(len(self.labels["shape"]), bool) if among is None else among.copy()
         for name, wanted in (("shape", shape), ("margin", margin)):
             if wanted and wanted not in CLASSES[name]:
                 raise DataError(f"--{name} {wanted}: must be one of {', '.join(CLASSES[name])}")
             kept &= (self.labels[name] == wanted) | (not wanted)
         if not kept.any():
             words = " ".join(filter(None, (shape, margin)))
-            raise DataError(f"{self.place}: none of its masses is {words}; choose another shape or margin")
+            which = "its masses" if among is None else "its masses that may go into these mammograms"
+            raise DataError(f"{self.place}: none of {which} is {words}; choose another shape or margin")
         of_view = kept & (self.labels["view"] == view)
         return np.flatnonzero(of_view if view and of_view.any() else kept)
 
     def choice(self, usable: np.ndarray, image: int, lesion: int, rng: np.random.Generator) -> np.ndarray:
         """Choose which of the usable masses are tried, in this order, for a lesion, 0, 1, …, of an image."""
         return rng.choice(usable, TRIED)
+
+    def of_split(self, split: str, elsewhere: np.ndarray) -> np.ndarray:
+        """Tell which of them may go into mammograms of a split: those that are of it, or of none.
+
+        Args:
+            elsewhere: subjects of mammograms of other splits, whose masses may not.
+
+        Raises:
+            DataError: there are none.
+        """
+        own = self.labels["split"]
+        found = ((own == split) | (own == "")) & ~np.isin(self.labels["subject"], elsewhere)
+        if not found.any():
+            raise DataError(
+                f"--masses {self.place}: none of its masses may go into mammograms of the split {split}: all are of "
+                "another split, or of patients whose mammograms are; give masses of this split, or another --split"
+            )
+        return found
 
     @abstractmethod
     def patch(self, number: int) -> MassPatch | None:
@@ -149,7 +173,7 @@ class MassSource(Masses):
         return self.dataset.folder
 
     def patch(self, number: int) -> MassPatch | None:
-        labels = {name: str(values[number]) for name, values in self.labels.items()}
+        labels = {name: str(self.labels[name][number]) for name in ("shape", "margin", "view")}
         if self.annotations is None:
             return _of_mass(self.dataset, int(self.numbers[number]), labels)
         return _of_mammogram(self.dataset, self.annotations[self.numbers[number]], labels)
@@ -166,7 +190,8 @@ class PhantomMasses(Masses):
         pairs = [(shape, margin) for shape in CLASSES["shape"] for margin in CLASSES["margin"]]
         self._pairs = pairs
         columns = np.array(pairs)[np.arange(self.COUNT) % len(pairs)].T
-        self.labels = dict(zip(("shape", "margin"), columns)) | {"view": np.full(self.COUNT, "")}
+        self.labels = dict(zip(("shape", "margin"), columns))
+        self.labels |= {name: np.full(self.COUNT, "") for name in ("view", "split", "subject")}
 
     def patch(self, number: int) -> MassPatch:
         """Draw a phantom, with its true outline."""
@@ -205,18 +230,21 @@ def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
     if dataset.kind == "mass":
         labels = {name: _words(dataset, name)[items] for name in ("shape", "margin")}
         labels["view"] = np.full(len(items), "")
-        annotations, numbers = None, items
+        annotations, numbers, places = None, items, items
     elif has_annotations(dataset):
         annotations = tuple(read_annotations(dataset))
         inside = np.isin([one.item for one in annotations], items)
         large = np.array([min(one.box[2:]) >= LEAST_SIDE for one in annotations], bool)
         numbers = np.flatnonzero(inside & large)
         labels = {name: np.array([getattr(annotations[n], name) for n in numbers], str) for name in ("shape", "margin")}
-        labels["view"] = dataset.field("view")[[annotations[n].item for n in numbers]].astype(str)
+        places = np.array([annotations[n].item for n in numbers], int)
+        labels["view"] = dataset.field("view")[places].astype(str)
     else:
         raise DataError(f"--masses {dataset.folder}: holds mammograms without known lesions; give a dataset of masses")
     if not len(numbers):
         raise DataError(f"--masses {dataset.folder}: holds no masses" + (f" of the split {split}" if split else ""))
+    labels["split"] = np.array(SPLITS)[dataset.field("split")[places]]
+    labels["subject"] = dataset.field("subject")[places].astype(str)
     return MassSource(dataset, annotations, numbers, labels)
 
 

@@ -104,7 +104,7 @@ def main(
     if masses is None:
         import_tensorflow_quietly()
         click.echo("masses: of the included generator; give --masses for others")
-    for line in remarks_on(mammograms, settings["split"], file_format):
+    for line in remarks_on(mammograms, masses, settings["split"], file_format):
         click.echo(line, err=True)
     if save_placement:
         placement = _fit(mammograms, save_placement)

@@ -165,6 +165,7 @@ class DatasetWriter:
         shards: Sequence[Shard] | None = None,
         write_lists: Callable[[], None] | None = None,
         described: Mapping | None = None,
+        splits: Mapping[str, str] | None = None,
     ) -> Dataset:
         """Split the subjects, seal the shards with checksums, complete `dataset.json`, open the dataset.
 
@@ -176,6 +177,7 @@ class DatasetWriter:
             shards: All of them, where `opened` gave them. Defaults to None: they are opened here.
             write_lists: Writes what lies next to the shards, before the dataset counts as complete.
             described: More entries of `dataset.json`; nothing about a patient.
+            splits: The split of each subject, where it is given. Defaults to None: they are split here.
 
         Raises:
             DataError: A shard is missing, damaged or of another dataset, or the disk is full.
@@ -185,10 +187,12 @@ class DatasetWriter:
             return open_dataset(self.folder)
         if shards is None or len(shards) < self.shards:
             shards = [self._shard(self.path(s)) for s in range(self.shards)]
-        splits = split_subjects((name for shard in shards for name in _subjects(shard)), validation_fraction)
+        subjects = [name for shard in shards for name in _subjects(shard)]
+        given = splits if splits is not None else split_subjects(subjects, validation_fraction)
+        splits = {name: given[name] for name in subjects}
         with writing_to(self.folder):
             entries = [self._seal(number, shard, splits) for number, shard in enumerate(shards)]
-            counts = _counts([name for shard in shards for name in _subjects(shard)], splits)
+            counts = _counts(subjects, splits)
             if summarise is not None:
                 names = KINDS[self.kind].fields
                 fields = {n: np.concatenate([s.fields[n] for s in shards]) for n in names if n != "split"}

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+import tiny_lesions
 from folders import contents, hold
 
 from lesions import export
@@ -45,6 +46,14 @@ def test_a_dataset_has_the_images_and_their_lesions(mammograms, masses, images, 
         assert np.abs(stored / 65535 - one.image).max() < 1e-4
     assert len(read_annotations(dataset)) == sum(len(one.annotations) for one in images)
     assert list(dataset.field("view")) == [one.fields["view"] for one in images]
+
+
+def test_a_dataset_keeps_the_splits_of_the_mammograms(tmp_path):
+    hosts = tiny_lesions.write_mammograms(tmp_path / "mammograms", split=0.5)
+    dataset = open_dataset(made(hosts, hosts, tmp_path / "out", "h5", split="all"), verify=True)
+    expected = dict(zip(hosts.field("subject"), hosts.field("split")))
+    assert dict(zip(dataset.field("subject"), dataset.field("split"))) == expected
+    assert dataset.meta["subjects"] == {"train": 3, "validation": 3}
 
 
 @pytest.mark.parametrize("file_format", export.FORMATS)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny_lesions
 
 from lesions.insert import touching
 from lesions.inserter import Inserter, Settings, open_inserter
@@ -9,7 +10,7 @@ from lesions.masses import mass_source
 from lesions.outline import mask_of
 from lesions.placement import read_placement
 from preprocessing.mammograms.item import mammogram_item
-from preprocessing.shards import LEVELS, DataError, DatasetWriter
+from preprocessing.shards import LEVELS, SPLITS, DataError, DatasetWriter
 
 
 def opened(mammograms, masses, **settings):
@@ -119,6 +120,36 @@ def test_a_mass_comes_from_a_mammogram_of_the_same_view(mammograms):
     assert set(masses.labels["view"]) == {"CC"}  # these have lesions in CC views alone
     labels = masses.labels | {"view": np.array(["CC", "MLO", "MLO"])}
     inserter = Inserter(mammograms, replace(masses, labels=labels), read_placement(), Settings())
-    assert {view: usable.tolist() for view, usable in inserter.usable.items()} == {
+    assert {view: usable.tolist() for (_, view), usable in inserter.usable.items()} == {
         "CC": [0], "MLO": [1, 2], "": [0, 1, 2]
     }  # fmt: skip
+
+
+# --- splits ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """Mammograms with lesions: patients 0 to 2 are for validation."""
+    return tiny_lesions.write_mammograms(tmp_path_factory.mktemp("halves") / "mammograms", split=0.5)
+
+
+def test_with_all_splits_a_mass_goes_into_mammograms_of_its_own(halves):
+    inserter = opened(halves, halves, split="all")
+    assert {split: inserter.usable[split, ""].tolist() for split in SPLITS} == {"validation": [0, 1], "train": [2]}
+    assert all(inserter.usable["train", view].tolist() == [2] for view in ("CC", "MLO"))
+
+
+def test_masses_without_a_split_go_into_any_mammogram(halves):
+    usable = open_inserter(halves.folder, "phantoms", settings=Settings(split="all")).usable
+    assert len(usable["train", ""]) == len(usable["validation", ""]) > 0
+
+
+def test_a_split_of_mammograms_without_masses_is_told(halves, masses):
+    with pytest.raises(DataError, match=f"--masses {masses.folder}: none of .* mammograms of the split validation"):
+        opened(halves, masses, split="all")
+
+
+def test_masses_of_held_out_patients_are_left_out_though_their_own_split_is_train(halves, mammograms):
+    inserter = opened(halves, mammograms)  # the same patients, without a validation split
+    assert inserter.usable["train", ""].tolist() == [2]
