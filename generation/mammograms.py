@@ -10,7 +10,7 @@ import numpy as np
 
 from generation.background import prefetch
 from generation.files import encoded_png, image_text
-from generation.sources import ALTERED, ARRAY, FILE, FOUR_VIEWS, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
+from generation.sources import ALTERED, ARRAY, FILE, ORIGINS, REAL, BreastMask, ImageMasks, MaskSource
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.shards import LEVELS
 from preprocessing.version import SOFTWARE, made_by
@@ -155,9 +155,9 @@ class Mammograms:
         begun = datetime.fromisoformat(record["begun"])
         date, time = begun.strftime("%Y%m%d"), begun.strftime("%H%M%S")
         seed = f"seed {self.filler.seed}"
+        number, place = self.masks.place(drawn.number)
         if not self.masks.study_of_four:
-            return Study(f"{seed}, mask {drawn.filled.sha256}", drawn.number, date=date, time=time)
-        number, place = divmod(drawn.number, len(FOUR_VIEWS))
+            return Study(f"{seed}, mask {drawn.filled.sha256}", number, place, date=date, time=time)
         return Study(f"{seed}, masks {self.plan['masks']}", number, place, of_four=True, date=date, time=time)
 
     def _shown(self, filled: BreastMask) -> str:

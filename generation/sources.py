@@ -224,9 +224,16 @@ class ImageMasks:
 
     def subject(self, number: int) -> str:
         """Return the subject of an image: images of the same mask, or the same study, show one synthetic patient."""
+        subject, _ = self.place(number)
+        return f"study{subject:011d}" if self.study_of_four else f"mask{subject:010d}"
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Return the number of an image's subject, and which of the subject's images it is, from 0."""
         if self.study_of_four:
-            return f"study{number // len(FOUR_VIEWS):011d}"
-        return f"mask{number // self.per_mask % len(self.source):010d}"
+            return divmod(number, len(FOUR_VIEWS))
+        turn, within = divmod(number, self.per_mask * len(self.source))
+        subject, place = divmod(within, self.per_mask)
+        return subject, turn * self.per_mask + place
 
 
 class _PhantomStudies:

@@ -14,7 +14,7 @@ import numpy as np
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.atomic import whole_file
-from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, synthetic_dicom
+from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, Study, synthetic_dicom
 from preprocessing.shards import DataError
 from preprocessing.version import __version__, made_by
 
@@ -50,6 +50,7 @@ _SEGMENT = {"type": ("4147007", "Mass"), "category": ("49755003", "Morphological
 def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
     """The image as a DICOM object; as displayed, so that a right breast is mirrored."""
     inputs = inserter.fingerprint
+    patient, place = inserter.place_of(one.number)
     dataset = synthetic_dicom(
         one.image,
         number=one.number,
@@ -58,6 +59,7 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
         view=one.fields["view"],
         generator=inputs,
         origin=Origin(made_by=made_by()),
+        study=Study(f"subject {one.fields['subject']}", patient, place),
     )
     host = _origin_of(inserter.mammograms.meta)
     dataset.DerivationDescription = _derivation(one, inserter, host)

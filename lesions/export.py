@@ -38,8 +38,8 @@ MANIFEST = "manifest.csv"
 COCO_FILE = "annotations.json"
 MANIFEST_COLUMNS = (
     "image", "x", "y", "width", "height", "shape", "margin", "synthetic_lesion", "mass", "masses", "masses_synthetic",
-    "masses_generator", "mammogram", "mammograms", "mammogram_synthetic", "mammogram_generator", "laterality", "view",
-    "density", "split", "method", "seed", "version",
+    "masses_generator", "mammogram", "mammograms", "mammogram_synthetic", "mammogram_generator", "subject",
+    "laterality", "view", "density", "split", "method", "seed", "version",
 )  # fmt: skip
 CATEGORY = "mass"
 
@@ -59,7 +59,7 @@ class Record:
     @classmethod
     def of(cls, one: Composite) -> "Record":
         rows = [row_of(found) for found in one.annotations]
-        fields = {name: one.fields[name] for name in ("laterality", "view", "density", "split")}
+        fields = {name: one.fields[name] for name in ("subject", "laterality", "view", "density", "split")}
         return cls(one.number, one.item, rows, list(one.masses), fields, *one.image.shape)
 
 

@@ -115,6 +115,18 @@ class Inserter:
         """The split of each subject of the mammograms."""
         return dict(zip(self._fields["subject"].astype(str).tolist(), self._splits.tolist()))
 
+    def place_of(self, number: int) -> tuple[int, int]:
+        """Which of the subjects image `number` shows, and which of the images of this subject it is, from 0."""
+        turn, position = divmod(number, len(self.items))
+        subjects = self._subjects[self.items]
+        of_subject = np.flatnonzero(subjects == subjects[position])
+        return int(subjects[position]), turn * len(of_subject) + int(np.searchsorted(of_subject, position))
+
+    @cached_property
+    def _subjects(self) -> np.ndarray:
+        """The number of each mammogram's subject, in the order of their names."""
+        return np.unique(self._fields["subject"], return_inverse=True)[1]
+
     def _usable(self) -> dict[tuple[str, str], np.ndarray]:
         """Which masses may go into a mammogram of a split and view; no patient's mass leaves the patient's split."""
         masses, settings, subjects = self.masses, self.settings, self.mammograms.field("subject").astype(str)

@@ -187,6 +187,15 @@ def test_a_second_call_writes_the_same_files(tmp_path, generator, tiny_dataset):
     assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
 
 
+def test_images_of_one_mask_are_of_one_patient(tmp_path, generator, screening):
+    options = {"masks": screening.folder, "latents_per_mask": 2, "file_format": "dicom"}
+    folder = write_mammograms(generator, tmp_path, 24, **options)  # eleven masks, two latents each, then the first
+    headers, subjects = [header(folder, number) for number in range(24)], [row["subject"] for row in rows(folder)]
+    assert len(set(subjects)) == len({one.PatientID for one in headers}) == 11
+    assert len({(one.PatientID, subject) for one, subject in zip(headers, subjects)}) == 11
+    assert [headers[number].SeriesNumber for number in (0, 1, 22, 23)] == [1, 2, 3, 4]
+
+
 # --- studies of four views ----------------------------------------------------------------------
 
 

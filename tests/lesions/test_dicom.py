@@ -48,6 +48,15 @@ def test_the_origin_of_the_mammogram_is_named(inserter, synthetic, by, words):
     assert ("BreastImplantPresent" in image) == ("PartialView" in image) == known
 
 
+def test_images_of_one_subject_are_of_one_patient(inserter):
+    headers = [dicom.image_dataset(inserter.image(number), inserter) for number in range(7)]  # 0 and 6: one mammogram
+    assert len({one.PatientID for one in headers}) == len({one.StudyInstanceUID for one in headers}) == 6
+    first, last = headers[0], headers[6]
+    assert first.PatientID == last.PatientID and first.PatientName == last.PatientName
+    assert (first.SeriesNumber, last.SeriesNumber) == (1, 2) and first.SeriesInstanceUID != last.SeriesInstanceUID
+    assert "patient00" not in str(first)
+
+
 def test_an_unknown_side_is_said(inserter):
     one = inserter.image(0)
     image = dicom.image_dataset(replace(one, fields={**one.fields, "laterality": ""}), inserter)

@@ -84,7 +84,8 @@ def test_the_manifest_says_what_is_synthetic_and_from_where(mammograms, masses, 
     row = inserted[0]
     assert row["masses"] == masses.fingerprint and row["mammograms"] == mammograms.fingerprint
     assert row["mass"].startswith("item ") and row["mammogram_synthetic"] == "False" and row["seed"] == "0"
-    assert "patient" not in (tmp_path / "out" / "manifest.csv").read_text()
+    subjects = mammograms.field("subject")
+    assert all(one["subject"] == subjects[int(one["mammogram"].split()[1])] for one in rows)
 
 
 def test_png_files_with_masks_and_numbered_lesions(mammograms, masses, images, tmp_path):
@@ -96,6 +97,12 @@ def test_png_files_with_masks_and_numbered_lesions(mammograms, masses, images, t
         assert set(np.unique(labels)) == set(range(len(one.annotations) + 1))
         last = len(one.annotations)
         assert (labels == last).sum() == mask_of(one.annotations[-1].outline, one.image.shape).sum()
+
+
+def test_coco_images_name_their_subject(mammograms, masses, tmp_path):
+    folder = made(mammograms, masses, tmp_path / "out", "coco")
+    images = json.loads((folder / "annotations.json").read_text())["images"]
+    assert [one["subject"] for one in images] == [f"patient{number % 6:02d}" for number in range(COUNT)]
 
 
 def test_coco_opens_in_pycocotools(mammograms, masses, images, tmp_path, capsys):
