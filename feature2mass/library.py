@@ -38,6 +38,7 @@ from feature2mass.settings import Mixing
 from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses
 from preprocessing.json_file import parse_json
+from preprocessing.masses.options import calibrated_of, context_of
 from preprocessing.shards import Dataset
 from training.export import model_from_text
 from training.stored_arrays import stored_arrays
@@ -59,6 +60,8 @@ class Library(Protocol):
         synthetic: whether the masses are.
         normalised: whether their contrast is, so that `contrast` says how much they had.
         fingerprint: SHA-256 that identifies these masses.
+        context: side of a mass's window over the longest side of the mass.
+        calibrated: whether grey levels are as on a mammogram; those of phantoms are not.
         lost: mean of what the networks lose of a mass, float32 (64, 64): a mesh, faint until it is amplified.
         grain: the texture that they lose.
     """
@@ -69,6 +72,8 @@ class Library(Protocol):
     synthetic: bool
     normalised: bool
     fingerprint: str
+    context: float
+    calibrated: bool
 
     @property
     def lost(self) -> np.ndarray: ...
@@ -88,6 +93,9 @@ class Library(Protocol):
     def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the grey levels that stored 0 and 1 stand for, two arrays (n,)."""
 
+    def items(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return which items of their dataset masses are, (n,); None where it is not known."""
+
     def image(self, index: int, mirror: int = 0) -> np.ndarray:
         """Return a mass to look at, float32 (64, 64) in [0, 1]."""
 
@@ -99,6 +107,7 @@ class DatasetLibrary:
         self.encoder, self.decoder, self.dataset = encoder, decoder, dataset
         self.shapes, self.margins = (list(dataset.classes(field)) for field in ("shape", "margin"))
         self.synthetic, self.fingerprint = bool(dataset.meta["synthetic"]), dataset.fingerprint
+        self.context, self.calibrated = context_of(dataset.meta["made"]), calibrated_of(dataset.meta["made"])
         self.normalised = bool((dataset.field("low") != 0).any() or (dataset.field("high") != 1).any())
         self._features: dict[tuple[int, int], np.ndarray] = {}  # by index and mirror
         self._energies: dict[int, np.ndarray] = {}  # by index: mirrored or not, a mass is as far from the mean
@@ -131,6 +140,9 @@ class DatasetLibrary:
     def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.dataset.field("low")[indices], self.dataset.field("high")[indices]
 
+    def items(self, indices: np.ndarray) -> np.ndarray:
+        return indices
+
     def image(self, index: int, mirror: int = 0) -> np.ndarray:
         return seed_image(self.dataset, index, mirror)
 
@@ -158,6 +170,7 @@ class StoredLibrary:
         self.shapes, self.margins = about["shapes"], about["margins"]
         self.synthetic, self.fingerprint = about["synthetic"], about["masses"]
         self.normalised = about["normalised"]
+        self.context, self.calibrated = context_of(about), calibrated_of(about)
         self.lost = arrays["lost"]
         self.grain = Grain(arrays["grain_mean"], arrays["grain_deviation"], arrays["grain_amplitude"])
 
@@ -180,6 +193,9 @@ class StoredLibrary:
     def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._arrays["low"][indices], self._arrays["high"][indices]
 
+    def items(self, indices: np.ndarray) -> np.ndarray | None:
+        return self._arrays["items"][indices] if "items" in self._arrays else None
+
     def image(self, index: int, mirror: int = 0) -> np.ndarray:
         (category,) = (one for one in self.categories() if index in one.seeds)
         return (decode(self.decoder, self.features([Seed(index, mirror, category)]))[0] + self.lost).clip(0, 1)
@@ -197,8 +213,10 @@ def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixin
     features = library.features(mirrors)
     mean = features.mean(axis=0)
     basis = np.linalg.svd(features - mean, full_matrices=False)[2][:COMPONENTS]
-    low, high = library.contrast(np.array([seed.index for seed in seeds]))
+    items = np.array([seed.index for seed in seeds])
+    low, high = library.contrast(items)
     arrays = {
+        "items": items,
         "labels": np.array([(seed.category.shape, seed.category.margin) for seed in seeds]),
         "categories": np.array([(category.shape, category.margin) for category in found]),
         "means": np.array([category.mean for category in found]),
@@ -215,6 +233,7 @@ def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixin
         "format": FORMAT,
         **{"shapes": library.shapes, "margins": library.margins, "masses": library.fingerprint},
         **{"synthetic": library.synthetic, "normalised": library.normalised, "mixing": asdict(mixing)},
+        **{"context": library.context, "calibrated": library.calibrated},
         "decoder": library.decoder.to_json(),
     }
     stored = {name: _rounded(array) for name, array in arrays.items()}
@@ -280,7 +299,7 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], classes: tuple[int, int]) ->
         **{"basis": (components, FEATURES), "mean": (FEATURES,), "grain_mean": (FEATURES,)},
         **{"grain_deviation": (FEATURES,), "grain_amplitude": (SIZE, SIZE // 2 + 1)},
     }
-    wanted |= {"sizes": (masses,)} if "sizes" in arrays else {}
+    wanted |= {name: (masses,) for name in ("sizes", "items") if name in arrays}
     if {name: array.shape for name, array in arrays.items()} != wanted:
         raise ValueError("arrays of other shapes")
     for name in ("labels", "categories"):

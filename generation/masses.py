@@ -52,7 +52,10 @@ class MassStream:
         library = self.generator.library
         return {
             "kind": "mass",
-            "made": {name: self.plan[name] for name in ("by", "seed", "shape", "margin")},
+            "made": {
+                **{name: self.plan[name] for name in ("by", "seed", "shape", "margin")},
+                **{"context": library.context, "calibrated": library.calibrated},
+            },
             "work": self.plan["masses"],
             "levels": [(SIZE, SIZE)],
             "classes": {"shape": list(library.shapes), "margin": list(library.margins)},
@@ -71,10 +74,14 @@ class MassStream:
         return item | {"low": drawn.low, "high": drawn.high, "size": drawn.recipe.size}
 
     def row(self, number: int, drawn: SyntheticMass | None = None) -> dict[str, object]:
-        """Return what the manifest says; seeds are items of the dataset, heaviest first, without those of no weight."""
+        """Return what the manifest says; seeds are items of the dataset, heaviest first, without those of no weight.
+
+        Where the items are not known, the column tells that seeds are places in the generator's file.
+        """
         one = drawn.recipe if drawn else self.generator.recipe(number)
         used = [position for position in one.top(len(one.weights)) if one.weights[position] > 0]
-        made = made_by()
+        made, items = made_by(), self.generator.library.items(one.seeds)
+        places = one.seeds if items is None else items
         size = {} if not self.sized else {"size": "" if np.isnan(one.size) else f"{one.size:.2f}"}
         return {
             **{"x": 0, "y": 0, "width": SIZE, "height": SIZE},
@@ -84,7 +91,7 @@ class MassStream:
             **size,
             "masses_of_category": len(one.category.seeds),
             "seeds_drawn": len(one.seeds),
-            "seeds": ";".join(str(one.seeds[position]) for position in used),
+            "seeds_in_file" if items is None else "seeds": ";".join(str(places[position]) for position in used),
             "mirrored": ";".join(MIRRORS[one.mirrors[position]] for position in used),
             "weights": ";".join(f"{one.weights[position]:.2f}" for position in used),
             "number": number,

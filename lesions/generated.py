@@ -7,7 +7,6 @@ import numpy as np
 from feature2mass.generate import BATCH, MassGenerator, SyntheticMass
 from feature2mass.seeds import MassGeneratorError
 from lesions.masses import TRIED, Masses, MassPatch, patch_of
-from preprocessing.masses.options import CONTEXT
 from preprocessing.shards import DataError
 
 
@@ -57,9 +56,9 @@ class GeneratedMasses(Masses):
         return patch_of(
             np.clip(drawn.low + (drawn.high - drawn.low) * drawn.image, 0, 1).astype(np.float32),
             np.zeros(drawn.image.shape, bool),
-            CONTEXT,
+            self._generator.library.context,
             size=None if np.isnan(size) else size,
-            calibrated=(drawn.low, drawn.high) != (0, 1),
+            calibrated=self._generator.library.calibrated,
             name=f"generated mass {number}",
             synthetic=True,
             shape=str(self.labels["shape"][number]),

@@ -14,7 +14,7 @@ from lesions.annotations import Annotation, Box, has_annotations, read_annotatio
 from lesions.breast import Breast
 from lesions.outline import box_around, find_outline, mask_of, polygon_of
 from preprocessing.masses.labels import CLASSES
-from preprocessing.masses.options import CONTEXT
+from preprocessing.masses.options import calibrated_of, context_of
 from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
@@ -254,19 +254,19 @@ def _words(dataset: Dataset, name: str) -> np.ndarray:
 
 
 def _of_mass(dataset: Dataset, item: int, labels: dict[str, str]) -> MassPatch:
-    """A mass that fills a window `CONTEXT` times its longest side."""
+    """A mass in the middle of a window; how much larger that is, the dataset says."""
     level = dataset.levels[-1]
     low, high, size = (float(dataset.field(name)[item]) for name in ("low", "high", "size"))
-    synthetic = bool(dataset.meta["synthetic"])
+    made = dataset.meta["made"]
     return patch_of(
         np.clip(low + (high - low) * dataset.images(level, [item])[0], 0, 1).astype(np.float32),
         dataset.lesions(level, [item])[0],
-        float(dataset.meta["made"].get("context", CONTEXT)),
+        context_of(made),
         size=None if np.isnan(size) else size,
-        calibrated=not (synthetic and (low, high) == (0, 1)),
+        calibrated=calibrated_of(made),
         subject=str(dataset.field("subject")[item]),
         name=f"item {item}",
-        synthetic=synthetic,
+        synthetic=bool(dataset.meta["synthetic"]),
         **labels,
     )
 

@@ -44,13 +44,15 @@ def write_dataset(
     classes: dict = CLASSES,
     contrast: str = "original",
     sized: bool = False,
+    made: dict | None = None,
     **options,
 ) -> Dataset:
     """Soft ellipses on noise; brightness tells the number of an item, and so does the size, where it is to be known."""
     labels = [label for label, count in counts.items() for _ in range(count)]
     labels = [labels[number] for number in np.random.default_rng(0).permutation(len(labels))]
+    made = {"by": "tests"} | (made or {})
     writer = DatasetWriter(
-        folder, "mass", count=len(labels), made={"by": "tests"}, levels=[(64, 64)], classes=classes, shard_size=20
+        folder, "mass", count=len(labels), made=made, levels=[(64, 64)], classes=classes, shard_size=20
     )
     for shard, numbers in writer.missing():
         items = [item(number, *labels[number], contrast) for number in numbers]

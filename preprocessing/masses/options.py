@@ -1,5 +1,6 @@
 """How masses are cut out; light, so that `--help` can name the choices at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 LABEL_POLICIES = ("single", "first")
@@ -23,3 +24,13 @@ class MassOptions:
     keep_unlabelled: bool = False
     context: float = CONTEXT
     contrast: str = "normalised"
+
+
+def context_of(made: Mapping) -> float:
+    """Return the context of a dataset's masses, from how it was made."""
+    return float(made.get("context", CONTEXT))
+
+
+def calibrated_of(made: Mapping) -> bool:
+    """Tell whether brightness of a dataset's masses is as on a mammogram, from how it was made; of phantoms it is not."""
+    return bool(made.get("calibrated", made.get("by") != "make_phantoms"))

@@ -7,11 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny_masses
 
 from feature2mass.generate import generate
+from feature2mass.handover import save_masses
+from feature2mass.library import read_mass_generator
 from feature2mass.mixing import load_networks
 from feature2mass.seeds import MIRRORS
 from generation.masses import write_masses
+from lesions.masses import open_masses
 from preprocessing.batches import mass_batches
 from preprocessing.masses.rois import read_rois
 from preprocessing.shards import DataError, open_dataset
@@ -150,6 +154,45 @@ def test_png_files_of_known_size_come_back_with_it(tiny_mass_run, sized, tmp_pat
 
 def test_of_masses_of_unknown_size_nothing_is_said(shards):
     assert np.isnan(shards.field("size")).all() and "size" not in manifest(shards.folder)[0]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, tiny_mass_run):
+    folder = tmp_path_factory.mktemp("stored")
+    seeds = tiny_masses.write_dataset(folder / "seeds", made={"context": 2.0})
+    save_masses(tiny_mass_run.path, folder / "masses.h5", seeds.folder)
+    return folder / "masses.h5", seeds.folder
+
+
+def test_seeds_are_items_of_the_dataset_where_a_file_is_mixed_from(stored, tiny_mass_run, tmp_path):
+    file, seeds = stored
+    of_file = manifest(write_masses(file, tmp_path / "file", 6))
+    of_run = manifest(write_masses(tiny_mass_run.path, tmp_path / "run", 6, data=seeds))
+    assert [row["seeds"] for row in of_file] == [row["seeds"] for row in of_run]
+
+
+def test_seeds_whose_items_are_not_known_are_called_places_in_the_file(tmp_path):
+    (row,) = manifest(write_masses(None, tmp_path / "new", 1))
+    assert "seeds" not in row and all(place.isdigit() for place in row["seeds_in_file"].split(";"))
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_outlines_are_sought_by_the_context_of_what_was_mixed(stored, tiny_mass_run, tmp_path, monkeypatch, from_file):
+    run, data = (stored[0], None) if from_file else (tiny_mass_run.path, stored[1])
+    folder = write_masses(run, tmp_path / "new", 1, data=data)
+    used = []
+    monkeypatch.setattr("lesions.masses.patch_of", lambda image, outline, context, **known: used.append(context))
+    open_masses(folder).patch(0)
+    assert used == [2.0]
+
+
+@pytest.mark.parametrize(("by", "calibrated"), [("prepare_masses", True), ("make_phantoms", False)])
+def test_masses_of_original_contrast_keep_their_brightness_but_not_phantoms(tmp_path, tiny_mass_run, by, calibrated):
+    seeds = tiny_masses.write_dataset(tmp_path / "seeds", made={"by": by})
+    save_masses(tiny_mass_run.path, tmp_path / "masses.h5", seeds.folder)
+    assert read_mass_generator(tmp_path / "masses.h5")[0].calibrated == calibrated
+    patch = open_masses(write_masses(tiny_mass_run.path, tmp_path / "new", 1, data=seeds.folder)).patch(0)
+    assert patch.calibrated == calibrated
 
 
 def test_the_included_generator_makes_masses_of_a_wanted_kind(tmp_path):
