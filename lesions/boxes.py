@@ -184,6 +184,8 @@ def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -
     try:
         x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
     except ValueError:
+        x = y = width = height = np.nan
+    if not np.isfinite((x, y, width, height)).all():
         return "box without numbers: x, y, width and height must be numbers of pixels"
     box = clipped(frame.box((x, y, width, height)), level)
     if min(box[2:]) < 1:

@@ -10,7 +10,7 @@ def parse_json(text: str | bytes) -> Any:
     """Parse a JSON text.
 
     Raises:
-        ValueError: It is none, holds an infinite number, or is nested without end, over which Python's parser
+        ValueError: It is none, holds NaN or an infinite number, or is nested without end, over which Python's parser
             stumbles in its own way.
     """
     try:
@@ -34,6 +34,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if math.isinf(number):
+    if not math.isfinite(number):
         raise ValueError(f"{text} is no number of JSON")
     return number

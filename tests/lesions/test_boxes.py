@@ -109,10 +109,13 @@ def test_boxes_of_films_become_lesions_of_the_dataset(tmp_path):
         ("a.png", *BOX, "IRREGULAR-LOBULATED", "", "P"),
         ("c.png", *BOX, "OVAL", "", "P"),
         ("a.png", "", 1, 2, 3, "", "", "P"),
+        ("a.png", 150, "nan", 40, 24, "", "", "P"),
+        ("a.png", 150, 300, "inf", 24, "", "", "P"),
     ]
     write_boxes(tmp_path / "boxes.csv", *rows)
     done = add_boxes(dataset, tmp_path / "boxes.csv", [films])
-    assert sorted(number for number, _ in done.rejected) == [2, 3]
+    assert [number for number, _ in done.rejected] == [2, 3, 4, 5]
+    assert all(reason.startswith("box without numbers") for _, reason in done.rejected[1:])
     first, second = read_annotations(dataset)
     assert (first.item, first.shape, second.item, second.shape) == (0, "", 1, "oval")
     assert brightness_in(dataset, second) > 0.9

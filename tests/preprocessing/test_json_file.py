@@ -5,7 +5,7 @@ import pytest
 from preprocessing.json_file import read_json
 
 BRACKETS = b"[" * 100_000, b'{"a":' * 100_000
-INFINITE = b'{"a": Infinity}', b'{"a": [-Infinity]}', b'{"a": 1e999}'
+INFINITE = b'{"a": Infinity}', b'{"a": [-Infinity]}', b'{"a": 1e999}', b'{"a": NaN}'
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": "\xff"}', *BRACKETS, *INFINITE])
