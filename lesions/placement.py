@@ -31,7 +31,6 @@ BANDWIDTH = {"depth": 0.04, "height": 0.03, "size": 0.08, "aspect": 0.05}  # sta
 NEAR_SIZE = 0.2  # of the logarithm of a given size: how near a row's size must be
 NEAR_PLACE = 0.07  # of depth and height: how near a row's place must be to that of the mass in its own breast
 SIZE_LIMITS = (8 / 512, 96 / 512)  # longest side, of the image's height
-VIEWS = ("CC", "MLO")
 
 
 @dataclass(frozen=True)
