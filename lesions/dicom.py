@@ -4,14 +4,14 @@ A segmentation is written by `highdicom`, which the package's extra `seg` instal
 """
 
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lesions.inserter import Composite, Inserter
+from lesions.origin import DRAWN, OTHER, PHANTOM, REAL, origin_of
 from lesions.outline import mask_of
 from preprocessing.atomic import whole_file
 from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, Study, synthetic_dicom
@@ -22,24 +22,23 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-_REAL, _DRAWN, _PHANTOM, _OTHER = "real", "drawn", "phantom", "other"  # where an image comes from
 _MAMMOGRAMS = {
-    _REAL: "a mammogram of a real, de-identified patient",
-    _DRAWN: "a mammogram that a generative neural network drew",
-    _PHANTOM: "a computed phantom of a mammogram",
-    _OTHER: "a mammogram that software had made or altered",
+    REAL: "a mammogram of a real, de-identified patient",
+    DRAWN: "a mammogram that a generative neural network drew",
+    PHANTOM: "a computed phantom of a mammogram",
+    OTHER: "a mammogram that software had made or altered",
 }
 _MASSES = {
-    _REAL: "of other real, de-identified patients",
-    _DRAWN: "that a neural network drew",
-    _PHANTOM: "that are computed phantoms",
-    _OTHER: "that software had made or altered",
+    REAL: "of other real, de-identified patients",
+    DRAWN: "that a neural network drew",
+    PHANTOM: "that are computed phantoms",
+    OTHER: "that software had made or altered",
 }
 _METHODS = {  # of de-identification, at most 64 characters (LO)
-    _REAL: "Header not kept",
-    _DRAWN: "Synthetic image; the origin of what it fills is not known",
-    _PHANTOM: "Computed phantom, no patient's image",
-    _OTHER: "Header not kept",
+    REAL: "Header not kept",
+    DRAWN: "Synthetic image; the origin of what it fills is not known",
+    PHANTOM: "Computed phantom, no patient's image",
+    OTHER: "Header not kept",
 }
 _SCALE = "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot be measured."
 _CLOCKS = ("SeriesDate", "SeriesTime", "InstanceCreationDate", "InstanceCreationTime")
@@ -61,31 +60,21 @@ def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
         origin=Origin(made_by=made_by()),
         study=Study(f"subject {one.fields['subject']}", patient, place),
     )
-    host = _origin_of(inserter.mammograms.meta)
+    host = origin_of(inserter.mammograms.meta)
     dataset.DerivationDescription = _derivation(one, inserter, host)
     dataset.ContributingEquipmentSequence[0].ContributionDescription = dataset.DerivationDescription
     dataset.ImageComments = _comments(one)
     dataset.StudyDescription = dataset.SeriesDescription = "SYNTHETIC lesions in a mammogram"
     dataset.DeidentificationMethod = _METHODS[host]
-    if host in (_REAL, _OTHER):  # not known of a film whose header was not kept
+    if host in (REAL, OTHER):  # not known of a film whose header was not kept
         del dataset.PartialView, dataset.BreastImplantPresent
     return dataset
-
-
-def _origin_of(meta: Mapping[str, Any]) -> str:
-    """Where images come from, by what their dataset says of itself."""
-    by = str(meta["made"].get("by"))
-    if by == "make_phantoms":
-        return _PHANTOM
-    if not meta["synthetic"]:
-        return _REAL
-    return _DRAWN if by.startswith("generate_") else _OTHER
 
 
 def _derivation(one: Composite, inserter: Inserter, host: str) -> str:
     """Say what was done to the mammogram."""
     count = sum(map(bool, one.masses))
-    whose = _MASSES[_origin_of(inserter.masses.meta)]
+    whose = _MASSES[origin_of(inserter.masses.meta)]
     masses = f"{count} mass{'es' if count > 1 else ''} {whose}, inserted by software" if count else "No mass inserted"
     return f"{masses} into {_MAMMOGRAMS[host]}. Not for diagnosis. Inputs SHA-256: {inserter.fingerprint}"
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
+from lesions.origin import shows_nobody
 from lesions.outline import mask_of
 from lesions.page import write_page
 from preprocessing.atomic import remove_left_over, whole_file, write_whole
@@ -95,7 +96,8 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
 def _made(inserter: Inserter) -> dict:
     """How the images are made, for whoever looks and for the check before a call is continued."""
     settings = {name: value for name, value in asdict(inserter.settings).items() if value not in (None, "")}
-    return {"by": "insert_lesions", **settings, "version": __version__}
+    host = shows_nobody(inserter.mammograms.meta)
+    return {"by": "insert_lesions", **settings, "host_synthetic": host, "version": __version__}
 
 
 # ---------------------------------------------------------------------------------------- chunks
@@ -193,7 +195,7 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
             _keep(folder, chunk, records)
     if file_format == "coco":
         content = _write_coco(folder, _kept(folder, chunks), made)
-        write_page(folder, content, bool(inserter.mammograms.meta["synthetic"] and inserter.masses.synthetic))
+        write_page(folder, content, all(shows_nobody(one.meta) for one in (inserter.mammograms, inserter.masses)))
     if file_format == "yolo":
         _write_yolo(folder, _kept(folder, chunks))
     records = _kept(folder, chunks)
@@ -357,6 +359,6 @@ def _write_manifest(
 
 
 def _counted(folder: Path) -> int:
-    """Inserted lesions in a manifest."""
+    """Lesions in a manifest that came with a mass; the others were in the mammograms before."""
     with open(folder / MANIFEST, newline="") as file:
-        return sum(row["synthetic_lesion"] == "True" for row in csv.DictReader(file))
+        return sum(bool(row["mass"]) for row in csv.DictReader(file))

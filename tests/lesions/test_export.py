@@ -198,6 +198,26 @@ def test_dicom_boxes_are_in_the_pixels_of_the_file(mammograms, masses, tmp_path)
         assert [one[name] for name in ("y", "width", "height")] == [other[name] for name in ("y", "width", "height")]
 
 
+def test_only_lesions_of_this_call_are_counted(mammograms, masses, tmp_path):
+    first = insert_lesions(mammograms.folder, masses.folder, tmp_path / "first", count=6, lesions=1)
+    assert insert_lesions(tmp_path / "first", masses.folder, tmp_path / "second", count=6, lesions=1) == first == 6
+
+
+@pytest.mark.parametrize("by", ["generate_mammograms", "make_phantoms", "prepare_mammograms", "insert_lesions"])
+def test_films_with_generated_masses_still_show_patients(mammograms, tmp_path, by):
+    inserter = open_inserter(mammograms.folder, "phantoms")
+    inserter.mammograms.meta = {**inserter.mammograms.meta, "synthetic": True, "made": {"by": by}}
+    export.write(inserter, tmp_path, 1, "coco")
+    nobody = by in ("generate_mammograms", "make_phantoms")
+    assert json.loads((tmp_path / "insert_lesions.json").read_text())["host_synthetic"] == nobody
+    assert ("Every image on these pages is synthetic" in (tmp_path / "index.html").read_text()) == nobody
+
+
+def test_a_dataset_says_whether_the_mammograms_were_synthetic(mammograms, tmp_path):
+    insert_lesions(mammograms.folder, "phantoms", tmp_path / "out", count=1)
+    assert open_dataset(tmp_path / "out").meta["made"]["host_synthetic"] is False
+
+
 class Killed(Exception):
     pass
 
