@@ -82,15 +82,18 @@ def open_seeds(run: str | os.PathLike, data: str | os.PathLike | None, networks:
     """Open the masses to mix: those of `data`, or those that the run was trained on.
 
     Raises:
-        MassGeneratorError: the data is gone, or the networks were trained on other classes.
+        MassGeneratorError: the data is gone or has changed, or the networks were trained on other classes.
         DataError: the dataset cannot be opened.
     """
     if data is None:
         try:
             data = read_json(Path(run) / SOURCE)["folder"]
+            trained_on = read_json(Path(run) / "config.json")["data"]
             dataset = open_dataset(data, kind="mass")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MassGeneratorError(f"--run {run}: its training data cannot be opened; give --data") from error
+        if [shard["sha256"] for shard in dataset.meta["shards"]] != trained_on:
+            raise MassGeneratorError(f"--run {run}: its training data in {data} has changed since; give --data")
     else:
         dataset = open_dataset(data, kind="mass")
     for field, names in (("margin", networks.margins), ("shape", networks.shapes)):

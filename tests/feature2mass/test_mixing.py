@@ -122,6 +122,14 @@ def test_training_data_that_is_gone_asks_for_data(copied):
         open_seeds(copied, None, load_networks(copied))
 
 
+def test_training_data_that_has_changed_asks_for_data(copied, tmp_path):
+    other = tiny_masses.write_dataset(tmp_path / "other", contrast="normalised")
+    (copied / "source.json").write_text(json.dumps({"folder": str(other.folder)}))
+    with pytest.raises(MassGeneratorError, match=f"training data in {other.folder} has changed since; give --data"):
+        open_seeds(copied, None, load_networks(copied))
+    assert open_seeds(copied, other.folder, load_networks(copied)).folder == other.folder
+
+
 def test_without_octaves_a_mass_is_its_decoded_mixture(tiny_mass_run, tiny_masses_dataset):
     networks = load_networks(tiny_mass_run.path)
     library = DatasetLibrary(networks.encoder, networks.decoder, tiny_masses_dataset)
