@@ -13,9 +13,8 @@ import numpy as np
 
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.mask import resize_mask
-from preprocessing.images.read import find_images
 from preprocessing.images.words import DENSITIES
-from preprocessing.mammograms.given_masks import read_mask
+from preprocessing.mammograms.given_masks import find_masks, read_mask
 from preprocessing.mammograms.standardise import orient
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, open_dataset
@@ -111,7 +110,7 @@ class MaskSource:
             self._fields = {name: self.dataset.field(name) for name in ("laterality", "view")}
             self._fields["density"] = np.array(["", *DENSITIES])[self.dataset.field("density")]
         else:
-            self.files = find_images([self.folder]) if self.folder.exists() else []
+            self.files = [self.folder] if self.folder.is_file() else find_masks(self.folder)
             self.origin = FILE
         if len(self) == 0:
             raise DataError(f"--masks {masks}: holds neither a dataset nor mask images")
@@ -188,12 +187,14 @@ class MaskSource:
             mask, _ = read_mask(file)
             if mask.shape[0] * self.size[1] != mask.shape[1] * self.size[0]:
                 raise UnusableImage("is not an image of 2:1 (height:width)")
-            _, _, turned = orient(mask, mask)
+            if mask.all():
+                raise UnusableImage("has no background: set what is not breast to 0")
+            _, oriented, turned = orient(mask, mask)
+            if not oriented[:, 0].any():
+                raise UnusableImage("does not touch the chest wall: the breast must begin at the left or right edge")
         except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
-        return BreastMask(
-            resize_mask(mask[:, ::-1] if turned else mask, self.size), origin=FILE, number=number, turned=turned
-        )
+        return BreastMask(resize_mask(oriented, self.size), origin=FILE, number=number, turned=turned)
 
 
 class ImageMasks:

@@ -33,8 +33,7 @@ class GivenMasks:
     def __init__(self, folder: Path, names: Sequence[str]):
         self._of: dict[str, Path] = {}
         self._ambiguous: set[str] = set()
-        files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-        masks = {str(path.relative_to(folder)): path for path in files}
+        masks = {str(path.relative_to(folder)): path for path in find_masks(folder)}
         by_stem = defaultdict(list)
         for name in masks:
             by_stem[Path(name).stem].append(name)
@@ -77,6 +76,12 @@ class GivenMasks:
 
 def _path(name: str) -> tuple[str, ...]:
     return PurePath(os.path.splitext(name)[0]).parts
+
+
+def find_masks(folder: Path) -> list[Path]:
+    """List the mask images in a folder and its subfolders, sorted, without hidden ones; none where it is no folder."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_mask(path: Path, shape: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:

@@ -116,7 +116,7 @@ def test_a_dataset_says_which_software_wrote_it(tmp_path, generator, tiny_datase
 
 
 def test_phantoms_and_files_are_named_as_such(tmp_path, generator):
-    cv2.imwrite(str(tmp_path / "mask.png"), np.full((16, 8), 255, np.uint8))
+    cv2.imwrite(str(tmp_path / "mask.png"), np.pad(np.full((14, 6), 255, np.uint8), ((1, 1), (0, 2))))
     of_file = rows(write_mammograms(generator, tmp_path / "a", 1, masks=tmp_path / "mask.png"))
     of_phantom = rows(write_mammograms(generator, tmp_path / "b", 1))
     assert (of_file[0]["mask_of"], of_phantom[0]["mask_of"]) == ("mask image", "phantom")
@@ -151,7 +151,7 @@ def test_contributing_equipment_holds_seed_number_mask_and_versions(tmp_path, ge
 
 
 def test_only_without_a_patient_s_data_does_a_header_say_so(tmp_path, generator, tiny_dataset, tiny_pix2pix_run):
-    cv2.imwrite(str(tmp_path / "mask.png"), np.full((16, 8), 255, np.uint8))
+    cv2.imwrite(str(tmp_path / "mask.png"), np.pad(np.full((14, 6), 255, np.uint8), ((1, 1), (0, 2))))
     made = {
         "phantom": (generator, None),
         "outline": (generator, tiny_dataset.folder),
@@ -240,7 +240,7 @@ def test_the_phantoms_of_a_study_are_looked_for_once_and_without_their_images(mo
 
 
 def test_what_makes_no_study_is_refused(tmp_path, generator):
-    cv2.imwrite(str(tmp_path / "mask.png"), np.full((16, 8), 255, np.uint8))
+    cv2.imwrite(str(tmp_path / "mask.png"), np.pad(np.full((14, 6), 255, np.uint8), ((1, 1), (0, 2))))
     with pytest.raises(DataError, match="multiple of 4"):
         write_mammograms(generator, tmp_path / "out", 6, study_of_four=True)
     with pytest.raises(DataError, match="views are not known"):
