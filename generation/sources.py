@@ -189,12 +189,13 @@ class MaskSource:
                 raise UnusableImage("is not an image of 2:1 (height:width)")
             if mask.all():
                 raise UnusableImage("has no background: set what is not breast to 0")
-            _, oriented, turned = orient(mask, mask)
-            if not oriented[:, 0].any():
+            _, _, turned = orient(mask, mask)
+            mask = mask[:, ::-1] if turned else mask
+            if not mask[:, 0].any():
                 raise UnusableImage("does not touch the chest wall: the breast must begin at the left or right edge")
         except UnusableImage as error:
             raise DataError(f"--masks {file}: {error}") from error
-        return BreastMask(resize_mask(oriented, self.size), origin=FILE, number=number, turned=turned)
+        return BreastMask(resize_mask(mask, self.size), origin=FILE, number=number, turned=turned)
 
 
 class ImageMasks:

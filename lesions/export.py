@@ -8,7 +8,7 @@ from.
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -198,8 +198,8 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
         write_page(folder, content, all(shows_nobody(one.meta) for one in (inserter.mammograms, inserter.masses)))
     if file_format == "yolo":
         _write_yolo(folder, _kept(folder, chunks))
-    records = _kept(folder, chunks)
-    _write_manifest(inserter, folder, map(_displayed, records) if file_format == "dicom" else records, place)
+    every = _kept(folder, chunks)
+    _write_manifest(inserter, folder, map(_displayed, every) if file_format == "dicom" else every, place)
     return _counted(folder)
 
 
@@ -333,12 +333,15 @@ def _write_yolo(folder: Path, records: Iterator[Record]) -> None:
     # Without `path`, the folders are looked for where the file is.
     text = f"train: images/{train}\nval: images/{val}\nnames:\n  0: {CATEGORY}\n"
     if train == val:
-        text = "# val has the images of train; insert-lesions --split all makes a validation set of other patients\n" + text
+        text = (
+            "# val has the images of train; insert-lesions --split all makes a validation set of other patients\n"
+            + text
+        )
     write_whole(folder / "data.yaml", text.encode())
 
 
 def _write_manifest(
-    inserter: Inserter, folder: Path, records: Iterator[Record], place: Callable[[Record], str]
+    inserter: Inserter, folder: Path, records: Iterable[Record], place: Callable[[Record], str]
 ) -> None:
     """A row per lesion, and one with empty fields for an image in which none found room."""
     masses, mammograms = inserter.masses, inserter.mammograms

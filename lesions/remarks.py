@@ -8,8 +8,8 @@ import numpy as np
 from preprocessing.shards import SPLITS, open_dataset
 
 NO_SUBJECT = (
-    "warning: --masses {}: has no patient of --mammograms {}; patients can be matched, and held-out ones left out, only "
-    "where both were prepared with the same --key"
+    "warning: --masses {}: has no patient of --mammograms {}; patients can be matched, and held-out ones left out, "
+    "only where both were prepared with the same --key"
 )
 ONE_SPLIT = "warning: --format yolo: data.yaml will name the same images for train and val; {}"
 

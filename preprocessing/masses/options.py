@@ -32,5 +32,5 @@ def context_of(made: Mapping) -> float:
 
 
 def calibrated_of(made: Mapping) -> bool:
-    """Tell whether brightness of a dataset's masses is as on a mammogram, from how it was made; of phantoms it is not."""
+    """Tell whether a dataset's masses are as bright as on a mammogram, from how it was made; phantoms are not."""
     return bool(made.get("calibrated", made.get("by") != "make_phantoms"))

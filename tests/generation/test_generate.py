@@ -209,25 +209,6 @@ def test_an_empty_mask_is_named(tmp_path):
         MaskSource(HEIGHT, WIDTH, tmp_path)[0]
 
 
-@pytest.mark.parametrize(
-    ("columns", "reason"), [(slice(8), "has no background: set"), (slice(2, 6), "does not touch the chest wall")]
-)
-def test_a_mask_that_is_no_breast_is_named(tmp_path, columns, reason):
-    mask = np.zeros((16, 8), np.uint8)
-    mask[:, columns] = 255
-    cv2.imwrite(str(tmp_path / "wrong.png"), mask)
-    with pytest.raises(DataError, match=f"wrong.png: {reason}"):
-        MaskSource(HEIGHT, WIDTH, tmp_path)[0]
-
-
-def test_masks_are_found_in_every_format_that_preparation_takes(mask_folder, tmp_path):
-    for suffix in ("bmp", "png", "tif"):
-        cv2.imwrite(str(tmp_path / f"mask.{suffix}"), cv2.imread(str(mask_folder / "0.png")))
-    (tmp_path / ".hidden.png").write_bytes(b"")
-    source = MaskSource(HEIGHT, WIDTH, tmp_path)
-    assert [file.name for file in source.files] == ["mask.bmp", "mask.png", "mask.tif"] and source[0].mask.any()
-
-
 # --- files --------------------------------------------------------------------------------------
 
 
