@@ -91,9 +91,12 @@ def audit(index: "TrainingIndex", control: list[Match], generated: Samples) -> A
         One match per image. Memory: 2 kB per training image, and a few images.
 
     Raises:
-        EvaluationError: generated images of another size.
+        EvaluationError: generated images of another size, or all too small to have texture.
     """
     same_size(index.training, generated)
+    if not any(match.score > 0 for match in control):
+        height, width = generated.size
+        raise EvaluationError(f"images of {height}x{width} are too small to have texture that could be compared")
     threshold = copy_threshold([match.score for match in control], len(generated))
     return Audit(index.matches(generated), control, threshold, index.training)
 

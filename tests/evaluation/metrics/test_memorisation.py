@@ -204,3 +204,12 @@ def test_a_real_set_of_films(shared_data):
 def test_images_of_another_size_are_refused(training, held_out):
     with pytest.raises(EvaluationError, match="128x64 .* 64x64"):
         audited(training, held_out, Samples(np.zeros((3, 64, 64))))
+
+
+def test_images_without_texture_cannot_be_audited():
+    breasts = np.zeros((30, 8, 4), bool)
+    breasts[:, 1:7, :3] = True
+    some, others = (Samples(np.random.default_rng(seed).random(breasts.shape, np.float32), breasts) for seed in (0, 1))
+    index = TrainingIndex(some)
+    with pytest.raises(EvaluationError, match="images of 8x4 are too small to have texture"):
+        audit(index, index.matches(others), others)
