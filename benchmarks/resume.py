@@ -44,7 +44,7 @@ def kill_when(process: subprocess.Popen, moment: Callable[[], bool]) -> bool:
 def fading_in(run: Path) -> bool:
     log = run / "log.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
-    return bool(lines) and lines[-1].endswith("}") and json.loads(lines[-1])["alpha"] < 1.0
+    return bool(lines) and lines[-1].endswith("}") and json.loads(lines[-1]).get("alpha", 1.0) < 1.0
 
 
 def has_checkpoint(run: Path, phase: int) -> bool:
