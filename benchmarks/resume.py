@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import click
@@ -47,10 +46,16 @@ def fading_in(run: Path) -> bool:
     return bool(lines) and lines[-1].endswith("}") and json.loads(lines[-1]).get("alpha", 1.0) < 1.0
 
 
-def has_checkpoint(run: Path, phase: int) -> bool:
-    """Tell whether a phase has begun to be saved and is not yet complete."""
-    folder = run / f"phase-{phase}"
-    return any(folder.glob("checkpoint-*.h5")) and not (folder / "generator.keras").exists()
+def new_checkpoint(run: Path, phase: int) -> Callable[[], bool]:
+    """Make a function that tells whether a phase has got a checkpoint since the first call, and is not yet complete."""
+    folder, there = run / f"phase-{phase}", []
+
+    def told() -> bool:
+        found = set(folder.glob("checkpoint-*.h5"))
+        there.append(found)
+        return not found <= there[0] and not (folder / "generator.keras").exists()
+
+    return told
 
 
 def digest(run: Path, phase: int) -> str:
@@ -68,9 +73,10 @@ def main(data: Path, phases: int, preset: str, length: float) -> None:
         assert start(data, whole, phases, preset, length).wait() == 0, "the uninterrupted run failed"
 
         moments = {
-            "while a checkpoint is written": lambda: any(broken.glob("phase-*/checkpoint-*.partial")),
+            "while a checkpoint is written": lambda: any(broken.glob("phase-*/.checkpoint-*.part*")),
+            "in phase 1": new_checkpoint(broken, 1),
             "during a fade-in": lambda: fading_in(broken),
-            **{f"in phase {n}": partial(has_checkpoint, broken, n) for n in range(1, phases + 1)},
+            **{f"in phase {n}": new_checkpoint(broken, n) for n in range(2, phases + 1)},
         }
         for name, moment in moments.items():
             killed = kill_when(start(data, broken, phases, preset, length), moment)

@@ -19,7 +19,6 @@ import numpy as np
 
 from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
-from lesions.origin import shows_nobody
 from lesions.outline import mask_of
 from lesions.page import write_page
 from preprocessing.atomic import remove_left_over, whole_file, write_whole
@@ -28,7 +27,7 @@ from preprocessing.images.words import read_density
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress
-from preprocessing.shards import DataError, DatasetWriter, lock_folder
+from preprocessing.shards import DataError, DatasetWriter, lock_folder, shows_patients
 from preprocessing.version import __version__
 
 CHUNK = 32  # images
@@ -96,8 +95,8 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
 def _made(inserter: Inserter) -> dict:
     """How the images are made, for whoever looks and for the check before a call is continued."""
     settings = {name: value for name, value in asdict(inserter.settings).items() if value not in (None, "")}
-    host = shows_nobody(inserter.mammograms.meta)
-    return {"by": "insert_lesions", **settings, "host_synthetic": host, "version": __version__}
+    patients = any(shows_patients(one.meta) for one in (inserter.mammograms, inserter.masses))
+    return {"by": "insert_lesions", **settings, "shows_patients": patients, "version": __version__}
 
 
 # ---------------------------------------------------------------------------------------- chunks
@@ -195,7 +194,7 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
             _keep(folder, chunk, records)
     if file_format == "coco":
         content = _write_coco(folder, _kept(folder, chunks), made)
-        write_page(folder, content, all(shows_nobody(one.meta) for one in (inserter.mammograms, inserter.masses)))
+        write_page(folder, content, not made["shows_patients"])
     if file_format == "yolo":
         _write_yolo(folder, _kept(folder, chunks))
     every = _kept(folder, chunks)

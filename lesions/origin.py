@@ -14,8 +14,3 @@ def origin_of(meta: Mapping[str, Any]) -> str:
     if not meta["synthetic"]:
         return REAL
     return DRAWN if by.startswith("generate_") else OTHER
-
-
-def shows_nobody(meta: Mapping[str, Any]) -> bool:
-    """Tell whether a dataset's images surely show no patient: they are generated, or phantoms."""
-    return origin_of(meta) in (DRAWN, PHANTOM)

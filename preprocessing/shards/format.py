@@ -105,7 +105,7 @@ def shows_patients(meta: Mapping[str, Any]) -> bool:
     """
     made = meta["made"]
     if made.get("by") == "insert_lesions":
-        return made.get("host_synthetic") is not True
+        return bool(made.get("shows_patients", True))
     return made.get("by") not in DRAWN_OR_GENERATED
 
 

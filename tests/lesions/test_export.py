@@ -209,13 +209,13 @@ def test_films_with_generated_masses_still_show_patients(mammograms, tmp_path, b
     inserter.mammograms.meta = {**inserter.mammograms.meta, "synthetic": True, "made": {"by": by}}
     export.write(inserter, tmp_path, 1, "coco")
     nobody = by in ("generate_mammograms", "make_phantoms")
-    assert json.loads((tmp_path / "insert_lesions.json").read_text())["host_synthetic"] == nobody
+    assert json.loads((tmp_path / "insert_lesions.json").read_text())["shows_patients"] != nobody
     assert ("Every image on these pages is synthetic" in (tmp_path / "index.html").read_text()) == nobody
 
 
-def test_a_dataset_says_whether_the_mammograms_were_synthetic(mammograms, tmp_path):
+def test_a_dataset_says_whether_mammograms_or_masses_were_of_patients(mammograms, tmp_path):
     insert_lesions(mammograms.folder, "phantoms", tmp_path / "out", count=1)
-    assert open_dataset(tmp_path / "out").meta["made"]["host_synthetic"] is False
+    assert open_dataset(tmp_path / "out").meta["made"]["shows_patients"] is True
 
 
 class Killed(Exception):

@@ -13,8 +13,8 @@ from preprocessing.shards import shows_patients
         ({"by": "generate_masses"}, False),
         ({"by": "prepare_mammograms"}, True),
         ({"by": "insert_lesions"}, True),
-        ({"by": "insert_lesions", "host_synthetic": False}, True),
-        ({"by": "insert_lesions", "host_synthetic": True}, False),
+        ({"by": "insert_lesions", "shows_patients": True}, True),
+        ({"by": "insert_lesions", "shows_patients": False}, False),
         ({}, True),
     ],
 )
