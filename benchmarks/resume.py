@@ -3,12 +3,10 @@
     python benchmarks/resume.py --data data/phantoms
 
 Trains the first phases of a run twice with the command line that a user types. The second is killed with SIGKILL while
-a checkpoint is being written, during a fade-in, and after the first checkpoint of each phase, and started again after
-each.
+a checkpoint is being written, and in each phase after a checkpoint, and started again after each.
 """
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -40,12 +38,6 @@ def kill_when(process: subprocess.Popen, moment: Callable[[], bool]) -> bool:
     return False
 
 
-def fading_in(run: Path) -> bool:
-    log = run / "log.jsonl"
-    lines = log.read_text().splitlines() if log.exists() else []
-    return bool(lines) and lines[-1].endswith("}") and json.loads(lines[-1]).get("alpha", 1.0) < 1.0
-
-
 def new_checkpoint(run: Path, phase: int) -> Callable[[], bool]:
     """Make a function that tells whether a phase has got a checkpoint since the first call, and is not yet complete."""
     folder, there = run / f"phase-{phase}", []
@@ -74,9 +66,7 @@ def main(data: Path, phases: int, preset: str, length: float) -> None:
 
         moments = {
             "while a checkpoint is written": lambda: any(broken.glob("phase-*/.checkpoint-*.part*")),
-            "in phase 1": new_checkpoint(broken, 1),
-            "during a fade-in": lambda: fading_in(broken),
-            **{f"in phase {n}": new_checkpoint(broken, n) for n in range(2, phases + 1)},
+            **{f"in phase {n}": new_checkpoint(broken, n) for n in range(1, phases + 1)},
         }
         for name, moment in moments.items():
             killed = kill_when(start(data, broken, phases, preset, length), moment)
