@@ -147,8 +147,7 @@ def compare_sets(
         seed, replicates: of the random half-samples, and how many there are.
 
     Raises:
-        EvaluationError: fewer than 2·`needs` real or `needs` fake images, or either all of one subject; it says how
-            many are needed.
+        EvaluationError: too few images (it says how many are needed), or real or fake ones all of one subject.
     """
     if len(real) < 2 * needs or len(fake) < needs:
         raise EvaluationError(
@@ -157,8 +156,7 @@ def compare_sets(
         )
     rng = np.random.default_rng(seed)
     subjects = _numbered(subjects, len(real) + len(fake))
-    for group in (real, fake):
-        check_subjects(subjects[group])
+    check_subjects(subjects[fake])
     parts = [real[half] for half in halves(subjects[real], rng)]
     size = min(len(parts[0]), len(fake), at_most)
     if size < needs:

@@ -15,8 +15,7 @@ def build_generator(
 
     Args:
         phase: 1…7; images are `resolution(phase)`. Levels that are trained on windows have no fade-in path.
-        fading: whether the model has the fade-in path and its third input `alpha (1,)`; phase 1 has nothing to fade
-            in and ignores it.
+        fading: whether the model has the fade-in path and its third input `alpha (1,)`, which phase 1 ignores.
         dtype: policy of the hidden layers, "float32" or "mixed_bfloat16"; images are float32.
 
     Returns:
@@ -68,9 +67,7 @@ def build_generator(
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype="float32")(image)
     if config.times_mask:
         image = keras.layers.Multiply(name="image_in_mask", dtype="float32")([image, mask])
-
-    inputs = [mask, latent, alpha] if fading else [mask, latent]
-    return keras.Model(inputs, image, name=name)
+    return keras.Model([mask, latent, *([alpha] if fading else [])], image, name=name)
 
 
 def _mask_path(blocks: Blocks, mask, phase: int, alpha) -> dict:

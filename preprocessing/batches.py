@@ -69,8 +69,7 @@ def mammogram_batches(
         first_image: Images already seen: the batches equal the tail of those from 0 when it is a multiple of
             `batch_size`. Defaults to 0.
         jitter: Whether to scale, shift and shear image and mask together (ours). Defaults to True.
-        texture_maps: Whether batches have a "texture_map" too, of the same shape: the `edge_map` of each image as it is
-            in the batch. Defaults to False.
+        texture_maps: Whether batches have a "texture_map" too: the `edge_map` of each image there. Defaults to False.
         share: Which of how many equal parts of every batch to read. Defaults to all of it.
 
     Returns:
