@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.shards import SPLITS, open_dataset
+from preprocessing.shards import SPLITS, open_dataset, shows_patients
 
 NO_SUBJECT = (
     "warning: --masses {}: has no patient of --mammograms {}; patients can be matched, and held-out ones left out, "
@@ -34,7 +34,7 @@ def remarks_on(
     if masses is None or not Path(masses).exists():  # those of the included generator, and phantoms, are of nobody
         return remarks
     donors = open_dataset(Path(masses))
-    real = not (dataset.meta["synthetic"] or donors.meta["synthetic"])
-    if real and not np.isin(donors.field("subject"), dataset.field("subject")).any():
+    of_patients = shows_patients(dataset.meta) and shows_patients(donors.meta)
+    if of_patients and not np.isin(donors.field("subject"), dataset.field("subject")).any():
         remarks.append(NO_SUBJECT.format(masses, mammograms))
     return remarks
