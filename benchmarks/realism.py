@@ -25,6 +25,8 @@ METRICS = [
     "precision_k3_radiomic_z",
     "recall_k3_radiomic_z",
     "variation_per_mask",
+    "detail_correlation_pairs",
+    "detail_correlation_per_mask",
     "mask_iou_film",
     "leakage",
     "fine_energy_64px",

@@ -31,7 +31,8 @@ from preprocessing.command_line import FOLDER_THERE, PATH, Command
     metavar="A,B,C",
     show_default="all that apply, except realism_auc_cnn",
     help="Metrics to measure, separated by commas: "
-    "swd_7x7, msssim_pairs, variation_per_mask, mask_iou_film, leakage, beta_64px, fine_energy_64px, "
+    "swd_7x7, msssim_pairs, variation_per_mask, detail_correlation_pairs, detail_correlation_per_mask, "
+    "mask_iou_film, leakage, beta_64px, fine_energy_64px, "
     "histogram_w1_64bins, fid_radiomic_z, kid_radiomic_z, precision_k3_radiomic_z, recall_k3_radiomic_z, "
     "density_k3_radiomic_z, coverage_k3_radiomic_z (named by the extractor), memorisation_texture, realism_auc_cnn; "
     "for masses labels_read_cnn, labels_learned_cnn.",

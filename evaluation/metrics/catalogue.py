@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from evaluation.image_set import EvaluationError, Samples
+from evaluation.metrics.detail import DETAIL_OF_ONE_MASK, DETAIL_OF_PAIRS
 from evaluation.metrics.feature_distances import NEIGHBOURS, feature_metrics
 from evaluation.metrics.features import Extractor, radiomic
 from evaluation.metrics.labels import LABELS_LEARNED, LABELS_READ
@@ -14,7 +15,8 @@ from evaluation.metrics.realism import REALISM
 from evaluation.metrics.swd import SLICED_WASSERSTEIN
 from evaluation.metrics.texture import FINE_ENERGY, POWER_LAW
 
-_OF_IMAGES = (SLICED_WASSERSTEIN, DIVERSITY, VARIATION, MASK_IOU, LEAKAGE, POWER_LAW, FINE_ENERGY, HISTOGRAM)
+_OF_PAIRS = (DIVERSITY, VARIATION, DETAIL_OF_PAIRS, DETAIL_OF_ONE_MASK)
+_OF_IMAGES = (SLICED_WASSERSTEIN, *_OF_PAIRS, MASK_IOU, LEAKAGE, POWER_LAW, FINE_ENERGY, HISTOGRAM)
 _JUDGED = (MEMORISATION, REALISM, LABELS_READ, LABELS_LEARNED)
 
 _FORMER = {

@@ -13,6 +13,7 @@ from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, 
 WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window (Wang et al. 2004)
 C1, C2 = 0.01**2, 0.03**2  # for pixels in [0, 1]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
+OfPair = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # two images, bool pixels inside both masks
 PAIRS = 1000
 IMAGES = 500  # of a set, from which the pairs are made
 
@@ -140,16 +141,24 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0) -> Estimat
 def variation(samples: Samples, *, of_one_mask: bool, seed: int = 0) -> Estimate:
     """Estimate the mean difference of two images inside both masks: two images of the same mask, or any two.
 
+    A generator that ignores its latent scores 0 with images of the same mask.
+    """
+    return mean_over_mask_pairs(samples, difference_inside, of_one_mask=of_one_mask, seed=seed)
+
+
+def mean_over_mask_pairs(samples: Samples, of_pair: OfPair, *, of_one_mask: bool, seed: int = 0) -> Estimate:
+    """Estimate the mean of what is measured of two images inside both masks: two images of the same mask, or any two.
+
     Random pairs are compared, at most `PAIRS`. Memory: two images.
 
     Args:
-        of_one_mask: only neighbours in the set, where their masks are equal; a generator that ignores its latent scores
-            0 then. Else pairs of different subjects.
+        of_pair: two images and the pixels inside both masks → a number, or NaN where there is none.
+        of_one_mask: only neighbours in the set, where their masks are equal. Else pairs of different subjects.
 
     Raises:
         EvaluationError: fewer than two such pairs.
     """
-    differences, whose = [], []
+    values, whose = [], []
     rng = np.random.default_rng(seed)
     order = rng.permutation(max(0, len(samples) - of_one_mask))
     candidates = np.stack([order, order + 1 if of_one_mask else np.roll(order, 1)], axis=1)
@@ -158,15 +167,18 @@ def variation(samples: Samples, *, of_one_mask: bool, seed: int = 0) -> Estimate
     for first, second in candidates[: 4 * PAIRS]:
         images, masks = samples.read([first, second])
         inside = masks[0] & masks[1]
-        if inside.any() and not (of_one_mask and (masks[0] != masks[1]).any()):
-            differences.append(difference_inside(images[0], images[1], inside))
+        if not inside.any() or (of_one_mask and (masks[0] != masks[1]).any()):
+            continue
+        value = of_pair(images[0], images[1], inside)
+        if np.isfinite(value):
+            values.append(value)
             whose.append(samples.subjects[first])
-        if len(differences) == PAIRS:
+        if len(values) == PAIRS:
             break
-    if len(differences) < 2:
+    if len(values) < 2:
         wanted = "of one mask; generate several per mask (--latents-per-mask)" if of_one_mask else "whose masks overlap"
         raise EvaluationError(f"{samples.name}: holds no pairs {wanted}")
-    return bootstrap_mean(np.array(differences), rng, np.array(whose))
+    return bootstrap_mean(np.array(values), rng, np.array(whose))
 
 
 def _compare_diversity(metric: Metric, sets: Sets) -> list[Row]:

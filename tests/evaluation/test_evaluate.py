@@ -12,7 +12,7 @@ from evaluation.metrics.catalogue import catalogue, present_names, suitable
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.shards import DatasetWriter
 
-OF_MASKS = {"variation_per_mask", "mask_iou_film", "leakage"}
+OF_MASKS = {"variation_per_mask", "detail_correlation_per_mask", "mask_iou_film", "leakage"}
 JUDGED = {"memorisation_texture", "realism_auc_cnn", "labels_read_cnn", "labels_learned_cnn"}
 
 
