@@ -28,7 +28,7 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, inside: np.ndarray
     inner = cv2.erode(inside.astype(np.uint8), square, borderValue=1) > 0
     if inner.sum() < LEAST_PIXELS:
         return float("nan")
-    a, b = (np.float64(image - cv2.GaussianBlur(image, (0, 0), BLUR))[inner] for image in (first, second))
+    a, b = ((image - cv2.GaussianBlur(image, (0, 0), BLUR))[inner].astype(float) for image in (first, second))
     norm = np.sqrt((a * a).mean() * (b * b).mean())
     return float((a * b).mean() / norm) if norm > FLAT else float("nan")
 
