@@ -27,7 +27,11 @@ def evaluated(data: str, count: int) -> tuple[float, dict[str, float]]:
     sets = pool.subset(numbers % len(pool), "real"), pool.subset((numbers * 3 + 1) % len(pool), "generated")
     for samples in sets:
         samples.subjects = numbers // 4
-    left_out = ("variation_per_mask", "detail_correlation_per_mask", "memorisation_texture")  # need several images of one mask, other sets
+    left_out = (
+        "variation_per_mask",
+        "detail_correlation_per_mask",
+        "memorisation_texture",
+    )  # need several images of one mask, other sets
     wanted = [name for name in suitable(catalogue(), *sets) if name not in left_out]
     found = evaluate(*sets, wanted)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
