@@ -126,7 +126,7 @@ def on_config(config):
     reference += [{name.split("/")[1].removesuffix(".md"): name} for name in python_pages()]
     config.nav.append({"Commands and Python": reference})
     config.nav.append(
-        {"Project": [{"Measurements": "benchmarks.md"}, {"Changes": "changelog.md"}, {"Contribute": "contributing.md"}]}
+        {"Project": [{"Benchmarks": "benchmarks.md"}, {"Changes": "changelog.md"}, {"Contribute": "contributing.md"}]}
     )
     return config
 
