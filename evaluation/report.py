@@ -277,6 +277,7 @@ def as_html(reports: Mapping[str, Report]) -> str:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>Evaluation</title><style>{STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
@@ -308,8 +309,10 @@ def _html_table(reports: Mapping[str, Report]) -> str:
         "and, as ±, the difference between two halves of them; for a distance it is the distance between the halves, "
         "which a perfect generator would have too. Red: the intervals of method and real do not overlap. "
         "“z” in a name means features standardised by the real images; such an FID cannot be compared with a "
-        "published one. “Best” is a method only if the intervals of all its runs are disjoint from those of all others."
+        "published one."
     )
+    if many:
+        note += " “Best” is a method only if the intervals of all its runs are disjoint from those of all others."
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{note}</p>'
 
 

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
-from preprocessing.contact_sheet.pages import STYLE, SYNTHETIC, WARNING
+from preprocessing.contact_sheet.pages import STYLE, SYNTHETIC, VIEWPORT, WARNING
 
 PAGE = "index.html"
 _COLOURS = {True: "#60ff60", False: "#ffa040"}  # of an inserted lesion, and of one that was there before
@@ -25,13 +25,15 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
     for lesion in content["annotations"]:
         lesions[lesion["image_id"]].append(lesion)
     figures = "".join(_figure(image, lesions[image["id"]]) for image in content["images"])
-    count = sum(lesion["synthetic"] for lesion in content["annotations"])
+    inserted = sum(lesion["synthetic"] for lesion in content["annotations"])
+    before = len(content["annotations"]) - inserted
+    there = f", {before} that were there before (orange)" if before else ""
     page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Mammograms with lesions</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{VIEWPORT}<title>Mammograms with lesions</title>'
         f"<style>{STYLE}{_STYLE}</style><h1>Mammograms with lesions</h1>"
         f'<p class="warning">{SYNTHETIC if synthetic else WARNING}</p>'
-        f"<p>{len(content['images'])} images, {count} inserted lesions (green), "
-        f"{len(content['annotations']) - count} that were there before (orange). Outlines hide under the pointer.</p>"
+        f"<p>{len(content['images'])} images, {inserted} inserted lesions (green){there}. "
+        "Boxes and outlines hide under the pointer.</p>"
         f"<main>{figures}</main></html>\n"
     )
     write_whole(folder / PAGE, page)

@@ -18,6 +18,7 @@ WARNING = (
     "keep these pages where the images themselves are kept, and show them only to those who may see the images."
 )
 SYNTHETIC = "Every image on these pages is synthetic."
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'  # else phones shrink the page
 
 STYLE = """
 body { background: #16181b; color: #d9dde2; font: 13px system-ui, sans-serif; margin: 16px }
@@ -100,14 +101,16 @@ def _links(pages: int) -> str:
 def _page(dataset: Dataset, counts: str, links: str, content: str, page: int | None = None) -> str:
     noun = "Mammograms" if dataset.kind == "mammogram" else "Masses"
     title = f"{noun}: " + ("rejected" if page is None else f"contact sheet, page {page + 1}")
+    pointer = "" if page is None else "The outline of the mask hides under the pointer. "
+    private = "….films.csv" if dataset.kind == "mammogram" else "….lesions.csv"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8">\n{_mark(dataset)}\n'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{VIEWPORT}\n{_mark(dataset)}\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
         f'<p class="warning">{WARNING if shows_patients(dataset.meta) else SYNTHETIC}</p>'
-        f"<p>{counts}. The outline of the mask hides under the pointer. Numbers are those of the private list next to "
-        f"the key.</p>{links}{content}{links}</html>\n"
+        f"<p>{counts}. {pointer}Numbers are those of the private list ({private}) next to the key.</p>"
+        f"{links}{content}{links}</html>\n"
     )
 
 
