@@ -120,9 +120,13 @@ def _shown(library: Library, wanted: Sequence[Category]) -> list[Category]:
 
 
 def _random_seeds(wanted: Sequence[Category], count: int, random: np.random.Generator) -> list[Seed]:
-    """Draw random masses as they are, of different categories where there are enough."""
-    chosen = [wanted[number] for number in random.choice(len(wanted), count, replace=len(wanted) < count)]
-    return [Seed(int(random.choice(category.seeds)), 0, category) for category in chosen]
+    """Draw random masses as they are, of different categories where there are enough, none twice unless it must be."""
+    drawn: list[Seed] = []
+    for number in random.choice(len(wanted), count, replace=len(wanted) < count):
+        category = wanted[number]
+        rest = np.setdiff1d(category.seeds, [seed.index for seed in drawn])
+        drawn.append(Seed(int(random.choice(rest if len(rest) else category.seeds)), 0, category))
+    return drawn
 
 
 def _label(library: Library, category: Category) -> str:

@@ -28,7 +28,8 @@ main { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start }
 figure { margin: 0; background: #22262b; padding: 4px } figcaption { max-width: 220px; line-height: 1.35 }
 figure.doubtful { outline: 2px solid #e0a030 } .doubt { color: #ffd890 } small { color: #98a0aa }
 svg { display: block; background: #000 } svg path { fill: none; stroke: #3ad0ff; stroke-width: 1 }
-figure:hover path { visibility: hidden } td { padding: 2px 14px 2px 0; vertical-align: top } nav { margin: 10px 0 }
+figure:hover path { visibility: hidden } th, td { padding: 2px 14px 2px 0; text-align: left; vertical-align: top }
+nav { margin: 10px 0 }
 """
 
 
@@ -99,10 +100,11 @@ def _links(pages: int) -> str:
 
 
 def _page(dataset: Dataset, counts: str, links: str, content: str, page: int | None = None) -> str:
-    noun = "Mammograms" if dataset.kind == "mammogram" else "Masses"
+    mammograms = dataset.kind == "mammogram"
+    noun, private = ("Mammograms", "….films.csv") if mammograms else ("Masses", "….lesions.csv")
     title = f"{noun}: " + ("rejected" if page is None else f"contact sheet, page {page + 1}")
-    pointer = "" if page is None else "The outline of the mask hides under the pointer. "
-    private = "….films.csv" if dataset.kind == "mammogram" else "….lesions.csv"
+    outline = "The outline of the mask" if mammograms else "The outline of a mass, where it is known,"
+    pointer = "" if page is None else f"{outline} hides under the pointer. "
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{VIEWPORT}\n{_mark(dataset)}\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '

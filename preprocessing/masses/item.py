@@ -61,7 +61,6 @@ def summary_lines(summary: Mapping) -> list[str]:
         lines.append(f"{shape:<12}" + "".join(f"{count:>16}" for count in [*row, sum(row)]))
     columns = [sum(table[shape][margin] for shape in shapes) for margin in margins]
     lines.append(f"{'all':<12}" + "".join(f"{count:>16}" for count in [*columns, sum(columns)]))
-    lines += [f"rejected, {reason}: {count}" for reason, count in summary["rejected"].items()]
     return lines
 
 

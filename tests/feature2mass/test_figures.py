@@ -39,6 +39,14 @@ def test_three_features_are_corners_of_a_triangle_of_fifteen(mixer, wanted):
     assert len([axis for axis in sheet.axes if axis.get_xlabel() or axis.get_title()]) == 3
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_corners_of_one_category_are_three_different_masses(mixer, wanted, seed):
+    category = next(one for one in wanted if len(one.seeds) >= 3)
+    sheet = three_features(mixer, [category], seed=seed)
+    corners = [np.asarray(axis.images[0].get_array()) for axis in sheet.axes if axis.get_xlabel() or axis.get_title()]
+    assert len({corner.tobytes() for corner in corners}) == 3
+
+
 def test_each_new_mass_of_a_category_stands_beside_its_three_heaviest_seeds(mixer, wanted):
     sheet = within_category(mixer, wanted[:1], rows=2)
     assert len(pictures(sheet)) == 8
