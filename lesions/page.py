@@ -42,14 +42,20 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
 
 def _figure(image: dict, lesions: list[dict]) -> str:
     shapes = "".join(shape for lesion in lesions for shape in _shapes(lesion))
-    kinds = [" ".join(filter(None, (lesion["shape"], lesion["margin"]))) or "unlabelled" for lesion in lesions]
-    words = ", ".join(filter(None, (image["laterality"], image["view"])))
+    kinds = "; ".join(_kind(lesion) for lesion in lesions)
+    words = ", ".join((image["laterality"] or "side unknown", image["view"] or "view unknown"))
     return (
         f'<figure style="position: relative"><img loading="lazy" src="images/{image["file_name"]}" alt="">'
         f'<svg viewBox="0 0 {image["width"]} {image["height"]}">{shapes}</svg>'
-        f"<figcaption>{image['id'] - 1}: {escape(words)}<br><small>{escape('; '.join(kinds))}</small>"
+        f"<figcaption>{image['id'] - 1}: {escape(words)}<br><small>{kinds}</small>"
         "</figcaption></figure>\n"
     )
+
+
+def _kind(lesion: dict) -> str:
+    """Shape and margin in the colour of the box."""
+    words = " ".join(filter(None, (lesion["shape"], lesion["margin"]))) or "unlabelled"
+    return f'<span style="color: {_COLOURS[lesion["synthetic"]]}">{escape(words)}</span>'
 
 
 def _shapes(lesion: dict) -> Iterator[str]:

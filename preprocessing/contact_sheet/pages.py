@@ -101,17 +101,18 @@ def _links(pages: int) -> str:
 
 def _page(dataset: Dataset, counts: str, links: str, content: str, page: int | None = None) -> str:
     mammograms = dataset.kind == "mammogram"
-    noun, private = ("Mammograms", "….films.csv") if mammograms else ("Masses", "….lesions.csv")
+    noun, suffix = ("Mammograms", "films.csv") if mammograms else ("Masses", "lesions.csv")
     title = f"{noun}: " + ("rejected" if page is None else f"contact sheet, page {page + 1}")
     outline = "The outline of the mask" if mammograms else "The outline of a mass, where it is known,"
     pointer = "" if page is None else f"{outline} hides under the pointer. "
+    private = f"{escape(dataset.folder.name)}.{suffix}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{VIEWPORT}\n{_mark(dataset)}\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">"
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
         f'<p class="warning">{WARNING if shows_patients(dataset.meta) else SYNTHETIC}</p>'
-        f"<p>{counts}. {pointer}Numbers are those of the private list ({private}) next to the key.</p>"
+        f"<p>{counts}. {pointer}Numbers are those of the private list next to the key, {private}.</p>"
         f"{links}{content}{links}</html>\n"
     )
 

@@ -57,6 +57,11 @@ def test_the_page_says_whether_patients_are_on_it(tmp_path, synthetic, said):
     assert said in write_page(tmp_path, CONTENT, synthetic).read_text()
 
 
+def test_shape_and_margin_have_the_colour_of_the_box(tmp_path):
+    page = write_page(tmp_path, CONTENT, synthetic=True).read_text()
+    assert page.count('<span style="color: #60ff60">') == page.count('<span style="color: #ffa040">') == 1
+
+
 def test_words_of_the_data_are_no_markup(tmp_path):
     page = write_page(tmp_path, CONTENT, synthetic=True).read_text()
     assert "&lt;b&gt;" in page and "<b>" not in page
