@@ -1,6 +1,6 @@
 """Lesions inside mammograms: placement, insertion, annotations, and export for detectors.
 
-insert_lesions("data/mammograms", "data/masses", "data/with-lesions")
+For example `insert_lesions("data/mammograms", "data/masses", "data/with-lesions")`.
 """
 
 from typing import TYPE_CHECKING

@@ -131,6 +131,11 @@ def on_config(config):
     return config
 
 
+def on_page_content(html, page, config, files):
+    """Put two names of one attribute ("shape, margin: words of BI-RADS") into one cell; mkdocstrings makes two."""
+    return re.sub(r"<code>(\w+),</code>(\s*</td>\s*<td>\s*)<code>([\w, ]+)</code>", r"<code>\1, \3</code>\2", html)
+
+
 def on_files(files, config):
     """Add the generated pages to the site."""
     from mkdocs.structure.files import File
