@@ -63,7 +63,7 @@ def table(reports: Mapping[str, Report]) -> str:
     rows = [(row, [_row(report, row.name) for report in reports.values()]) for row in _first(reports).rows]
     cells = [["metric", "", "wanted", "real, or half of it to the other", *names, *(["best"] if many else [])]]
     for row, of_methods in rows:
-        line = [row.name, row.title, row.wanted, _cell(row, "real"), *(_method_cell(one) for one in of_methods)]
+        line = [row.name, row.title, row.wanted, _cell(row, "real"), *(_method_cell(one, row) for one in of_methods)]
         cells.append([*line, best(reports, row.name)] if many else line)
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
@@ -115,8 +115,14 @@ def _chance(row: Row, kind: str) -> str:
     return f" (chance {row.chance[kind]:.2f})" if kind in row.chance else ""
 
 
-def _method_cell(row: Row) -> str:
-    return _cell(row, "generated") + (" *" if row.verdict == "differs" else "")
+def _method_cell(row: Row, first: Row) -> str:
+    own = f" (real {row.real})" if _has_own_floor(row, first) else ""
+    return _cell(row, "generated") + (" *" if row.verdict == "differs" else "") + own
+
+
+def _has_own_floor(row: Row, first: Row) -> bool:
+    """Whether the value of real images for this method is not the one shown: it has more or fewer images."""
+    return row.real is not None and row.real != first.real
 
 
 def _row(report: Report, name: str) -> Row:
@@ -302,7 +308,10 @@ def _html_table(reports: Mapping[str, Report]) -> str:
         of_methods = [_row(report, row.name) for report in reports.values()]
         cells = [html.escape(row.name), html.escape(row.title), row.wanted]
         cells += [html.escape(best(reports, row.name))] if many else []
-        cells += [_html_cell(row.real, row.halves) + _chance(row, "real"), *(_html_method(one) for one in of_methods)]
+        cells += [
+            _html_cell(row.real, row.halves) + _chance(row, "real"),
+            *(_html_method(one, row) for one in of_methods),
+        ]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     note = (
         "Small print: 95 % interval (over patients, or masks), number of images. “Real” is the value of real images "
@@ -324,12 +333,12 @@ def _html_cell(estimate: Estimate | None, halves: float | None = None) -> str:
     return f"{estimate.value:.3g}{apart}<small>{interval}</small>"
 
 
-def _html_method(row: Row) -> str:
+def _html_method(row: Row, first: Row) -> str:
     if row.problem:
         return f'<span class="note">{html.escape(row.problem)}</span>'
-    return (
-        f'<span class="{row.verdict.replace(" ", "-")}">{_html_cell(row.generated)}{_chance(row, "generated")}</span>'
-    )
+    own = f"<small>real: {row.real}</small>" if _has_own_floor(row, first) else ""
+    cell = f"{_html_cell(row.generated)}{_chance(row, 'generated')}"
+    return f'<span class="{row.verdict.replace(" ", "-")}">{cell}</span>{own}'
 
 
 def _plots(reports: Mapping[str, Report]) -> str:

@@ -94,6 +94,16 @@ def test_the_chance_of_a_value_stands_next_to_it():
     assert page.index("(chance 0.30)") < page.index("(chance 0.40)")
 
 
+def test_a_method_with_another_floor_than_the_one_shown_says_so():
+    samples = Samples(np.zeros((2, 8, 8)))
+    rows = {
+        name: replace(row("low", 1, 0.1), real=Estimate(value, 0, value, 2)) for name, value in (("a", 2), ("b", 0.5))
+    }
+    reports = {name: Report(Evaluation(samples, samples, [one], {}, {}, "")) for name, one in rows.items()}
+    assert re.search(r"2 \[0, 2\] +1 \[0.9, 1.1\] +1 \[0.9, 1.1\] \* \(real 0.5 \[0, 0.5\]\)", table(reports))
+    assert as_html(reports).count("<small>real: ") == 1
+
+
 def test_a_metric_without_enough_images_tells_so_in_the_table(reports):
     problem = "fid_radiomic_z needs at least 128 real images (two halves) and 64 generated ones; there are 60 and 43"
     assert problem in table(reports)
