@@ -143,9 +143,10 @@ def build(
 def build_lesions(
     genuine: Path, inserted: Path, normal: Path | None, images: int, page: Path, key: Path, title: str, seed: int
 ) -> None:
-    """Write a page on which readers mark lesions, genuine and inserted ones, and score each mark.
+    """Write a page on which readers mark and score lesions.
 
-    No patient is shown twice. The page contains real images: keep it and pass it on as you would the images themselves.
+    Some lesions are genuine, some inserted. No patient is shown twice. The page contains real images: keep it and
+    pass it on as you would the images themselves.
 
     \b
     Example: 30 images without lesions, 30 with genuine and 30 with inserted ones
