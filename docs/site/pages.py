@@ -131,9 +131,10 @@ def on_config(config):
     return config
 
 
-def on_page_content(html, page, config, files):
+def on_post_page(output, page, config):
     """Put two names of one attribute ("shape, margin: words of BI-RADS") into one cell; mkdocstrings makes two."""
-    return re.sub(r"<code>(\w+),</code>(\s*</td>\s*<td>\s*)<code>([\w, ]+)</code>", r"<code>\1, \3</code>\2", html)
+    pattern = r",</span></code>(\s*</td>\s*<td>\s*)<code>((?:<[^>]*>|[\w, ])+?)</code>"
+    return re.sub(pattern, lambda found: f", {re.sub('<[^>]*>', '', found[2])}</span></code>{found[1]}", output)
 
 
 def on_files(files, config):
