@@ -4,35 +4,31 @@ A place has a depth, 0 at the chest wall and 1 at the skin of its row, and a hei
 at its last. Both are fractions of the breast's mask, chest wall on the left.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from preprocessing.shards import DataError
 
 
-@dataclass(frozen=True, eq=False)
 class Breast:
-    """A breast's mask, bool (height, width), chest wall on the left.
+    """Places in one breast.
+
+    Args:
+        mask: bool (height, width), chest wall on the left.
 
     Attributes:
         top, bottom: its first row, and the one after its last.
         extent: int (height,), columns from the chest wall to the skin in each row.
+
+    Raises:
+        DataError: the mask is empty.
     """
 
-    mask: np.ndarray
-    top: int = field(init=False)
-    bottom: int = field(init=False)
-    extent: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        rows = np.flatnonzero(self.mask.any(axis=1))
+    def __init__(self, mask: np.ndarray):
+        rows = np.flatnonzero(mask.any(axis=1))
         if not rows.size:
             raise DataError("the breast mask of a mammogram is empty; prepare the dataset again")
-        widths = self.mask.shape[1] - self.mask[:, ::-1].argmax(axis=1)
-        object.__setattr__(self, "top", int(rows[0]))
-        object.__setattr__(self, "bottom", int(rows[-1]) + 1)
-        object.__setattr__(self, "extent", np.where(self.mask.any(axis=1), widths, 0))
+        self.mask, self.top, self.bottom = mask, int(rows[0]), int(rows[-1]) + 1
+        self.extent = np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Return (depth, height) of pixel coordinates, each clipped to [0, 1]."""
