@@ -246,14 +246,15 @@ class Inputs:
         self, arm: str, known: np.ndarray, training: np.ndarray, count: int, fold: int, seed: int
     ) -> Films | None:
         """Images with inserted masses; `known` and `training` are the films of some and of all training patients."""
-        from lesions.masses import mass_source, open_masses
+        from lesions.masses import mass_source
         from lesions.placement import fit_placement
+        from preprocessing.shards import open_dataset
 
         kind, _, generated = arm.partition("-in-")
         if kind == "films":
             return None
         if kind == "masses":
-            source = open_masses(self.masses.format(fold=fold))
+            source = mass_source(open_dataset(self.masses.format(fold=fold)))
         else:
             source = of_items(mass_source(self.dataset), known if kind == "moved" else training)
         hosts, items = (self.generated, np.arange(self.generated.count)) if generated else (self.dataset, known)

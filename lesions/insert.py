@@ -56,35 +56,6 @@ class Host:
     lesions: tuple[Box, ...] = ()
 
 
-def insert_mass(
-    host: Host,
-    patch: MassPatch,
-    placement: Placement,
-    rng: np.random.Generator,
-    *,
-    method: str = "poisson",
-    size: float | None = None,
-    centre: tuple[float, float] | None = None,
-    candidates: int = CANDIDATES,
-) -> Inserted | None:
-    """Insert a mass where the placement model puts it.
-
-    Args:
-        rng: random numbers; the result is a function of the arguments.
-        method: of `lesions.blend.METHODS`.
-        size: longest side in pixels. Defaults to the mass's own, or one that masses of its labels have.
-        centre: x, y in pixels. Defaults to a place drawn from the model.
-        candidates: places to choose from; 1 takes the first that is possible.
-
-    Returns:
-        The mammogram with the mass, or None where it found no room.
-    """
-    if patch.at_wall and centre is not None:
-        return None
-    best = choose_place(host, patch, placement, rng, size=size, centre=centre, candidates=candidates)
-    return None if best is None else insert_at(host, patch, best, method)
-
-
 def choose_place(
     host: Host,
     patch: MassPatch,
@@ -95,7 +66,20 @@ def choose_place(
     centre: tuple[float, float] | None = None,
     candidates: int = CANDIDATES,
 ) -> Place | None:
-    """The possible place whose surroundings resemble the mass's most; see `insert_mass`."""
+    """Choose where to insert a mass: of the possible places, the one whose surroundings resemble the mass's most.
+
+    Args:
+        placement: model that draws the places.
+        rng: random numbers; the result is a function of the arguments.
+        size: longest side in pixels. Defaults to the mass's own, or one that masses of its labels have.
+        centre: x, y in pixels. Defaults to a place drawn from the model.
+        candidates: places to choose from; 1 takes the first that is possible.
+
+    Returns:
+        The place, or None where the mass finds no room.
+    """
+    if patch.at_wall and centre is not None:
+        return None
     found: list[tuple[float, Place]] = []
     draw = partial(placement.draw, host.breast, rng, view=host.view, shape=patch.shape, margin=patch.margin)
     longest = size if size is not None else patch.size
@@ -121,7 +105,11 @@ def choose_place(
 
 
 def insert_at(host: Host, patch: MassPatch, place: Place, method: str = "poisson") -> Inserted | None:
-    """Insert a mass at a place; None where it does not lie inside the breast there or touches another lesion."""
+    """Insert a mass at a place; None where it does not lie inside the breast there or touches another lesion.
+
+    Args:
+        method: of `lesions.blend.METHODS`.
+    """
     laid = scaled(patch, place.longest_side / patch.longest_side)
     pair = pair_at(host, laid, place)
     if pair is None:

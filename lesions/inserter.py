@@ -12,8 +12,8 @@ import numpy as np
 from lesions.annotations import Annotation, by_item, has_annotations, read_annotations
 from lesions.blend import METHODS
 from lesions.breast import Breast
-from lesions.insert import Host, Inserted, insert_mass
-from lesions.masses import Masses, PhantomMasses, open_masses
+from lesions.insert import Host, Inserted, choose_place, insert_at
+from lesions.masses import Masses, PhantomMasses, mass_source
 from lesions.placement import SHIPPED, Placement, read_placement
 from preprocessing.images.words import DENSITIES
 from preprocessing.shards import SPLITS, DataError, Dataset, Level, open_dataset
@@ -179,10 +179,8 @@ class Inserter:
                 continue
             if rng.integers(2):
                 patch = patch.mirrored()
-            result = insert_mass(
-                host, patch, self.placement, rng, method=settings.method, size=settings.size, centre=centre
-            )
-            if result is not None:
+            place = choose_place(host, patch, self.placement, rng, size=settings.size, centre=centre)
+            if place and (result := insert_at(host, patch, place, settings.method)):
                 return result
         return None
 
@@ -217,4 +215,4 @@ def _open(masses: str | os.PathLike | None, settings: Settings, split: str | Non
         return GeneratedMasses(settings.shape, settings.margin, settings.seed)
     if str(masses) == PHANTOMS and not Path(masses).exists():
         return PhantomMasses()
-    return open_masses(masses, split)
+    return mass_source(open_dataset(Path(masses)), split)

@@ -1,10 +1,8 @@
 """Masses to insert: patches with their outline, from a dataset of masses or from mammograms with known lesions."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,7 +13,7 @@ from lesions.breast import Breast
 from lesions.outline import box_around, find_outline, mask_of, polygon_of
 from preprocessing.masses.labels import CLASSES
 from preprocessing.masses.options import calibrated_of, context_of
-from preprocessing.shards import SPLITS, DataError, Dataset, open_dataset
+from preprocessing.shards import SPLITS, DataError, Dataset
 
 WINDOW = 2.0  # side of the window cut from a mammogram over the longest side of the lesion
 SKIN = 0.15  # brightness of the skin line, of the patch's median: what is darker is not breast
@@ -141,7 +139,7 @@ class Masses(ABC):
         """Return a mass; None where it cannot be cut out whole."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class MassSource(Masses):
     """Those of a dataset.
 
@@ -160,17 +158,8 @@ class MassSource(Masses):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @property
-    def fingerprint(self) -> str:  # type: ignore[override]
-        return self.dataset.fingerprint
-
-    @property
-    def meta(self) -> Mapping[str, Any]:  # type: ignore[override]
-        return self.dataset.meta
-
-    @property
-    def place(self) -> Path:  # type: ignore[override]
-        return self.dataset.folder
+    def __post_init__(self) -> None:
+        self.fingerprint, self.meta, self.place = self.dataset.fingerprint, self.dataset.meta, self.dataset.folder
 
     def patch(self, number: int) -> MassPatch | None:
         labels = {name: str(self.labels[name][number]) for name in ("shape", "margin", "view")}
@@ -212,20 +201,15 @@ class PhantomMasses(Masses):
         )
 
 
-def open_masses(folder: str | os.PathLike, split: str | None = None) -> MassSource:
-    """Open the masses of a dataset of masses, or of a dataset of mammograms with known lesions.
+def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
+    """Find the masses of a dataset of masses, or of a dataset of mammograms with known lesions.
 
     Args:
         split: whose masses; None for all.
 
     Raises:
-        DataError: it cannot be read, or holds no masses.
+        DataError: it holds no masses, or its lesions cannot be read.
     """
-    return mass_source(open_dataset(Path(folder)), split)
-
-
-def mass_source(dataset: Dataset, split: str | None = None) -> MassSource:
-    """Find the masses of an open dataset, as `open_masses` does."""
     items = dataset.indices(split)
     if dataset.kind == "mass":
         labels = {name: _words(dataset, name)[items] for name in ("shape", "margin")}

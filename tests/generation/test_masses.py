@@ -15,7 +15,7 @@ from feature2mass.library import read_mass_generator
 from feature2mass.mixing import load_networks
 from feature2mass.seeds import MIRRORS
 from generation.masses import write_masses
-from lesions.masses import open_masses
+from lesions.masses import mass_source
 from preprocessing.batches import mass_batches
 from preprocessing.masses.rois import read_rois
 from preprocessing.shards import DataError, open_dataset
@@ -182,7 +182,7 @@ def test_outlines_are_sought_by_the_context_of_what_was_mixed(stored, tiny_mass_
     folder = write_masses(run, tmp_path / "new", 1, data=data)
     used = []
     monkeypatch.setattr("lesions.masses.patch_of", lambda image, outline, context, **known: used.append(context))
-    open_masses(folder).patch(0)
+    mass_source(open_dataset(folder)).patch(0)
     assert used == [2.0]
 
 
@@ -191,7 +191,8 @@ def test_masses_of_original_contrast_keep_their_brightness_but_not_phantoms(tmp_
     seeds = tiny_masses.write_dataset(tmp_path / "seeds", made={"by": by})
     save_masses(tiny_mass_run.path, tmp_path / "masses.h5", seeds.folder)
     assert read_mass_generator(tmp_path / "masses.h5")[0].calibrated == calibrated
-    patch = open_masses(write_masses(tiny_mass_run.path, tmp_path / "new", 1, data=seeds.folder)).patch(0)
+    written = write_masses(tiny_mass_run.path, tmp_path / "new", 1, data=seeds.folder)
+    patch = mass_source(open_dataset(written)).patch(0)
     assert patch.calibrated == calibrated
 
 

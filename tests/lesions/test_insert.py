@@ -5,7 +5,7 @@ import pytest
 import tiny_lesions
 
 from lesions.breast import Breast
-from lesions.insert import Host, choose_place, insert_at, insert_mass, scaled, touching
+from lesions.insert import Host, choose_place, insert_at, scaled, touching
 from lesions.masses import mass_source
 from lesions.outline import mask_of
 from lesions.placement import Place, read_placement
@@ -26,8 +26,9 @@ def patch(mammograms):
     return mass_source(mammograms).patch(0)
 
 
-def inserted(patch, seed: int = 0, on: Host | None = None, **options):
-    return insert_mass(on or host(), patch, read_placement(), np.random.default_rng(seed), **options)
+def inserted(patch, seed: int = 0, on: Host | None = None, method: str = "poisson", **options):
+    place = choose_place(on or host(), patch, read_placement(), np.random.default_rng(seed), **options)
+    return place and insert_at(on or host(), patch, place, method)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -3,7 +3,7 @@ import pytest
 import tiny_lesions
 
 from lesions.inserter import open_inserter
-from lesions.masses import PhantomMasses, mass_source, open_masses, patch_of
+from lesions.masses import PhantomMasses, mass_source, patch_of
 from preprocessing.shards import DataError
 
 
@@ -55,9 +55,9 @@ def test_masses_of_a_shape(masses):
 
 
 def test_mammograms_without_lesions_hold_no_masses(tmp_path):
-    tiny_lesions.write_mammograms(tmp_path / "data", lesions=False)
+    dataset = tiny_lesions.write_mammograms(tmp_path / "data", lesions=False)
     with pytest.raises(DataError, match="without known lesions"):
-        open_masses(tmp_path / "data")
+        mass_source(dataset)
 
 
 def test_a_split_without_masses_is_told(masses):
