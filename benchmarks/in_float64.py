@@ -9,8 +9,8 @@ def train_in_float64() -> None:
     import tensorflow as tf
 
     from mask_embedding_gan import train, train_step
-    from mask_embedding_gan.players import Players
     from mask_embedding_gan.schedule import PhaseSchedule
+    from training.model import Players
 
     def copied(model: keras.Model) -> keras.Model:
         copy = keras.models.model_from_json(model.to_json().replace('"float32"', '"float64"'))
@@ -23,7 +23,7 @@ def train_in_float64() -> None:
     def after(convert, function):
         return wraps(function)(lambda *given, **named: convert(function(*given, **named)))
 
-    train.build_players = after(lambda made: Players(*map(copied, vars(made).values())), train.build_players)
+    train.build_players = after(lambda made: Players(*map(copied, made)), train.build_players)
     train.mammogram_batches = after(lambda batches: batches.map(cast), train.mammogram_batches)
     train_step.global_batch_noise = after(cast, train_step.global_batch_noise)
     PhaseSchedule.alpha = after(cast, PhaseSchedule.alpha)

@@ -58,13 +58,13 @@ class TexturedFeature2Mass(Feature2Mass):
     """Encoder and decoder against discriminators that judge texture.
 
     Args:
-        players: the arguments of `Feature2Mass`.
+        arguments: those of `Feature2Mass`.
         spread: whether weights of mixtures are spread (`features.spread_weights`).
         seed: of the run; mixtures and noise are functions of it and of the step.
     """
 
-    def __init__(self, *players: Any, texture: Texture, spread: bool, seed: int):
-        super().__init__(*players)
+    def __init__(self, *arguments: Any, texture: Texture, spread: bool, seed: int):
+        super().__init__(*arguments)
         self.trackers["penalty"] = keras.metrics.Mean("penalty", dtype="float64")
         self.texture, self.spread = texture, spread
         self.discriminators = [self.discriminator.get_layer(f"{name}_discriminator") for name in ("margin", "shape")]

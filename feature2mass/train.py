@@ -36,6 +36,7 @@ from preprocessing.atomic import write_whole
 from preprocessing.batches import labelled_masses, mass_batches
 from preprocessing.shards import DataError, Dataset
 from training.cluster import current
+from training.model import Players
 from training.noise import stream_seed
 from training.run import RunDirectory
 from training.run import run_config as common_config
@@ -97,11 +98,11 @@ def build_model(preset: Preset, margins: int, shapes: int, seed: int, masses: in
         build_discriminator(config, margins, "margin_discriminator", dtype=dtype),
         build_discriminator(config, shapes, "shape_discriminator", dtype=dtype),
     )
-    players = trained, discriminator, average, preset.weights, preset.ema_half_life_images
+    arguments = Players(trained, discriminator, average), preset.weights, preset.ema_half_life_images
     if preset.texture == Texture():
-        model = Feature2Mass(*players)
+        model = Feature2Mass(*arguments)
     else:
-        model = TexturedFeature2Mass(*players, texture=preset.texture, spread=preset.mixing.spread, seed=seed)
+        model = TexturedFeature2Mass(*arguments, texture=preset.texture, spread=preset.mixing.spread, seed=seed)
     model.compile(*preset.optimizers(), preset.duration(masses))
     return model
 

@@ -1,10 +1,9 @@
 """The train step of Feature2Mass (Lee et al. 2018, §2.4, eq. 3–5): encoder and decoder against two discriminators."""
 
-import keras
 import tensorflow as tf
 
 from feature2mass.losses import LossWeights, discriminator_loss, generator_terms, reconstruction_term
-from training.model import AdversarialModel
+from training.model import AdversarialModel, Players
 
 LOSS_NAMES = ("margin_loss", "shape_loss", "adversarial", "labels", "l1")
 
@@ -17,22 +16,14 @@ class Feature2Mass(AdversarialModel):
     fakes in another: in one batch with the fakes, a real image's verdict would depend on them.
 
     Args:
-        generator, ema_generator: from `build_generator`.
-        discriminator: from `build_discriminators`, D₁ and D₂ as one model.
+        players: from `build_generator` and `build_discriminators`, D₁ and D₂ as one model.
         weights: λ₁…λ₄.
         ema_half_life_images: of the moving average.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        discriminator: keras.Model,
-        ema_generator: keras.Model,
-        weights: LossWeights,
-        ema_half_life_images: float,
-    ):
-        super().__init__(generator, discriminator, ema_generator, ema_half_life_images, LOSS_NAMES)
-        self.encoder, self.decoder = generator.get_layer("encoder"), generator.get_layer("decoder")
+    def __init__(self, players: Players, weights: LossWeights, ema_half_life_images: float):
+        super().__init__(players, ema_half_life_images, LOSS_NAMES)
+        self.encoder, self.decoder = (players.generator.get_layer(name) for name in ("encoder", "decoder"))
         self.loss_weights = weights
 
     def player_gradients(self, batch, step, stable):

@@ -1,7 +1,5 @@
 """The networks of one phase: as drawn, grown from the phase before, compiled into a model."""
 
-from dataclasses import dataclass
-
 import keras
 
 from mask_embedding_gan.blocks import NetworkConfig
@@ -11,16 +9,8 @@ from mask_embedding_gan.growth import transfer
 from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import LevelsBelow, WindowGAN, build_window_block
+from training.model import AdversarialModel, Players
 from training.noise import stream_seed
-
-
-@dataclass(frozen=True)
-class Players:
-    """The three networks of one phase."""
-
-    generator: keras.Model
-    critic: keras.Model
-    ema_generator: keras.Model
 
 
 def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "float32") -> Players:
@@ -36,16 +26,16 @@ def build_players(config: NetworkConfig, phase: int, seed: int, dtype: str = "fl
     return Players(generator, build_critic(config, phase, dtype=dtype), ema_generator)
 
 
-def grow(old: Players, new: Players) -> None:
+def grow(old: Players | AdversarialModel, new: Players | AdversarialModel) -> None:
     """Fill the fresh networks of a phase from those of the phase before, as far as both have the same layers."""
-    for name in ("generator", "critic", "ema_generator"):
+    for name in Players._fields:
         transfer(getattr(old, name), getattr(new, name))
 
 
 def compiled(players: Players, preset: Preset, phase: int, seed: int) -> MaskEmbeddingGAN:
     """Build the model of a phase on whole images."""
     schedule = preset.schedule(phase)
-    model = MaskEmbeddingGAN(players.generator, players.critic, players.ema_generator, schedule, seed, preset.diversity)
+    model = MaskEmbeddingGAN(players, schedule, seed, preset.diversity)
     model.compile(*schedule.optimizers(), schedule.duration)
     return model
 
@@ -65,6 +55,6 @@ def windows_model(previous: keras.Model, preset: Preset, phase: int, seed: int) 
     )
     transfer(block, ema_block)
     critic = build_critic(network, below.whole, dtype=preset.precision)
-    model = WindowGAN(block, critic, ema_block, below, schedule, seed)
+    model = WindowGAN(Players(block, critic, ema_block), below, schedule, seed)
     model.compile(*schedule.optimizers(), schedule.duration)
     return model

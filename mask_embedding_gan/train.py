@@ -16,7 +16,7 @@ import tensorflow as tf
 from mask_embedding_gan.blocks import resolution
 from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import first_phase, stage
-from mask_embedding_gan.players import Players, build_players, compiled, grow, windows_model
+from mask_embedding_gan.players import build_players, compiled, grow, windows_model
 from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.spectrum import NoRoomError, level_spectrum
 from mask_embedding_gan.train_step import MaskEmbeddingGAN
@@ -151,7 +151,7 @@ class PhaseTraining(Training):
         before = self._built(self.phase - 1)
         with final_checkpoint(self.run, self.phase - 1) as checkpoint:
             restore_checkpoint(checkpoint, before)
-        grow(*(Players(one.generator, one.discriminator, one.ema_generator) for one in (before, model)))
+        grow(before, model)
 
     def batches(self, first_image: int) -> tf.data.Dataset:
         return mammogram_batches(

@@ -5,14 +5,13 @@ addition replaces WGAN-GP, once a phase has faded in, by logistic losses with th
 (ours).
 """
 
-import keras
 import tensorflow as tf
 
 from mask_embedding_gan.diversity import fakes_and_gap
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import Diversity, PhaseSchedule
 from training.amplification import amplifier
-from training.model import AdversarialModel
+from training.model import AdversarialModel, Players
 from training.noise import batch_size, global_batch_noise, stream_seed
 
 PENALTY_WEIGHT = 10.0
@@ -103,7 +102,7 @@ class PhaseGAN(AdversarialModel):
     """What phases on whole images and on windows share: random numbers, and the critic once it has faded in.
 
     Args:
-        generator, critic, ema_generator: networks of this phase.
+        players: networks of this phase.
         schedule: this phase's schedule.
         seed: of the run; random numbers are functions of it and of the step.
         latent_size: numbers in a latent vector.
@@ -111,17 +110,10 @@ class PhaseGAN(AdversarialModel):
     """
 
     def __init__(
-        self,
-        generator: keras.Model,
-        critic: keras.Model,
-        ema_generator: keras.Model,
-        schedule: PhaseSchedule,
-        seed: int,
-        latent_size: int,
-        loss_names: tuple[str, ...],
+        self, players: Players, schedule: PhaseSchedule, seed: int, latent_size: int, loss_names: tuple[str, ...]
     ):
-        super().__init__(generator, critic, ema_generator, schedule.ema_half_life_images, loss_names)
-        self.schedule, self.latent_size = schedule, latent_size
+        super().__init__(players, schedule.ema_half_life_images, loss_names)
+        self.schedule, self.latent_size, critic = schedule, latent_size, self.discriminator
         self.stable_critic = without_fade_in(critic) if schedule.phase > 1 else critic
         self.as_critic_sees = amplifier(schedule.amplification, *critic.inputs[0].shape[1:3])
         self.latent_seed = stream_seed(seed, "latent", schedule.phase)
@@ -140,23 +132,15 @@ class MaskEmbeddingGAN(PhaseGAN):
     """One phase of the progressive WGAN-GP.
 
     Args:
-        generator, critic, ema_generator: networks of this phase, with their fade-in paths.
+        players: networks of this phase, with their fade-in paths.
         schedule: this phase's schedule; alpha is a function of it and of the images seen.
         seed: of the run; latents and interpolation weights are functions of it and of the step.
         diversity: asks that latents matter; None is the loss of the paper alone.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        critic: keras.Model,
-        ema_generator: keras.Model,
-        schedule: PhaseSchedule,
-        seed: int = 0,
-        diversity: Diversity | None = None,
-    ):
-        latent_size = generator.inputs[1].shape[-1]
-        super().__init__(generator, critic, ema_generator, schedule, seed, latent_size, LOSS_NAMES)
+    def __init__(self, players: Players, schedule: PhaseSchedule, seed: int = 0, diversity: Diversity | None = None):
+        generator = players.generator
+        super().__init__(players, schedule, seed, generator.inputs[1].shape[-1], LOSS_NAMES)
         self.stable_generator = without_fade_in(generator) if schedule.phase > 1 else generator
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity

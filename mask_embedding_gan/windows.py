@@ -17,6 +17,7 @@ from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.schedule import PhaseSchedule
 from mask_embedding_gan.train_step import CRITIC_LOSSES, PhaseGAN, critic_step
 from training.export import stock_model
+from training.model import Players
 from training.noise import batch_size, global_batch_noise, stream_seed
 
 
@@ -143,22 +144,12 @@ class WindowGAN(PhaseGAN):
     """One phase on windows: WGAN-GP, or logistic losses with the R1 penalty where the schedule gives it a weight.
 
     Args:
-        generator, ema_generator: from `build_window_block`, of this phase's level.
-        critic: of images of a window's size.
+        players: generators from `build_window_block`, of this phase's level; a critic of images of a window's size.
         below: the levels below.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        critic: keras.Model,
-        ema_generator: keras.Model,
-        below: LevelsBelow,
-        schedule: PhaseSchedule,
-        seed: int = 0,
-    ):
-        latent_size = below.whole_levels.inputs[1].shape[-1]
-        super().__init__(generator, critic, ema_generator, schedule, seed, latent_size, CRITIC_LOSSES)
+    def __init__(self, players: Players, below: LevelsBelow, schedule: PhaseSchedule, seed: int = 0):
+        super().__init__(players, schedule, seed, below.whole_levels.inputs[1].shape[-1], CRITIC_LOSSES)
         self.below, self.window = below, below.window
         self.place_seed = stream_seed(seed, "window", schedule.phase)
 

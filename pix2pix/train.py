@@ -26,6 +26,7 @@ from preprocessing.mammograms.texture_map import edge_map
 from preprocessing.shards import Dataset
 from training.cluster import current
 from training.drawing import sample_items, sample_sheet
+from training.model import Players
 from training.noise import stream_seed
 from training.run import RunDirectory
 from training.trainer import Training, train_stage
@@ -64,8 +65,8 @@ def build_model(preset: Preset, seed: int) -> Pix2Pix:
     generator = build_generator(config, dtype=dtype)
     average = build_generator(config, dtype=dtype, name="ema_generator")
     average.set_weights(generator.get_weights())
-    discriminator = build_discriminator(config, dtype=dtype)
-    model = Pix2Pix(generator, discriminator, average, preset.l1_weight, preset.ema_half_life_images, seed)
+    players = Players(generator, build_discriminator(config, dtype=dtype), average)
+    model = Pix2Pix(players, preset.l1_weight, preset.ema_half_life_images, seed)
     model.compile(*preset.optimizers(), preset.duration)
     return model
 

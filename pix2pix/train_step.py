@@ -1,10 +1,9 @@
 """The train step of pix2pix (Isola et al. 2017, §3.1–3.3): log loss against patches, and L1."""
 
-import keras
 import tensorflow as tf
 
 from training.losses import cross_entropy
-from training.model import AdversarialModel
+from training.model import AdversarialModel, Players
 from training.noise import batch_size, global_batch_noise, stream_seed
 
 LOSS_NAMES = ("discriminator_real", "discriminator_fake", "adversarial", "l1")
@@ -20,25 +19,16 @@ class Pix2Pix(AdversarialModel):
     x is the texture map, y the image, z the dropout noise; means are over images, and patches or pixels.
 
     Args:
-        generator, ema_generator: from `build_generator`.
-        discriminator: from `build_discriminator`.
+        players: from `build_generator` and `build_discriminator`.
         l1_weight: λ.
         ema_half_life_images: of the moving average; 0 is the paper's training, which has none.
         seed: of the run; dropout is a function of it and of the step.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        discriminator: keras.Model,
-        ema_generator: keras.Model,
-        l1_weight: float,
-        ema_half_life_images: float,
-        seed: int = 0,
-    ):
-        super().__init__(generator, discriminator, ema_generator, ema_half_life_images, LOSS_NAMES)
+    def __init__(self, players: Players, l1_weight: float, ema_half_life_images: float, seed: int = 0):
+        super().__init__(players, ema_half_life_images, LOSS_NAMES)
         self.l1_weight = l1_weight
-        self.noise_size = generator.inputs[1].shape[-1]
+        self.noise_size = players.generator.inputs[1].shape[-1]
         self.dropout_seed = stream_seed(seed, "dropout")
 
     def player_gradients(self, batch, step, stable):

@@ -5,6 +5,7 @@ gradients; `compile()` without an optimizer installs one; raw losses returned fr
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,6 +13,20 @@ import tensorflow as tf
 
 from training.schedule import Duration
 from training.summation import keep_additions_apart
+
+
+class Players(NamedTuple):
+    """The networks of an `AdversarialModel`.
+
+    Attributes:
+        generator: trained by `generator_optimizer`.
+        discriminator: trained by `discriminator_optimizer`.
+        ema_generator: of the generator's structure, frozen layers equal; its moving average, which gets saved.
+    """
+
+    generator: keras.Model
+    discriminator: keras.Model
+    ema_generator: keras.Model
 
 
 class AdversarialModel(keras.Model):
@@ -22,24 +37,14 @@ class AdversarialModel(keras.Model):
     steps this stage has taken, so that a checkpoint of the variables is the whole state.
 
     Args:
-        generator: keras.Model. Trained by `generator_optimizer`.
-        discriminator: keras.Model. Trained by `discriminator_optimizer`.
-        ema_generator: keras.Model of the generator's structure, frozen layers equal; what `call` runs and what gets
-            saved.
+        players: its networks; `call` runs the moving average.
         ema_half_life_images: float. Images after which the average has half forgotten its past.
         loss_names: names of the scalars that `player_gradients` returns, in the order they are shown.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        discriminator: keras.Model,
-        ema_generator: keras.Model,
-        ema_half_life_images: float,
-        loss_names: tuple[str, ...],
-    ):
+    def __init__(self, players: Players, ema_half_life_images: float, loss_names: tuple[str, ...]):
         super().__init__()
-        self.generator, self.discriminator, self.ema_generator = generator, discriminator, ema_generator
+        self.generator, self.discriminator, self.ema_generator = players
         self.ema_generator.trainable = False
         self.ema_half_life_images = ema_half_life_images
         self.train_function: Callable | None = None

@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from mask_embedding_gan.growth import weights_by_name
-from mask_embedding_gan.players import Players, build_players, grow
+from mask_embedding_gan.players import build_players, grow
+from training.model import Players
 
 PHASES = pytest.mark.parametrize("phase", [2, 3, 7])
 ZERO, ONE = np.zeros(1, np.float32), np.ones(1, np.float32)
@@ -27,7 +28,7 @@ def doubled(x) -> np.ndarray:
 def old_players(phase: int, config=tiny.NETWORK) -> Players:
     """Networks of a phase with a past: all weights changed, the moving average another than the generator."""
     old = build_players(config, phase, seed=0)
-    for number, model in enumerate((old.generator, old.critic)):
+    for number, model in enumerate((old.generator, old.discriminator)):
         tiny.randomise(model, number)
     for mean, weight in zip(old.ema_generator.weights, old.generator.weights, strict=True):
         mean.assign(0.9 * weight)
@@ -72,8 +73,8 @@ def test_at_alpha_0_the_moving_average_gives_its_old_image_doubled(grown, phase)
 def test_at_alpha_0_the_critic_scores_as_the_old_one_on_averages(grown, phase):
     old, new = grown(phase)
     images, masks, _ = tiny.inputs(phase)
-    wanted = old.critic([halved(images), halved(masks), ONE])
-    np.testing.assert_allclose(new.critic([images, masks, ZERO]), wanted, rtol=1e-5, atol=1e-5)
+    wanted = old.discriminator([halved(images), halved(masks), ONE])
+    np.testing.assert_allclose(new.discriminator([images, masks, ZERO]), wanted, rtol=1e-5, atol=1e-5)
 
 
 # --- alpha 1: the new function alone ------------------------------------------------------------
@@ -102,7 +103,7 @@ def test_the_generator_s_fade_path_is_seen_only_below_alpha_1(grown, phase, laye
 @pytest.mark.parametrize("alpha, seen", [(ONE, False), (0.5 * ONE, True)], ids=["alpha 1", "alpha 0.5"])
 @PHASES
 def test_the_critic_s_fade_path_is_seen_only_below_alpha_1(grown, phase, alpha, seen):
-    model = grown(phase)[1].critic
+    model = grown(phase)[1].discriminator
     images, masks, _ = tiny.inputs(phase)
     change = changes(model, f"from_image_{phase - 1}", lambda: model([images, masks, alpha]))
     assert change > 1e-2 if seen else change < 1e-5
@@ -111,7 +112,7 @@ def test_the_critic_s_fade_path_is_seen_only_below_alpha_1(grown, phase, alpha, 
 # --- weights ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+@pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 @PHASES
 def test_no_old_weight_changes_on_growing(grown, phase, player):
     old, new = (weights_by_name(getattr(players, player)) for players in grown(phase))
@@ -119,7 +120,7 @@ def test_no_old_weight_changes_on_growing(grown, phase, player):
         np.testing.assert_array_equal(new[name], old[name], err_msg=name)
 
 
-@pytest.mark.parametrize("player", ["generator", "critic", "ema_generator"])
+@pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
 @PHASES
 def test_nothing_is_left_behind_but_the_last_fade_in(grown, phase, player):
     old, new = (weights_by_name(getattr(players, player)) for players in grown(phase))
@@ -129,9 +130,9 @@ def test_nothing_is_left_behind_but_the_last_fade_in(grown, phase, player):
 
 def test_growing_leaves_the_old_networks_alone():
     old = old_players(1)
-    before = [weight.copy() for model in (old.generator, old.critic) for weight in model.get_weights()]
+    before = [weight.copy() for model in (old.generator, old.discriminator) for weight in model.get_weights()]
     grow(old, build_players(tiny.NETWORK, 2, 0))
-    after = [weight for model in (old.generator, old.critic) for weight in model.get_weights()]
+    after = [weight for model in (old.generator, old.discriminator) for weight in model.get_weights()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -154,13 +155,13 @@ def test_only_the_new_block_and_its_1x1_convolutions_are_new(grown, phase):
         f"{layer}_{phase}" if "{}" not in layer else layer.format(phase)
         for layer in ("latent", "mask", "to_image", "from_mask", "latent_{}_norm")
     }
-    added = set(weights_by_name(new.critic)) - set(weights_by_name(old.critic))
+    added = set(weights_by_name(new.discriminator)) - set(weights_by_name(old.discriminator))
     assert {name.split("/")[0] for name in added} == {f"critic_{phase}", f"from_image_{phase}"}
 
 
 def test_names_are_unique():
     players = build_players(tiny.NETWORK, 3, seed=0)
-    for model in (players.generator, players.critic):
+    for model in (players.generator, players.discriminator):
         assert len(weights_by_name(model)) == len(model.weights)
 
 
@@ -178,7 +179,7 @@ def test_fresh_players_start_with_the_average_equal_to_the_generator():
 
 
 def test_fresh_players_are_a_function_of_the_seed():
-    first, same, other = (build_players(tiny.NETWORK, 2, seed).critic.get_weights()[0] for seed in (0, 0, 1))
+    first, same, other = (build_players(tiny.NETWORK, 2, seed).discriminator.get_weights()[0] for seed in (0, 0, 1))
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 

@@ -18,6 +18,7 @@ from mask_embedding_gan.windows import (
     reduced,
     window_of,
 )
+from training.model import Players
 
 CONFIG = replace(tiny.FILM, noise_levels=(2,), windows_from=3, keeps_averages=True)  # whole images of 16×8
 PHASES = pytest.mark.parametrize("phase", [3, 4])
@@ -43,7 +44,7 @@ def model_of(phase: int) -> WindowGAN:
     tiny.randomise(block)
     ema_block.set_weights(block.get_weights())
     schedule = replace(tiny.preset().schedule(3), phase=phase, fade_in_images=0, amplification=(2.0,))
-    model = WindowGAN(block, build_critic(CONFIG, 2), ema_block, below, schedule)
+    model = WindowGAN(Players(block, build_critic(CONFIG, 2), ema_block), below, schedule)
     model.compile(*schedule.optimizers(), schedule.duration)
     return model
 

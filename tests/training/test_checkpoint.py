@@ -19,7 +19,7 @@ from training.checkpoint import (
     save_checkpoint,
     unpack,
 )
-from training.model import AdversarialModel
+from training.model import AdversarialModel, Players
 from training.schedule import Duration
 
 DURATION = Duration(batch=4, images=100, ticks=1)
@@ -43,7 +43,7 @@ class Descent(AdversarialModel):
     def __init__(self, units: int = 3):
         generator, average = textured_network(units), textured_network(units)
         average.set_weights(generator.get_weights())
-        super().__init__(generator, network(1), average, 10.0, ("loss",))
+        super().__init__(Players(generator, network(1), average), 10.0, ("loss",))
 
     def player_gradients(self, batch, step, stable):
         discriminator, generator = (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.model import AdversarialModel
+from training.model import AdversarialModel, Players
 from training.schedule import Duration
 
 BATCH = 4
@@ -21,7 +21,8 @@ class Constant(AdversarialModel):
 
     def __init__(self, half_life: float = 4.0):
         ema = one_weight("ema")
-        super().__init__(one_weight("generator"), one_weight("discriminator"), ema, half_life, ("first", "second"))
+        players = Players(one_weight("generator"), one_weight("discriminator"), ema)
+        super().__init__(players, half_life, ("first", "second"))
 
     def player_gradients(self, batch, step, stable):
         return [tf.ones((1, 1))], [-2 * tf.ones((1, 1))], {"first": tf.cast(step, tf.float32), "second": tf.ones(())}
@@ -98,7 +99,8 @@ class Layered(AdversarialModel):
     """
 
     def __init__(self):
-        super().__init__(self.network(0.0), one_weight("discriminator"), self.network(5.0), 4.0, ("loss",))
+        players = Players(self.network(0.0), one_weight("discriminator"), self.network(5.0))
+        super().__init__(players, 4.0, ("loss",))
 
     @staticmethod
     def network(value: float) -> keras.Model:

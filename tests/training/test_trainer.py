@@ -8,7 +8,7 @@ import tensorflow as tf
 from folders import quiet, records
 
 from training.checkpoint import CheckpointError, checkpoints
-from training.model import AdversarialModel
+from training.model import AdversarialModel, Players
 from training.run import NonFiniteLossError, RunDirectory, Stage
 from training.schedule import Duration
 from training.trainer import Training, grid, resumed, train_stage
@@ -23,7 +23,7 @@ class Planted(AdversarialModel):
     """A loss of 1, but what was planted at one step; gradients of 1, but at another."""
 
     def __init__(self, bad_loss_at: int = -1, bad_gradient_at: int = -1, bad=np.nan, ticks: int = 3):
-        super().__init__(one_weight(), one_weight(), one_weight(), 8.0, ("loss", "other"))
+        super().__init__(Players(one_weight(), one_weight(), one_weight()), 8.0, ("loss", "other"))
         self.bad_loss_at, self.bad_gradient_at, self.bad = bad_loss_at, bad_gradient_at, bad
         self.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0), duration(ticks))
 
