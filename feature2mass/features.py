@@ -4,6 +4,8 @@ features = encode(encoder, images, margins, shapes)
 masses = decode(decoder, interpolate(features, line_weights()))
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -78,7 +80,7 @@ def interpolate(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.einsum("mn,nf->mf", weights, features.astype(np.float64)).astype(np.float32)
 
 
-def spread_weights(weights: np.ndarray) -> np.ndarray:
+def spread_weights(weights, ops: Any = np):
     """Spread weights, so that they keep more of the variance of the features that they mix (ours).
 
     Of the variance of twenty unrelated features a mixture by `category_weights` keeps a tenth or less, and all mixtures
@@ -88,20 +90,21 @@ def spread_weights(weights: np.ndarray) -> np.ndarray:
 
     Args:
         weights: (M, N), of sum 1 per row; weights of 0 are not of the mixture and stay 0.
+        ops: `keras.ops` for tensors, as in a train step.
 
     Returns:
-        float64 (M, N).
+        float (M, N).
     """
-    weights = np.asarray(weights, np.float64)
-    used = weights > 0
-    equal = 1 / used.sum(axis=1, keepdims=True)
-    deviations = np.where(used, weights - equal, 0)
-    energies = np.square(deviations).sum(axis=1, keepdims=True)
-    factors = np.minimum(
-        np.sqrt(SPREAD * (1 - equal) / np.maximum(energies, 1e-8)),
-        (LARGEST_SPREAD - equal) / np.maximum(deviations.max(axis=1, keepdims=True), 1e-4),
+    used = ops.where(weights > 0, 1.0, 0.0)
+    equal = used / ops.sum(used, axis=1, keepdims=True)
+    share = ops.max(equal, axis=1, keepdims=True)
+    deviations = weights - equal
+    energies = ops.sum(ops.square(deviations), axis=1, keepdims=True)
+    factors = ops.minimum(
+        ops.sqrt(SPREAD * (1 - share) / ops.maximum(energies, 1e-8)),
+        (LARGEST_SPREAD - share) / ops.maximum(ops.max(deviations, axis=1, keepdims=True), 1e-4),
     )
-    return np.where(used, equal + np.maximum(factors, 1) * deviations, 0)
+    return equal + ops.maximum(factors, 1) * deviations
 
 
 def line_weights(points: int = 10) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from feature2mass.features import LARGEST_SPREAD, SPREAD
+from feature2mass.features import spread_weights
 from feature2mass.losses import discriminator_loss, generator_terms, reconstruction_term
 from feature2mass.networks import SIZE
 from feature2mass.train_step import Feature2Mass
@@ -141,15 +141,7 @@ def mixed_within_categories(features, margin, shape, draws, spread: bool = False
     weights = (1e-6 - tf.math.log(draws + 1e-7)) * alike  # above 0: a mass may be the only one of its category
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     if spread:
-        equal = alike / tf.reduce_sum(alike, axis=1, keepdims=True)
-        share = tf.reduce_max(equal, axis=1, keepdims=True)
-        deviations = weights - equal
-        energies = tf.reduce_sum(tf.square(deviations), axis=1, keepdims=True)
-        factors = tf.minimum(
-            tf.sqrt(SPREAD * (1 - share) / tf.maximum(energies, 1e-8)),
-            (LARGEST_SPREAD - share) / tf.maximum(tf.reduce_max(deviations, axis=1, keepdims=True), 1e-4),
-        )
-        weights = equal + tf.maximum(factors, 1) * deviations
+        weights = spread_weights(weights, keras.ops)
     return tf.matmul(tf.cast(weights, features.dtype), features)
 
 

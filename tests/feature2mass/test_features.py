@@ -129,7 +129,7 @@ def test_weights_are_a_function_of_the_generator():
 
 def test_spread_weights_by_hand():
     """Of four, 0.25 + 0.05 grows to the largest share: its deviation becomes five times as large, as do the others'."""
-    np.testing.assert_allclose(spread_weights([[0.3, 0.25, 0.25, 0.2]]), [[0.5, 0.25, 0.25, 0]], atol=1e-12)
+    np.testing.assert_allclose(spread_weights(np.array([[0.3, 0.25, 0.25, 0.2]])), [[0.5, 0.25, 0.25, 0]], atol=1e-12)
 
 
 def test_mixtures_by_spread_weights_keep_more_of_the_variance_of_their_features():
@@ -147,4 +147,5 @@ def test_spread_weights_sum_to_one_and_leave_unused_features_out():
 
 
 def test_weights_that_differ_enough_stay_as_they_are():
-    np.testing.assert_allclose(spread_weights([[1.0, 0.0, 0.0], [0.95, 0.05, 0.0]]), [[1.0, 0, 0], [0.95, 0.05, 0]])
+    weights = np.array([[1.0, 0.0, 0.0], [0.95, 0.05, 0.0]])
+    np.testing.assert_allclose(spread_weights(weights), weights)
