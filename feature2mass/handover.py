@@ -7,9 +7,8 @@ from typing import Any
 from feature2mass.library import DatasetLibrary, write_mass_generator
 from feature2mass.mixing import Networks, load_networks, open_seeds
 from feature2mass.networks import NetworkConfig, build_decoder, build_encoder, build_generator, finished_networks
-from feature2mass.run_files import DECODER
 from feature2mass.seeds import MassGeneratorError
-from feature2mass.settings import EARLIER, mixing_of
+from feature2mass.settings import DECODER, EARLIER, mixing_of
 from preprocessing.json_file import read_json
 from preprocessing.shards.format import sha256
 from training.checkpoint import checkpoints, restore_average

@@ -16,9 +16,8 @@ from feature2mass.features import decode, interpolate, spread_weights
 from feature2mass.library import DatasetLibrary, Library, read_mass_generator
 from feature2mass.networks import FEATURES, SIZE
 from feature2mass.octaves import restored
-from feature2mass.run_files import DECODER, ENCODER, SOURCE
 from feature2mass.seeds import MassGeneratorError, Recipe, Seed
-from feature2mass.settings import ALL_OF_MIXING, Mixing, mixing_of
+from feature2mass.settings import ALL_OF_MIXING, DECODER, ENCODER, SOURCE, Mixing, mixing_of
 from preprocessing.json_file import read_json
 from preprocessing.masses.window import normalise_contrast
 from preprocessing.shards import Dataset, open_dataset

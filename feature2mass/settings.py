@@ -13,6 +13,10 @@ from training.adam import FusedAdam
 from training.additions import changed, setting
 from training.schedule import Duration, lengthened
 
+# Files of a run that outlive its training
+ENCODER, DECODER = "encoder.keras", "decoder.keras"
+SOURCE = "source.json"  # where the training data was
+
 
 @dataclass(frozen=True)
 class Mixing:

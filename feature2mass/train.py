@@ -28,8 +28,7 @@ from feature2mass.networks import (
     build_generator,
     finished_networks,
 )
-from feature2mass.run_files import DECODER, ENCODER, SOURCE
-from feature2mass.settings import Preset
+from feature2mass.settings import DECODER, ENCODER, SOURCE, Preset
 from feature2mass.texture import Texture, TexturedFeature2Mass
 from feature2mass.train_step import Feature2Mass
 from preprocessing.atomic import write_whole

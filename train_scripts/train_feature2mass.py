@@ -52,8 +52,8 @@ def main(**given: Any) -> None:
     options = Options(**given)
     with training_command():
         from feature2mass.presets import PRESETS
-        from feature2mass.settings import EARLIER
-        from feature2mass.train import DECODER, ENCODER, run_config, train
+        from feature2mass.settings import DECODER, EARLIER, ENCODER
+        from feature2mass.train import run_config, train
 
         begun = begin(options, PRESETS, kind="mass", finished=DECODER, config_of=run_config, earlier=EARLIER)
         run, echo = begun.run, begun.cluster.echo
