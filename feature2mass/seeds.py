@@ -20,6 +20,7 @@ from feature2mass.features import SEEDS, category_weights
 from feature2mass.networks import SIZE
 from feature2mass.settings import ALL_OF_MIXING, Mixing
 from preprocessing.batches import labelled_masses
+from preprocessing.errors import UserError
 from preprocessing.shards import Dataset
 
 MIRRORS = ("no", "left-right", "top-bottom", "both")
@@ -28,7 +29,7 @@ LIKE_SIZE = 1.25  # the most by which the sizes of a mixture's masses differ fro
 LEAST_ALIKE = 5  # masses to choose from: where fewer are of like size, those nearest in size
 
 
-class MassGeneratorError(ValueError):
+class MassGeneratorError(UserError):
     """Masses cannot be generated; the message says what to do."""
 
 

@@ -32,7 +32,6 @@ def main(run: Path, output: Path, data: Path | None) -> None:
       synthmammo save-networks --run runs/masses --output masses.h5
     """
     with training_command():
-        from feature2mass.seeds import MassGeneratorError
         from training.checkpoint import DamagedCheckpointError
         from training.run import RunError
 
@@ -42,8 +41,6 @@ def main(run: Path, output: Path, data: Path | None) -> None:
             raise RunError(f"--output {output}: cannot be written ({error.strerror})") from error
         except DamagedCheckpointError as error:
             raise RunError(f"{error}; delete it to save the state before it") from error
-        except MassGeneratorError as error:
-            raise RunError(str(error)) from error
     click.echo(f"{output}: {saved}, {output.stat().st_size / 1e6:.1f} MB")
 
 
