@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import h5py
 import keras
@@ -51,8 +50,8 @@ LEVELS = 2047  # of either sign: 12 bits
 LARGEST = 2**30  # bytes of an array
 
 
-class Library(Protocol):
-    """Labelled masses to mix.
+class DatasetLibrary:
+    """The training masses of a dataset; every mass is read and encoded once.
 
     Attributes:
         decoder: gives masses back from their features.
@@ -65,43 +64,6 @@ class Library(Protocol):
         lost: mean of what the networks lose of a mass, float32 (64, 64): a mesh, faint until it is amplified.
         grain: the texture that they lose.
     """
-
-    decoder: keras.Model
-    shapes: list[str]
-    margins: list[str]
-    synthetic: bool
-    normalised: bool
-    fingerprint: str
-    context: float
-    calibrated: bool
-
-    @property
-    def lost(self) -> np.ndarray: ...
-
-    @property
-    def grain(self) -> Grain: ...
-
-    def categories(self, shape: str | None = None, margin: str | None = None) -> list[Category]:
-        """Return those that may be mixed, or those of a wanted shape or margin."""
-
-    def features(self, seeds: Sequence[Seed]) -> np.ndarray:
-        """Return the visual features of masses, float32 (n, 1024)."""
-
-    def energies(self, seeds: Sequence[Seed]) -> np.ndarray:
-        """Return the energies of the octaves of masses, less their category's mean, float (n, 6)."""
-
-    def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the grey levels that stored 0 and 1 stand for, two arrays (n,)."""
-
-    def items(self, indices: np.ndarray) -> np.ndarray | None:
-        """Return which items of their dataset masses are, (n,); None where it is not known."""
-
-    def image(self, index: int, mirror: int = 0) -> np.ndarray:
-        """Return a mass to look at, float32 (64, 64) in [0, 1]."""
-
-
-class DatasetLibrary:
-    """The training masses of a dataset (a `Library`); every mass is read and encoded once."""
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, dataset: Dataset):
         self.encoder, self.decoder, self.dataset = encoder, decoder, dataset
@@ -127,23 +89,29 @@ class DatasetLibrary:
         return self._loss[1]
 
     def categories(self, shape: str | None = None, margin: str | None = None) -> list[Category]:
+        """Return those that may be mixed, or those of a wanted shape or margin."""
         return categories(self.dataset, shape, margin)
 
     def features(self, seeds: Sequence[Seed]) -> np.ndarray:
+        """Return the visual features of masses, float32 (n, 1024)."""
         self._encode(seeds)
         return np.array([self._features[seed.index, seed.mirror] for seed in seeds])
 
     def energies(self, seeds: Sequence[Seed]) -> np.ndarray:
+        """Return the energies of the octaves of masses, less their category's mean, float (n, 6)."""
         self._encode(seeds)
         return np.array([self._energies[seed.index] for seed in seeds])
 
     def contrast(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the grey levels that stored 0 and 1 stand for, two arrays (n,)."""
         return self.dataset.field("low")[indices], self.dataset.field("high")[indices]
 
-    def items(self, indices: np.ndarray) -> np.ndarray:
+    def items(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return which items of their dataset masses are, (n,); None where it is not known."""
         return indices
 
     def image(self, index: int, mirror: int = 0) -> np.ndarray:
+        """Return a mass to look at, float32 (64, 64) in [0, 1]."""
         return seed_image(self.dataset, index, mirror)
 
     def _encode(self, seeds: Sequence[Seed]) -> None:
@@ -163,7 +131,10 @@ class DatasetLibrary:
 
 
 class StoredLibrary:
-    """The masses that a file of `write_mass_generator` keeps (a `Library`); to be looked at, they are decoded."""
+    """The masses that a file of `write_mass_generator` keeps; to be looked at, they are decoded.
+
+    Attributes and methods are those of `DatasetLibrary`.
+    """
 
     def __init__(self, decoder: keras.Model, arrays: Mapping[str, np.ndarray], about: Mapping):
         self.decoder, self._arrays = decoder, arrays
@@ -199,6 +170,9 @@ class StoredLibrary:
     def image(self, index: int, mirror: int = 0) -> np.ndarray:
         (category,) = (one for one in self.categories() if index in one.seeds)
         return (decode(self.decoder, self.features([Seed(index, mirror, category)]))[0] + self.lost).clip(0, 1)
+
+
+Library = DatasetLibrary | StoredLibrary
 
 
 def write_mass_generator(path: str | os.PathLike, library: DatasetLibrary, mixing: Mixing) -> None:
@@ -325,6 +299,6 @@ def _features(arrays: Mapping[str, np.ndarray], indices: ArrayLike, mirrors: Arr
 
 
 def _loss(decoder: keras.Model, features: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, Grain]:
-    """Return what networks lose of images, as `Library.lost` and `Library.grain`."""
+    """Return what networks lose of images, as `lost` and `grain` of a library."""
     residuals = images - decode(decoder, features)
     return residuals.mean(axis=0), Grain.of(features, residuals)
