@@ -8,7 +8,7 @@ from preprocessing.atomic import write_whole
 from preprocessing.contact_sheet.pages import STYLE, SYNTHETIC, VIEWPORT, WARNING
 
 PAGE = "index.html"
-_COLOURS = {True: "#60ff60", False: "#ffa040"}  # of an inserted lesion, and of one that was there before
+_COLOURS = {True: "#60ff60", False: "#ffa040"}  # of a lesion inserted here, and of one that was there before
 _STYLE = (
     "img, svg { display: block; width: 256px; height: auto } svg { background: none; position: absolute; top: 4px }"
 )
@@ -25,7 +25,7 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
     for lesion in content["annotations"]:
         lesions[lesion["image_id"]].append(lesion)
     figures = "".join(_figure(image, lesions[image["id"]]) for image in content["images"])
-    inserted = sum(lesion["synthetic"] for lesion in content["annotations"])
+    inserted = sum(map(_inserted, content["annotations"]))
     before = len(content["annotations"]) - inserted
     there = f", {before} that were there before (orange)" if before else ""
     page = (
@@ -38,6 +38,11 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
     )
     write_whole(folder / PAGE, page)
     return folder / PAGE
+
+
+def _inserted(lesion: dict) -> bool:
+    """Whether a lesion came with a mass; those that an earlier call inserted were in the mammogram before."""
+    return bool(lesion["mass"])
 
 
 def _figure(image: dict, lesions: list[dict]) -> str:
@@ -55,12 +60,12 @@ def _figure(image: dict, lesions: list[dict]) -> str:
 def _kind(lesion: dict) -> str:
     """Shape and margin in the colour of the box."""
     words = " ".join(filter(None, (lesion["shape"], lesion["margin"]))) or "unlabelled"
-    return f'<span style="color: {_COLOURS[lesion["synthetic"]]}">{escape(words)}</span>'
+    return f'<span style="color: {_COLOURS[_inserted(lesion)]}">{escape(words)}</span>'
 
 
 def _shapes(lesion: dict) -> Iterator[str]:
     """The box, and the outline where it is more than the box."""
-    colour = _COLOURS[lesion["synthetic"]]
+    colour = _COLOURS[_inserted(lesion)]
     x, y, width, height = lesion["bbox"]
     yield f'<path style="stroke: {colour}" d="M{x} {y}h{width}v{height}h-{width}z"/>'
     (points,) = lesion["segmentation"]

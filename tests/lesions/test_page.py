@@ -7,7 +7,7 @@ import pytest
 from lesions.page import write_page
 
 SQUARE = [10.0, 20.0, 40.0, 20.0, 40.0, 60.0, 10.0, 60.0]
-LESION = {"image_id": 1, "bbox": [10, 20, 30, 40], "shape": "irregular", "margin": "<b>", "synthetic": True}
+LESION = {"image_id": 1, "bbox": [10, 20, 30, 40], "shape": "irregular", "margin": "<b>", "mass": "item 1"}
 CONTENT = {
     "images": [
         {
@@ -22,7 +22,7 @@ CONTENT = {
     ],
     "annotations": [
         LESION | {"segmentation": [SQUARE]},
-        LESION | {"segmentation": [[*SQUARE, 5.0, 40.0]], "synthetic": False},
+        LESION | {"segmentation": [[*SQUARE, 5.0, 40.0]], "mass": ""},
     ],
 }
 
@@ -65,3 +65,9 @@ def test_shape_and_margin_have_the_colour_of_the_box(tmp_path):
 def test_words_of_the_data_are_no_markup(tmp_path):
     page = write_page(tmp_path, CONTENT, synthetic=True).read_text()
     assert "&lt;b&gt;" in page and "<b>" not in page
+
+
+def test_a_lesion_of_an_earlier_call_was_there_before(tmp_path):
+    page = write_page(tmp_path, CONTENT, synthetic=True).read_text()
+    assert "1 inserted lesions (green), 1 that were there before (orange)" in page
+    assert page.count("stroke: #60ff60") == 1 and page.count("stroke: #ffa040") == 2  # the latter with its outline
