@@ -4,14 +4,14 @@ A segmentation is written by `highdicom`, which the package's extra `seg` instal
 """
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lesions.inserter import Composite, Inserter
-from lesions.origin import DRAWN, OTHER, PHANTOM, REAL, origin_of
 from lesions.outline import mask_of
 from preprocessing.atomic import whole_file
 from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, Study, synthetic_dicom
@@ -21,7 +21,7 @@ from preprocessing.version import __version__, made_by
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-
+REAL, DRAWN, PHANTOM, OTHER = "real", "drawn", "phantom", "other"  # where images come from
 _MAMMOGRAMS = {
     REAL: "a mammogram of a real, de-identified patient",
     DRAWN: "a mammogram that a generative neural network drew",
@@ -44,6 +44,16 @@ _SCALE = "The scale is unknown (Imager Pixel Spacing is nominal): lengths cannot
 _CLOCKS = ("SeriesDate", "SeriesTime", "InstanceCreationDate", "InstanceCreationTime")
 _ACQUISITION = "109101"  # equipment, PS3.16 CID 7005
 _SEGMENT = {"type": ("4147007", "Mass"), "category": ("49755003", "Morphologically Altered Structure")}
+
+
+def origin_of(meta: Mapping[str, Any]) -> str:
+    """Tell where a dataset's images come from: patients, a neural network, a program, or what is not known."""
+    by = str(meta["made"].get("by"))
+    if by == "make_phantoms":
+        return PHANTOM
+    if not meta["synthetic"]:
+        return REAL
+    return DRAWN if by.startswith("generate_") else OTHER
 
 
 def image_dataset(one: Composite, inserter: Inserter) -> "Dataset":
