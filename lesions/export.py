@@ -8,18 +8,18 @@ from.
 import csv
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from lesions.annotations import annotation, row_of, write_annotations
 from lesions.inserter import Composite, Inserter
-from lesions.outline import mask_of
+from lesions.outline import area, mask_of
 from lesions.page import write_page
 from preprocessing.atomic import remove_left_over, whole_file, write_whole
 from preprocessing.images.png import write_image
@@ -82,9 +82,7 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
             inserted = _write_dataset(inserter, folder, count, made)
         else:
             inserted = _write_files(inserter, folder, count, made, file_format)
-        for part in (folder / PARTS).iterdir():
-            part.unlink()
-        (folder / PARTS).rmdir()
+        shutil.rmtree(folder / PARTS)
     except OSError as error:
         raise DataError(f"--output {folder}: cannot be written ({error.strerror or type(error).__name__})") from error
     finally:
@@ -106,8 +104,17 @@ def _part(folder: Path, chunk: int) -> Path:
     return folder / PARTS / f"{chunk:06d}.json"
 
 
-def _keep(folder: Path, chunk: int, records: Sequence[Record]) -> None:
-    write_whole(_part(folder, chunk), json.dumps([vars(record) for record in records]).encode())
+def _make(
+    inserter: Inserter, numbers: range, part: Path, save: Callable[[Composite], None], tick: Callable[[], None]
+) -> None:
+    """Make and save the images of a chunk, then keep what is known of their lesions."""
+    records = []
+    for number in numbers:
+        one = inserter.image(number)
+        save(one)
+        records.append(vars(Record.of(one)))
+        tick()
+    write_whole(part, json.dumps(records))
 
 
 def _kept(folder: Path, chunks: int) -> Iterator[Record]:
@@ -138,19 +145,16 @@ def _write_dataset(inserter: Inserter, folder: Path, count: int, made: dict) -> 
     if writer.complete and (folder / MANIFEST).exists():
         return _counted(folder)
     missing = writer.missing()
+    items: list[dict] = []  # of a shard
+    keep = lambda one: items.append(_item(one))
     with progress("Lesions", sum(len(numbers) for _, numbers in missing)) as tick:
         for shard in range(writer.shards):
             # A part is written before its shard; without it, a shard's lesions are worked out again.
             if (shard, writer.numbers(shard)) in missing or not _part(folder, shard).exists():
-                items, records = [], []
-                for number in writer.numbers(shard):
-                    one = inserter.image(number)
-                    items.append(_item(one))
-                    records.append(Record.of(one))
-                    tick()
-                _keep(folder, shard, records)
+                _make(inserter, writer.numbers(shard), _part(folder, shard), keep, tick)
                 if (shard, writer.numbers(shard)) in missing:
                     writer.write(shard, items)
+                items.clear()
     dataset = writer.finish(splits=inserter.splits)
     write_annotations(dataset, (annotation(row) for one in _kept(folder, writer.shards) for row in one.annotations))
     _write_manifest(inserter, folder, _kept(folder, writer.shards), lambda one: f"item {one.number}")
@@ -173,25 +177,15 @@ def _write_files(inserter: Inserter, folder: Path, count: int, made: dict, file_
     if (folder / MANIFEST).exists():
         return _counted(folder)
     place = _places(file_format)
-    save: dict[str, Callable[[Path, Composite], None]] = {
-        "png": _save_png,
-        "coco": _save_grey,
-        "yolo": _save_grey,
-        "dicom": partial(_save_dicom, inserter=inserter, begun=begun),
-    }
+    save_dicom = partial(_save_dicom, inserter=inserter, begun=begun)
+    savers: dict[str, Callable[[Path, Composite], None]] = {"png": _save_png, "dicom": save_dicom}
+    save = savers.get(file_format, _save_grey)
     chunks = -(-count // CHUNK)
     missing = [chunk for chunk in range(chunks) if not _part(folder, chunk).exists()]
     with progress("Lesions", sum(min(CHUNK, count - chunk * CHUNK) for chunk in missing)) as tick:
         for chunk in missing:
-            records = []
-            for number in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
-                one = inserter.image(number)
-                path = folder / place(one)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save[file_format](path, one)
-                records.append(Record.of(one))
-                tick()
-            _keep(folder, chunk, records)
+            numbers = range(chunk * CHUNK, min((chunk + 1) * CHUNK, count))
+            _make(inserter, numbers, _part(folder, chunk), lambda one: save(folder / place(one), one), tick)
     if file_format == "coco":
         content = _write_coco(folder, _kept(folder, chunks), made)
         write_page(folder, content, not made["shows_patients"])
@@ -258,8 +252,7 @@ def label_map(one: Composite) -> np.ndarray:
 
 def _save_grey(path: Path, one: Composite) -> None:
     """8 bits: readers of COCO and YOLO expect no more."""
-    pixels = np.round(one.image * 255).astype(np.uint8)
-    write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
+    write_image(path, np.round(one.image * 255).astype(np.uint8))
 
 
 def _displayed(one: Record) -> Record:
@@ -280,11 +273,6 @@ def _save_dicom(path: Path, one: Composite, inserter: Inserter, begun: datetime)
 # ---------------------------------------------------------------------------- COCO, YOLO, manifest
 
 
-def _area(points: Sequence[Sequence[float]]) -> float:
-    x, y = np.asarray(points, float).T
-    return round(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2, 2)
-
-
 def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
     """One category; shape, margin and whether a lesion is synthetic are further keys of its annotation."""
     images: list[dict] = []
@@ -302,7 +290,7 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
                     "category_id": 1,
                     "bbox": row["box"],
                     "segmentation": [[value for point in points for value in point]],
-                    "area": _area(points),
+                    "area": round(area(points), 2),
                     "iscrowd": 0,
                     **{name: row[name] for name in ("shape", "margin", "synthetic")},
                     "mass": mass,
@@ -311,7 +299,7 @@ def _write_coco(folder: Path, records: Iterator[Record], made: dict) -> dict:
     categories = [{"id": 1, "name": CATEGORY, "supercategory": "lesion"}]
     content = {"info": {"description": "Mammograms with inserted masses", **made}, "licenses": []}
     content |= {"images": images, "annotations": annotations, "categories": categories}
-    write_whole(folder / COCO_FILE, json.dumps(content).encode())
+    write_whole(folder / COCO_FILE, json.dumps(content))
     return content
 
 
@@ -324,9 +312,7 @@ def _write_yolo(folder: Path, records: Iterator[Record]) -> None:
             x, y, width, height = row["box"]
             values = (x + width / 2) / one.width, (y + height / 2) / one.height, width / one.width, height / one.height
             lines.append("0 " + " ".join(f"{value:.6f}" for value in values) + "\n")
-        path = folder / "labels" / one.fields["split"] / f"{one.number:06d}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, "".join(lines).encode())
+        write_whole(folder / "labels" / one.fields["split"] / f"{one.number:06d}.txt", "".join(lines))
         splits.add(one.fields["split"])
     train, val = (split if split in splits else min(splits) for split in ("train", "validation"))
     # Without `path`, the folders are looked for where the file is.
@@ -336,7 +322,7 @@ def _write_yolo(folder: Path, records: Iterator[Record]) -> None:
             "# val has the images of train; insert-lesions --split all makes a validation set of other patients\n"
             + text
         )
-    write_whole(folder / "data.yaml", text.encode())
+    write_whole(folder / "data.yaml", text)
 
 
 def _write_manifest(

@@ -95,13 +95,14 @@ def polygon_of(mask: np.ndarray) -> tuple[tuple[float, float], ...]:
     if not mask.any():
         raise ValueError("the mask is empty")
     contours = find_contours(np.pad(np.asarray(mask, float), 1), 0.5, fully_connected="high")
-    rows, columns = max(contours, key=_area)[:-1].T
+    rows, columns = max(contours, key=area)[:-1].T
     return tuple((float(x) - 0.5, float(y) - 0.5) for y, x in zip(rows, columns))
 
 
-def _area(contour: np.ndarray) -> float:
-    y, x = contour.T
-    return abs(float(x[:-1] @ y[1:] - x[1:] @ y[:-1])) / 2
+def area(polygon: Polygon | np.ndarray) -> float:
+    """Compute the area of a polygon, whose last point may be the first again."""
+    x, y = np.asarray(polygon, float).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def box_around(polygon: Polygon | np.ndarray) -> tuple[float, float, float, float]:
