@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import combinations
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -16,7 +15,9 @@ from evaluation.reader_study.key import REAL, SCORES
 from evaluation.reader_study.readings import Readings
 from evaluation.reader_study.results import write_files
 from evaluation.roc import area_under_roc
-from preprocessing.atomic import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REPLICATES = 2000
 
@@ -185,10 +186,10 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "auc of real against": {name: asdict(estimate) for name, estimate in analysis.auc.items()},
         "scores": {str(score): word for score, word in SCORES.items()},
     }
-    write_files(folder, table(analysis), results, partial(plot, analysis))
+    write_files(folder, table(analysis), results, plot(analysis))
 
 
-def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
+def plot(analysis: Analysis) -> "Figure":
     """Plot mean scores, their distributions, and the ROC of real against each method."""
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
@@ -223,6 +224,4 @@ def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
     roc.set_ylabel("real taken for real")
     roc.legend(fontsize=8, loc="lower right")
     roc.set_title("real against fake", fontsize=10)
-    with whole_file(path) as beside:
-        sheet.savefig(beside, dpi=120)
-    return Path(path)
+    return sheet

@@ -8,8 +8,7 @@ count half. Every measure is computed for each reader and averaged.
 
 import os
 from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +16,9 @@ from evaluation.intervals import Estimate, percentile_interval
 from evaluation.reader_study.key import GENUINE, INSERTED, IS_LESION, IS_REAL, KINDS
 from evaluation.reader_study.marks import Found, Marks
 from evaluation.reader_study.results import write_files
-from preprocessing.atomic import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REPLICATES = 1000
 RATES = (0.125, 0.25, 0.5, 1.0)  # false marks per image
@@ -169,10 +170,10 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "by reader": analysis.by_reader,
         "scores": {"lesion": IS_LESION, "real": IS_REAL},
     }
-    write_files(folder, table(analysis), results, partial(plot, analysis))
+    write_files(folder, table(analysis), results, plot(analysis))
 
 
-def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
+def plot(analysis: Analysis) -> "Figure":
     """Plot the FROC of genuine and inserted lesions, and how real the lesions that were found seemed."""
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
@@ -200,6 +201,4 @@ def plot(analysis: Analysis, path: str | os.PathLike) -> Path:
     shares.set_xticks(SCORES[1:], [IS_REAL[score].replace(" ", "\n") for score in SCORES[1:]], fontsize=8)
     shares.legend(fontsize=8)
     shares.set_title(f"lesions found, by score; AUC {_shown(analysis.told_apart)}", fontsize=10)
-    with whole_file(path) as beside:
-        sheet.savefig(beside, dpi=120)
-    return Path(path)
+    return sheet

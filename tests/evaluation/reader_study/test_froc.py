@@ -184,7 +184,8 @@ def test_the_table_the_plot_and_the_results(study, tmp_path):
     assert [line.split()[0] for line in table(found).splitlines()[1:4]] == ["genuine", "inserted", "genuine"]
     assert "0 lesions found: cannot be measured" in table(found)
     write_results(found, tmp_path)
-    assert cv2.imread(str(plot(found, tmp_path / "plot.png"))) is not None
+    plot(found).savefig(tmp_path / "plot.png")
+    assert cv2.imread(str(tmp_path / "plot.png")) is not None
     results = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
     assert results["lesions"]["genuine"]["area"]["count"] == 40
     assert results["AUC of genuine against inserted"]["value"] is None
