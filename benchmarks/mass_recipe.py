@@ -290,10 +290,10 @@ def main(data, preset, changes, budget, core, seed, restore, spread, grain, dete
 
     from feature2mass.mixing import load_networks
     from feature2mass.presets import PRESETS
-    from feature2mass.train import run_config, train
+    from feature2mass.train import train
     from preprocessing.batches import labelled_masses
     from preprocessing.shards import open_dataset
-    from training.run import RunDirectory, configure_tensorflow
+    from training.run import RunDirectory, configure_tensorflow, run_config
 
     configure_tensorflow()
     dataset = open_dataset(data, kind="mass")

@@ -76,9 +76,9 @@ def train_feature2mass(dataset, folder: Path, precision: str) -> None:
     from dataclasses import replace
 
     from feature2mass.presets import PRESETS
-    from feature2mass.train import run_config, train
+    from feature2mass.train import train
     from preprocessing.batches import labelled_masses
-    from training.run import RunDirectory
+    from training.run import RunDirectory, run_config
 
     preset = PRESETS["quick"].changed(precision=precision)
     epochs = STEPS * preset.batch / len(labelled_masses(dataset, "train")[0])

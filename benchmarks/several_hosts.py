@@ -76,7 +76,7 @@ def train_one(system: str, data: Path, folder: Path, settings: Settings) -> None
 
         from preprocessing.shards import open_dataset
         from training.cluster import current
-        from training.run import RunDirectory, choose_strategy
+        from training.run import RunDirectory, choose_strategy, run_config
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         keras.config.set_floatx(settings.precision)
@@ -84,7 +84,7 @@ def train_one(system: str, data: Path, folder: Path, settings: Settings) -> None
         strategy = choose_strategy(hosts_wait=120)
         cluster = current()
         dataset = open_dataset(data / ("masses" if system == "feature2mass" else "mammograms"))
-        plan, train, run_config = _plan(system, dataset, settings)
+        plan, train = _plan(system, dataset, settings)
         run = cluster.after_chief(lambda: RunDirectory(folder, run_config(plan, dataset, 0)))
         train(dataset, run, plan, strategy=strategy, echo=cluster.echo)
 
@@ -104,14 +104,13 @@ def _batch_norm_apart(kind: type, *, synchronized: bool, **settings: object) -> 
     return kind(synchronized=False, **settings)
 
 
-def _plan(system: str, dataset: object, settings: Settings) -> tuple[object, Callable, Callable]:
-    """(preset, train function, its `run_config`)."""
+def _plan(system: str, dataset: object, settings: Settings) -> tuple[object, Callable]:
+    """(preset, train function)."""
     ticks, pace, precision = settings.ticks, settings.pace, settings.precision
     images = BATCH * settings.steps * ticks
     if system == "mask_embedding_gan":
         from mask_embedding_gan.presets import PRESETS
         from mask_embedding_gan.train import train
-        from training.run import run_config
 
         if precision == "float64":
             train_in_float64()
@@ -130,23 +129,22 @@ def _plan(system: str, dataset: object, settings: Settings) -> tuple[object, Cal
             for phase in plan.phases[: settings.phases]
         )
         plan = replace(plan, phases=phases)
-        return plan, lambda *given, **named: train(*given, len(phases), **named), run_config
+        return plan, lambda *given, **named: train(*given, len(phases), **named)
     if system == "pix2pix":
         from pix2pix.presets import PRESETS
         from pix2pix.train import train
-        from training.run import run_config
 
         plan = PRESETS["quick"].changed(height=64, precision=precision)
         plan = replace(plan, batch=BATCH, images=images, ticks=ticks, learning_rate=pace * plan.learning_rate)
-        return plan, train, run_config
+        return plan, train
     from feature2mass.presets import PRESETS
-    from feature2mass.train import run_config, train
+    from feature2mass.train import train
     from preprocessing.batches import labelled_masses
 
     masses = len(labelled_masses(dataset, "train")[0])
     plan = PRESETS["quick"].changed(precision=precision)
     rates = {name: pace * getattr(plan, name) for name in ("learning_rate", "discriminator_learning_rate")}
-    return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks, **rates), train, run_config
+    return replace(plan, batch=BATCH, epochs=images / masses, ticks=ticks, **rates), train
 
 
 # ----------------------------------------------------------------------------------- all of them

@@ -87,9 +87,9 @@ def made_by_feature2mass(folder: Path, masses, count: int, seed: int, images: in
     from evaluation.mass_classifier import Masses
     from feature2mass.generate import generate
     from feature2mass.presets import PRESETS
-    from feature2mass.train import run_config, train
+    from feature2mass.train import train
     from preprocessing.masses.window import normalise_contrast
-    from training.run import RunDirectory
+    from training.run import RunDirectory, run_config
 
     dataset = subset_dataset(folder / "masses", masses)
     preset = PRESETS["quick"]

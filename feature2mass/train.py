@@ -38,17 +38,10 @@ from training.cluster import current
 from training.model import Players
 from training.noise import stream_seed
 from training.run import RunDirectory
-from training.run import run_config as common_config
 from training.trainer import Training, train_stage
 
 START_EXAMPLES = 256  # masses that decide how the networks start
 SAMPLES = 10  # columns of the sample grid
-
-
-def run_config(preset: Preset, dataset: Dataset, seed: int) -> dict:
-    """Return what decides the result of a run, as JSON: preset, classes, the data's checksums, the seed."""
-    classes = {name: dataset.classes(name) for name in ("margin", "shape")}
-    return common_config(preset, dataset, seed) | {"classes": classes}
 
 
 def train(

@@ -70,8 +70,8 @@ def tiny_mass_run(tmp_path_factory, tiny_masses_dataset):
     """A finished run of the tiny Feature2Mass preset."""
     import tiny_masses
 
-    from feature2mass.train import run_config, train
-    from training.run import RunDirectory
+    from feature2mass.train import train
+    from training.run import RunDirectory, run_config
 
     preset = tiny_masses.preset()
     run = RunDirectory(tmp_path_factory.mktemp("runs") / "masses", run_config(preset, tiny_masses_dataset, 0))

@@ -53,9 +53,9 @@ def main(**given: Any) -> None:
     with training_command():
         from feature2mass.presets import PRESETS
         from feature2mass.settings import DECODER, EARLIER, ENCODER
-        from feature2mass.train import run_config, train
+        from feature2mass.train import train
 
-        begun = begin(options, PRESETS, kind="mass", finished=DECODER, config_of=run_config, earlier=EARLIER)
+        begun = begin(options, PRESETS, kind="mass", finished=DECODER, earlier=EARLIER)
         run, echo = begun.run, begun.cluster.echo
         trained = train(begun.dataset, run, begun.preset, seed=options.seed, strategy=begun.strategy, echo=echo)
     if not trained:

@@ -158,7 +158,6 @@ def begin(
     *,
     kind: str,
     finished: str,
-    config_of: Callable[..., dict] | None = None,
     earlier: dict | None = None,
     **changes: Any,
 ) -> Begun:
@@ -167,7 +166,6 @@ def begin(
     Args:
         kind: of the data, "mammogram" or "mass".
         finished: file of the run directory that a complete training leaves.
-        config_of: function of preset, dataset and seed: the settings of the run. Defaults to `training.run.run_config`.
         earlier: as `RunDirectory` takes it.
         changes: more that the command changes of the preset.
     """
@@ -180,7 +178,7 @@ def begin(
     switches = {"length": options.length, "adding": options.adding, "without": options.without}
     preset = presets[options.preset].changed(**switches, precision=device.precision, **changes)
     dataset = cluster.after_chief(lambda: open_training_data(options.data, kind, preset.phantoms, cluster.echo))
-    config = (config_of or run_config)(preset, dataset, options.seed)
+    config = run_config(preset, dataset, options.seed)
     run = cluster.after_chief(lambda: RunDirectory(options.run_folder, config, earlier))
     if cluster.is_chief and not (run.path / finished).exists():
         device.record(run.path)

@@ -102,8 +102,11 @@ def check_batch(batch: int, replicas: int, what: str = "", group: int = 1) -> No
 
 
 def run_config(preset: Any, dataset: Any, seed: int) -> dict:
-    """Return what decides a run's result, as JSON: the preset (a dataclass), the seed, the checksum of every shard."""
-    return {"preset": asdict(preset), "seed": seed, "data": [shard["sha256"] for shard in dataset.meta["shards"]]}
+    """Return what decides a run's result, as JSON: preset (a dataclass), seed, the data's checksums and classes."""
+    config = {"preset": asdict(preset), "seed": seed, "data": [shard["sha256"] for shard in dataset.meta["shards"]]}
+    if dataset.kind == "mass":
+        config["classes"] = {name: dataset.classes(name) for name in ("margin", "shape")}
+    return config
 
 
 class RunDirectory:

@@ -13,8 +13,8 @@ from feature2mass.generate import generate
 from feature2mass.mixing import load_networks
 from feature2mass.settings import Mixing
 from feature2mass.texture import Texture, mixed_within_categories, slope
-from feature2mass.train import build_model, run_config, train
-from training.run import RunDirectory
+from feature2mass.train import build_model, train
+from training.run import RunDirectory, run_config
 
 ALL = Texture(
     amplification=(4.0, 2.0),

@@ -15,11 +15,11 @@ from folders import contents, quiet, records, without_times
 
 from feature2mass.losses import LossWeights
 from feature2mass.settings import EARLIER
-from feature2mass.train import MassTraining, build_model, run_config, train
+from feature2mass.train import MassTraining, build_model, train
 from feature2mass.train_step import LOSS_NAMES
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
-from training.run import RunDirectory, RunError
+from training.run import RunDirectory, RunError, run_config
 from training.trainer import resumed
 
 
@@ -152,9 +152,9 @@ RESUME = """
 import json, os, shutil, sys
 from pathlib import Path
 import tiny_masses
-from feature2mass.train import run_config, train
+from feature2mass.train import train
 from preprocessing.shards import open_dataset
-from training.run import RunDirectory, configure_tensorflow
+from training.run import RunDirectory, configure_tensorflow, run_config
 
 data, stages = sys.argv[1], json.loads(sys.argv[2])
 

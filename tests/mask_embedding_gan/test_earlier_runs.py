@@ -18,7 +18,7 @@ from training.run import RunDirectory, RunError, run_config
 
 WRITTEN = Path(__file__).with_name("film.json")  # the preset as config.json of such a run holds it
 LIGHT = tiny.ROOT / "docs" / "long-run.h5"
-DATA = SimpleNamespace(meta={"shards": [{"sha256": "a"}]})
+DATA = SimpleNamespace(kind="mammogram", meta={"shards": [{"sha256": "a"}]})
 
 
 def begun(folder: Path) -> None:
