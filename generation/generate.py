@@ -6,7 +6,6 @@ A generator is known by its inputs. A mask-embedding generator takes a mask and 
 texture map, made of the real image that a mask belongs to, and the noise of its dropout.
 """
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from generation.writers import write
 from mask_embedding_gan.generate import MaskEmbeddingGenerator
 from pix2pix.generate import Pix2PixGenerator
 from preprocessing.shards import DataError
+from preprocessing.shards.format import sha256
 from training.drawing import MaskFiller
 from training.export import ModelError, open_model
 
@@ -59,18 +59,6 @@ def _inputs(model: keras.Model) -> tuple[str, ...]:
 def system_of(model: keras.Model) -> type[MaskFiller]:
     """Return the class that draws with a generator, by the names of its inputs."""
     return SYSTEMS[_inputs(model)]
-
-
-def fingerprint_of(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a generator's file: which network made an image.
-
-    Raises:
-        GeneratorError: there is no such file.
-    """
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise GeneratorError(f"--generator {path}: no such file; give a generator.keras") from error
 
 
 def mask_source(
@@ -183,4 +171,4 @@ def write_mammograms(
     model = load_generator(generator)
     source = mask_source(model, masks, seed)
     filler = system_of(model)(model, ImageMasks(source, latents_per_mask, study_of_four=study_of_four), seed)
-    return write(Mammograms(filler, fingerprint_of(generator)), output, count, file_format)
+    return write(Mammograms(filler, sha256(Path(generator))), output, count, file_format)

@@ -18,6 +18,7 @@ from preprocessing.mammograms.given_masks import find_masks, read_mask
 from preprocessing.mammograms.standardise import orient
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask
 from preprocessing.shards import DATASET_FILE, DataError, Dataset, open_dataset
+from preprocessing.shards.format import sha256
 
 # what a mask outlines: names for tables, and in words
 REAL, PHANTOM, SYNTHETIC, FILE, ARRAY = "real image", "phantom", "synthetic image", "mask image", "array"
@@ -121,7 +122,7 @@ class MaskSource:
         if self.dataset is not None:
             return self.dataset.fingerprint
         if self.files is not None:
-            what = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.files]
+            what = [sha256(file) for file in self.files]
         else:
             what = ["phantoms"]
         return hashlib.sha256("\n".join(what).encode()).hexdigest()

@@ -11,7 +11,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from generation.generate import fingerprint_of, write_mammograms
+from generation.generate import write_mammograms
+from preprocessing.shards.format import sha256
 from preprocessing.version import __version__
 
 INVENTED = "identifiers and names of this software's own"
@@ -109,7 +110,7 @@ def drawn(tmp_path_factory, tiny_run, tiny_dataset):
     folder, generator = tmp_path_factory.mktemp("statements"), tiny_run.stage("phase-2").generator
     for kind in ("dicom", "png"):
         write_mammograms(generator, folder / kind, 4, masks=tiny_dataset.folder, file_format=kind)
-    return folder, fingerprint_of(generator)
+    return folder, sha256(generator)
 
 
 @pytest.mark.parametrize("number", range(4))

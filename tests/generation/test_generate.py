@@ -16,7 +16,6 @@ from generation.figures import figure
 from generation.generate import (
     PRETRAINED,
     GeneratorError,
-    fingerprint_of,
     generate,
     load_generator,
     write_mammograms,
@@ -25,6 +24,7 @@ from generation.sources import MaskSource
 from mask_embedding_gan.generate import MaskEmbeddingGenerator
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import DataError, open_dataset
+from preprocessing.shards.format import sha256
 from training.drawing import BATCH
 
 HEIGHT, WIDTH = 16, 8
@@ -231,7 +231,7 @@ def test_shards_hold_every_level_up_to_the_generator_s(shards):
 
 def test_shards_say_that_they_are_synthetic_and_by_which_generator(shards, generator):
     assert shards.meta["synthetic"] is True
-    assert shards.meta["generator"] == fingerprint_of(generator)
+    assert shards.meta["generator"] == sha256(generator)
 
 
 def test_shards_keep_side_and_view_of_their_masks(shards):
@@ -366,11 +366,6 @@ def test_a_model_with_other_inputs_is_named(tmp_path):
     keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(tmp_path / "other.keras")
     with pytest.raises(GeneratorError, match="other.keras: takes no mask and latent"):
         load_generator(tmp_path / "other.keras")
-
-
-def test_a_fingerprint_is_that_of_the_file(tmp_path):
-    (tmp_path / "empty").write_bytes(b"")
-    assert fingerprint_of(tmp_path / "empty").startswith("e3b0c44298fc1c149afb")  # SHA-256 of nothing
 
 
 # --- figure -------------------------------------------------------------------------------------

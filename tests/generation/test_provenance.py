@@ -13,10 +13,11 @@ from folders import contents, hold
 
 from generation import sources
 from generation.files import encoded_png
-from generation.generate import fingerprint_of, generate, write_mammograms
+from generation.generate import generate, write_mammograms
 from generation.masses import write_masses
 from generation.sources import ImageMasks, MaskSource
 from preprocessing.shards import DataError, open_dataset
+from preprocessing.shards.format import sha256
 from preprocessing.version import __version__, commit, libraries
 
 
@@ -79,7 +80,7 @@ def test_the_manifest_says_what_each_image_was_made_from(tmp_path, generator, ti
     ]
     for number, row in enumerate(found):
         assert (row["number"], row["seed"], row["mask_of"]) == (str(number), "5", "real image")
-        assert (row["generator_sha256"], row["version"]) == (fingerprint_of(generator), __version__)
+        assert (row["generator_sha256"], row["version"]) == (sha256(generator), __version__)
         assert (
             row["image"]
             == {"h5": f"item {number}", "png": f"{number:06d}.png", "dicom": f"{number:06d}.dcm"}[file_format]
@@ -91,7 +92,7 @@ def test_a_png_file_says_it_too(tmp_path, generator, tiny_dataset):
     folder = write_mammograms(generator, tmp_path / "out", 1, **options)
     image, mask = (text_chunks(folder / name) for name in ("000000.png", "masks/000000.png"))
     assert "the breast outline of a real image" in image["Description"]
-    assert image["Software"].endswith(__version__) and fingerprint_of(generator) in image["Source"]
+    assert image["Software"].endswith(__version__) and sha256(generator) in image["Source"]
     assert {
         name: str(value) for name, value in json.loads(image["Comment"]).items() if name in ("seed", "mask_of")
     } == {
@@ -145,7 +146,7 @@ def test_contributing_equipment_holds_seed_number_mask_and_versions(tmp_path, ge
     (item,) = header(folder, 1).ContributingEquipmentSequence
     assert "image 1" in item.ContributionDescription and "seed 9" in item.ContributionDescription
     assert rows(folder)[1]["mask_sha256"] in item.ContributionDescription
-    assert fingerprint_of(generator) in item.ContributionDescription
+    assert sha256(generator) in item.ContributionDescription
     assert item.SoftwareVersions[0] == __version__ and f"keras {libraries()['keras']}" in item.SoftwareVersions
     assert all(len(version) <= 64 for version in item.SoftwareVersions)
 
