@@ -44,11 +44,6 @@ class Report:
         """The audit of memorisation, where there is one."""
         return _row(self, MEMORISATION.name).detail
 
-    @property
-    def no_audit(self) -> str:
-        """Why there is no audit."""
-        return _row(self, MEMORISATION.name).problem or "not asked for"
-
 
 # ------------------------------------------------------------------------------------------- text
 
@@ -148,7 +143,7 @@ def _problems(reports: Mapping[str, Report]) -> list[str]:
 
 def _audit_line(report: Report) -> str:
     if report.audit is None:
-        return f"no audit of memorisation ({report.no_audit})"
+        return f"no audit of memorisation ({_row(report, MEMORISATION.name).problem or 'not asked for'})"
     audit = report.audit
     control = max(match.score for match in audit.held_out)
     return (
