@@ -63,8 +63,8 @@ class Record:
         return cls(one.number, one.item, rows, list(one.masses), fields, *one.image.shape)
 
 
-def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format: str) -> int:
-    """Write `count` images; see `lesions.generate.insert_lesions`.
+def write(inserter: Inserter, output: str | os.PathLike, count: int | None, file_format: str) -> int:
+    """Write `count` images, None for one per mammogram; see `lesions.generate.insert_lesions`.
 
     Returns:
         How many lesions were inserted.
@@ -74,7 +74,7 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int, file_format
     """
     if file_format not in FORMATS:
         raise DataError(f"--format {file_format}: must be one of {', '.join(FORMATS)}")
-    folder = Path(output)
+    folder, count = Path(output), len(inserter.items) if count is None else count
     made = _made(inserter)
     lock = lock_folder(folder)
     try:

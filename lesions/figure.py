@@ -2,37 +2,27 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
-from lesions.inserter import Settings, open_inserter
+from lesions.inserter import Inserter
 from preprocessing.images.png import write_figure
 
 PAIRS = 8
 COLUMNS = 4  # pairs next to each other
 
 
-def figure(
-    mammograms: str | os.PathLike,
-    masses: str | os.PathLike | None,
-    output: str | os.PathLike,
-    *,
-    pairs: int = PAIRS,
-    placement: str | os.PathLike | None = None,
-    **settings: Any,
-) -> Path:
-    """Draw the first images that `insert_lesions` makes of the same inputs next to the mammograms that they were.
+def figure(inserter: Inserter, output: str | os.PathLike) -> Path:
+    """Draw the first images of an inserter next to the mammograms that they were.
 
     Args:
         output: image file, its ending chooses the format.
 
     Raises:
-        DataError: an input cannot be used, or the file cannot be written.
+        DataError: the file cannot be written.
     """
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
     from matplotlib.patches import Polygon, Rectangle
 
-    inserter = open_inserter(mammograms, masses, placement=placement, settings=Settings(**settings))
-    pairs = min(pairs, len(inserter.items))
+    pairs = min(PAIRS, len(inserter.items))
     columns = min(COLUMNS, pairs)
     rows = -(-pairs // columns)
     sheet = Figure(figsize=(2 * 1.6 * columns, 3.4 * rows), layout="constrained")

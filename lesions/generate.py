@@ -44,4 +44,4 @@ def insert_lesions(
         margin="spiculated")
     """
     inserter = open_inserter(mammograms, masses, placement=placement, settings=Settings(**settings))
-    return write(inserter, output, len(inserter.items) if count is None else count, file_format)
+    return write(inserter, output, count, file_format)

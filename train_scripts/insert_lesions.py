@@ -97,7 +97,8 @@ def main(
       synthmammo insert-lesions --mammograms data/mine --masses data/masses --count 5000 \\
           --format coco --output data/coco
     """
-    from lesions.generate import insert_lesions
+    from lesions.export import write
+    from lesions.inserter import Settings, open_inserter
     from lesions.remarks import remarks_on
     from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
@@ -108,14 +109,12 @@ def main(
         click.echo(line, err=True)
     if save_placement:
         placement = _fit(mammograms, save_placement)
-    inserted = insert_lesions(
-        mammograms, masses, output, count=count, file_format=file_format, placement=placement, **settings
-    )
-    click.echo(f"{output}: {inserted} lesions inserted")
+    inserter = open_inserter(mammograms, masses, placement=placement, settings=Settings(**settings))
+    click.echo(f"{output}: {write(inserter, output, count, file_format)} lesions inserted")
     if figure_file:
         from lesions.figure import figure
 
-        click.echo(f"figure: {figure(mammograms, masses, figure_file, placement=placement, **settings)}")
+        click.echo(f"figure: {figure(inserter, figure_file)}")
 
 
 def _fit(mammograms: Path, path: Path) -> Path:
