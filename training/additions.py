@@ -74,28 +74,13 @@ def changed(
     Args:
         preset: a frozen dataclass with `lengthened` and `precision`.
         length: factor on the real images that training sees.
-        adding, without: as of `switched`.
+        adding, without: additions to switch on and off; one that the preset has already stays as it is.
         precision: "float32" or "mixed_bfloat16"; None keeps the preset's.
-
-    Raises:
-        PresetError: an unknown name, or additions that do not go together.
-    """
-    preset = preset.lengthened(length) if length != 1.0 else preset
-    preset = switched(preset, additions, adding, without)
-    return replace(preset, precision=precision) if precision else preset
-
-
-def switched(
-    preset: Preset, additions: Mapping[str, Addition], adding: Iterable[str] = (), without: Iterable[str] = ()
-) -> Preset:
-    """Return a preset with some additions switched on and others off.
-
-    Args:
-        preset: to start from; an addition that it has already stays as it is.
 
     Raises:
         PresetError: an unknown name, or an addition without one that it builds on.
     """
+    preset = preset.lengthened(length) if length != 1.0 else preset
     for flag, names in (("--with", adding), ("--without", without)):
         for name in names:
             if name not in additions:
@@ -109,4 +94,4 @@ def switched(
         missing = [other for other in addition.needs if not additions[other].present(preset)]
         if addition.present(preset) and missing:
             raise PresetError(f"{name} needs {' and '.join(missing)}; add --without {name}, or --with {missing[0]}")
-    return preset
+    return replace(preset, precision=precision) if precision else preset

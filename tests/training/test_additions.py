@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from training.additions import PresetError, setting, switched
+from training.additions import PresetError, changed, setting
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,24 @@ ADDITIONS = {
 
 
 def test_an_addition_changes_its_own_field_alone():
-    assert switched(Preset(), ADDITIONS, adding=("smooth",)) == Preset(Network(8, True))
+    assert changed(Preset(), ADDITIONS, adding=("smooth",)) == Preset(Network(8, True))
 
 
 def test_an_addition_that_is_present_stays_as_it_is():
     own = Preset(Network(8, True), cap=0.3)
-    assert switched(own, ADDITIONS, adding=("cap",)) == own
+    assert changed(own, ADDITIONS, adding=("cap",)) == own
 
 
 def test_without_takes_an_addition_away():
-    assert switched(Preset(Network(8, True), 0.6), ADDITIONS, without=("cap",)) == Preset(Network(8, True))
+    assert changed(Preset(Network(8, True), 0.6), ADDITIONS, without=("cap",)) == Preset(Network(8, True))
 
 
 @pytest.mark.parametrize("flag, arguments", [("--with", {"adding": ("x",)}), ("--without", {"without": ("x",)})])
 def test_an_unknown_name_names_the_flag_and_the_choices(flag, arguments):
     with pytest.raises(PresetError, match=f"{flag} x: there is no such addition; choose from smooth, cap"):
-        switched(Preset(), ADDITIONS, **arguments)
+        changed(Preset(), ADDITIONS, **arguments)
 
 
 def test_an_addition_without_what_it_builds_on_is_refused():
     with pytest.raises(PresetError, match="cap needs smooth; add --without cap, or --with smooth"):
-        switched(Preset(), ADDITIONS, adding=("cap",))
+        changed(Preset(), ADDITIONS, adding=("cap",))
