@@ -44,7 +44,7 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
     elif kind == "PGM":
         white = _pgm_white(content)
 
-    image, doubts = decode(content, cv2.IMREAD_UNCHANGED, kind)
+    image, doubts = decode(content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, kind)  # upright, as viewers show it
     image = _grey(image)
     if image.dtype not in (np.uint8, np.uint16):
         raise UnusableImage(f"{kind} of {image.dtype} values; only 8 and 16 bits can be read")

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.read import find_images, read_image
@@ -104,6 +105,15 @@ def test_a_grey_image_stored_in_colour_is_read(tmp_path, channels):
     image = grey(np.uint8)
     write(tmp_path / "1.png", np.dstack([image] * 3 + [np.full_like(image, 255)])[..., :channels])
     np.testing.assert_array_equal(read_image(tmp_path / "1.png").pixels, image / np.float32(255))
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "1.png", "1.tif"])
+def test_an_image_is_turned_as_viewers_turn_it(tmp_path, name):
+    image, exif = cv2.blur(grey(np.uint8), (5, 5)), Image.Exif()
+    exif[274] = 6  # the first row of the file is the right side of the picture
+    Image.fromarray(np.rot90(image)).save(tmp_path / name, exif=exif, quality=100)
+    shown = read_image(tmp_path / name).pixels * 255
+    assert np.abs(shown - image).max() < 3
 
 
 def test_the_content_and_not_the_suffix_tells_the_kind(tmp_path):
