@@ -66,7 +66,8 @@ _REQUIRED = (
     "PixelRepresentation",
 )
 _USED = (*_REQUIRED, "HighBit", "NumberOfFrames", "PixelData")
-_READ = [*_USED, *grey_levels.ELEMENTS, *dicom_identity.ELEMENTS, *acceptance.ELEMENTS]
+_OVERLAY_BITS = [0x60000102 + 0x20000 * group for group in range(16)]  # Overlay Bit Position
+_READ: list[Any] = [*_USED, *_OVERLAY_BITS, *grey_levels.ELEMENTS, *dicom_identity.ELEMENTS, *acceptance.ELEMENTS]
 
 
 def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
@@ -95,10 +96,10 @@ def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None
 
         # Stored values have at most 16 bits: the grey levels are computed once for each value.
         first, last = int(stored.min()), int(stored.max())
-        bits = bits_held(last, int(dataset.BitsStored)) if first >= 0 and not has_window(dataset) else 0
-        if bits and bits < dataset.BitsStored:
-            dataset.BitsStored = bits
-            doubts.append(f"values of {bits} bits in 16: taken as {bits} bits")
+        said, held = int(dataset.BitsStored), _bits_held(dataset, first, last)
+        if held != said:
+            dataset.BitsStored = held
+            doubts.append(f"values of {held} bits in {said}: taken as {held} bits")
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
         image = StoredImage.of(stored, levels, first)
         if levels[0] == levels[-1]:  # both are in the image
@@ -182,8 +183,10 @@ def decode(dataset: Dataset) -> np.ndarray:
         options: dict[str, Any] = {
             "raw": True,
             "decoding_plugin": _DECODERS.get(syntax, ""),
-            # A lossy value may pass the bits stored, and must not be wrapped from white to black.
-            "correct_unused_bits": not shift and (bool(dataset.PixelRepresentation) or syntax not in _LOSSY),
+            # Where nothing else lies above the bits stored, a value that passes them must not be wrapped from white to
+            # black: a lossy one, or any where the header is wrong.
+            "correct_unused_bits": not shift
+            and (bool(dataset.PixelRepresentation) or (_holds_overlay(dataset) and syntax not in _LOSSY)),
         }
         if syntax == uid.RLELossless:
             try:  # as `as_array` does, but without its copy
@@ -192,6 +195,19 @@ def decode(dataset: Dataset) -> np.ndarray:
             except Exception:  # noqa: BLE001, then pydicom's own, slow decoder: it tolerates padding behind a segment
                 options["decoding_plugin"] = "pydicom"
         return _without_low_bits(get_decoder(syntax).as_array(dataset, **options)[0], dataset, shift)
+
+
+def _holds_overlay(dataset: Dataset) -> bool:
+    """Tell whether the bits above the stored ones are an overlay's, as in older objects (PS3.5 section 8.1.2)."""
+    return any(tag in dataset and (dataset[tag].value or 0) > 0 for tag in _OVERLAY_BITS)
+
+
+def _bits_held(dataset: Dataset, first: int, last: int) -> int:
+    """Tell how many bits the values have, from `first` to `last`, whatever the header says."""
+    said = int(dataset.BitsStored)
+    if last >= 2**said and not dataset.PixelRepresentation and _transfer_syntax(dataset) not in _LOSSY:
+        return bits_held(last, 16)
+    return said if first < 0 or has_window(dataset) else bits_held(last, said)
 
 
 def _unused_low_bits(dataset: Dataset) -> int:

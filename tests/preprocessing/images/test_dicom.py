@@ -150,6 +150,29 @@ def test_lossy_values_above_the_bits_stored_are_white_and_not_wrapped(tmp_path):
     assert read_dicom(save(dataset, tmp_path)).pixels[0, 1] == 1
 
 
+@pytest.mark.parametrize("window", [False, True])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1])
+def test_values_above_the_bits_stored_are_not_wrapped(syntax, window, tmp_path):
+    stored = stored_values(14)
+    dataset = header(stored, 12)
+    if syntax == uid.JPEGLosslessSV1:
+        dataset = encapsulated(dataset, syntax, _jpeg_lossless(1)(stored, 14))
+    if window:
+        dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 2**13, 2**14, "LINEAR_EXACT"
+    film = read_dicom(save(dataset, tmp_path))
+    np.testing.assert_allclose(film.pixels, stored / (2**14 - 1), atol=1e-4)
+    assert film.doubts == ["values of 14 bits in 12: taken as 14 bits"]
+
+
+def test_an_overlay_above_the_bits_stored_is_no_part_of_the_values(tmp_path):
+    stored = stored_values(12)
+    dataset = header(stored | np.uint16(2**14))
+    dataset.add_new(0x60000102, "US", 14)
+    film = read_dicom(save(dataset, tmp_path))
+    np.testing.assert_array_equal(film.pixels, (stored / 4095).astype(np.float32))
+    assert not film.doubts
+
+
 @pytest.mark.parametrize("bits", [12, 16])
 def test_lossy_jpeg_2000_gives_what_its_stream_holds(bits, tmp_path):
     stored = stored_values(bits)
