@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from preprocessing.images.image import without_ending
 from preprocessing.images.views import LATERALITIES, Turn, read_view, turn_of, view_of_code
 
 ELEMENTS = (
@@ -45,7 +46,7 @@ def identity_of(dataset: Dataset, path: Path) -> tuple[str, str]:
         return identity, "PatientID"
     if study:
         return study, "study of a placeholder" if placeholder else "study"
-    return path.stem, "file"
+    return without_ending(path).name, "file"
 
 
 def is_placeholder(identity: str) -> bool:

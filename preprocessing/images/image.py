@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 
 import numpy as np
 
@@ -53,6 +54,11 @@ class MammogramImage:
     def pixels(self) -> np.ndarray:
         """The grey levels as float32 (height, width)."""
         return pixels_of(self.grey_levels)
+
+
+def without_ending(path: PurePath) -> PurePath:
+    """Take the ending off a file's name; digits behind a dot are none, but part of a number, as in a DICOM UID."""
+    return path if path.suffix[1:].isdigit() else path.with_suffix("")
 
 
 def refuse_constant(pixels: np.ndarray) -> None:

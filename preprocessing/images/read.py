@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.images.bounds import check_file, check_raster
-from preprocessing.images.image import MammogramImage, UnusableImage
+from preprocessing.images.image import MammogramImage, UnusableImage, without_ending
 from preprocessing.images.raster import decode_raster, png_text, raster_kind
 from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
 
@@ -113,7 +113,7 @@ def read_image(path: Path, *, window: str | None = None, rules: Rules | None = N
             raise UnusableImage(refusal("synthetic"))
     check_raster(content, kind)
     image, doubts = decode_raster(content, kind)
-    return MammogramImage(image, patient=path.stem, laterality=None, view=None, doubts=doubts)
+    return MammogramImage(image, patient=without_ending(path).name, laterality=None, view=None, doubts=doubts)
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -1,6 +1,5 @@
 """Breast masks that the user gives, in a folder of image files."""
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.bounds import check_file, check_raster
-from preprocessing.images.image import UnusableImage
+from preprocessing.images.image import UnusableImage, without_ending
 from preprocessing.images.large import counts_of
 from preprocessing.images.opencv import decode
 from preprocessing.images.raster import raster_kind
@@ -36,7 +35,7 @@ class GivenMasks:
         masks = {str(path.relative_to(folder)): path for path in find_masks(folder)}
         by_stem = defaultdict(list)
         for name in masks:
-            by_stem[Path(name).stem].append(name)
+            by_stem[_path(name)[-1]].append(name)
         served = defaultdict(list)
         for name in names:
             for mask in self._fitting(name, by_stem):
@@ -75,7 +74,7 @@ class GivenMasks:
 
 
 def _path(name: str) -> tuple[str, ...]:
-    return PurePath(os.path.splitext(name)[0]).parts
+    return without_ending(PurePath(name)).parts
 
 
 def find_masks(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from preprocessing.images.image import MammogramImage, UnusableImage
+from preprocessing.images.image import MammogramImage, UnusableImage, without_ending
 from preprocessing.shards import Dataset
 
 # How patients were told from each other, as `dataset.json` records it, and in words.
@@ -57,9 +57,9 @@ class Whose:
                 raise UnusableImage("lies directly in --input, but --patient-from folder takes a folder per patient")
             return path.parts[0], "folder"
         if self.source == "name":
-            return path.stem.split("_")[0], "name"
+            return without_ending(path).name.split("_")[0], "name"
         if found.told_by == "file":
-            return str(path.with_suffix("")), "file"
+            return str(without_ending(path)), "file"
         return found.patient, found.told_by
 
 

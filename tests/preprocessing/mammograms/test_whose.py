@@ -65,6 +65,14 @@ def test_one_patient_alone_leaves_no_validation_and_it_is_said(tmp_path):
     assert any("validation split is empty" in line for line in done.remarks)
 
 
+def test_files_named_by_uids_without_an_ending_are_not_one_patient(tmp_path):
+    for number in (1, 2, 3):
+        draw(tmp_path / f"in/{number}.png", number)
+        (tmp_path / f"in/{number}.png").rename(tmp_path / f"in/1.2.84.{number}")
+    done = convert([tmp_path / "in"], tmp_path / "out")
+    assert len(set(done.dataset.field("subject"))) == 3
+
+
 @pytest.mark.parametrize("word", ["removed", "ANONYMOUS", "Anon.", "^^^", "000000", "XXXX", "de-identified", "N/A"])
 def test_a_placeholder_is_known(word):
     assert is_placeholder(word)
@@ -90,6 +98,7 @@ def test_an_identity_is_no_placeholder(word):
         (["L.dcm"], ["L.png", "L.tif"], [None]),
         (["L.png"], ["L.txt"], [None]),
         (["L.png", "p0/L.png"], ["L.png"], ["L.png", None]),
+        (["1.2.84.1", "1.2.84.2"], ["1.2.84.2.png"], [None, "1.2.84.2.png"]),
     ],
 )
 def test_a_mask_is_of_one_image_by_its_path(tmp_path, images, masks, expected):
