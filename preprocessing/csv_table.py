@@ -12,6 +12,8 @@ from preprocessing.shards import DataError
 def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read the rows of a CSV file, blanks around names and values stripped, missing values "".
 
+    Names of columns are read in any case, as lower case; empty rows at the end, which spreadsheets write, are left out.
+
     Args:
         flag: Of the command line, for error messages.
         columns: Columns that must be there.
@@ -24,12 +26,14 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            names = [name.strip() for name in reader.fieldnames or ()]
-            rows = [{(k or "").strip(): v.strip() for k, v in row.items() if isinstance(v, str)} for row in reader]
+            names = reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+            rows = [{k: v.strip() for k, v in row.items() if isinstance(v, str)} for row in reader]
     except UnicodeDecodeError as error:
         raise DataError(f"{flag} {table}: cannot be read as a CSV file; save it as CSV in UTF-8") from error
     except (OSError, csv.Error) as error:
         raise DataError(f"{flag} {table}: cannot be read as a CSV file") from error
+    while rows and not any(rows[-1].values()):
+        rows.pop()
     twice = sorted({name for name in names if name in columns and names.count(name) > 1})
     if twice:
         raise DataError(f"{flag} {table}: has several columns {', '.join(twice)}; leave one")

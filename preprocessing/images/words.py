@@ -13,6 +13,11 @@ KNOWN = {
 }
 
 
+def is_blank(text: str) -> bool:
+    """Tell whether a cell of a table is empty, or holds a word for that, as programs write it."""
+    return text.strip().lower() in _BLANKS
+
+
 def read_density(text: str | None) -> int:
     """Read a BI-RADS density: "a" to "d", in any case, or "1" to "4"; 0 where the text names none."""
     word = (text or "").strip().lower()
@@ -30,4 +35,4 @@ def unknown_words(row: dict[str, str]) -> list[str]:
         "view": bool(read_view(words["view"])),
         "density": bool(read_density(words["density"])),
     }
-    return [column for column, word in words.items() if word not in _BLANKS and not known[column]]
+    return [column for column, word in words.items() if not is_blank(word) and not known[column]]

@@ -5,13 +5,14 @@ images share it. A row never serves an image of another folder.
 """
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from preprocessing.csv_table import read_table
-from preprocessing.images.words import KNOWN, unknown_words
+from preprocessing.images.words import KNOWN, is_blank, unknown_words
 from preprocessing.shards import DataError
 
 TABLE_FILE = "films.csv"
@@ -56,7 +57,7 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     found: dict[str, Row] = {}
     unused, notes = 0, []
     for number, row in enumerate(read_table(table, "--table", ("image", "subject")), start=1):
-        if not row["image"] or not row["subject"]:
+        if not row["image"] or is_blank(row["subject"]):
             raise DataError(f"--table {table}: row {number} lacks its image or its subject; fill it in")
         fitting = matches(row["image"], by_last_part)
         if len(fitting) > 1:
@@ -75,16 +76,18 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     return Rows(found, unused, notes)
 
 
-def by_base_name(names: Sequence[str]) -> dict[str, list[str]]:
-    """Group paths by their last part."""
+def by_base_name(names: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+    """Group paths by their last part, in one spelling."""
     found = defaultdict(list)
     for name in names:
-        found[Path(name).name].append(name)
+        found[_spelled_alike((Path(name).name,))].append(name)
     return found
 
 
-def matches(written: str, by_last_part: Mapping[str, Sequence[str]]) -> list[str]:
+def matches(written: str, by_last_part: Mapping[tuple[str, ...], Sequence[str]]) -> list[str]:
     """Find the images that a written path fits: the same path, or one that ends with the other.
+
+    Where there is none, upper and lower case, and both spellings that Unicode has for ä, count as the same.
 
     Args:
         written: With / or \\ between its parts.
@@ -93,9 +96,15 @@ def matches(written: str, by_last_part: Mapping[str, Sequence[str]]) -> list[str
     parts = _parts(written)
     if not parts:
         return []
-    candidates = by_last_part.get(parts[-1], ())
+    candidates = by_last_part.get(_spelled_alike(parts[-1:]), ())
     exact = [name for name in candidates if _parts(name) == parts]
-    return exact or [name for name in candidates if ends_alike(parts, _parts(name))]
+    alike = [name for name in candidates if ends_alike(parts, _parts(name))]
+    spelled = _spelled_alike(parts)
+    return exact or alike or [name for name in candidates if ends_alike(spelled, _spelled_alike(_parts(name)))]
+
+
+def _spelled_alike(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
 
 
 def _parts(path: str) -> tuple[str, ...]:

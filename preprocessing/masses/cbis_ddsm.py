@@ -28,7 +28,7 @@ COLUMNS = {
     "margin": ("mass margins", "mass_margins"),
     "film": ("image file path", "od_img_path"),
     "crop": ("cropped image file path", "od_crop_path"),
-    "mask": ("ROI mask file path", "mask_path"),
+    "mask": ("roi mask file path", "mask_path"),
 }
 
 

@@ -143,6 +143,19 @@ def test_a_row_of_another_folder_is_of_no_image(tmp_path):
     assert rows(tmp_path, "P1/L.png,A\n", ["P2/L.png"]) == ({}, 1)
 
 
+@pytest.mark.parametrize("written", ["p1/l.PNG", "L.PNG", "P1/Bru\u0308ste.png", "br\u00fcste.png"])
+def test_case_and_spelling_tell_no_images_apart_but_where_two_differ_in_nothing_else(tmp_path, written):
+    last = "L.png" if "PNG" in written else "Br\u00fcste.png"
+    assert rows(tmp_path, f"{written},A\n", [f"P1/{last}", "P2/x.png"]) == ({f"P1/{last}": "A"}, 0)
+    assert rows(tmp_path, "l.png,A\nL.png,B\n", ["l.png", "L.png"])[0] == {"l.png": "A", "L.png": "B"}
+
+
+@pytest.mark.parametrize("subject", ["", "nan", "N/A", "None"])
+def test_a_row_without_a_subject_is_named(tmp_path, subject):
+    with pytest.raises(DataError, match="row 1 lacks its image or its subject"):
+        rows(tmp_path, f"L.png,{subject}\n", ["L.png"])
+
+
 @pytest.mark.parametrize("text", ["P1/L.png,A\nP1/L.png,B\n", "L.png,A\nP1/L.png,B\n"])
 def test_two_rows_of_one_image_must_agree(tmp_path, text):
     with pytest.raises(DataError, match="two rows for one image differ"):
