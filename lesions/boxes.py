@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lesions.annotations import Annotation, Box, write_annotations
-from preprocessing.csv_table import read_table
+from preprocessing.csv_table import read_table, repeated
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image
 from preprocessing.images.read import read_image
@@ -111,16 +111,19 @@ def add_boxes(
         inputs, options, masks, key: as the dataset was made.
 
     Raises:
-        DataError: a file cannot be read, or no row is of a film of the dataset.
+        DataError: a file cannot be read, or no row can be used.
     """
     options = options or MammogramOptions()
     rows = read_table(boxes, "--boxes", ROI_COLUMNS)
     films = _films(dataset, [Path(path) for path in inputs], masks, key)
     by_last_part = by_base_name([*films])
     of_film: dict[str, list[int]] = {}
-    found, rejected = [], []
+    found, said = [], repeated(rows)
+    rejected = [*said.items()]
     for number, row in enumerate(rows):
         names = matches(row["image"], by_last_part)
+        if number in said:
+            continue
         if len(names) == 1:
             of_film.setdefault(names[0], []).append(number)
         elif names:
@@ -141,7 +144,8 @@ def add_boxes(
                     found.append(one)
             tick()
     if not found:
-        raise DataError(f"--boxes {boxes}: no row is of a film in {dataset.folder}")
+        number, reason = min(rejected)
+        raise DataError(f"--boxes {boxes}: no row can be used; row {number + 1}: {reason}")
     write_annotations(dataset, found)
     return AddedBoxes(found, sorted(rejected))
 

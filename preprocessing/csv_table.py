@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from preprocessing.shards import DataError
@@ -44,6 +44,13 @@ def read_table(table: str | os.PathLike, flag: str, columns: Sequence[str]) -> l
     if not rows:
         raise DataError(f"{flag} {table}: has no rows")
     return [{name: row.get(name, "") for name in names} for row in rows]
+
+
+def repeated(rows: Sequence[Mapping[str, str]]) -> dict[int, str]:
+    """Say of each row, by its number from 0, that is the same as one before it which that is."""
+    first: dict[tuple[str, ...], int] = {}
+    found = [first.setdefault(tuple(row.values()), number) for number, row in enumerate(rows)]
+    return {number: f"the same as row {one + 1}" for number, one in enumerate(found) if one != number}
 
 
 def is_below(path: Path, folder: Path) -> bool:

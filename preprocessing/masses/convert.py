@@ -134,4 +134,4 @@ def _entry(lesion: Lesion) -> Entry:
 
 def _known(entry: Entry) -> list:
     """List what a rerun compares of a lesion: all that is known before its image is read, and its files' sizes."""
-    return [*entry.settings, [size_of(path) if path.is_file() else -1 for path in entry.files]]
+    return [*entry.settings, [size_of(path) if os.path.isfile(path) else -1 for path in entry.files]]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.csv_table import is_below, read_table
+from preprocessing.csv_table import is_below, read_table, repeated
 from preprocessing.images.image import MammogramImage
 from preprocessing.images.read import read_image
 from preprocessing.masses.lesion import HEIGHT, WIDTH, Box, Lesion, Located, upright_shape
@@ -55,11 +55,12 @@ def read_rois(table: str | os.PathLike, images: str | os.PathLike) -> list[Lesio
         DataError: The file cannot be read or lacks a column.
     """
     rows = read_table(table, "--rois", ROI_COLUMNS)
-    return [_roi(row, f"{table} row {number}", Path(images)) for number, row in enumerate(rows, start=1)]
+    said = repeated(rows)
+    return [_roi(row, f"{table} row {n + 1}", Path(images), said.get(n, "")) for n, row in enumerate(rows)]
 
 
-def _roi(row: Mapping[str, str], place: str, images: Path) -> Lesion:
-    path, box, unusable = images / row["image"], Box(0, 0, 0, 0), ""
+def _roi(row: Mapping[str, str], place: str, images: Path, note: str = "") -> Lesion:
+    path, box, unusable = images / row["image"].replace("\\", "/"), Box(0, 0, 0, 0), ""
     try:
         box = Box(*(round(float(row[name])) for name in ("x", "y", "width", "height")))
     except (ValueError, OverflowError):
@@ -70,9 +71,9 @@ def _roi(row: Mapping[str, str], place: str, images: Path) -> Lesion:
     except ValueError:
         unusable = f"size out of range: must be 1 to {WIDTH} pixels of a mammogram {HEIGHT} pixels high, or empty"
     source = RoiOnFilm(path, box) if is_below(path, images) else None
-    if not row["image"] or source is None or not path.is_file():
+    if not row["image"] or source is None or not os.path.isfile(path):
         unusable = "film missing: no such file in --images"  # in the fingerprints of datasets, as `repr` is
-    return Lesion(row["shape"], row["margin"], row["subject"], place, source, unusable, size=size)
+    return Lesion(row["shape"], row["margin"], row["subject"], place, source, unusable, note, size)
 
 
 def _size(text: str) -> float:

@@ -111,15 +111,17 @@ def test_boxes_of_films_become_lesions_of_the_dataset(tmp_path):
         ("a.png", "", 1, 2, 3, "", "", "P"),
         ("a.png", 150, "nan", 40, 24, "", "", "P"),
         ("a.png", 150, 300, "inf", 24, "", "", "P"),
+        ("b.png", *BOX, "OVAL", "CIRCUMSCRIBED", "P"),
     ]
     write_boxes(tmp_path / "boxes.csv", *rows)
     done = add_boxes(dataset, tmp_path / "boxes.csv", [films])
-    assert [number for number, _ in done.rejected] == [2, 3, 4, 5]
-    assert all(reason.startswith("box without numbers") for _, reason in done.rejected[1:])
+    assert [number for number, _ in done.rejected] == [2, 3, 4, 5, 6]
+    assert all(reason.startswith("box without numbers") for _, reason in done.rejected[1:-1])
+    assert done.rejected[-1][1] == "the same as row 1"
     first, second = read_annotations(dataset)
     assert (first.item, first.shape, second.item, second.shape) == (0, "", 1, "oval")
     assert brightness_in(dataset, second) > 0.9
-    with pytest.raises(DataError, match="no row is of a film"):
+    with pytest.raises(DataError, match="no row can be used; row 1: its film is not in the dataset"):
         write_boxes(tmp_path / "boxes.csv", ("z.png", 1, 2, 3, 4, "", "", "P"))
         add_boxes(dataset, tmp_path / "boxes.csv", [films])
     (tmp_path / "data.films.csv").unlink()

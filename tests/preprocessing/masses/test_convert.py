@@ -159,6 +159,15 @@ def test_no_patient_in_the_dataset_and_lists_private(films, tmp_path):
         assert os.stat(tmp_path / name).st_mode & 0o077 == 0
 
 
+def test_a_row_that_repeats_another_and_windows_paths(films, tmp_path):
+    (films / "sub").mkdir()
+    (films / "b.tif").rename(films / "sub/b.tif")
+    rows = [good(), good("sub\\b.tif"), good(), good("x" * 5000)]
+    done = convert(read_rois(write_rois(tmp_path / "t.csv", rows), films), tmp_path / "out")
+    assert done.dataset.count == 3 and done.notes == [(2, "the same as row 1")]
+    assert done.rejected[0][1].startswith("film missing")
+
+
 def test_summary_counts_shapes_margins_and_reasons(films, tmp_path):
     rows = [good(), good(), good("b.tif", "OVAL", "OBSCURED"), good(shape="LYMPH_NODE"), good("gone.png")]
     convert(read_rois(write_rois(tmp_path / "t.csv", rows), films), tmp_path / "out")
