@@ -100,6 +100,7 @@ _NO_MAMMOGRAM = {
     "an ROI mask": re.compile(r"\broi[ _-]?mask", re.I),
     "a cropped lesion": re.compile(r"\bcropped image", re.I),
     "a flat field, phantom or calibration image": re.compile(r"flat[ _-]?field|\bphantom\b|calibrat", re.I),
+    "a slice or projection of tomosynthesis": re.compile(r"tomo\w*\W+(?:slice|projection|recon)", re.I),
     "a specimen": re.compile(r"\bspecimen", re.I),
 }
 # CBIS-DDSM's masks and crops belong to a lesion, whose number follows the film's name.
@@ -220,6 +221,8 @@ def _doubts(dataset: Dataset) -> list[str]:
         doubts.append("a part of a breast that did not fit (Partial View)")
     if _DOUBTFUL_WORD.search(description):
         doubts.append("its series is described as an intervention or test")
+    elif "tomo" in description.lower():
+        doubts.append("its series is described as tomosynthesis")
     elif _MAGNIFIED_WORD.search(description) and not _VIEW_WORD.search(description):
         doubts.append("its series is described as spot or magnification")
     return doubts

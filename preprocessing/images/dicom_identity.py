@@ -16,6 +16,7 @@ ELEMENTS = (
     "ViewPosition",
     "ViewCodeSequence",
     "PatientOrientation",
+    "SeriesDescription",
 )
 
 # CBIS-DDSM gives every film a PatientID and a study of its own: "Mass-Training_P_00001_LEFT_CC".
@@ -56,16 +57,16 @@ def is_placeholder(identity: str) -> bool:
 
 
 def laterality_of(dataset: Dataset, path: Path) -> str | None:
-    """Return "L" or "R" of the header, else of the PatientID or the file's name; None where none tells."""
+    """Return "L" or "R" of the header, else of a text that names side and view; None where none tells."""
     for keyword in ("ImageLaterality", "Laterality"):
         side = text_of(dataset, keyword).upper()
-        if side in LATERALITIES:
-            return side
+        if side in (*LATERALITIES, "LEFT", "RIGHT"):
+            return side[0]
     return _side_and_view(dataset, path)[0] or None
 
 
 def view_of(dataset: Dataset, path: Path) -> str | None:
-    """Return the view of the header, else of the PatientID or the file's name; None where none tells."""
+    """Return the view of the header, else of a text that names side and view; None where none tells."""
     view = read_view(text_of(dataset, "ViewPosition"))
     if view:
         return view
@@ -83,10 +84,12 @@ def turn_of_header(dataset: Dataset, laterality: str | None) -> Turn:
 
 
 def _side_and_view(dataset: Dataset, path: Path) -> tuple[str, str]:
-    for text in (text_of(dataset, "PatientID"), path.name):
-        found = _SIDE_AND_VIEW.search(text)
-        if found:
-            return found.group(1)[0].upper(), found.group(2).upper()
+    """Find them in the first text that names one of each, as "LCC" or "R MLO"."""
+    texts = (text_of(dataset, "ViewPosition"), text_of(dataset, "PatientID"), path.name)
+    for text in (*texts, text_of(dataset, "SeriesDescription")):
+        found = {(side[0].upper(), view.upper()) for side, view in _SIDE_AND_VIEW.findall(text)}
+        if len(found) == 1:
+            return found.pop()
     return "", ""
 
 

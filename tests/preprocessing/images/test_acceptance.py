@@ -80,6 +80,10 @@ OTHER = {
     "specimen by its code": ({"ViewCodeSequence": [coded("127457009")]}, "a specimen"),
     "tomosynthesis": ({"SOPClassUID": uid.BreastTomosynthesisImageStorage}, "tomosynthesis"),
     "a slice as MG": ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"]}, "tomosynthesis"),
+    "a slice as a secondary capture": (
+        {**SECONDARY, "SeriesDescription": "L CC Tomosynthesis Reconstruction"},
+        "a slice or projection of tomosynthesis",
+    ),
     "subtraction": ({"ImageType": ["DERIVED", "PRIMARY", "SUBTRACTION"]}, "SUBTRACTION"),
     "both breasts": ({"ImageLaterality": "B"}, "both breasts"),
     "seen from below and turned": ({"PatientOrientation": ["R", "A"]}, "turned and mirrored"),
@@ -145,6 +149,7 @@ def test_processed_images_are_left_out_where_raw_ones_are_asked_for():
         ({"PartialView": "YES"}, "Partial View"),
         ({"ImageType": ["DERIVED", "PRIMARY", "TOMO_2D", "NONE"]}, "2D image computed of tomosynthesis"),
         ({"SeriesDescription": "Stereotactic biopsy"}, "intervention"),
+        ({"SeriesDescription": "ROUTINE TOMO"}, "tomosynthesis"),
         ({"SeriesDescription": "DIAGNOSTIC WITH SPOT"}, "spot or magnification"),
     ],
 )

@@ -656,6 +656,19 @@ def test_the_file_name_gives_side_and_view_where_the_header_does_not(tmp_path, n
     assert identity(tmp_path, name)[1:] == (side, view)
 
 
+@pytest.mark.parametrize(
+    ("elements", "side", "view"),
+    [
+        ({"ViewPosition": "LCC"}, "L", "CC"),
+        ({"SeriesDescription": "R MLO Tomo"}, "R", "MLO"),
+        ({"SeriesDescription": "R CC, L CC"}, None, None),
+        ({"SeriesDescription": "R MLO", "ViewPosition": "ML", "ImageLaterality": "LEFT"}, "L", "ML"),
+    ],
+)
+def test_other_texts_give_side_and_view_where_their_elements_do_not(tmp_path, elements, side, view):
+    assert identity(tmp_path, **elements)[1:] == (side, view)
+
+
 def test_the_view_code_is_read_where_the_view_position_is_no_view(tmp_path):
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "R-10226", "SNM3"
