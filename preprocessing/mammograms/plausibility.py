@@ -31,6 +31,8 @@ STRIP_LENGTH, STRIP_STEP = 0.1, (0.04, 1.0)
 ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
 LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
 SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
+WIDEST_IMAGE = (1.2, 16.0)  # width to height of the whole image (.3, .6, .9)
+SATURATED = (0.5, 1.0)  # share of the breast within `WHITE_RANGE` of the image's brightest (0, 0, .14)
 OUT_OF_RANGE = (0.02, 0.005)  # brightness of the breast's brightest percent (.3, .8, 1)
 # What is found in an inverted image is its air: white all over, where a breast is so in a few places (0, 0, .14), and
 # of a shape that a breast hardly has: in the corners away from the chest wall (0, 0, 1), hollow, or nearly everywhere.
@@ -97,6 +99,8 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
         ("chest", SMALLEST_CHEST, -1, "does not lie along the left or right edge"),
         ("gap", LARGEST_GAP, 1, "does not lie along the left or right edge"),
         ("aspect", ASPECT, 1, "is wider than high: turn the image, or state Patient Orientation"),
+        ("frame", WIDEST_IMAGE, 1, "is in an image wider than high: two breasts in one, or turned"),
+        ("white", SATURATED, 1, "is nearly all white: look at the window"),
         ("brightness", OUT_OF_RANGE, -1, "is nearly black: look at the window or the number of bits"),
     ):
         value = sign * measured[name]
@@ -141,6 +145,7 @@ def _measure(grey: np.ndarray, breast: np.ndarray) -> dict[str, float]:
     inside, outside = grey[breast], grey[~breast]
     return {
         "share": float(breast.mean()),
+        "frame": width / height,
         "gap": left / width,
         "chest": float(chest / heights.max()),
         "far edge": float(breast[:, -max(2, width // 50) :].any(axis=1).mean()),

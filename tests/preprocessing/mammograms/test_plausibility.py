@@ -140,6 +140,20 @@ def test_a_nearly_black_breast_is_refused():
         check_breast(pixels / 400, mask)
 
 
+def test_a_white_breast_is_doubtful():
+    pixels, mask = phantom()
+    white = np.where(mask, np.minimum(50 * pixels, 1), 0)
+    assert check_breast(white, mask) == ["what is bright is nearly all white: look at the window"]
+
+
+def test_an_image_of_two_breasts_is_doubtful():
+    pixels, mask = phantom()
+    dark = np.zeros_like(pixels)
+    both = np.hstack([pixels, dark, dark, pixels[:, ::-1]])
+    doubts = check_breast(both, np.hstack([mask, *[dark > 0] * 3]))
+    assert any("two breasts" in doubt for doubt in doubts)
+
+
 def test_an_mlo_view_upside_down_is_doubtful():
     y, x = np.mgrid[:512, :256]
     mask = x < 12 + 200 * (y / 512) ** 2  # a breast of which hardly anything is above
