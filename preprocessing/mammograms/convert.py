@@ -6,8 +6,9 @@ which image became which item, lie **next to** the dataset, not in it, readable 
 image by its number in that list (from 0, sorted by path), and so does the command.
 """
 
+import filecmp
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ from preprocessing.shards import (
     open_output,
 )
 from preprocessing.shards.format import Item
-from preprocessing.shards.sources import Entry, Sources, size_of
+from preprocessing.shards.sources import Entry, Sources, read_log, size_of
 
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards
 
@@ -131,7 +132,11 @@ def convert_mammograms(
     )
     keep = None if thumbnails is None else thumbnails.keep
     done = build_dataset(output, work, keep=keep, workers=workers, scheduler=scheduler, overwrite=overwrite)
-    return replace(done, remarks=[*done.remarks, *found.remarks(done.dataset)], notes=found.notes())
+    return replace(
+        done,
+        remarks=[*done.remarks, *found.remarks(done.dataset)],
+        notes=[*found.notes(), *_copies(output, found.images, done.reasons)],
+    )
 
 
 @dataclass(frozen=True)
@@ -296,6 +301,16 @@ def _without(images: Sequence[Path], inputs: Sequence[Path], masks: Path | None,
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
+
+
+def _copies(output: Path, images: Sequence[Path], rejected: Container[int]) -> Iterator[tuple[str, str]]:
+    """Name the images whose files are the same: they count more than others, and may be in both splits."""
+    first: dict[str, int] = {}
+    for number, made in sorted(read_log(output).items()):
+        if number < len(images) and number not in rejected:
+            one = first.setdefault(made.content, number)
+            if one != number and filecmp.cmp(images[one], images[number], shallow=False):
+                yield f"image {number}", f"the same file as image {one}; leave one out"
 
 
 def _entry(task: MammogramTask) -> Entry:

@@ -58,6 +58,14 @@ def test_two_inputs_with_one_name_are_two_patients(tmp_path):
     assert patients(convert([tmp_path / "a", tmp_path / "b"], tmp_path / "out")) == 2
 
 
+def test_copies_of_a_file_are_named(tmp_path):
+    for name, number in (("A/1", 1), ("A/2", 2), ("B/1", 1)):
+        draw(tmp_path / f"in/{name}.png", number)
+    for _ in range(2):
+        done = convert([tmp_path / "in"], tmp_path / "out")
+        assert done.notes == [("image 2", "the same file as image 0; leave one out")]
+
+
 def test_one_patient_alone_leaves_no_validation_and_it_is_said(tmp_path):
     for number in range(2):
         draw(tmp_path / "in" / "P1" / f"{number}.png", number)
