@@ -60,7 +60,7 @@ def film() -> Preset:
     return preset(network=network, phases=phases)
 
 
-def write_dataset(folder: Path, count: int = IMAGES) -> Dataset:
+def write_dataset(folder: Path, count: int = IMAGES, by: str = "tests") -> Dataset:
     """Half ellipses at the left edge with random tissue, at 8×4 to 32×16."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:32, :16]
@@ -71,7 +71,7 @@ def write_dataset(folder: Path, count: int = IMAGES) -> Dataset:
         image = mask * rng.uniform(0.3, 0.9, mask.shape).astype(np.float32)
         items.append(mammogram_item(image, mask, subject=f"{number:016d}", laterality="L", view="CC"))
     writer = DatasetWriter(
-        folder, count=count, made={"by": "tests"}, levels=[(8, 4), (16, 8), (32, 16)], shard_size=-(-count // 2)
+        folder, count=count, made={"by": by}, levels=[(8, 4), (16, 8), (32, 16)], shard_size=-(-count // 2)
     )
     for shard, numbers in writer.missing():
         writer.write(shard, [items[number] for number in numbers])

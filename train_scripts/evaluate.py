@@ -1,5 +1,6 @@
 """Measure generated images next to real ones: table, report.json, report.html, for one method or several."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,10 @@ def main(
     reports: dict[str, report.Report] = {}
     shared: dict[str, Any] = {}
     for run, (method, folder) in runs.items():
-        fake = _some(open_dataset(folder, kind=dataset.kind), level, None, count, f"--fake {folder}", seed)
+        generated = open_dataset(folder, kind=dataset.kind)
+        for line in _remarks(dataset, generated):
+            click.echo(line, err=True)
+        fake = _some(generated, level, None, count, f"--fake {folder}", seed)
         evaluation = evaluate(measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed)
         reports[run] = report.Report(evaluation, method)
     report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
@@ -109,6 +113,16 @@ def _wanted(metrics: str | None, extract, name: str) -> list[str] | None:
     for former, present in replaced.items():
         click.echo(f"--metrics {former}: is now called {', '.join(present)}", err=True)
     return wanted
+
+
+def _remarks(real, fake) -> Iterator[str]:
+    """Say what hints at exchanged datasets."""
+    if real.fingerprint == fake.fingerprint:
+        yield f"warning: --fake {fake.folder}: holds the same images as --real {real.folder}"
+    elif str(real.meta["made"].get("by")).startswith("generate_"):
+        yield f"warning: --real {real.folder}: holds generated images; are --real and --fake exchanged?"
+    elif str(fake.meta["made"].get("by")).startswith("prepare_") and not fake.meta["synthetic"]:
+        yield f"warning: --fake {fake.folder}: holds real images, not generated ones"
 
 
 def _runs(fakes: tuple[str, ...]) -> dict[str, tuple[str, Path]]:

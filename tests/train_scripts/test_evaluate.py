@@ -37,6 +37,27 @@ def test_blanks_around_names_of_metrics_and_a_comma_too_many_do_no_harm(data, tm
     assert [row["name"] for row in rows] == ["leakage", "mask_iou_film"]
 
 
+@pytest.mark.parametrize(
+    ("real", "fake", "said"),
+    [
+        ("generate_mammograms", "prepare_mammograms", "are --real and --fake exchanged"),
+        ("prepare_mammograms", "prepare_mammograms", "holds real images"),
+        ("prepare_mammograms", "generate_mammograms", None),
+        ("make_phantoms", "generate_mammograms", None),
+        ("prepare_mammograms", None, "holds the same images"),
+    ],
+)
+def test_datasets_that_may_be_exchanged_are_told(tmp_path, real, fake, said):
+    folders = [
+        tiny.write_dataset(tmp_path / name, count, by=by).folder
+        for name, count, by in (("a", 10, real), ("b", 12, fake))
+        if by
+    ]
+    done = call("--real", folders[0], "--fake", folders[-1], "--output", tmp_path / "out", "--metrics", "leakage")
+    assert done.exit_code == 0, done.output
+    assert (said in done.output) if said else ("warning" not in done.output)
+
+
 def test_several_methods_stand_side_by_side(data, tmp_path):
     fakes = ["--fake", f"a={data[1]}", "--fake", f"b={data[1]}"]
     done = call("--real", data[0], *fakes, "--output", tmp_path, "--metrics", "histogram_w1_64bins", "--count", 10)
