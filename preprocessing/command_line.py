@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 FILE_THERE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER_THERE = click.Path(exists=True, file_okay=False, path_type=Path)
+COUNT = click.IntRange(1, 10_000_000)  # images of one command
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # that matplotlib writes
 SHOWN = 20  # lines of one kind on the terminal
 SOME_REJECTED = 3  # exit status

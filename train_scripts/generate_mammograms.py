@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from preprocessing.command_line import PATH, Command, with_options, writing_options
+from preprocessing.command_line import COUNT, PATH, Command, with_options, writing_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -22,7 +22,7 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
     show_default="phantoms",
     help="Dataset whose validation masks are filled, or folder of 2:1 mask images (height:width; not for pix2pix).",
 )
-@click.option("--count", type=click.IntRange(1), required=True, help="Number of images.")
+@click.option("--count", type=COUNT, required=True, help="Number of images.")
 @click.option("--latents-per-mask", type=click.IntRange(1), default=1, help="Number of images per mask.")
 @click.option(
     "--study-of-four", is_flag=True, help="Make the four views RCC, LCC, RMLO and LMLO of each synthetic patient."

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from preprocessing.command_line import PATH, Command, with_options, writing_options
+from preprocessing.command_line import COUNT, PATH, Command, with_options, writing_options
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -21,7 +21,7 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 )
 @click.option("--shape", show_default="each in turn", help="BI-RADS shape of the new masses, e.g. round.")
 @click.option("--margin", show_default="each in turn", help="BI-RADS margin of the new masses, e.g. spiculated.")
-@click.option("--count", type=click.IntRange(1), required=True, help="Number of masses.")
+@click.option("--count", type=COUNT, required=True, help="Number of masses.")
 @with_options(
     writing_options(
         {"h5": "shards, as training reads them.", "png": "16 bits."},

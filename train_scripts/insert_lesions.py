@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from preprocessing.command_line import PATH, Command, with_options, writing_options
+from preprocessing.command_line import COUNT, PATH, Command, with_options, writing_options
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
@@ -17,7 +17,7 @@ from preprocessing.command_line import PATH, Command, with_options, writing_opti
     help="Dataset of real or generated masses, or of mammograms with known lesions (lesions.json); "
     "or phantoms, which are then drawn.",
 )
-@click.option("--count", type=click.IntRange(1), show_default="one per mammogram", help="Number of images.")
+@click.option("--count", type=COUNT, show_default="one per mammogram", help="Number of images.")
 @click.option(
     "--lesions-per-image",
     "lesions",

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from preprocessing.command_line import Command, dataset_options, with_options
+from preprocessing.command_line import COUNT, Command, dataset_options, with_options
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
 @click.option("--kind", type=click.Choice(["mammogram", "mass"]), default="mammogram", help="What to draw.")
-@click.option("--count", type=click.IntRange(1), required=True, help="Number of phantoms.")
+@click.option("--count", type=COUNT, required=True, help="Number of phantoms.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 @with_options(dataset_options("phantoms", "draw"))
 def main(kind: str, count: int, output: Path, **settings: Any) -> None:

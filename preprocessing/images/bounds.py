@@ -42,7 +42,8 @@ def check_size(width: int, height: int, channels: int = 1) -> None:
         UnusableImage: It is empty, too large or too narrow for a mammogram.
     """
     if not 1 <= width * height <= MOST_PIXELS or width * height * channels > MOST_SAMPLES:
-        raise UnusableImage(f"the image is {height} x {width} pixels" + f" of {channels} channels" * (channels > 1))
+        size = f"{height} x {width} pixels" + f" of {channels} channels" * (channels > 1)
+        raise UnusableImage(f"the image is {size}: no mammogram is of that size")
     longest, shortest = max(width, height), min(width, height)
     if longest > max(LONG, LONGEST_TO_SHORTEST * shortest):
         raise UnusableImage(f"the image is {height} x {width} pixels: no mammogram has such a shape")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import tiny
+from commands import command
 
 SCRIPTS = sorted((tiny.ROOT / "train_scripts").glob("[a-z]*.py"))
 LIMIT = 1.0  # seconds
@@ -35,6 +36,15 @@ def test_help_says_what_each_option_is_for(script):
         if line.startswith("  --"):
             told = len(line.split()) > 2 or following[number + 1].startswith(" " * 10)
             assert told, line
+
+
+@pytest.mark.parametrize("script", ["make_phantoms", "generate_mammograms", "generate_masses", "insert_lesions"])
+@pytest.mark.parametrize("count", [0, 10**20])
+def test_a_count_that_nobody_can_mean_is_refused_before_anything_is_made(script, count, tmp_path):
+    needed = ["--mammograms", tmp_path] if script == "insert_lesions" else []
+    done = command(script)("--count", count, "--output", tmp_path / "out", *needed)
+    assert done.exit_code == 2 and "is not in the range 1<=x<=10000000" in done.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_there_are_scripts():
