@@ -273,8 +273,11 @@ def find_mammograms(inputs: Sequence[Path], output: Path, masks: Path | None = N
         masks: Folder of breast masks; they are left out, too.
 
     Raises:
-        DataError: There is none, or the folder of masks is an input or holds one.
+        DataError: There is none, or the output or the folder of masks is an input or holds one.
     """
+    for path in map(_absolute, inputs):
+        if output in (path, *path.parents):
+            raise DataError(f"--output {output.name}: is or holds --input {path.name}; choose another folder")
     try:
         images = _without(find_images(inputs), inputs, masks, output)
     except FileNotFoundError as error:

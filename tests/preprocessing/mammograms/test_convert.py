@@ -293,6 +293,13 @@ def test_lost_and_misplaced_keys_are_refused(films, tmp_path):
         convert_mammograms([films], tmp_path / "new", key=tmp_path / "new" / "key")
 
 
+@pytest.mark.parametrize("inside", ["", "films"])
+def test_an_output_that_holds_its_input_is_refused(tmp_path, inside):
+    (tmp_path / "data" / inside).mkdir(parents=True)
+    with pytest.raises(DataError, match="--output data: is or holds --input (data|films); choose another folder"):
+        convert_mammograms([tmp_path / "data" / inside], tmp_path / "data")
+
+
 def test_empty_folder_and_unwritable_output_are_refused(films, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: no images here"):
