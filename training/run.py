@@ -152,6 +152,10 @@ class RunDirectory:
         theirs, ours = _known(theirs, self.config), _known(self.config, theirs)
         for name in sorted({*theirs, *ours}):
             if theirs.get(name) != ours.get(name):
+                if name == "data":
+                    raise RunError(
+                        f"--run {self.path}: was trained on other images; use another folder, or the old --data"
+                    )
                 raise RunError(
                     f"--run {self.path}: was made with other settings ({_difference(name, theirs, ours)}); "
                     "use another folder, or the old settings"

@@ -116,7 +116,10 @@ def test_a_run_made_with_other_settings_is_refused_and_left_alone(tiny_run, tiny
 def test_a_run_made_with_other_data_is_refused_and_left_alone(tmp_path, tiny_run):
     other = tiny.write_dataset(tmp_path / "other", count=16)
     before = contents(tiny_run.path)
-    refused(call("--phase", 2, "--data", other.folder, "--run", tiny_run.path), "made with other settings (data")
+    refused(
+        call("--phase", 2, "--data", other.folder, "--run", tiny_run.path),
+        "was trained on other images; use another folder",
+    )
     assert contents(tiny_run.path) == before
 
 

@@ -48,7 +48,7 @@ def test_a_setting_deep_within_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "theirs, ours",
-    [({"data": [1]}, {"data": [1, 2]}), ({}, {"new": 1}), ({"old": 1}, {})],
+    [({"list": [1]}, {"list": [1, 2]}), ({}, {"new": 1}), ({"old": 1}, {})],
     ids=["length", "new", "gone"],
 )
 def test_a_setting_of_another_shape_is_refused(tmp_path, theirs, ours):
