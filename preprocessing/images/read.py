@@ -14,15 +14,33 @@ from preprocessing.images.image import MammogramImage, UnusableImage, without_en
 from preprocessing.images.raster import decode_raster, png_text, raster_kind
 from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
 
-_SUFFIXES = frozenset([".dcm", ".dicom", ".dic", ".ima", ".png", ".pgm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg"])
+_ARCHIVES = frozenset([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"])
+_SUFFIXES = _ARCHIVES | frozenset(
+    [
+        ".dcm",
+        ".dicom",
+        ".dic",
+        ".ima",
+        ".png",
+        ".pgm",
+        ".pnm",
+        ".tif",
+        ".tiff",
+        ".jpg",
+        ".jpeg",
+        ".bmp",
+        ".jp2",
+        ".webp",
+    ]
+)
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
     """List the files to read under files and folders, sorted, each once.
 
     A file named directly is always kept. In a folder (walked recursively, hidden entries skipped) a file is kept for an
-    image's suffix, so that a broken `.dcm` is later rejected with a reason, or, under any other name, for its first
-    bytes.
+    image's suffix, or an archive's, so that a broken `.dcm` is later rejected with a reason, or, under any other name,
+    for its first bytes.
 
     Raises:
         FileNotFoundError: An input does not exist.
@@ -103,6 +121,8 @@ def read_image(path: Path, *, window: str | None = None, rules: Rules | None = N
 
     if kind is None:
         reason = "not a DICOM, PNG, PGM, TIFF or JPEG file" if path.stat().st_size else "empty file"
+        if path.suffix.lower() in _ARCHIVES:
+            reason = "an archive, which is not opened; unpack it"
         raise UnusableImage(reason)
     if kind == "DICOM":
         from preprocessing.images.dicom import read_dicom  # pydicom only where it is needed

@@ -146,6 +146,13 @@ def test_a_text_file_named_dcm_is_refused(tmp_path):
     assert refusal(tmp_path / "1.dcm") == "not a DICOM, PNG, PGM, TIFF or JPEG file"
 
 
+@pytest.mark.parametrize(("name", "said"), [("P1.zip", "unpack it"), ("1.bmp", "not a DICOM, PNG,")])
+def test_archives_and_other_images_are_named(tmp_path, name, said):
+    (tmp_path / name).write_bytes(b"PK\3\4" * 99)
+    assert find_images([tmp_path]) == [tmp_path / name]
+    assert said in refusal(tmp_path / name)
+
+
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "1.dcm").touch()
     assert refusal(tmp_path / "1.dcm") == "empty file"
