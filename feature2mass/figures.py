@@ -3,16 +3,14 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
 from feature2mass.features import barycentric_weights, line_weights
-from feature2mass.generate import MassGenerator
 from feature2mass.library import Library
-from feature2mass.mixing import Mixer
+from feature2mass.mixing import Mixer, open_mixer
 from feature2mass.seeds import Category, Seed, recipe
 from preprocessing.images.png import write_figure
 
@@ -20,13 +18,23 @@ from preprocessing.images.png import write_figure
 SHOWN_CATEGORIES = (("round", "ill-defined"), ("irregular", "spiculated"), ("oval", "circumscribed"))
 
 
-def figures(run: str | os.PathLike | None, output: str | os.PathLike, **wanted: Any) -> list[Path]:
+def figures(
+    run: str | os.PathLike | None,
+    output: str | os.PathLike,
+    *,
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
+) -> list[Path]:
     """Draw the three figures of a run.
 
     Args:
-        run, wanted: as of `MassGenerator`, data, shape, margin and seed by name.
+        run, data: see `open_mixer`.
         output: image file, e.g. `figure.png`; the figures are `figure-two.png`, `figure-three.png` and
             `figure-category.png`.
+        shape, margin: names of classes to draw seeds from; None for all.
+        seed: of the choice of seeds.
 
     Returns:
         The files.
@@ -34,12 +42,13 @@ def figures(run: str | os.PathLike | None, output: str | os.PathLike, **wanted: 
     Raises:
         MassGeneratorError, DataError: one clear line.
     """
-    generator, path = MassGenerator(run, **wanted), Path(output)
-    mixer, categories, seed = generator.mixer, generator.categories, generator.seed
+    mixer, _ = open_mixer(run, data)
+    wanted = mixer.library.categories(shape, margin)
+    path = Path(output)
     sheets = {
-        "two": two_features(mixer, categories, seed=seed),
-        "three": three_features(mixer, categories, seed=seed),
-        "category": within_category(mixer, _shown(mixer.library, categories), seed=seed),
+        "two": two_features(mixer, wanted, seed=seed),
+        "three": three_features(mixer, wanted, seed=seed),
+        "category": within_category(mixer, _shown(mixer.library, wanted), seed=seed),
     }
     return [write_figure(path.with_name(f"{path.stem}-{name}{path.suffix}"), sheet) for name, sheet in sheets.items()]
 

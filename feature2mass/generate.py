@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -84,11 +83,19 @@ class MassGenerator:
             yield self.draw(numbers[first : first + BATCH])
 
 
-def generate(run: str | os.PathLike | None = None, count: int = 8, **wanted: Any) -> tuple[np.ndarray, list[Recipe]]:
+def generate(
+    run: str | os.PathLike | None = None,
+    count: int = 8,
+    *,
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, list[Recipe]]:
     """Draw new masses.
 
     Args:
-        run, wanted: as of `MassGenerator`, data, shape, margin and seed by name.
+        run, data, shape, margin, seed: see `MassGenerator`.
 
     Returns:
         (masses float32 (count, 64, 64) in [0, 1], what each is mixed from).
@@ -97,6 +104,6 @@ def generate(run: str | os.PathLike | None = None, count: int = 8, **wanted: Any
 
         masses, recipes = generate(count=8, shape="irregular", margin="spiculated")
     """
-    generator = MassGenerator(run, **wanted)
+    generator = MassGenerator(run, data, shape, margin, seed)
     drawn = [mass for batch in generator.batches(range(count)) for mass in batch]
     return np.array([mass.image for mass in drawn]), [mass.recipe for mass in drawn]

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -124,12 +123,20 @@ def _subject(number: int) -> str:
 
 
 def write_masses(
-    run: str | os.PathLike | None, output: str | os.PathLike, count: int, *, file_format: str = "h5", **wanted: Any
+    run: str | os.PathLike | None,
+    output: str | os.PathLike,
+    count: int,
+    *,
+    file_format: str = "h5",
+    data: str | os.PathLike | None = None,
+    shape: str | None = None,
+    margin: str | None = None,
+    seed: int = 0,
 ) -> Path:
     """Write new masses, and `manifest.csv`, which says for each of them what it was mixed from.
 
     Args:
-        run, wanted: as of `MassGenerator`, data, shape, margin and seed by name.
+        run, data, shape, margin, seed: see `MassGenerator`.
         file_format: "h5", a dataset in the format that training reads, or "png", 16 bits.
 
     Returns:
@@ -140,4 +147,4 @@ def write_masses(
     """
     if file_format not in ("h5", "png"):
         raise DataError(f"--format {file_format}: must be h5 or png for masses")
-    return write(MassStream(MassGenerator(run, **wanted)), output, count, file_format)
+    return write(MassStream(MassGenerator(run, data, shape, margin, seed)), output, count, file_format)
