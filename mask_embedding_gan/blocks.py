@@ -43,6 +43,7 @@ class NetworkConfig:
         times_mask: the image is zero outside its mask, as training images are (ours).
         noise_levels: levels at which noise that the latent determines is added to the features, before the second
             convolution (ours; after Karras et al., *StyleGAN*, 2019, §3.2).
+        independent_noise: whether the noise of any two latents is uncorrelated (ours, `determined_noise`).
         critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
             dense layer before its score; 0: neither (ours).
         windows_from: first level that is trained on windows of the image (ours, `mask_embedding_gan.windows`); 0: none.
@@ -60,6 +61,7 @@ class NetworkConfig:
     sum_of_levels: bool = False
     times_mask: bool = False
     noise_levels: tuple[int, ...] = ()
+    independent_noise: bool = False
     critic_convolutions: int = 0
     windows_from: int = 0
     keeps_averages: bool = False
@@ -156,7 +158,7 @@ class Blocks:
     def with_noise(self, x, latent, level: int):
         """Add one map of noise to features, of a learned strength in each of them that starts at zero."""
         name = f"noise_{level}"
-        noise = determined_noise(latent, *resolution(level), name)
+        noise = determined_noise(latent, *resolution(level), name, self.config.independent_noise)
         strength = self.pointwise(x.shape[-1], f"{name}_strength", kernel_initializer="zeros")
         return keras.layers.Add(name=f"{name}_added", dtype=self.dtype)([x, strength(noise)])
 

@@ -51,7 +51,7 @@ PAPER = Preset(
     phantoms=20_000,  # where no data is given (ours)
 )
 
-WITH_ALL_ADDITIONS = NetworkConfig(
+FILM_NETWORK = NetworkConfig(
     base_filters=64,  # half the paper's (ours)
     latent_filters=(64, 51, 41, 33, 26, 21, 17),  # half the paper's (ours)
     second_convolution=True,  # (ours)
@@ -70,7 +70,7 @@ AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 # average of such generators was blurred (ours).
 FILM = Preset(
     "film",
-    network=WITH_ALL_ADDITIONS,
+    network=FILM_NETWORK,
     phases=phases(
         batch=7 * (16,),  # (ours)
         learning_rate=(0.002, 0.002, 0.0007, 0.0005, 0.001, 0.001, 0.001),  # (ours)
@@ -90,7 +90,7 @@ FILM = Preset(
 
 QUICK = Preset(
     "quick",
-    network=WITH_ALL_ADDITIONS,
+    network=FILM_NETWORK,
     phases=phases(
         batch=(16, 16, 16, 16, 8, 8, 8),  # (ours)
         learning_rate=(0.002, 0.002, 0.002, 0.002, 0.0014, 0.0014, 0.0014),  # (ours)

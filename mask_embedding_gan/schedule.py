@@ -23,6 +23,7 @@ FADING = 0.25  # of a phase on whole images, where the phase was trained on wind
 AMPLIFIED = {3: 4.0, 4: 6.0, 5: 9.0, 6: 14.0, 7: 20.0}
 OCTAVES = 4  # amplified at most
 R1_WEIGHT, R1_PHASE = 0.5, 5  # of amplified images; the finest whole images of `film` (ours)
+DETAIL_WEIGHT = 5.0  # in the same phase (ours)
 EMA_HALF_LIFE_IMAGES = 10_000.0  # where a preset without a moving average gets one
 
 
@@ -43,6 +44,8 @@ class PhaseSchedule:
             images as they are.
         r1_weight: of the R1 penalty; once the phase has faded in, logistic losses with it replace those of WGAN-GP
             (ours, `train_step.critic_step`). 0: WGAN-GP to the end.
+        detail_weight: what a correlation of 1 between the details of two images of one mask costs the generator (ours,
+            `diversity.shared_detail`); 0: nothing.
     """
 
     phase: int
@@ -56,6 +59,7 @@ class PhaseSchedule:
     steps_per_execution: int = 1
     amplification: tuple[float, ...] = ()
     r1_weight: float = 0.0
+    detail_weight: float = 0.0
 
     @property
     def duration(self) -> Duration:
@@ -167,7 +171,7 @@ def amplified(phase: int) -> tuple[float, ...]:
 # ------------------------------------------------------------------------ additions, as switches
 
 
-def _in_each_phase(field: str, on, off) -> Addition:
+def _in_each_phase(field: str, on, off, needs: tuple[str, ...] = ()) -> Addition:
     """An addition that is one field of every `PhaseSchedule`; `on` is a function of the phase."""
 
     def write(preset: Preset, value) -> Preset:
@@ -177,6 +181,7 @@ def _in_each_phase(field: str, on, off) -> Addition:
         present=lambda preset: any(getattr(one, field) != off for one in preset.phases),
         added=lambda preset: write(preset, on),
         removed=lambda preset: write(preset, lambda phase: off),
+        needs=needs,
     )
 
 
@@ -197,6 +202,7 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
     "sum_of_levels": setting("network.sum_of_levels", True, False),
     "times_mask": setting("network.times_mask", True, False),
     "noise_levels": setting("network.noise_levels", (4, 5), ()),
+    "independent_noise": setting("network.independent_noise", True, False, needs=("noise_levels",)),
     "critic_convolutions": setting("network.critic_convolutions", 3, 0),
     "windows_from": Addition(
         present=lambda preset: preset.network.windows_from > 0,
@@ -208,6 +214,9 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
     "amplification": _in_each_phase("amplification", amplified, ()),
     "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0),
     "diversity": setting("diversity", Diversity(), None),
+    "own_detail": _in_each_phase(
+        "detail_weight", lambda phase: DETAIL_WEIGHT if phase == R1_PHASE else 0.0, 0.0, needs=("diversity",)
+    ),
     "level_spectrum": setting("level_spectrum", True, False, needs=("times_mask",)),
     "jitter": setting("jitter", True, False),
     "moving_average": _in_each_phase("ema_half_life_images", lambda phase: EMA_HALF_LIFE_IMAGES, 0.0),

@@ -7,7 +7,7 @@ addition replaces WGAN-GP, once a phase has faded in, by logistic losses with th
 
 import tensorflow as tf
 
-from mask_embedding_gan.diversity import fakes_and_gap
+from mask_embedding_gan.diversity import diversity_gap, fakes_and_twins, fine_octaves, shared_detail
 from mask_embedding_gan.growth import without_fade_in
 from mask_embedding_gan.schedule import Diversity, PhaseSchedule
 from training.amplification import amplifier
@@ -17,7 +17,7 @@ from training.noise import batch_size, global_batch_noise, stream_seed
 PENALTY_WEIGHT = 10.0
 DRIFT_WEIGHT = 0.001
 CRITIC_LOSSES = ("critic_real", "critic_fake", "gradient_penalty", "wasserstein")
-LOSS_NAMES = (*CRITIC_LOSSES, "diversity_gap")
+LOSS_NAMES = (*CRITIC_LOSSES, "diversity_gap", "shared_detail")
 
 
 def gradient_penalty(critic, images: tf.Tensor, masks: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
@@ -144,6 +144,7 @@ class MaskEmbeddingGAN(PhaseGAN):
         self.stable_generator = without_fade_in(generator) if schedule.phase > 1 else generator
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
+        self.octaves = fine_octaves(*generator.output_shape[1:3])
 
     @property
     def alpha(self) -> float:
@@ -165,12 +166,17 @@ class MaskEmbeddingGAN(PhaseGAN):
             real = fade_images(real, alpha)
 
         # 2) one pass of the generator serves both players; if latents must differ, every fourth mask is filled twice
+        gap = alike = tf.zeros(())
+        detail_weight = self.schedule.detail_weight if stable else 0.0
         with tf.GradientTape() as generator_tape:
             if self.diversity:
-                twins = lambda count: self.latents(count, self.twin_seed, step)
-                fake, gap = fakes_and_gap(generator, real, mask, latent, alpha, twins, self.diversity.share)
+                draw = lambda count: self.latents(count, self.twin_seed, step)
+                fake, twins = fakes_and_twins(generator, mask, latent, alpha, draw)
+                gap = diversity_gap(twins, real, mask, self.diversity.share)
+                if detail_weight:
+                    alike = shared_detail(twins, self.octaves)
             else:
-                fake, gap = generator([mask, latent, alpha], training=True), tf.zeros(())
+                fake = generator([mask, latent, alpha], training=True)
 
         # 3) critic: real high, fake low; WGAN-GP: slope one between them, real near zero
         variables = [variable.value for variable in self.discriminator.trainable_variables]
@@ -182,10 +188,12 @@ class MaskEmbeddingGAN(PhaseGAN):
         # 4) generator: its loss through the critic
         targets, seeds = [fake], [fake_gradient]
         if self.diversity:
-            targets, seeds = [fake, gap], [fake_gradient, tf.constant(self.diversity.weight, gap.dtype)]
+            targets, seeds = [*targets, gap], [*seeds, tf.constant(self.diversity.weight, gap.dtype)]
+        if detail_weight:
+            targets, seeds = [*targets, alike], [*seeds, tf.constant(detail_weight, alike.dtype)]
         variables = [variable.value for variable in self.generator.trainable_variables]
         generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
-        return critic_gradients, generator_gradients, {**losses, "diversity_gap": gap}
+        return critic_gradients, generator_gradients, {**losses, "diversity_gap": gap, "shared_detail": alike}
 
 
 def fade_images(images: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:

@@ -51,12 +51,12 @@ def preset(**changes) -> Preset:
 def film() -> Preset:
     """The same with the additions of the preset `film`; phase 3 is trained on windows of 16×8."""
     phases = tuple(
-        replace(schedule, amplification=(2.0,))
+        replace(schedule, amplification=(2.0,), detail_weight=1.0)
         if schedule.phase < 3
         else replace(schedule, fade_in_images=0, stable_images=48)
         for schedule in preset().phases
     )
-    network = replace(FILM, noise_levels=(2,), windows_from=3, keeps_averages=True)
+    network = replace(FILM, noise_levels=(2,), independent_noise=True, windows_from=3, keeps_averages=True)
     return preset(network=network, phases=phases)
 
 

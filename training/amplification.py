@@ -14,7 +14,7 @@ import tensorflow as tf
 TAPS = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
 
 
-def amplifier(factors: Sequence[float], height: int, width: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def amplifier(factors: Sequence[float], height: int, width: int, rest: float = 1.0) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a function of images (n, height, width, 1) that multiplies each octave by its factor.
 
     An image is blurred again and again: blur k is [1 4 6 4 1]/16 along both axes, its taps 2^k pixels apart, and octave
@@ -22,11 +22,12 @@ def amplifier(factors: Sequence[float], height: int, width: int) -> Callable[[tf
     derivatives are as quick as the products themselves.
 
     Args:
-        factors: of the octaves, finest first; the rest of an image keeps its strength. Empty: images as they are.
+        factors: of the octaves, finest first. Empty: images as they are.
+        rest: factor of what is coarser than these octaves.
     """
-    if all(factor == 1.0 for factor in factors):
+    if all(factor == 1.0 for factor in (*factors, rest)):
         return lambda images: images
-    shares = np.diff([0.0, *factors, 1.0])  # of the image and of each blur of it: octaves telescope
+    shares = np.diff([0.0, *factors, rest])  # of the image and of each blur of it: octaves telescope
     rows, columns = (_blurs(size, len(factors)) for size in (height, width))
 
     def amplify(images: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Saved models that any Keras opens: stock layers only, and the same bytes for the same weights."""
 
 import io
+import itertools
 import json
 import os
 import warnings
@@ -23,17 +24,20 @@ _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 
 
 def stock_model(model: keras.Model) -> keras.Model:
-    """Return a copy of `model` made of plain Keras layers, run-time kernel scales folded in.
+    """Return a copy of `model` made of plain Keras layers and operations, run-time kernel scales folded in.
 
     Layers of ours offer `stock_layer`, and `stock_weights` where these are not their own weights; every other layer is
     taken as it is. The copy computes in float32 whatever policy the model was trained with.
     """
 
-    def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def plain(layer: keras.layers.Layer | keras.Operation) -> keras.layers.Layer | keras.Operation:
+        if not isinstance(layer, keras.layers.Layer):  # whose name would count the operations of this process
+            return layer.__class__.from_config({**layer.get_config(), "name": f"operation_{next(number)}"})
         if hasattr(layer, "stock_layer"):
             return layer.stock_layer()
         return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
 
+    number = itertools.count()
     copy = keras.models.clone_model(model, clone_function=plain)
     for layer in model.layers:
         copy.get_layer(layer.name).set_weights(getattr(layer, "stock_weights", layer.get_weights)())

@@ -15,6 +15,7 @@ PACKAGE = "synthetic_mammography"
 LEAKY_RELU_GAIN = math.sqrt(2.0)
 LEAKY_SLOPE = 0.2
 NOISE_MAPS = 8  # per resolution that has noise
+PHASE = 6.0  # standard deviation, in radians, of the angles whose cosine is independent noise
 
 
 def leaky_relu(name: str, dtype: str) -> keras.layers.Layer:
@@ -307,17 +308,25 @@ def _precise(x):
     return ops.cast(x, "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32")
 
 
-def determined_noise(numbers, height: int, width: int, name: str):
+def determined_noise(numbers, height: int, width: int, name: str, independent: bool = False):
     """Make white noise (n, height, width, 1) of variance 1 that `numbers` (n, size) determine, in float32.
 
     A bank of `NOISE_MAPS` frozen random maps, mixed by frozen random weights of the numbers: the same numbers, the same
-    noise, and stock layers alone.
+    noise, and stock layers alone. All these mixtures lie in a space of `NOISE_MAPS` dimensions, so that two of them
+    have a correlation of 0.3 on average.
+
+    Args:
+        independent: whether the noise is the cosine of such a mixture, of angles; its variance is 1/2 (ours). The
+            noise of two draws of numbers is then uncorrelated, and its mean over all draws is zero in every pixel.
     """
     frozen = {"use_bias": False, "trainable": False, "dtype": "float32"}
-    unit, shared = (keras.initializers.RandomNormal(stddev=size) for size in (1.0, NOISE_MAPS**-0.5))
+    spread = (PHASE if independent else 1.0) * NOISE_MAPS**-0.5
+    unit, shared = (keras.initializers.RandomNormal(stddev=size) for size in (1.0, spread))
     mixture = keras.layers.Dense(NOISE_MAPS, kernel_initializer=unit, name=f"{name}_drawn", **frozen)(numbers)
     mixture = PixelNorm(name=f"{name}_mixture", dtype="float32")(mixture)  # equally strong for all
     field = keras.layers.Dense(height * width, kernel_initializer=shared, name=f"{name}_maps", **frozen)(mixture)
+    if independent:
+        field = keras.ops.cos(field)
     return keras.layers.Reshape((height, width, 1), name=f"{name}_field", dtype="float32")(field)
 
 

@@ -373,6 +373,22 @@ def test_diversity_gap_falls_along_its_gradient():
     assert float(after["diversity_gap"]) < float(before["diversity_gap"])
 
 
+def gradients_with_detail(detail_weight: float) -> list[np.ndarray]:
+    """The generator's gradients of one step after the fade-in, every pixel inside the masks."""
+    schedules = tuple(replace(schedule, detail_weight=detail_weight) for schedule in tiny.preset().phases)
+    model = model_of(2, phases=schedules, diversity=Diversity(share=0.0, weight=1.0))
+    batch = batch_of(2, 8)
+    batch["mask"] = tf.ones_like(batch["mask"])
+    return [np.array(gradient) for gradient in model.player_gradients(batch, tf.constant(100, tf.int64), True)[1]]
+
+
+def test_shared_detail_costs_its_weight():
+    none, one, three = map(gradients_with_detail, (0.0, 1.0, 3.0))
+    added = [[b - a for a, b in zip(none, other)] for other in (one, three)]
+    assert max(np.abs(x).max() for x in added[0]) > 1e-3
+    assert relative_difference(added[1], [3 * x for x in added[0]]) < 1e-4
+
+
 def test_the_critic_s_side_does_not_know_of_diversity(textbook):
     model = model_of(2, diversity=Diversity(share=10.0, weight=1.0))
     batch, step = batch_of(2, 8), tf.constant(3, tf.int64)

@@ -48,3 +48,15 @@ def test_rows_and_columns_are_treated_alike():
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_images_keep_their_type(dtype):
     assert amplifier((2.0,), 8, 4)(tf.zeros((1, 8, 4, 1), dtype)).dtype == dtype
+
+
+def test_octaves_and_the_rest_add_up_to_the_image():
+    image = np.random.default_rng(0).random((1, 32, 16, 1))
+    parts = [((1.0,), 0.0), ((0.0, 1.0), 0.0), ((0.0, 0.0), 1.0)]
+    found = sum(amplifier(factors, 32, 16, rest)(tf.constant(image)).numpy() for factors, rest in parts)
+    np.testing.assert_allclose(found, image, atol=1e-12)
+
+
+def test_an_octave_alone_has_nothing_of_a_flat_image():
+    flat = tf.ones((1, 16, 8, 1), tf.float64)
+    np.testing.assert_allclose(amplifier((0.0, 1.0), 16, 8, rest=0.0)(flat), 0, atol=1e-12)

@@ -36,6 +36,13 @@ def test_a_stock_copy_computes_the_same(model):
     np.testing.assert_allclose(stock_model(model)(X), model(X), rtol=1e-5, atol=1e-5)
 
 
+def test_an_operation_keeps_its_effect_and_gets_a_name_of_its_model_alone():
+    inputs = keras.Input((4,), name="numbers")
+    copies = [stock_model(keras.Model(inputs, keras.ops.cos(inputs))) for _ in range(2)]
+    assert copies[0].to_json() == copies[1].to_json()
+    np.testing.assert_allclose(copies[0](np.zeros((1, 4))), 1)
+
+
 def test_a_stock_copy_is_made_of_keras_layers_alone(model):
     modules = {type(layer).__module__.split(".")[0] for layer in stock_model(model).layers}
     assert modules == {"keras"}

@@ -15,6 +15,7 @@ from training.layers import (
     MinibatchStandardDeviation,
     PixelNorm,
     add_bias,
+    determined_noise,
     repeat_border,
 )
 
@@ -290,3 +291,28 @@ def test_a_saved_model_computes_the_same_with_arguments_that_are_not_the_default
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(x), model(x), rtol=1e-6, atol=1e-6)
+
+
+# --- noise --------------------------------------------------------------------------------------
+
+
+def noise_of(draws: int, independent: bool) -> np.ndarray:
+    """Noise of 32×16 pixels, (draws, 512), of as many draws of ten numbers."""
+    keras.utils.set_random_seed(0)
+    numbers = keras.Input((10,))
+    model = keras.Model(numbers, determined_noise(numbers, 32, 16, "noise", independent))
+    drawn = np.random.default_rng(0).standard_normal((draws, 10)).astype(np.float32)
+    return np.asarray(model(drawn)).reshape(draws, -1)
+
+
+def test_independent_noise_of_two_draws_is_as_unlike_as_white_noise():
+    """512 pixels of white noise: 1/√512 = 0.044 (root mean square); mixtures of 8 maps: 1/√8 at least."""
+    rms = lambda found: np.sqrt((np.corrcoef(found)[np.triu_indices(len(found), 1)] ** 2).mean())
+    assert rms(noise_of(100, True)) == pytest.approx(512**-0.5, rel=0.1)
+    assert rms(noise_of(100, False)) > 0.95 * 8**-0.5
+
+
+def test_independent_noise_has_no_pattern_that_all_draws_share():
+    found = noise_of(400, True)
+    assert found.var() == pytest.approx(0.5, rel=0.02)
+    assert found.mean(axis=0).std() == pytest.approx((0.5 / 400) ** 0.5, rel=0.1)
