@@ -29,25 +29,11 @@ from preprocessing.images.rules import Rules
 # pylibjpeg-libjpeg "succeeds" on half a stream; those chosen here raise.
 _DECODERS = {
     uid.RLELossless: rle.PLUGIN,
-    uid.JPEGBaseline8Bit: jpeg.PLUGIN,
-    uid.JPEGExtended12Bit: jpeg.PLUGIN,
-    uid.JPEGLossless: jpeg.PLUGIN,
-    uid.JPEGLosslessSV1: jpeg.PLUGIN,
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: "pylibjpeg",
-    uid.JPEG2000: "pylibjpeg",
-    uid.HTJ2KLossless: "pylibjpeg",
-    uid.HTJ2KLosslessRPCL: "pylibjpeg",
-    uid.HTJ2K: "pylibjpeg",
+    **dict.fromkeys(uid.JPEGTransferSyntaxes, jpeg.PLUGIN),
+    **dict.fromkeys(uid.JPEGLSTransferSyntaxes, "pyjpegls"),
+    # Without multi-component JPEG 2000, of which no mammogram is.
+    **dict.fromkeys({*uid.JPEG2000TransferSyntaxes} - {uid.JPEG2000MC, uid.JPEG2000MCLossless}, "pylibjpeg"),
 }
-_NATIVE = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-)
-
 _LOSSY = (
     uid.JPEGBaseline8Bit,
     uid.JPEGExtended12Bit,
@@ -170,13 +156,13 @@ def decode(dataset: Dataset) -> np.ndarray:
         syntax = _transfer_syntax(dataset)
         name = syntax.keyword or "an unknown one"
     with unusable(f"the pixel data cannot be decoded ({name}): damaged or cut short"):
-        if syntax in _NATIVE:
+        if syntax in uid.UncompressedTransferSyntaxes:
             _check_native_size(dataset)
         elif syntax not in _DECODERS:
             raise UnusableImage(f"its transfer syntax cannot be decoded ({name})")
         elif _DECODERS[syntax] not in get_decoder(syntax).available_plugins:
             raise UnusableImage(f"no decoder is installed for {name}; reinstall this package")
-        if syntax not in _NATIVE and syntax != uid.RLELossless:
+        if syntax not in uid.UncompressedTransferSyntaxes and syntax != uid.RLELossless:
             frame = next(generate_frames(dataset.PixelData, number_of_frames=1), b"")
             check_stream(frame, int(dataset.Rows), int(dataset.Columns))
         shift = _unused_low_bits(dataset)

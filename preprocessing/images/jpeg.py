@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "imagecodecs"
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # that ends a scan; not a byte 0xff of it, nor a restart
-DECODER_DEPENDENCIES = dict.fromkeys(
-    (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1),
-    ("imagecodecs>=2025.3.30",),
-)
+DECODER_DEPENDENCIES = dict.fromkeys(uid.JPEGTransferSyntaxes, ("imagecodecs>=2025.3.30",))
 
 
 def register() -> None:
