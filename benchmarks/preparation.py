@@ -94,9 +94,9 @@ def compare_times(films: list[Path], rounds: int) -> float:
     """Time of the bare loop over the preparation's: median of the rounds' ratios."""
     import cv2
 
-    from preprocessing.images import rle
+    from preprocessing.images import codecs
 
-    rle.register()
+    codecs.register()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         outputs = (Path(folder, str(number)) for number in range(rounds + 1))
@@ -105,7 +105,7 @@ def compare_times(films: list[Path], rounds: int) -> float:
                 "bare loop": lambda: [bare(film) for film in films],
                 "preparation": lambda: prepare(films, next(outputs)),
                 "resizing integers": lambda: [bare_integers(film) for film in films],
-                "pixel_array, compiled decoder": lambda: [bare_pydicom(film, rle.PLUGIN) for film in films],
+                "pixel_array, compiled decoder": lambda: [bare_pydicom(film, codecs.PLUGIN) for film in films],
                 "pixel_array, pydicom's decoder": lambda: [bare_pydicom(film, "pydicom") for film in films],
             },
             rounds,

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
 
-from preprocessing.images import acceptance, dicom_identity, grey_levels, jpeg, rle
+from preprocessing.images import acceptance, codecs, dicom_identity, grey_levels
 from preprocessing.images.bounds import check_size, check_stream
 from preprocessing.images.grey_levels import apply_window, has_window
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant, unusable
@@ -28,8 +28,8 @@ from preprocessing.images.rules import Rules
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
 # pylibjpeg-libjpeg "succeeds" on half a stream; those chosen here raise.
 _DECODERS = {
-    uid.RLELossless: rle.PLUGIN,
-    **dict.fromkeys(uid.JPEGTransferSyntaxes, jpeg.PLUGIN),
+    uid.RLELossless: codecs.PLUGIN,
+    **dict.fromkeys(uid.JPEGTransferSyntaxes, codecs.PLUGIN),
     **dict.fromkeys(uid.JPEGLSTransferSyntaxes, "pyjpegls"),
     # Without multi-component JPEG 2000, of which no mammogram is.
     **dict.fromkeys({*uid.JPEG2000TransferSyntaxes} - {uid.JPEG2000MC, uid.JPEG2000MCLossless}, "pylibjpeg"),
@@ -150,8 +150,7 @@ def decode(dataset: Dataset) -> np.ndarray:
     Raises:
         UnusableImage: The transfer syntax is unknown, the stream damaged, or the pixel data of another size.
     """
-    jpeg.register()
-    rle.register()
+    codecs.register()
     with unusable("its transfer syntax cannot be read"):
         syntax = _transfer_syntax(dataset)
         name = syntax.keyword or "an unknown one"

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from preprocessing.images.bounds import check_file, check_size
+from preprocessing.images.codecs import decode_jpeg
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
-from preprocessing.images.jpeg import decode_jpeg
 from preprocessing.images.large import StoredImage
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
 from preprocessing.masses.options import DIGITIZERS

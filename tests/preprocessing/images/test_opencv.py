@@ -11,8 +11,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
+from preprocessing.images.codecs import decode_jpeg
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.jpeg import decode_jpeg
 from preprocessing.images.opencv import decode
 from preprocessing.mammograms.given_masks import read_mask
 from preprocessing.phantoms.mammogram import mammogram_phantom

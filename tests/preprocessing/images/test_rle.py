@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders import rle as readable
 
-from preprocessing.images import rle
+from preprocessing.images.codecs import decode_rle_frame
 
 
 def frame_of(stored: np.ndarray) -> bytes:
@@ -40,7 +40,7 @@ def runner_of(stored: np.ndarray) -> SimpleNamespace:
 def decoded(frame: bytes, stored: np.ndarray) -> np.ndarray | None:
     """The frame's pixels, or None where it is refused."""
     try:
-        return np.frombuffer(rle.decode_frame(frame, runner_of(stored)), stored.dtype).reshape(stored.shape)
+        return np.frombuffer(decode_rle_frame(frame, runner_of(stored)), stored.dtype).reshape(stored.shape)
     except (ValueError, RuntimeError):
         return None
 
