@@ -7,6 +7,7 @@ inside DICOM objects.
 import re
 import stat
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from preprocessing.images.image import UnusableImage
@@ -16,6 +17,8 @@ MOST_SAMPLES = 2**28  # of all channels: grey images are also stored as RGB and 
 MOST_BYTES = 2**29  # of a file, which is read whole
 LONG = 4096  # pixels of a side from which on the shape is judged
 LONGEST_TO_SHORTEST = 16
+_GAP = rb"\s+(?:#[^\n]*\n\s*)*"  # between the numbers in a PGM's header: blanks and comments
+_PGM = re.compile(rb"P[25]%b(\d{1,9})%b(\d{1,9})(?=\s)(?:%b(\d+))?" % (_GAP, _GAP, _GAP))
 _JPEG2000 = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")  # how a codestream and a file begin
 
 
@@ -55,12 +58,12 @@ def check_raster(content: bytes, kind: str) -> None:
     Raises:
         UnusableImage: See `check_size`.
     """
-    readers = {"PNG": _png_size, "TIFF": _tiff_size, "PGM": _pgm_size, "JPEG": _jpeg_size}
+    readers = {"PNG": _png_size, "TIFF": _tiff_size, "PGM": lambda pgm: pgm_numbers(pgm)[:2], "JPEG": _jpeg_size}
     try:
         size = readers[kind](content)
     except (struct.error, ValueError, IndexError):
         return
-    if size is not None:
+    if size:
         check_size(*size)
 
 
@@ -87,38 +90,56 @@ def _png_size(content: bytes) -> tuple[int, int, int]:
     return width, height, {2: 3, 4: 2, 6: 4}.get(colour, 1)
 
 
-def _pgm_size(content: bytes) -> tuple[int, int] | None:
-    header = re.match(rb"P[25](?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s", content[:4096])
-    return (int(header[1]), int(header[2])) if header else None
+def pgm_numbers(content: bytes) -> tuple[int, ...]:
+    """Read width, height and, where it is given, white from the header of a PGM; none where they are not there."""
+    header = _PGM.match(content)
+    return tuple(map(int, filter(None, header.groups()))) if header else ()
 
 
 def _tiff_size(content: bytes) -> tuple[int, int, int] | None:
+    tags, _ = tiff_tags(content)
+    return (tags[256], tags[257], tags.get(277, 1)) if {256, 257} <= set(tags) else None
+
+
+def tiff_tags(content: bytes) -> tuple[dict[int, int], bytes]:
+    """Read the tags of the first page of a TIFF, as of one number each (TIFF 6.0 section 2).
+
+    Returns:
+        The numbers by tag, and the bytes that say where the next page is, 0 for nowhere; fewer than 4 of a cut file.
+
+    Raises:
+        struct.error: The tags are cut short.
+    """
     order = "<" if content.startswith(b"II") else ">"
     (start,) = struct.unpack_from(order + "I", content, 4)
     (count,) = struct.unpack_from(order + "H", content, start)
-    found = {}
-    for entry in range(count):
-        tag, form, _ = struct.unpack_from(order + "HHI", content, start + 2 + 12 * entry)
-        if tag in (256, 257, 277):  # ImageWidth, ImageLength, SamplesPerPixel
-            kind = "H" if form == 3 else "I"
-            (found[tag],) = struct.unpack_from(order + kind, content, start + 10 + 12 * entry)
-    return (found[256], found[257], found.get(277, 1)) if {256, 257} <= set(found) else None
+    end = start + 2 + 12 * count
+    tags = {}
+    for at in range(start + 2, end, 12):
+        tag, form = struct.unpack_from(order + "HH", content, at)
+        (tags[tag],) = struct.unpack_from(order + ("H" if form == 3 else "I"), content, at + 8)
+    return tags, content[end : end + 4]
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
     """Read the first frame header (SOF, of JPEG-LS SOF55)."""
+    for marker, begin, _ in jpeg_segments(content):
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            height, width = struct.unpack_from(">HH", content, begin + 3)
+            return (width, height) if height else None
+    return None
+
+
+def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment of a JPEG stream before the first scan, and where it begins and ends."""
     at = 2
-    while content[at : at + 1] == b"\xff":
+    while content[at : at + 1] == b"\xff" and at + 4 <= len(content):
         marker = content[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            height, width = struct.unpack_from(">HH", content, at + 5)
-            return (width, height) if height else None
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        at += 2 + max(length, 2)
-    return None
+        begin, at = at + 2, at + 2 + max(int.from_bytes(content[at + 2 : at + 4]), 2)
+        yield marker, begin, at
 
 
 def _jpeg2000_size(stream: bytes) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from pydicom import uid
 from pydicom.pixels import get_decoder
 
 from preprocessing.images import opencv
+from preprocessing.images.bounds import jpeg_segments
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import DecodeRunner
@@ -65,24 +66,11 @@ def decode_jpeg(source: bytes) -> np.ndarray:
     """
     from imagecodecs import jpeg8_decode
 
-    marker = _MARKER.search(source, _scan_of(source))
+    scan = next((end for marker, _, end in jpeg_segments(source) if marker == 0xDA), len(source))
+    marker = _MARKER.search(source, scan)
     if marker is None or marker[1] != b"\xd9" or len(source) - marker.end() > 62:
         raise ValueError("the JPEG stream is damaged or cut short")
     return jpeg8_decode(source)
-
-
-def _scan_of(source: bytes) -> int:
-    """Find where the segments before the scan end."""
-    at = 2
-    while source[at : at + 1] == b"\xff":
-        marker = source[at + 1 : at + 2]
-        if marker == b"\xff":  # fill byte
-            at += 1
-            continue
-        at += 2 + int.from_bytes(source[at + 2 : at + 4])
-        if marker == b"\xda":
-            return at
-    return len(source)
 
 
 def decode_rle_frame(source: bytes, runner: "DecodeRunner") -> np.ndarray:

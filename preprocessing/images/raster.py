@@ -1,12 +1,12 @@
 """Grey images of 8 or 16 bits from PNG, PGM, TIFF and JPEG files, by OpenCV."""
 
-import re
 import struct
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
+from preprocessing.images.bounds import pgm_numbers, tiff_tags
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import StoredImage, bits_held
 from preprocessing.images.opencv import PNG, decode, png_chunks
@@ -38,11 +38,9 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
     Raises:
         UnusableImage: It is damaged, in colour, of other values than 8 or 16 bits, of several pages or constant.
     """
-    white, inverted = None, False
-    if kind == "TIFF":
-        inverted = _tiff_min_is_white(content)
-    elif kind == "PGM":
-        white = _pgm_white(content)
+    inverted = kind == "TIFF" and _tiff_min_is_white(content)
+    # OpenCV returns the stored values and forgets the greatest one, which a 12-bit scan needs.
+    white = next(iter(pgm_numbers(content)[2:]), None) if kind == "PGM" else None
 
     image, doubts = decode(content, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, kind)  # upright, as viewers show it
     image = _grey(image)
@@ -83,22 +81,14 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(red)
 
 
-def _pgm_white(content: bytes) -> int | None:
-    # OpenCV returns the stored values and forgets the greatest one, which a 12-bit scan needs.
-    header = re.match(rb"P[25](?:\s+(?:#[^\n]*\n\s*)*(\d+))(?:\s+(?:#[^\n]*\n\s*)*(\d+)){2}", content)
-    return int(header.group(2)) if header else None
-
-
 def _tiff_min_is_white(content: bytes) -> bool:
-    """Read PhotometricInterpretation (tag 262) of the only page (TIFF 6.0 section 2)."""
-    order = "<" if content.startswith(b"II") else ">"
+    """Read PhotometricInterpretation (tag 262) of the only page."""
     try:
-        (start,) = struct.unpack_from(order + "I", content, 4)
-        (count,) = struct.unpack_from(order + "H", content, start)
-        entries = [struct.unpack_from(order + "HHIH", content, start + 2 + 12 * i) for i in range(count)]
-        (next_page,) = struct.unpack_from(order + "I", content, start + 2 + 12 * count)
+        tags, next_page = tiff_tags(content)
     except struct.error:
-        raise UnusableImage("TIFF cannot be decoded: damaged or cut short") from None
-    if next_page:
+        tags, next_page = {}, b""
+    if len(next_page) < 4:
+        raise UnusableImage("TIFF cannot be decoded: damaged or cut short")
+    if any(next_page):
         raise UnusableImage("a TIFF of several pages; only single images can be used")
-    return any(tag == 262 and value == 0 for tag, _, _, value in entries)
+    return tags.get(262) == 0
