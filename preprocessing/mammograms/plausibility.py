@@ -17,23 +17,40 @@ FEW_VALUES = 8  # an image has more grey levels than this, a mask or label map d
 MASK_SHARE = 0.985  # of the pixels that have one of two values, as in a mask that was compressed
 SMALLEST_LABEL = 0.01  # share of the rarer of the two
 
-DOUBT, REFUSE = 0, 1
-SMALLEST_SHARE = (0.06, 0.03)  # of the image's area (.07, .42, .74)
-LARGEST_SHARE = (0.8, 0.9)
-SMALLEST_CHEST = (0.6, 0.5)  # height at the chest wall, of the breast's greatest height (.7, 1, 1)
 SLANTED_EDGE = 0.03  # of the image's width: columns at the chest wall that a tilted film does not fill
-LOWEST_SOLIDITY = (0.7, 0.55)  # of its convex hull (.72, .97, 1)
-FAR_EDGE = (0.25, 0.5)  # share of the edge opposite the chest wall that it covers (0, 0, .28)
-FAR_CORNER = (0.1, 1.0)  # share of a corner opposite the chest wall (0, 0, 0; 1 with an arm or a border in the mask)
 # A label or strip of film next to the breast: where the mask reaches furthest it is straight, for at least this share
-# of the breast's height, and recedes at both ends by more than this share of the image's (0, .02, .03; .05 with one).
-STRIP_LENGTH, STRIP_STEP = 0.1, (0.04, 1.0)
-ASPECT = (1.0, 1.6)  # width to height (.25, .49, .86)
-LARGEST_GAP = (0.12, 0.25)  # of the image's width, between its edge and the breast (0, .02, .07)
-SMALLEST_CONTRAST = (0.04, 0.01)  # median inside less median outside (.17, .46, .76)
-WIDEST_IMAGE = (1.2, 16.0)  # width to height of the whole image (.3, .6, .9)
-SATURATED = (0.5, 1.0)  # share of the breast within `WHITE_RANGE` of the image's brightest (0, 0, .14)
-OUT_OF_RANGE = (0.02, 0.005)  # brightness of the breast's brightest percent (.3, .8, 1)
+# of the breast's height, and recedes at both ends.
+STRIP_LENGTH = 0.1
+
+# What is measured; from where on it is doubtful, and from where on it is refused, above or, where that is less, below;
+# why.
+LIMITS = (
+    # share of the edge opposite the chest wall that it covers (0, 0, .28)
+    ("far edge", 0.25, 0.5, "covers both sides of the image: inverted, or no mammogram"),
+    # share of a corner opposite the chest wall (0, 0, 0; 1 with an arm or a border in the mask)
+    ("corner", 0.1, 1.0, "reaches into a corner away from the chest wall: an arm, a border or a marker"),
+    # how far a strip recedes, of the image's height (0, .02, .03; .05 with one)
+    ("strip", 0.04, 1.0, "ends in a straight edge with corners: a label or strip next to the breast"),
+    # median inside less median outside (.17, .46, .76)
+    ("contrast", 0.04, 0.01, "is not brighter than what surrounds it: inverted, or no mammogram"),
+    # of its convex hull (.72, .97, 1)
+    ("solidity", 0.7, 0.55, "is not of a breast's shape: inverted, or no mammogram"),
+    # of the image's area (.07, .42, .74)
+    ("share", 0.06, 0.03, "is very small"),
+    ("share", 0.8, 0.9, "fills the image"),
+    # height at the chest wall, of the breast's greatest height (.7, 1, 1)
+    ("chest", 0.6, 0.5, "does not lie along the left or right edge"),
+    # of the image's width, between its edge and the breast (0, .02, .07)
+    ("gap", 0.12, 0.25, "does not lie along the left or right edge"),
+    # width to height (.25, .49, .86)
+    ("aspect", 1.0, 1.6, "is wider than high: turn the image, or state Patient Orientation"),
+    # width to height of the whole image (.3, .6, .9)
+    ("frame", 1.2, 16.0, "is in an image wider than high: two breasts in one, or turned"),
+    # share of the breast within `WHITE_RANGE` of the image's brightest (0, 0, .14)
+    ("white", 0.5, 1.0, "is nearly all white: look at the window"),
+    # brightness of the breast's brightest percent (.3, .8, 1)
+    ("brightness", 0.02, 0.005, "is nearly black: look at the window or the number of bits"),
+)
 # What is found in an inverted image is its air: white all over, where a breast is so in a few places (0, 0, .14), and
 # of a shape that a breast hardly has: in the corners away from the chest wall (0, 0, 1), hollow, or nearly everywhere.
 MOST_WHITE = 0.25  # share of the breast within `WHITE_RANGE` of the image's brightest
@@ -88,25 +105,12 @@ def check_breast(image: Image, mask: np.ndarray | Outline, view: str | None = No
     measured = _measure(grey, breast)
     _refuse_air(measured)
     doubts = []
-    for name, limits, sign, reason in (
-        ("far edge", FAR_EDGE, 1, "covers both sides of the image: inverted, or no mammogram"),
-        ("corner", FAR_CORNER, 1, "reaches into a corner away from the chest wall: an arm, a border or a marker"),
-        ("strip", STRIP_STEP, 1, "ends in a straight edge with corners: a label or strip next to the breast"),
-        ("contrast", SMALLEST_CONTRAST, -1, "is not brighter than what surrounds it: inverted, or no mammogram"),
-        ("solidity", LOWEST_SOLIDITY, -1, "is not of a breast's shape: inverted, or no mammogram"),
-        ("share", SMALLEST_SHARE, -1, "is very small"),
-        ("share", LARGEST_SHARE, 1, "fills the image"),
-        ("chest", SMALLEST_CHEST, -1, "does not lie along the left or right edge"),
-        ("gap", LARGEST_GAP, 1, "does not lie along the left or right edge"),
-        ("aspect", ASPECT, 1, "is wider than high: turn the image, or state Patient Orientation"),
-        ("frame", WIDEST_IMAGE, 1, "is in an image wider than high: two breasts in one, or turned"),
-        ("white", SATURATED, 1, "is nearly all white: look at the window"),
-        ("brightness", OUT_OF_RANGE, -1, "is nearly black: look at the window or the number of bits"),
-    ):
+    for name, doubtful, refused, reason in LIMITS:
+        sign = 1 if refused > doubtful else -1
         value = sign * measured[name]
-        if value > sign * limits[REFUSE]:
+        if value > sign * refused:
             raise UnusableImage(f"what is bright {reason}")
-        if value > sign * limits[DOUBT]:
+        if value > sign * doubtful:
             doubts.append(f"what is bright {reason}")
     if view in ("MLO", "ML", "LM", "LMO") and measured["top"] < NARROW_TOP:
         doubts.append("may be upside down: the breast is much wider below than above")
