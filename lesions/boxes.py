@@ -28,7 +28,8 @@ from preprocessing.mammograms.standardise import framing
 from preprocessing.masses.labels import CLASSES, read_label
 from preprocessing.masses.rois import ROI_COLUMNS
 from preprocessing.progress import progress
-from preprocessing.shards import DataError, Dataset, Level, private_list
+from preprocessing.shards import DataError, Dataset, Level
+from preprocessing.shards.pseudonyms import private_list
 
 
 @dataclass(frozen=True)

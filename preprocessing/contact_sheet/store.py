@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from preprocessing.atomic import whole_file
-from preprocessing.shards import DataError, Item
+from preprocessing.shards import DataError
+from preprocessing.shards.format import Item
 
 _OWN_FILE = re.compile(r"(index|page-\d+|rejected)\.html")
 MARK = "<!-- contact sheet of "

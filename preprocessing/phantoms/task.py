@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocessing.shards import keyed_hash
+from preprocessing.shards.pseudonyms import keyed_hash
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,11 @@ import pytest
 from folders import flip_a_byte
 
 from preprocessing.lock import LOCK_FILE
-from preprocessing.shards import FORMAT, DataError, DatasetWriter, array_name, open_dataset, split_subjects, write_shard
+from preprocessing.shards import DataError, DatasetWriter, array_name, open_dataset
 from preprocessing.shards import writer as shards
+from preprocessing.shards.format import FORMAT
+from preprocessing.shards.shard_file import write_shard
+from preprocessing.shards.writer import split_subjects
 
 LEVELS = [(8, 4), (16, 8)]
 COUNT = 10  # in shards of 4, 4 and 2
