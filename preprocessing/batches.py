@@ -10,7 +10,8 @@ switched on.
 
 import atexit
 import gc
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import cv2
@@ -82,28 +83,20 @@ def mammogram_batches(
     indices = dataset.indices(split)
     if not len(indices):
         raise DataError(f"{dataset.folder}: has no images in its {split or 'whole'} split")
-    dataset.read((height, width), indices[:1])  # a level that is not there is an error now, not during training
-    batches = max(1, _READ_PIXELS // (batch_size * height * width))  # a call
-    shape = (batches, batch_size // share[1], height, width, 1)
-    permutation = partial(_permutation, seed, len(indices))
 
-    def read(first: np.int64) -> tuple[np.ndarray, ...]:
-        counters = _counters(int(first), batches, batch_size, share)
-        pixels, masks = dataset.read((height, width), indices[_order(permutation, len(indices), counters)])
+    def load(positions: np.ndarray, counters: np.ndarray) -> dict[str, np.ndarray]:
+        pixels, masks = dataset.read((height, width), indices[positions])
         images = pixels.astype(np.float32)
         images *= 1 / 65535
         if jitter:
             _jitter(images, masks, _draws(seed, counters))
         images *= masks
-        parts = [images, masks]
+        loaded = {"image": images[..., None], "mask": masks[..., None]}
         if texture_maps:
-            parts.append(np.stack([edge_map(image, mask) for image, mask in zip(images, masks)]))
-        return tuple(np.reshape(part, shape) for part in parts)
+            loaded["texture_map"] = np.stack([edge_map(image, mask) for image, mask in zip(images, masks)])
+        return loaded
 
-    fields = {"image": (np.float32, shape), "mask": (np.uint8, shape)}
-    if texture_maps:
-        fields["texture_map"] = (np.float32, shape)
-    return _endless(read, fields, first_image, batches * batch_size)
+    return _endless(load, len(indices), batch_size, seed, first_image, share)
 
 
 def mass_batches(
@@ -142,23 +135,16 @@ def mass_batches(
     if not len(indices):
         raise DataError(f"{dataset.folder}: has no masses of known shape and margin in its {split or 'whole'} split")
     classes = [len(dataset.classes(name)) for name in ("shape", "margin")]
-    batches = max(1, _READ_PIXELS // (batch_size * MASS_SIZE**2))  # a call
-    permutation = partial(_permutation, seed, len(indices))
 
-    def read(first: np.int64) -> tuple[np.ndarray, ...]:
-        counters = _counters(int(first), batches, batch_size, share)
-        chosen = _order(permutation, len(indices), counters)
-        images = dataset.read_array("image", (MASS_SIZE, MASS_SIZE), indices[chosen]).astype(np.float32)
+    def load(positions: np.ndarray, counters: np.ndarray) -> dict[str, np.ndarray]:
+        images = dataset.read_array("image", (MASS_SIZE, MASS_SIZE), indices[positions]).astype(np.float32)
         images *= 1 / 65535
         if augment:
             images = mirror_and_crop(images, _draws(seed, counters))
-        shape, margin = (np.eye(count, dtype=np.float32)[row] for count, row in zip(classes, labels[chosen].T))
-        parts = (images[..., None], shape, margin)
-        return tuple(np.reshape(part, (batches, -1, *part.shape[1:])) for part in parts)
+        shape, margin = (np.eye(count, dtype=np.float32)[row] for count, row in zip(classes, labels[positions].T))
+        return {"image": images[..., None], "shape": shape, "margin": margin}
 
-    shapes = {"image": (MASS_SIZE, MASS_SIZE, 1), "shape": (classes[0],), "margin": (classes[1],)}
-    fields = {name: (np.float32, (batches, batch_size // share[1], *shape)) for name, shape in shapes.items()}
-    return _endless(read, fields, first_image, batches * batch_size)
+    return _endless(load, len(indices), batch_size, seed, first_image, share)
 
 
 def labelled_masses(dataset: Dataset, split: str | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -175,32 +161,42 @@ def labelled_masses(dataset: Dataset, split: str | None = None) -> tuple[np.ndar
 
 
 def _endless(
-    read: Callable[[np.int64], tuple[np.ndarray, ...]],
-    fields: Mapping[str, tuple[type, tuple[int, ...]]],
+    load: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+    count: int,
+    batch_size: int,
+    seed: int,
     first_image: int,
-    images_a_call: int,
+    share: tuple[int, int],
 ) -> tf.data.Dataset:
-    """Make a `tf.data` pipeline of a function that reads several batches at once; read ahead, in order.
+    """Make a `tf.data` pipeline that reads several batches at once, and ahead, in order.
 
     Args:
-        fields: Type and shape, (batches, batch_size, …), by name, of what `read` returns, in its order.
-        first_image: First image counter.
-        images_a_call: By how much it grows from call to call.
+        load: Function of positions in a split and of image counters, (n,) each; returns arrays (n, …) by name.
+        count: Images in the split.
+        batch_size, seed, first_image, share: As for `mammogram_batches`.
     """
-    empty: tuple[np.ndarray, ...] = tuple(np.zeros(shape, dtype) for dtype, shape in fields.values())
+    one = load(np.zeros(1, np.int64), np.array([first_image]))  # what cannot be read is an error now, not in training
+    batches = max(1, _READ_PIXELS // (batch_size * one["image"].size))  # a call
+    shapes = {name: (batches, batch_size // share[1], *values.shape[1:]) for name, values in one.items()}
+    types = [values.dtype for values in one.values()]
+    permutation = partial(_permutation, seed, count)
     _end_readers_at_exit()
 
-    def load(first: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(read, [first], [array.dtype for array in empty], stateful=False)
-        shaped = [tf.ensure_shape(value, array.shape) for value, array in zip(values, empty, strict=True)]
-        return {name: tf.cast(value, tf.float32) for name, value in zip(fields, shaped)}
+    def read(first: np.int64) -> list[np.ndarray]:
+        counters = _counters(int(first), batches, batch_size, share)
+        loaded = load(_order(permutation, count, counters), counters)
+        return [np.reshape(loaded[name], shape) for name, shape in shapes.items()]
 
-    counters = tf.data.Dataset.range(first_image, 2**62, images_a_call)
-    data = counters.map(load, num_parallel_calls=2, deterministic=True).unbatch()
+    def read_tensors(first: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = dict(zip(shapes, tf.numpy_function(read, [first], types, stateful=False), strict=True))
+        return {name: tf.cast(tf.ensure_shape(found[name], shape), tf.float32) for name, shape in shapes.items()}
+
+    counters = tf.data.Dataset.range(first_image, 2**62, batches * batch_size)
+    data = counters.map(read_tensors, num_parallel_calls=2, deterministic=True).unbatch()
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    batch_bytes = sum(array[0].size * 4 for array in empty)
+    batch_bytes = sum(4 * math.prod(shape[1:]) for shape in shapes.values())
     return data.prefetch(max(2, min(MOST_READ_AHEAD, READ_AHEAD_BYTES // batch_bytes))).with_options(options)
 
 
