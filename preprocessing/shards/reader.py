@@ -3,7 +3,7 @@
 import hashlib
 import os
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -160,7 +160,8 @@ class Dataset:
         names = [array_name(p, level) for p in KINDS[self.kind].pixels for level in self.levels]
         self._offsets = {n: np.array([s.offsets[n] for s in shards], np.int64) for n in names}
         self._files = np.array([os.open(path, os.O_RDONLY) for path in paths], np.int64)
-        weakref.finalize(self, _close, self._files.tolist())
+        for file in self._files.tolist():
+            weakref.finalize(self, os.close, file)
 
     def verify(self) -> None:
         """Compare every shard with its checksum (about one second per gigabyte).
@@ -271,8 +272,3 @@ def open_dataset(folder: str | os.PathLike, *, kind: str | None = None, verify: 
     if verify:
         dataset.verify()
     return dataset
-
-
-def _close(files: Iterable[int]) -> None:
-    for file in files:
-        os.close(file)

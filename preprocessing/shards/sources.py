@@ -119,10 +119,7 @@ def _content(path: Path) -> bytes:
 
 def size_of(path: Path) -> int:
     """Return the size of a file; −1 where there is none."""
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):  # a name that no file can have
-        return -1
+    return _stamp(path)[0]
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
