@@ -14,9 +14,9 @@ import numpy as np
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.atomic import whole_file
-from preprocessing.images.dicom_writer import MAKER, NO_SIDE, Origin, Study, synthetic_dicom
+from preprocessing.images.dicom_writer import NO_SIDE, Origin, Study, synthetic_dicom
 from preprocessing.shards import DataError
-from preprocessing.version import __version__, made_by
+from preprocessing.version import SOFTWARE, __version__, made_by
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -164,8 +164,8 @@ def segmentation_dataset(image: "Dataset", one: Composite, begun: datetime) -> "
         series_number=2,
         sop_instance_uid=_uid(image, "segmentation"),
         instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
+        manufacturer=SOFTWARE,
+        manufacturer_model_name=SOFTWARE,
         software_versions=__version__,
         device_serial_number="0",
         content_label="LESIONS",

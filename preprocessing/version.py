@@ -11,7 +11,7 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-SOFTWARE = "synthetic-mammography"
+SOFTWARE = "synthetic-mammography"  # in its files too, by which its images are known as synthetic
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "h5py", "pydicom")
 
 

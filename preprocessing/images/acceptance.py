@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 
 from preprocessing.images.dicom_identity import text_of
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.rules import SPECIAL_KINDS, SYNTHETIC_MAKER, Rules, refusal
+from preprocessing.images.rules import SPECIAL_KINDS, Rules, refusal
+from preprocessing.version import SOFTWARE
 
 ELEMENTS = (
     "SOPClassUID",
@@ -195,7 +196,7 @@ def _check_intent(dataset: Dataset, rules: Rules) -> None:
 
 def special_kind(dataset: Dataset) -> str | None:
     """Name the kind of `SPECIAL_KINDS` that an image is."""
-    if _word(dataset, "SyntheticData") == "YES" or text_of(dataset, "Manufacturer") == SYNTHETIC_MAKER:
+    if _word(dataset, "SyntheticData") == "YES" or text_of(dataset, "Manufacturer") == SOFTWARE:
         return "synthetic"
     views = list(dataset.get("ViewCodeSequence") or ())
     modifiers = [code for view in views for code in _codes(view, "ViewModifierCodeSequence")]

@@ -18,9 +18,9 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from preprocessing.images.views import LATERALITIES, VIEWS, View
+from preprocessing.version import SOFTWARE
 
 BITS = 16  # stored: as many as the shards and the PNG files hold
-MAKER = "synthetic-mammography"
 
 # Type 1 in the DX Detector module (C.8.11.4), so it cannot be left out; the scale of a synthetic breast is unknown.
 # The height of the image stands for the long side of an 18 x 24 cm film, and PixelSpacing, which would claim
@@ -199,7 +199,7 @@ def _set_origin(dataset: Dataset, generator: str, origin: Origin, number: int, s
     dataset.Modality = "MG"
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]  # three values, the third empty (C.8.11.7.1.4)
-    dataset.Manufacturer = dataset.ManufacturerModelName = MAKER
+    dataset.Manufacturer = dataset.ManufacturerModelName = SOFTWARE
     version = origin.made_by.get("version")
     dataset.SoftwareVersions = [version, generator] if version else generator
     patient = _PATIENT[origin.from_patient]
@@ -215,7 +215,7 @@ def _contribution(generator: str, origin: Origin, number: int) -> Dataset:
     """Return the software as an item of the Contributing Equipment Sequence (C.12.1.1.5)."""
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [_code(*_PROCESSING, scheme="DCM")]
-    item.Manufacturer = item.ManufacturerModelName = MAKER
+    item.Manufacturer = item.ManufacturerModelName = SOFTWARE
     made = origin.made_by
     versions = [made.get("version"), made.get("commit") and f"commit {made['commit']}"]
     versions += [f"{name} {version}" for name, version in made.get("libraries", {}).items()]
@@ -276,7 +276,7 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _uid("implementation", (MAKER,))
+    meta.ImplementationClassUID = _uid("implementation", (SOFTWARE,))
     meta.ImplementationVersionName = "SYNTH_MAMMO_1"
     return meta
 

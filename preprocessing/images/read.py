@@ -12,7 +12,8 @@ from pathlib import Path
 from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import MammogramImage, UnusableImage, without_ending
 from preprocessing.images.raster import decode_raster, png_text, raster_kind
-from preprocessing.images.rules import SYNTHETIC_MAKER, Rules, refusal
+from preprocessing.images.rules import Rules, refusal
+from preprocessing.version import SOFTWARE
 
 _ARCHIVES = frozenset([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"])
 _SUFFIXES = _ARCHIVES | frozenset(
@@ -129,7 +130,7 @@ def read_image(path: Path, *, window: str | None = None, rules: Rules | None = N
 
         return read_dicom(path, window, rules)
     if kind == "PNG" and rules is not None and "synthetic" not in rules.accept:
-        if any(key == "Software" and text.startswith(SYNTHETIC_MAKER) for key, text in png_text(content)):
+        if any(key == "Software" and text.startswith(SOFTWARE) for key, text in png_text(content)):
             raise UnusableImage(refusal("synthetic"))
     check_raster(content, kind)
     image, doubts = decode_raster(content, kind)

@@ -9,7 +9,6 @@ SPECIAL_KINDS = {
     "partial": "a view of a part of the breast",
     "synthetic": "a synthetic image, of no patient",
 }
-SYNTHETIC_MAKER = "synthetic-mammography"  # Manufacturer of this project's DICOM files, Software of its PNG files
 
 
 @dataclass(frozen=True)
