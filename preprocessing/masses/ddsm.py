@@ -188,21 +188,19 @@ def read_ljpeg(path: str | os.PathLike, height: int, width: int) -> np.ndarray:
     if marker < 0:
         raise UnusableImage("LJPEG film is not lossless JPEG")
     header = tuple(int.from_bytes(source[marker + at : marker + at + 2]) for at in (5, 7))
-    if header == (height, width):
-        if (film := _try_decode(source)) is None:
-            raise UnusableImage("LJPEG film cannot be decoded")
-        return film.reshape(height, width)
-    if header != (width, height):
-        raise UnusableImage("LJPEG film is not of the size in its .ics file")
-    # Exchanged in the header only, or by the encoder, which then predicted along other lines: in the wrong reading
-    # of the two, neighbours have nothing in common.
-    size = height.to_bytes(2) + width.to_bytes(2)
-    readings = [source[: marker + 5] + size + source[marker + 9 :], source]
+    readings = [source]
+    if header != (height, width):
+        if header != (width, height):
+            raise UnusableImage("LJPEG film is not of the size in its .ics file")
+        # Exchanged in the header only, or by the encoder, which then predicted along other lines: in the wrong reading
+        # of the two, neighbours have nothing in common.
+        size = height.to_bytes(2) + width.to_bytes(2)
+        readings.insert(0, source[: marker + 5] + size + source[marker + 9 :])
     decoded = [film for reading in readings if (film := _try_decode(reading)) is not None]
     films = [film.reshape(height, width) for film in decoded if film.size == height * width]
     if not films:
         raise UnusableImage("LJPEG film cannot be decoded")
-    return min(films, key=_roughness)
+    return min(films, key=_roughness) if len(films) > 1 else films[0]
 
 
 def _try_decode(source: bytes) -> np.ndarray | None:
