@@ -19,7 +19,7 @@ from preprocessing.images.large import Image
 from preprocessing.images.read import read_image
 from preprocessing.images.views import UPRIGHT
 from preprocessing.mammograms.convert import find_mammograms, hang
-from preprocessing.mammograms.given_masks import GivenMasks
+from preprocessing.mammograms.given_masks import given_masks
 from preprocessing.mammograms.image_table import by_base_name, matches
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
@@ -180,8 +180,9 @@ def _films(
         said = f"{path}: the list of the dataset's films cannot be read, or is of other films"
         raise DataError(f"{said}; prepare the dataset again with --overwrite") from error
     names = unique_names(files, inputs)
-    of = GivenMasks(given, names).of if given else lambda name: None
-    return {name: Film(file, item, of(name)) for name, (file, item) in zip(names, listed, strict=True)}
+    found = given_masks(given, names) if given else {}
+    of = {name: mask for name, mask in found.items() if isinstance(mask, Path)}
+    return {name: Film(file, item, of.get(name)) for name, (file, item) in zip(names, listed, strict=True)}
 
 
 def _annotation(row: Mapping[str, str], item: int, frame: Frame, level: Level) -> Annotation | str:

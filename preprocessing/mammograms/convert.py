@@ -8,7 +8,7 @@ image by its number in that list (from 0, sorted by path), and so does the comma
 
 import filecmp
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from preprocessing.images.views import read_laterality, read_view
 from preprocessing.images.words import read_density
 from preprocessing.json_file import read_json
 from preprocessing.mammograms.breast_mask import find_breast
-from preprocessing.mammograms.given_masks import GivenMasks, read_mask
+from preprocessing.mammograms.given_masks import given_masks, read_mask
 from preprocessing.mammograms.image_table import NO_ROW, Row, Rows, find_table, rows_of
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
@@ -132,11 +132,8 @@ def convert_mammograms(
     )
     keep = None if thumbnails is None else thumbnails.keep
     done = build_dataset(output, work, keep=keep, workers=workers, scheduler=scheduler, overwrite=overwrite)
-    return replace(
-        done,
-        remarks=[*done.remarks, *found.remarks(done.dataset)],
-        notes=[*found.notes(), *_copies(output, found.images, done.reasons)],
-    )
+    notes = [*(found.rows.notes if found.rows else ()), *_copies(output, found.images, done.reasons)]
+    return replace(done, remarks=[*done.remarks, *found.remarks(done.dataset)], notes=notes)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class _Found:
 
     images: Sequence[Path]
     names: Sequence[str]
-    masks: GivenMasks | None
+    masks: Mapping[str, Path | str] | None
     rows: Rows | None
     table: str | os.PathLike | None
 
@@ -161,7 +158,7 @@ class _Found:
         images = find_mammograms(places, output, None if masks is None else Path(masks))
         names = unique_names(images, places)
         table = table or find_table(places)
-        given = None if masks is None else GivenMasks(Path(masks), names)
+        given = None if masks is None else given_masks(Path(masks), names)
         return cls(images, names, given, None if table is None else rows_of(table, names), table)
 
     def settings(self, options: MammogramOptions) -> dict:
@@ -177,13 +174,11 @@ class _Found:
 
     def _task(self, image: Path, name: str, key: Key, options: MammogramOptions, drawn: bool) -> MammogramTask:
         """Look up the mask and the row of an image, where there are masks and a table."""
-        mask = None if self.masks is None else self.masks.of(name)
+        found = None if self.masks is None else self.masks[name]
+        mask, unusable = (None, found) if isinstance(found, str) else (found, "")
         row = None if self.rows is None else self.rows.by_name.get(name)
-        unusable = ""
-        if self.masks is not None and mask is None:
-            unusable = self.masks.why_not(name)
-        elif self.rows is not None and row is None:
-            unusable = "has no row in the table of images"
+        if self.rows is not None and row is None:
+            unusable = unusable or "has no row in the table of images"
         whose = Whose(options.patient_from, name, row[0] if row else "")
         return MammogramTask(image, key, options, whose, mask, row, unusable, drawn)
 
@@ -192,10 +187,6 @@ class _Found:
         unused = 0 if self.rows is None else self.rows.unused
         said = [f"--table {self.table}: {unused} rows are of no image"] if unused else []
         return [*said, *remarks_on(dataset)]
-
-    def notes(self) -> list[tuple[str, str]]:
-        """Return what is to be said of rows of the table."""
-        return [] if self.rows is None else [(f"{self.table} row {row}", note) for row, note in self.rows.notes]
 
 
 def prepare_mammogram(task: MammogramTask) -> Item | str:

@@ -15,11 +15,13 @@ from preprocessing.images.raster import raster_kind
 from preprocessing.mammograms.image_table import ends_alike
 
 SUFFIXES = frozenset([".png", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"])
+_NONE = "no mask of its name in the folder of masks"
+_SEVERAL = "several masks, or several images for one mask, have its name; arrange masks in the images' folders"
 MOST_LABELS = 16  # of a label map; a mask with soft edges has more grey levels
 
 
-class GivenMasks:
-    """Finds the mask of an image in a folder, by the image's path whatever the ending.
+def given_masks(folder: Path, names: Sequence[str]) -> dict[str, Path | str]:
+    """Find the mask of each image in a folder, by the image's path whatever the ending.
 
     A mask in the folder itself serves an image of its name in any folder, and a mask in a subfolder an image in none,
     as long as no other mask and no other image is meant by that name.
@@ -27,50 +29,35 @@ class GivenMasks:
     Args:
         folder: Of the masks.
         names: Of the images: their paths below the inputs.
+
+    Returns:
+        The mask, or why there is none, by name.
     """
+    masks = {str(path.relative_to(folder)): path for path in find_masks(folder)}
+    by_stem = defaultdict(list)
+    for mask in masks:
+        by_stem[_path(mask)[-1]].append(mask)
+    served = defaultdict(list)
+    for name in names:
+        for mask in _fitting(name, by_stem):
+            served[mask].append(name)
+    found: dict[str, Path | str] = dict.fromkeys(names, _NONE)
+    for mask, images in served.items():
+        meant = [name for name in images if _path(name) == _path(mask)] or images
+        for name in meant:
+            found[name] = masks[mask] if len(meant) == 1 and found[name] == _NONE else _SEVERAL
+    return found
 
-    def __init__(self, folder: Path, names: Sequence[str]):
-        self._of: dict[str, Path] = {}
-        self._ambiguous: set[str] = set()
-        masks = {str(path.relative_to(folder)): path for path in find_masks(folder)}
-        by_stem = defaultdict(list)
-        for name in masks:
-            by_stem[_path(name)[-1]].append(name)
-        served = defaultdict(list)
-        for name in names:
-            for mask in self._fitting(name, by_stem):
-                served[mask].append(name)
-        of = defaultdict(list)
-        for mask, images in served.items():
-            exact = [name for name in images if _path(name) == _path(mask)]
-            for name in exact or images:
-                of[name].append((mask, len(exact or images) > 1))
-        for name, found in of.items():
-            if len(found) > 1 or found[0][1]:
-                self._ambiguous.add(name)
-            else:
-                self._of[name] = masks[found[0][0]]
 
-    @staticmethod
-    def _fitting(name: str, by_stem: Mapping[str, Sequence[str]]) -> list[str]:
-        """List the masks that an image's name fits: of its own path, else those that one of the paths ends with."""
-        parts = _path(name)
-        candidates = by_stem.get(parts[-1], ())
-        exact = [mask for mask in candidates if _path(mask) == parts]
-        same = [mask for mask in exact if Path(mask).suffix == Path(name).suffix]
-        if len(same) == 1:
-            return same
-        return exact or [mask for mask in candidates if ends_alike(parts, _path(mask))]
-
-    def of(self, name: str) -> Path | None:
-        """Find the mask of an image by the image's path below its input folder; None where there is none."""
-        return self._of.get(name)
-
-    def why_not(self, name: str) -> str:
-        """Say why an image has no mask."""
-        if name in self._ambiguous:
-            return "several masks, or several images for one mask, have its name; arrange masks in the images' folders"
-        return "no mask of its name in the folder of masks"
+def _fitting(name: str, by_stem: Mapping[str, Sequence[str]]) -> list[str]:
+    """List the masks that an image's name fits: of its own path, else those that one of the paths ends with."""
+    parts = _path(name)
+    candidates = by_stem.get(parts[-1], ())
+    exact = [mask for mask in candidates if _path(mask) == parts]
+    same = [mask for mask in exact if Path(mask).suffix == Path(name).suffix]
+    if len(same) == 1:
+        return same
+    return exact or [mask for mask in candidates if ends_alike(parts, _path(mask))]
 
 
 def _path(name: str) -> tuple[str, ...]:

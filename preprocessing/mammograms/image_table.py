@@ -28,12 +28,12 @@ class Rows:
     Attributes:
         by_name: Rows by name of the image.
         unused: How many rows are of no image.
-        notes: (number of the row, note) of words that mean nothing here.
+        notes: (table and row, note) of words that mean nothing here.
     """
 
     by_name: Mapping[str, Row]
     unused: int
-    notes: Sequence[tuple[int, str]]
+    notes: Sequence[tuple[str, str]]
 
 
 def find_table(inputs: Sequence[Path]) -> Path | None:
@@ -72,7 +72,7 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
         if found.setdefault(fitting[0], fields) != fields:
             raise DataError(f"--table {table}: two rows for one image differ, the second is row {number}; leave one")
         for column in unknown_words(row):
-            notes.append((number, f"unknown word in {column}, taken as unknown; give {KNOWN[column]}"))
+            notes.append((f"{table} row {number}", f"unknown word in {column}, taken as unknown; give {KNOWN[column]}"))
     return Rows(found, unused, notes)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from preprocessing.images.dicom_identity import is_placeholder
 from preprocessing.mammograms.convert import convert_mammograms
-from preprocessing.mammograms.given_masks import GivenMasks
+from preprocessing.mammograms.given_masks import given_masks
 from preprocessing.mammograms.image_table import rows_of
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.phantoms.mammogram import mammogram_phantom
@@ -113,9 +113,9 @@ def test_a_mask_is_of_one_image_by_its_path(tmp_path, images, masks, expected):
     for mask in masks:
         (tmp_path / mask).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / mask).touch()
-    given = GivenMasks(tmp_path, images)
-    assert [given.of(image) for image in images] == [None if e is None else tmp_path / e for e in expected]
-    assert all(given.why_not(image) for image in images)
+    given = given_masks(tmp_path, images)
+    found = [None if isinstance(given[image], str) else given[image] for image in images]
+    assert found == [None if e is None else tmp_path / e for e in expected]
 
 
 def test_masks_below_the_input_are_no_images(tmp_path):
