@@ -148,7 +148,8 @@ def averages(
     if frame[1] < 2 * size[1]:  # where rounding leaves as many columns as there were, OpenCV would only copy them
         taken = frame[1]
     low = _columns_averaged(image[:, :taken], size[0], frame[0], top)
-    low = _laid(low, size[0], taken) if low.shape[1] < taken else low
+    beyond = taken - low.shape[1]  # the frame's columns on the right of the image
+    low = cv2.copyMakeBorder(low, 0, 0, 0, beyond, cv2.BORDER_CONSTANT, value=0) if beyond > 0 else low
     return cv2.resize(low, None, fx=size[1] / frame[1], fy=1, interpolation=cv2.INTER_AREA)[:, :columns]
 
 
@@ -175,9 +176,3 @@ def _columns_averaged(image: Image, rows: int, height: int, top: int) -> np.ndar
             tap = first[row] - begin
             np.matmul(weights[row], pixels[tap : tap + taps], out=low[row])
     return low
-
-
-def _laid(pixels: np.ndarray, height: int, width: int, top: int = 0) -> np.ndarray:
-    """Lay an image into a frame of zeros."""
-    below, right = height - top - pixels.shape[0], width - pixels.shape[1]
-    return cv2.copyMakeBorder(pixels, top, below, 0, right, cv2.BORDER_CONSTANT, value=0)
