@@ -51,20 +51,18 @@ _OTHER_PARTS = frozenset(
     "PATELLA PELVIS RIB SACRUM SCAPULA SHOULDER SINUS SKULL SPINE SSPINE STERNUM THIGH THORAX THUMB TOE TSPINE "
     "THORACICSPINE WHOLEBODY WRIST ZYGOMA".split()
 )
-_MAMMOGRAPHY_CLASSES = frozenset(
+_RAW_CLASSES = frozenset(
+    [uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing]
+)
+_MAMMOGRAPHY_CLASSES = _RAW_CLASSES | frozenset(
     [
         uid.DigitalMammographyXRayImageStorageForPresentation,
-        uid.DigitalMammographyXRayImageStorageForProcessing,
         uid.DigitalXRayImageStorageForPresentation,
-        uid.DigitalXRayImageStorageForProcessing,
         uid.ComputedRadiographyImageStorage,
         uid.SecondaryCaptureImageStorage,
         uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
         uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     ]
-)
-_RAW_CLASSES = frozenset(
-    [uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing]
 )
 _TOMOSYNTHESIS_CLASSES = frozenset(
     [
@@ -74,26 +72,19 @@ _TOMOSYNTHESIS_CLASSES = frozenset(
     ]
 )
 
-# View modifiers (PS3.16 CID 4015) by SNOMED CT and SNOMED-RT code. Rolled, anterior compression and nipple in profile
-# show a whole breast.
-_MODIFIERS = {
-    "399163009": "magnification",
-    "R-102D6": "magnification",
-    "399055006": "magnification",  # spot compression
-    "R-102D7": "magnification",
-    "399209000": "implant",  # implant displaced
-    "R-102D5": "implant",
-    "399161006": "partial",  # cleavage
-    "R-102D2": "partial",
-    "399011000": "partial",  # axillary tail
-    "R-102D1": "partial",
-    "442580003": "partial",  # axillary tissue
-    "R-40AB2": "partial",
-    "399110001": "partial",  # tangential
-    "R-102C2": "partial",
-    "442593008": "partial",  # infra-mammary fold
-    "R-40ABE": "partial",
-}
+# View modifiers (PS3.16 CID 4015) with their SNOMED CT and SNOMED-RT codes. Rolled, anterior compression and nipple in
+# profile show a whole breast.
+_MODIFIERS = (
+    ("magnification", "399163009", "R-102D6"),
+    ("magnification", "399055006", "R-102D7"),  # spot compression
+    ("implant", "399209000", "R-102D5"),  # implant displaced
+    ("partial", "399161006", "R-102D2"),  # cleavage
+    ("partial", "399011000", "R-102D1"),  # axillary tail
+    ("partial", "442580003", "R-40AB2"),  # axillary tissue
+    ("partial", "399110001", "R-102C2"),  # tangential
+    ("partial", "442593008", "R-40ABE"),  # infra-mammary fold
+)
+_BY_MODIFIER = {code: kind for kind, *codes in _MODIFIERS for code in codes}
 _SPECIMEN_CODES = frozenset(["127457009", "G-8310"])  # tissue specimen from breast (CID 4014)
 _MAGNIFIED = 1.25  # contact views state 1.0 to about 1.1, magnified ones 1.4 to 2
 
@@ -201,8 +192,8 @@ def special_kind(dataset: Dataset) -> str | None:
     views = list(dataset.get("ViewCodeSequence") or ())
     modifiers = [code for view in views for code in _codes(view, "ViewModifierCodeSequence")]
     for code in modifiers:
-        if code in _MODIFIERS:
-            return _MODIFIERS[code]
+        if code in _BY_MODIFIER:
+            return _BY_MODIFIER[code]
     if _number(dataset, "EstimatedRadiographicMagnificationFactor") >= _MAGNIFIED:
         return "magnification"
     # The description of a series may be of several images: it tells of this one where it names its view.
