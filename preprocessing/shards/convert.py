@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,24 +24,31 @@ class Conversion:
 
     Attributes:
         dataset: Dataset. The finished dataset.
-        given: int. Length of the work list.
-        rejected: (place, reason) of each entry that could not be used; places are those of `Origins`, or numbers.
+        places: Where each entry comes from: those of `Origins`, or numbers.
         already_done: bool. Whether the dataset was there already.
-        notes: (place, note) of what was used, but with a remark.
+        reasons: Why entries could not be used, by number in the work list: numbers name no patient.
+        doubts: Why images that were used should be looked at, by number.
         remarks: Lines about the whole: what an update converted, what is doubtful and what would cure it.
-        doubtful: (place, reason) of images that were used but should be looked at.
-        reasons, doubts: Reasons of the rejected and the doubtful by number in the work list: numbers name no patient.
+        notes: (place, note) of what was used, but with a remark.
     """
 
     dataset: Dataset
-    given: int
-    rejected: Sequence[tuple[object, str]]
+    places: Sequence
     already_done: bool
+    reasons: Mapping[int, str]
+    doubts: Mapping[int, str]
+    remarks: Sequence[str]
     notes: Sequence[tuple[object, str]] = ()
-    remarks: Sequence[str] = ()
-    doubtful: Sequence[tuple[object, str]] = ()
-    reasons: Mapping[int, str] = field(default_factory=dict)
-    doubts: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def given(self) -> int:
+        """Length of the work list."""
+        return len(self.places)
+
+    @property
+    def rejected(self) -> list[tuple[object, str]]:
+        """(place, reason) of each entry that could not be used."""
+        return [(self.places[number], reason) for number, reason in self.reasons.items()]
 
 
 @dataclass(frozen=True)
@@ -155,28 +162,24 @@ def build_dataset(
 
 def _finished(writer: DatasetWriter, found: Review, already_done: bool, work: WorkList) -> Conversion:
     """Write the lists, complete the dataset, and tell what became of the work list."""
-    output, count, origins = writer.folder, writer.count, work.origins
+    output, origins = writer.folder, work.origins
     shards = writer.opened()
     rejected = dict(sorted(pair for shard in shards for pair in shard.rejected))
     doubtful = sorted(pair for shard in shards for pair in shard.doubtful)
-    dataset = writer.finish(
-        work.validation_fraction,
-        work.summarise,
-        shards=shards,
-        write_lists=None if origins is None else lambda: origins.write_lists(output, rejected, doubtful),
-        described=_described(output, count, rejected, work.sources),
-    )
+    if origins is not None and not already_done:
+        origins.write_lists(output, rejected, doubtful)
+    used = [number for number in range(writer.count) if number not in rejected]
+    told_by = count_told_by(read_log(output), used) if work.sources is not None else {}
+    described = {"patients_told_by": told_by} if told_by else {}
+    dataset = writer.finish(work.validation_fraction, work.summarise, shards=shards, described=described)
     remove_former(output)
-    places = range(count) if origins is None else origins.places
     return Conversion(
         dataset,
-        count,
-        [(places[n], reason) for n, reason in rejected.items()],
+        range(writer.count) if origins is None else origins.places,
         already_done,
-        remarks=found.remarks,
-        doubtful=[(places[n], reason) for n, reason in doubtful],
-        reasons=rejected,
-        doubts={n: "; ".join(reason for _, reason in of_one) for n, of_one in groupby(doubtful, itemgetter(0))},
+        rejected,
+        {n: "; ".join(reason for _, reason in of_one) for n, of_one in groupby(doubtful, itemgetter(0))},
+        found.remarks,
     )
 
 
@@ -192,11 +195,3 @@ def start_anew(folder: Path) -> None:
     with writing_to(folder):
         remove_former(folder)
         discard(folder)
-
-
-def _described(output: Path, count: int, rejected: Mapping[int, str], sources: Sources | None) -> Mapping:
-    """Say in `dataset.json` how the patients were told from each other, where that is known."""
-    if sources is None:
-        return {}
-    told = count_told_by(read_log(output), [n for n in range(count) if n not in rejected])
-    return {"patients_told_by": told} if told else {}

@@ -163,7 +163,6 @@ class DatasetWriter:
         summarise: Summarise | None = None,
         *,
         shards: Sequence[Shard] | None = None,
-        write_lists: Callable[[], None] | None = None,
         described: Mapping | None = None,
         splits: Mapping[str, str] | None = None,
     ) -> Dataset:
@@ -175,7 +174,6 @@ class DatasetWriter:
             validation_fraction: Share of the subjects that are for validation, in [0, 1).
             summarise: Function of (fields by name, rejected); its mapping is kept as `summary`.
             shards: All of them, where `opened` gave them. Defaults to None: they are opened here.
-            write_lists: Writes what lies next to the shards, before the dataset counts as complete.
             described: More entries of `dataset.json`; nothing about a patient.
             splits: The split of each subject, where it is given. Defaults to None: they are split here.
 
@@ -197,8 +195,6 @@ class DatasetWriter:
                 names = KINDS[self.kind].fields
                 fields = {n: np.concatenate([s.fields[n] for s in shards]) for n in names if n != "split"}
                 counts["summary"] = summarise(fields, [pair for shard in shards for pair in shard.rejected])
-            if write_lists is not None:
-                write_lists()
             done = {**self._plan, **counts, **(described or {}), "complete": True, "shards": entries}
             self._lock.check()
             _write_description(self.folder, done)
