@@ -141,7 +141,7 @@ def measure_memory(folder: Path, formats: list[str]) -> None:
 def main(images: int, rounds: int, memory: bool, formats: tuple[str, ...]) -> None:
     """Measure generation."""
     import_tensorflow_quietly()
-    from preprocessing.shards.fill import usable_cores
+    from preprocessing.shards.workers import usable_cores
 
     click.echo(f"{usable_cores()} cores of {cpu_name()}")
     with tempfile.TemporaryDirectory() as folder:

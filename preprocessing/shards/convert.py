@@ -1,21 +1,31 @@
-"""From a work list to a dataset: prepare each entry, write shards, split subjects, list what was rejected."""
+"""From a work list to a dataset: prepare each entry, write shards, split subjects, list what was rejected.
+
+Results come in the order of the list and are written one shard at a time, so that a killed run loses at most the
+shards in progress.
+"""
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-from preprocessing.shards.fill import Keep, Prepare, fill
-from preprocessing.shards.format import DATASET_FILE, LEVELS, Level
+from preprocessing.progress import progress
+from preprocessing.shards.format import DATASET_FILE, LEVELS, Item, Level
 from preprocessing.shards.pseudonyms import Origins
 from preprocessing.shards.reader import Dataset
 from preprocessing.shards.schema import read_description
-from preprocessing.shards.sources import Sources, count_told_by, read_log
-from preprocessing.shards.update import Review, remove_former, review
+from preprocessing.shards.sources import Sources, count_told_by, digest_of, read_log
+from preprocessing.shards.update import Former, Review, remove_former, review
+from preprocessing.shards.workers import results_of, usable_cores
 from preprocessing.shards.writer import DatasetWriter, Summarise, default_shard_size, discard, lock_folder, writing_to
+
+Prepare = Callable[[Any], Item | str]  # an item, or the reason why there is none
+Keep = Callable[[int, Sequence[Item]], None]  # a shard's number and its items
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class WorkList:
     Attributes:
         tasks: Sequence. The entries; must be picklable.
         prepare: Function of one task that returns its item, or as a string why there is none; must be picklable.
+            An item may say `told_by`: how its patient was told from others.
         settings: Mapping. How the data is made, for `dataset.json`; nothing about a patient.
         kind: str. A name of `KINDS`.
         title: str. Of the progress bar.
@@ -128,11 +139,14 @@ def build_dataset(
     has changed: then what is new or changed is converted, and everything else is taken over.
 
     Args:
-        keep, workers, scheduler: As for `fill`.
+        keep: Called with every shard before it is written, to keep what a dataset does not hold.
+        workers: Number of processes; 1 works in this one. Defaults to the number of usable cores.
+        scheduler: Address of a Dask scheduler, to use its workers instead.
         overwrite: Whether to make the dataset anew whatever was there; None where the command cannot.
 
     Raises:
-        DataError: One line: the output was made with other settings or cannot be written, or a worker died.
+        DataError: One line: the output was made with other settings or cannot be written, a worker died, or the
+            scheduler does not answer.
     """
     output = Path(output)
     remedy = {} if overwrite is None else {"remedy": "choose another output folder, or give --overwrite"}
@@ -144,20 +158,57 @@ def build_dataset(
         writer = work.writer(output, **remedy)
         already_done = writer.complete
         if not already_done:
-            fill(
-                writer,
-                work.tasks,
-                work.prepare,
-                title=work.title,
-                keep=keep,
-                workers=workers,
-                scheduler=scheduler,
-                sources=work.sources,
-                former=found.reuse,
-            )
+            _fill(writer, work, found.reuse, keep, workers, scheduler)
         return _finished(writer, found, already_done, work)
     finally:
         lock.release()
+
+
+def _fill(
+    writer: DatasetWriter,
+    work: WorkList,
+    former: Former | None,
+    keep: Keep | None,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    """Prepare and write every shard that the writer still misses; what is in the former dataset is taken over."""
+    missing, sources = writer.missing(), work.sources
+    if not missing:
+        return
+    left = [n for _, numbers in missing for n in numbers if former is None or n not in former]
+    tasks = ((work.tasks[n], () if sources is None else sources.files[n]) for n in left)
+    workers = min(workers or usable_cores(), len(left))
+    prepare = partial(_noted, work.prepare)
+    with results_of(prepare, tasks, workers, scheduler) as results, progress(work.title, len(left)) as tick:
+        for shard, numbers in missing:
+            items, rejected, doubtful, made = [], [], [], []
+            for number in numbers:
+                if former is not None and number in former:
+                    note, result = former.result(number)
+                    made.append(note)
+                else:
+                    digest, result = next(results)
+                    if sources is not None:
+                        told_by = "" if isinstance(result, str) else str(result.get("told_by", ""))
+                        made.append(sources.converted(number, digest, told_by))
+                    tick()
+                if isinstance(result, str):
+                    rejected.append((number, result))
+                else:
+                    items.append(result)
+                    doubtful += [(number, doubt) for doubt in str(result.get("doubtful", "")).splitlines()]
+            if sources is not None:
+                writer.note(numbers[0], made)
+            if keep is not None:
+                keep(shard, items)
+            writer.write(shard, items, rejected, doubtful)
+
+
+def _noted(prepare: Prepare, task: tuple[object, Sequence[Path]]) -> tuple[str, Item | str]:
+    """Prepare an entry, its files hashed first: what is decoded then is at least as new."""
+    entry, files = task
+    return digest_of(files) if files else "", prepare(entry)
 
 
 def _finished(writer: DatasetWriter, found: Review, already_done: bool, work: WorkList) -> Conversion:
