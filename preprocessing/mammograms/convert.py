@@ -35,7 +35,6 @@ from preprocessing.shards import (
     DATASET_FILE,
     Conversion,
     DataError,
-    Dataset,
     Key,
     Origins,
     WorkList,
@@ -113,80 +112,51 @@ def convert_mammograms(
         DataError: One line: no images, unreadable table or key, output made with other settings or not writable.
     """
     options = options or MammogramOptions()
-    output = Path(output).resolve()
-    found = _Found.below([Path(path) for path in inputs], output, masks, table)
+    output, places = Path(output).resolve(), [Path(path) for path in inputs]
+    images = find_mammograms(places, output, None if masks is None else Path(masks))
+    names = unique_names(images, places)
+    table = table or find_table(places)
+    rows = None if table is None else rows_of(table, names)
+    given = None if masks is None else given_masks(Path(masks), names)
     secret = open_output(output, key)
-    tasks = found.tasks(secret, options, drawn=thumbnails is not None)
+    drawn = thumbnails is not None
+    tasks = [
+        _task(MammogramTask(image, secret, options, Whose(options.patient_from, name), drawn=drawn), given, rows)
+        for image, name in zip(images, names, strict=True)
+    ]
+    if options.rules.intent == "any":
+        tasks = _one_of_each_exposure(tasks)
+    method = {} if given is None else {"mask_method": "given"}
     work = WorkList(
         tasks,
         prepare_mammogram,
-        found.settings(options),
+        {"by": "prepare_mammograms", **options.settings(), **method, "table": rows is not None},
         kind="mammogram",
         title="Mammograms",
         validation_fraction=validation_fraction,
         fingerprint=secret.fingerprint([[task.whose.name, size_of(task.path)] for task in tasks]),
-        origins=Origins(secret, "film", "file", found.images),
+        origins=Origins(secret, "film", "file", images),
         sources=Sources(secret, [_entry(task) for task in tasks]),
         synthetic="synthetic" in options.rules.accept,
         shard_size=shard_size or _shard_size(output, len(tasks)),
     )
     keep = None if thumbnails is None else thumbnails.keep
     done = build_dataset(output, work, keep=keep, workers=workers, scheduler=scheduler, overwrite=overwrite)
-    notes = [*(found.rows.notes if found.rows else ()), *_copies(output, found.images, done.reasons)]
-    return replace(done, remarks=[*done.remarks, *found.remarks(done.dataset)], notes=notes)
+    unused = [f"--table {table}: {rows.unused} rows are of no image"] if rows and rows.unused else []
+    remarks = [*done.remarks, *unused, *remarks_on(done.dataset)]
+    notes = [*(rows.notes if rows else ()), *_copies(output, images, done.reasons)]
+    return replace(done, remarks=remarks, notes=notes)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Images, their names (`unique_names`), and the masks and the table that are given with them."""
-
-    images: Sequence[Path]
-    names: Sequence[str]
-    masks: Mapping[str, Path | str] | None
-    rows: Rows | None
-    table: str | os.PathLike | None
-
-    @classmethod
-    def below(
-        cls,
-        places: Sequence[Path],
-        output: Path,
-        masks: str | os.PathLike | None,
-        table: str | os.PathLike | None,
-    ) -> "_Found":
-        """Find them in the inputs."""
-        images = find_mammograms(places, output, None if masks is None else Path(masks))
-        names = unique_names(images, places)
-        table = table or find_table(places)
-        given = None if masks is None else given_masks(Path(masks), names)
-        return cls(images, names, given, None if table is None else rows_of(table, names), table)
-
-    def settings(self, options: MammogramOptions) -> dict:
-        """Return what a dataset records of how it is made."""
-        given = {} if self.masks is None else {"mask_method": "given"}
-        return {"by": "prepare_mammograms", **options.settings(), **given, "table": self.rows is not None}
-
-    def tasks(self, key: Key, options: MammogramOptions, drawn: bool) -> list[MammogramTask]:
-        """List what to prepare."""
-        pairs = zip(self.images, self.names, strict=True)
-        tasks = [self._task(image, name, key, options, drawn) for image, name in pairs]
-        return _one_of_each_exposure(tasks) if options.rules.intent == "any" else tasks
-
-    def _task(self, image: Path, name: str, key: Key, options: MammogramOptions, drawn: bool) -> MammogramTask:
-        """Look up the mask and the row of an image, where there are masks and a table."""
-        found = None if self.masks is None else self.masks[name]
-        mask, unusable = (None, found) if isinstance(found, str) else (found, "")
-        row = None if self.rows is None else self.rows.by_name.get(name)
-        if self.rows is not None and row is None:
-            unusable = unusable or "has no row in the table of images"
-        whose = Whose(options.patient_from, name, row[0] if row else "")
-        return MammogramTask(image, key, options, whose, mask, row, unusable, drawn)
-
-    def remarks(self, dataset: Dataset) -> list[str]:
-        """Say how many rows of the table are of no image, and what is to be said of the patients."""
-        unused = 0 if self.rows is None else self.rows.unused
-        said = [f"--table {self.table}: {unused} rows are of no image"] if unused else []
-        return [*said, *remarks_on(dataset)]
+def _task(task: MammogramTask, given: Mapping[str, Path | str] | None, rows: Rows | None) -> MammogramTask:
+    """Complete a task by the mask and the row of its image, where there are masks and a table."""
+    found = None if given is None else given[task.whose.name]
+    mask, unusable = (None, found) if isinstance(found, str) else (found, "")
+    row = None if rows is None else rows.by_name.get(task.whose.name)
+    if rows is not None and row is None:
+        unusable = unusable or "has no row in the table of images"
+    whose = replace(task.whose, subject=row[0] if row else "")
+    return replace(task, whose=whose, mask=mask, row=row, unusable=unusable)
 
 
 def prepare_mammogram(task: MammogramTask) -> Item | str:
