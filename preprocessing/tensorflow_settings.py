@@ -1,7 +1,4 @@
-"""Settings that TensorFlow reads once, while it is imported.
-
-Importing any package of this project makes them (`preprocessing/__init__.py`); a variable that the user has set wins.
-"""
+"""The import of TensorFlow, without its start-up notes; what it reads then is set in `preprocessing/__init__.py`."""
 
 import logging
 import os
@@ -9,17 +6,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-SETTINGS = {
-    # Convolutions by oneDNN: twice as fast at 512×256. On CPUs without AVX512-VNNI TensorFlow leaves them off.
-    "TF_ENABLE_ONEDNN_OPTS": "1",
-}
-
-
-def make_settings() -> None:
-    """Set the environment variables of `SETTINGS` that are not set; call before TensorFlow is imported."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
 
 
 def import_tensorflow_quietly() -> None:
@@ -29,7 +15,6 @@ def import_tensorflow_quietly() -> None:
     back meanwhile; if the import fails, what was held back is written. Nothing is hidden where the user has set
     `TF_CPP_MIN_LOG_LEVEL` to less than 3.
     """
-    make_settings()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if "tensorflow" in sys.modules:
