@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.bounds import pgm_numbers, tiff_tags
-from preprocessing.images.image import UnusableImage
+from preprocessing.images.image import UnusableImage, refuse_constant
 from preprocessing.images.large import StoredImage, bits_held
 from preprocessing.images.opencv import PNG, decode, png_chunks
 
@@ -54,8 +54,7 @@ def decode_raster(content: bytes, kind: str) -> tuple[StoredImage, list[str]]:
         white = 2**bits - 1
         doubts.append(f"values of {bits} bits in 16: taken as {bits} bits")
     levels = np.clip(np.arange(last + 1, dtype=np.float32) / np.float32(white or last), 0, 1)
-    if levels[image.min()] == levels[image.max()]:
-        raise UnusableImage("every pixel has the same value")
+    refuse_constant(levels[[image.min(), image.max()]])
     return StoredImage.of(image, 1 - levels if inverted else levels, 0), doubts
 
 
