@@ -212,14 +212,13 @@ class DatasetWriter:
         """Create the folder and its plan, or check that what is there was made by the same plan."""
         self._lock = lock_folder(self.folder)
         with writing_to(self.folder):
-            if not (self.folder / DATASET_FILE).exists():
-                if any(_is_foreign(path) for path in self.folder.iterdir()):
-                    raise DataError(
-                        f"{self.folder}: the folder is not empty and holds no dataset; choose another output folder"
-                    )
-                _write_description(self.folder, {**self._plan, "complete": False})
-            there = read_description(self.folder)
-            if is_empty(self.folder, there):  # a mistake, or a run that was stopped at once: nothing is lost
+            begun = (self.folder / DATASET_FILE).exists()
+            if not begun and any(_is_foreign(path) for path in self.folder.iterdir()):
+                raise DataError(
+                    f"{self.folder}: the folder is not empty and holds no dataset; choose another output folder"
+                )
+            there = read_description(self.folder) if begun else {}
+            if not begun or is_empty(self.folder, there):  # not begun, or by mistake: nothing is lost
                 discard(self.folder)
                 _write_description(self.folder, {**self._plan, "complete": False})
                 return
