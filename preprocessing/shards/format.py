@@ -20,7 +20,7 @@ skip it. Only its `split` is filled in last, when all subjects are known.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,12 @@ def array_name(pixels: str, level: Level) -> str:
     """Name a pixel array in a shard: `image/512x256`, or `image/64` for a square."""
     height, width = level
     return f"{pixels}/{height}" if height == width else f"{pixels}/{height}x{width}"
+
+
+def pixel_arrays(kind: str, levels: Iterable[Level]) -> dict[str, tuple[Level, str]]:
+    """Return the level and the type of each pixel array of a shard, by its name."""
+    pixels = KINDS[kind].pixels.items()
+    return {array_name(name, level): (level, dtype) for name, dtype in pixels for level in levels}
 
 
 def as_stored(image: np.ndarray) -> np.ndarray:

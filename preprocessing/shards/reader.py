@@ -21,6 +21,7 @@ from preprocessing.shards.format import (
     DataError,
     Level,
     array_name,
+    pixel_arrays,
     sha256,
 )
 from preprocessing.shards.schema import (
@@ -87,8 +88,7 @@ def open_shard(
 def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Mapping[str, Sequence[str]]) -> Shard:
     with h5py.File(plain, "r") as file:
         check_shard(file, kind, levels, os.fstat(plain.fileno()).st_size)
-        names = [array_name(p, level) for p in KINDS[kind].pixels for level in levels]
-        names.append("split")
+        names = [*pixel_arrays(kind, levels), "split"]
         shard = Shard(
             offsets={name: file[name].id.get_offset() or 0 for name in names},
             fields={name: _values(file, name, dtype) for name, dtype in KINDS[kind].fields.items()},
@@ -157,7 +157,7 @@ class Dataset:
             for name, dtype in KINDS[self.kind].fields.items()
         }
         self._starts = np.cumsum([0] + [entry["count"] for entry in entries])
-        names = [array_name(p, level) for p in KINDS[self.kind].pixels for level in self.levels]
+        names = pixel_arrays(self.kind, self.levels)
         self._offsets = {n: np.array([s.offsets[n] for s in shards], np.int64) for n in names}
         self._files = np.array([os.open(path, os.O_RDONLY) for path in paths], np.int64)
         for file in self._files.tolist():

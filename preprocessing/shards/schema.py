@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from preprocessing.json_file import parse_json, read_json
-from preprocessing.shards.format import ADDED, DATASET_FILE, FORMAT, KINDS, SPLITS, DataError, Level, array_name
+from preprocessing.shards.format import ADDED, DATASET_FILE, FORMAT, KINDS, SPLITS, DataError, Level, pixel_arrays
 
 SHARD_NAME = re.compile(r"shard-(\d{5,9})-of-(\d{5,9})\.h5")
 _MOST = 2**40  # items or bytes of one shard
@@ -143,9 +143,7 @@ def check_shard(file: h5py.File, kind: str, levels: Sequence[Level], size: int) 
     Raises:
         NotAShard: Something is not as it must be.
     """
-    arrays: dict[str, tuple[tuple[int, ...], str]] = {
-        array_name(pixels, level): (level, dtype) for pixels, dtype in KINDS[kind].pixels.items() for level in levels
-    }
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {**pixel_arrays(kind, levels)}
     fields = {name: dtype for name, dtype in KINDS[kind].fields.items() if name not in ADDED or name in file}
     arrays |= {name: ((), dtype) for name, dtype in fields.items()}
     counts = set()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from preprocessing.atomic import whole_file
-from preprocessing.shards.format import FORMAT, KINDS, SPARSE, UNKNOWN, DataError, Item, Level, array_name
+from preprocessing.shards.format import FORMAT, KINDS, SPARSE, UNKNOWN, DataError, Item, Level, pixel_arrays
 from preprocessing.shards.reader import Shard
 from preprocessing.shards.sparse_file import SparseFile
 
@@ -46,13 +46,11 @@ def write_shard(
     places = {}
     with h5py.File(layout, "w") as file:
         file.attrs.update({"format": FORMAT, "kind": kind, "work": work})
-        for pixels, dtype in KINDS[kind].pixels.items():
-            for level in levels:
-                name = array_name(pixels, level)
-                array = file.create_dataset(name, (len(items), *level), dtype)
-                if items:
-                    array[0, 0, 0] = 0  # HDF5 gives an array its place when it is first written to
-                    places[array.id.get_offset()] = (name, level, dtype)
+        for name, (level, dtype) in pixel_arrays(kind, levels).items():
+            array = file.create_dataset(name, (len(items), *level), dtype)
+            if items:
+                array[0, 0, 0] = 0  # HDF5 gives an array its place when it is first written to
+                places[array.id.get_offset()] = (name, level, dtype)
         for name, dtype in KINDS[kind].fields.items():
             may_lack = name in UNKNOWN or dtype == "|i1"
             values = [item.get(name, UNKNOWN.get(name, -1)) if may_lack else item[name] for item in items]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.shards.format import DATASET_FILE, KINDS, PREVIOUS, DataError, Item, array_name, sha256
+from preprocessing.shards.format import DATASET_FILE, PREVIOUS, DataError, Item, pixel_arrays, sha256
 from preprocessing.shards.reader import Shard, open_shard
 from preprocessing.shards.schema import read_description, shard_name
 from preprocessing.shards.sources import Made, Sources, append_to_log, read_log
@@ -44,6 +44,7 @@ class Former:
     def __init__(self, folder: Path, numbers: Mapping[int, int]):
         self._folder, self._numbers = folder, numbers
         self._meta, self._log = read_description(folder), read_log(folder)
+        self._levels = [tuple(level) for level in self._meta["levels"]]
         self._open = lru_cache(4)(self._opened)
 
     def __contains__(self, number: int) -> bool:
@@ -64,21 +65,17 @@ class Former:
 
     def _opened(self, number: int) -> tuple[Path, Shard, Mapping[int, str]]:
         path = self._folder / _name(self._meta, number)
-        levels = [tuple(level) for level in self._meta["levels"]]
-        shard = open_shard(path, self._meta["kind"], levels, self._meta["classes"])
+        shard = open_shard(path, self._meta["kind"], self._levels, self._meta["classes"])
         return path, shard, dict(shard.rejected)
 
     def _item(self, path: Path, shard: Shard, index: int) -> Item:
-        kind = KINDS[self._meta["kind"]]
         item: dict[str, np.ndarray | str | int | float] = {}
         item |= {name: _plain(values[index]) for name, values in shard.fields.items() if name != "split"}
         with open(path, "rb") as file:
-            for pixels, dtype in kind.pixels.items():
-                for height, width in self._meta["levels"]:
-                    name = array_name(pixels, (height, width))
-                    size = height * width * np.dtype(dtype).itemsize
-                    content = os.pread(file.fileno(), size, shard.offsets[name] + index * size)
-                    item[name] = np.frombuffer(content, dtype).reshape(height, width)
+            for name, ((height, width), dtype) in pixel_arrays(self._meta["kind"], self._levels).items():
+                size = height * width * np.dtype(dtype).itemsize
+                content = os.pread(file.fileno(), size, shard.offsets[name] + index * size)
+                item[name] = np.frombuffer(content, dtype).reshape(height, width)
         return item
 
 
