@@ -285,7 +285,7 @@ def _entry(task: MammogramTask) -> Entry:
 
 def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]:
     """Set aside the raw images whose processed ones are in the list too."""
-    from preprocessing.images.twins import raw_with_processed  # pydicom only where it is needed
+    from preprocessing.images.exposures import raw_with_processed  # pydicom only where it is needed
 
     twins = raw_with_processed([task.path for task in tasks])
     reason = "a raw image, FOR PROCESSING, of which the processed one is here too"
