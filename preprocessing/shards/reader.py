@@ -74,15 +74,12 @@ def open_shard(
         raise DataError(f"{path}: is a link or not a file; put the shard itself there")
     try:
         with open(path, "rb") as plain:
-            try:
-                return _read_shard(plain, kind, levels, classes or {})
-            except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise
-                reason = f" ({error})" if isinstance(error, NotAShard) else ""
-                raise DataError(f"{path}: not a whole shard{reason}; {REMAKE}") from error
-    except OSError as error:
-        raise DataError(f"{path}: this shard cannot be read ({error.strerror or type(error).__name__})") from error
+            return _read_shard(plain, kind, levels, classes or {})
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"{path}: this shard cannot be read ({error.strerror or type(error).__name__})") from error
+        reason = f" ({error})" if isinstance(error, NotAShard) else ""
+        raise DataError(f"{path}: not a whole shard{reason}; {REMAKE}") from error
 
 
 def _read_shard(plain: BinaryIO, kind: str, levels: Sequence[Level], classes: Mapping[str, Sequence[str]]) -> Shard:
