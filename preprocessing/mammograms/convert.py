@@ -28,7 +28,7 @@ from preprocessing.mammograms.image_table import NO_ROW, Row, Rows, find_table, 
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.outline import Outline
-from preprocessing.mammograms.patients import Whose, remarks_on, unique_names
+from preprocessing.mammograms.patients import patient_of, remarks_on, unique_names
 from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
 from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask
 from preprocessing.shards import (
@@ -53,9 +53,9 @@ class MammogramTask:
 
     Attributes:
         path: Path. The image's file.
+        name: str. Its path below its input, unique among all images.
         key: Key. Of the patients' hashes.
         options: MammogramOptions. How it is prepared.
-        whose: Whose. Where its patient is to be found.
         mask: Path. File of its given mask, if any.
         row: (subject, laterality, view, density). Its row in the table, if any.
         unusable: str. Why it cannot be used, when that is known before it is read.
@@ -63,9 +63,9 @@ class MammogramTask:
     """
 
     path: Path
+    name: str
     key: Key
     options: MammogramOptions
-    whose: Whose
     mask: Path | None = None
     row: Row | None = None
     unusable: str = ""
@@ -121,7 +121,7 @@ def convert_mammograms(
     secret = open_output(output, key)
     drawn = thumbnails is not None
     tasks = [
-        _task(MammogramTask(image, secret, options, Whose(options.patient_from, name), drawn=drawn), given, rows)
+        _task(MammogramTask(image, name, secret, options, drawn=drawn), given, rows)
         for image, name in zip(images, names, strict=True)
     ]
     if options.rules.intent == "any":
@@ -134,7 +134,7 @@ def convert_mammograms(
         kind="mammogram",
         title="Mammograms",
         validation_fraction=validation_fraction,
-        fingerprint=secret.fingerprint([[task.whose.name, size_of(task.path)] for task in tasks]),
+        fingerprint=secret.fingerprint([[task.name, size_of(task.path)] for task in tasks]),
         origins=Origins(secret, "film", "file", images),
         sources=Sources(secret, [_entry(task) for task in tasks]),
         synthetic="synthetic" in options.rules.accept,
@@ -150,22 +150,22 @@ def convert_mammograms(
 
 def _task(task: MammogramTask, given: Mapping[str, Path | str] | None, rows: Rows | None) -> MammogramTask:
     """Complete a task by the mask and the row of its image, where there are masks and a table."""
-    found = None if given is None else given[task.whose.name]
+    found = None if given is None else given[task.name]
     mask, unusable = (None, found) if isinstance(found, str) else (found, "")
-    row = None if rows is None else rows.by_name.get(task.whose.name)
+    row = None if rows is None else rows.by_name.get(task.name)
     if rows is not None and row is None:
         unusable = unusable or "has no row in the table of images"
-    whose = replace(task.whose, subject=row[0] if row else "")
-    return replace(task, whose=whose, mask=mask, row=row, unusable=unusable)
+    return replace(task, mask=mask, row=row, unusable=unusable)
 
 
 def prepare_mammogram(task: MammogramTask) -> Item | str:
     """Make a dataset item of one image, or tell as a string why it cannot be used."""
     if task.unusable:
         return task.unusable
+    subject, laterality, view, density = task.row or NO_ROW
     try:
         found = read_image(task.path, window=task.options.window, rules=task.options.rules)
-        patient, told_by = task.whose.identity(found)
+        patient, told_by = patient_of(found, task.name, task.options.patient_from, subject)
         check_grey_levels(found.grey_levels)
         pixels, mask, doubts = _breast(found, task)
         drawn = {"thumbnail": thumbnail(pixels, mask)} if task.drawn else {}
@@ -176,7 +176,6 @@ def prepare_mammogram(task: MammogramTask) -> Item | str:
         return f"cannot be read ({error.strerror or type(error).__name__})"
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
-    _, laterality, view, density = task.row or NO_ROW
     item = mammogram_item(
         image,
         mask,
@@ -280,7 +279,7 @@ def _copies(output: Path, images: Sequence[Path], rejected: Container[int]) -> I
 def _entry(task: MammogramTask) -> Entry:
     """Say what decides a task's item, for reruns."""
     mask = () if task.mask is None else (task.mask,)
-    return Entry(task.whose.name, (task.row, tuple(path.name for path in mask), task.unusable), (task.path, *mask))
+    return Entry(task.name, (task.row, tuple(path.name for path in mask), task.unusable), (task.path, *mask))
 
 
 def _one_of_each_exposure(tasks: Sequence[MammogramTask]) -> list[MammogramTask]:

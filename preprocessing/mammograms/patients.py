@@ -6,7 +6,6 @@ printed and recorded.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -29,38 +28,29 @@ FEW, MANY = 8, 48  # images of one patient from which on one ID looks as if it s
 _CURE = "give --table, or --patient-from folder or name"
 
 
-@dataclass(frozen=True, slots=True)
-class Whose:
-    """Where an image's patient is to be found.
+def patient_of(found: MammogramImage, name: str, source: str, subject: str = "") -> tuple[str, str]:
+    """Return the patient of a decoded image, to be hashed, and a name of `TOLD_BY`.
 
-    Attributes:
-        source: One of `PATIENT_SOURCES`.
+    Args:
         name: Path of the image below its input, unique among all images.
-        subject: What the table says; "" without a table.
+        source: One of `PATIENT_SOURCES`.
+        subject: What the table says. Defaults to "", no table.
+
+    Raises:
+        UnusableImage: Folders tell patients apart, and the image is in none.
     """
-
-    source: str
-    name: str
-    subject: str = ""
-
-    def identity(self, found: MammogramImage) -> tuple[str, str]:
-        """Return the patient of a decoded image, to be hashed, and a name of `TOLD_BY`.
-
-        Raises:
-            UnusableImage: Folders tell patients apart, and the image is in none.
-        """
-        if self.subject:
-            return self.subject, "table"
-        path = PurePath(self.name)
-        if self.source == "folder":
-            if len(path.parts) < 2:
-                raise UnusableImage("lies directly in --input, but --patient-from folder takes a folder per patient")
-            return path.parts[0], "folder"
-        if self.source == "name":
-            return without_ending(path).name.split("_")[0], "name"
-        if found.told_by == "file":
-            return str(without_ending(path)), "file"
-        return found.patient, found.told_by
+    if subject:
+        return subject, "table"
+    path = PurePath(name)
+    if source == "folder":
+        if len(path.parts) < 2:
+            raise UnusableImage("lies directly in --input, but --patient-from folder takes a folder per patient")
+        return path.parts[0], "folder"
+    if source == "name":
+        return without_ending(path).name.split("_")[0], "name"
+    if found.told_by == "file":
+        return str(without_ending(path)), "file"
+    return found.patient, found.told_by
 
 
 def unique_names(images: Sequence[Path], inputs: Sequence[Path]) -> list[str]:
