@@ -16,13 +16,13 @@ from lesions.annotations import Annotation, Box, write_annotations
 from preprocessing.csv_table import read_table, repeated
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image
+from preprocessing.images.outline import Outline
 from preprocessing.images.read import read_image
 from preprocessing.images.views import UPRIGHT
 from preprocessing.mammograms.convert import find_mammograms, hang
 from preprocessing.mammograms.given_masks import given_masks
 from preprocessing.mammograms.image_table import by_base_name, matches
 from preprocessing.mammograms.options import MammogramOptions
-from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.patients import unique_names
 from preprocessing.mammograms.standardise import framing
 from preprocessing.masses.labels import CLASSES, read_label

@@ -15,7 +15,7 @@ TOLERANCE = 0.6  # pixels by which the drawn outline may leave the mask's
 
 
 class Outline(Protocol):
-    """A mask that is held as its outline, such as `preprocessing.mammograms.outline.Outline`."""
+    """A mask that is held as its outline, such as `preprocessing.images.outline.Outline`."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,9 +13,9 @@ from preprocessing.images.bounds import LONGEST_TO_SHORTEST
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of, resize_mask
+from preprocessing.images.outline import Outline
 from preprocessing.mammograms.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.mammograms.options import MASK_METHODS
-from preprocessing.mammograms.outline import Outline
 
 # The breast is found on a copy this high: lengths below are in its pixels.
 WORKING_HEIGHT = 640

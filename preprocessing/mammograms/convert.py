@@ -18,6 +18,7 @@ from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import thumbnail
 from preprocessing.images.image import MammogramImage, UnusableImage
 from preprocessing.images.large import Image
+from preprocessing.images.outline import Outline
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.views import read_laterality, read_view
 from preprocessing.images.words import read_density
@@ -27,7 +28,6 @@ from preprocessing.mammograms.given_masks import given_masks, read_mask
 from preprocessing.mammograms.image_table import NO_ROW, Row, Rows, find_table, rows_of
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.options import MammogramOptions
-from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.patients import patient_of, remarks_on, unique_names
 from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
 from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask

@@ -8,9 +8,9 @@ import numpy as np
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of
+from preprocessing.images.outline import Outline
 from preprocessing.images.views import Turn
 from preprocessing.mammograms.morphology import fill_holes, largest_component
-from preprocessing.mammograms.outline import Outline
 
 
 def turned(image: Image, turn: Turn) -> Image:

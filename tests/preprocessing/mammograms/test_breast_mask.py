@@ -8,10 +8,10 @@ import pytest
 from drawn_breast import components, drawn_film, iou
 
 from preprocessing.images.image import UnusableImage
+from preprocessing.images.outline import Outline
 from preprocessing.images.read import read_image
 from preprocessing.mammograms.breast_mask import breast_mask, find_breast, otsu_threshold
 from preprocessing.mammograms.morphology import dilated
-from preprocessing.mammograms.outline import Outline
 from preprocessing.mammograms.standardise import orient, standardise
 from preprocessing.phantoms.mammogram import mammogram_phantom
 

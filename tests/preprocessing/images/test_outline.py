@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.mammograms.outline import Outline
+from preprocessing.images.outline import Outline
 
 
 def blobs(seed: int, height: int = 60, width: int = 40) -> np.ndarray:
