@@ -1,28 +1,17 @@
 """One thumbnail: a small grey image and the outline of its mask, as an HTML fragment."""
 
 import base64
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from preprocessing.images.large import Image, pixels_of
+from preprocessing.images.outline import Outline
 
 HEIGHT = 256  # pixels at most: enough to judge a mask, too few to read writing on a film
 FINER = 1.25  # samples per pixel and direction that are averaged, at least
 QUALITY = 75  # of JPEG
 TOLERANCE = 0.6  # pixels by which the drawn outline may leave the mask's
-
-
-class Outline(Protocol):
-    """A mask that is held as its outline, such as `preprocessing.images.outline.Outline`."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the mask."""
-
-    def sampled(self, size: tuple[int, int]) -> np.ndarray:
-        """Take the mask at the middle of each of fewer columns, bool of `size`."""
 
 
 def thumbnail(pixels: Image, mask: np.ndarray | Outline) -> str:
@@ -61,7 +50,7 @@ def _sampled(pixels: Image, size: tuple[int, int]) -> np.ndarray:
 
 
 def _small_mask(mask: np.ndarray | Outline, size: tuple[int, int]) -> np.ndarray:
-    if not isinstance(mask, np.ndarray):
+    if isinstance(mask, Outline):
         return mask.sampled(size)
     return cv2.resize(np.ascontiguousarray(mask, np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
