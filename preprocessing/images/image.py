@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 
+import cv2
 import numpy as np
 
 from preprocessing.images.large import Image, pixels_of
@@ -69,3 +70,9 @@ def refuse_constant(pixels: np.ndarray) -> None:
     """
     if pixels.min() == pixels.max():
         raise UnusableImage("every pixel has the same value")
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an array (height, width) to a size (height, width) by area averages, or linearly where it grows."""
+    how = cv2.INTER_AREA if size[0] <= len(pixels) else cv2.INTER_LINEAR
+    return cv2.resize(pixels, size[::-1], interpolation=how)

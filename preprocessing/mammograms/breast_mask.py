@@ -12,7 +12,7 @@ import numpy as np
 from preprocessing.images.bounds import LONGEST_TO_SHORTEST
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.large import Image, StoredImage, averages, pixels_of
-from preprocessing.images.mask import mask_of, resize_mask
+from preprocessing.images.mask import mask_of
 from preprocessing.images.outline import Outline
 from preprocessing.mammograms.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.mammograms.options import MASK_METHODS
@@ -102,7 +102,8 @@ def find_breast(image: Image, method: str = "film") -> np.ndarray | Outline:
     inside = _film_mask(cv2.GaussianBlur(small, (0, 0), NOISE_SIGMA))
     if is_large:  # the enlarged mask stays one component
         return Outline.of_enlarged(inside, image.shape)
-    return largest_component(resize_mask(inside, image.shape, cv2.INTER_LINEAR))
+    shares = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return largest_component(mask_of(shares))
 
 
 def _flaw(pixels: np.ndarray) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from preprocessing.images.image import UnusableImage
+from preprocessing.images.image import UnusableImage, resized
 from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of
 from preprocessing.images.outline import Outline
@@ -137,9 +137,8 @@ def _resize(
         image, breast = (averages(layer, size, frame, above) for layer in layers)
         return image, breast.round(6)  # so that half a pixel is half a pixel
     border = (above, frame[0] - len(mask) - above, 0, frame[1] - mask.shape[1] + left)  # above, below, left, right
-    method = cv2.INTER_AREA if size[0] <= frame[0] else cv2.INTER_LINEAR
     framed = (cv2.copyMakeBorder(pixels_of(layer), *border, cv2.BORDER_CONSTANT, value=0) for layer in layers)
-    image, breast = (cv2.resize(layer, size[::-1], interpolation=method) for layer in framed)
+    image, breast = (resized(layer, size) for layer in framed)
     return image, breast
 
 

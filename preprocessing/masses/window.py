@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from preprocessing.images.bounds import MOST_PIXELS
-from preprocessing.images.image import UnusableImage
+from preprocessing.images.image import UnusableImage, resized
 from preprocessing.images.large import Image, pixels_of
 from preprocessing.masses.lesion import Box
 from preprocessing.masses.options import CONTEXT
@@ -45,8 +45,7 @@ def cut_window(pixels: Image, box: Box, context: float = CONTEXT, size: int = SI
     if window.shape != (side, side):
         edges = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
         window = cv2.copyMakeBorder(window, *edges, cv2.BORDER_REFLECT)
-    how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(window, np.float32), (size, size), interpolation=how)
+    return resized(np.ascontiguousarray(window, np.float32), (size, size))
 
 
 def _span(centre: float, side: int, length: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import os
 import cv2
 import numpy as np
 
+from preprocessing.images.image import resized
 from preprocessing.images.mask import resize_mask
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.mammograms.morphology import largest_component
@@ -96,9 +97,7 @@ def phantom_mask(seed: int) -> tuple[np.ndarray, str]:
 def fit(image: np.ndarray, mask: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Resize, keep the largest part of the breast, clear what is outside it."""
     if (height, width) != (HEIGHT, WIDTH):
-        how = cv2.INTER_AREA if height <= HEIGHT else cv2.INTER_LINEAR
-        image = cv2.resize(image, (width, height), interpolation=how)
-        mask = resize_mask(mask, (height, width))
+        image, mask = resized(image, (height, width)), resize_mask(mask, (height, width))
     mask = largest_component(mask)
     return np.where(mask, np.clip(image, 0, 1), 0).astype(np.float32), mask
 

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from preprocessing.images.image import resized
 from preprocessing.images.mask import resize_mask
 from preprocessing.masses.item import mass_item, summarise
 from preprocessing.masses.labels import CLASSES
@@ -143,9 +144,7 @@ def mass_phantom(seed: int, shape: str, margin: str, size: int = SIZE) -> tuple[
     mass = draw_mass(shape, margin, rng)
     inside = filled(mass.outline)
     image = render(mass, margin, inside, rng)
-    how = cv2.INTER_AREA if size <= SIDE else cv2.INTER_LINEAR
-    image = cv2.resize(image, (size, size), interpolation=how)
-    return np.clip(image, 0, 1), resize_mask(inside, (size, size))
+    return np.clip(resized(image, (size, size)), 0, 1), resize_mask(inside, (size, size))
 
 
 def draw_mass(shape: str, margin: str, rng: np.random.Generator) -> Mass:
