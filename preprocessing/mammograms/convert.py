@@ -239,27 +239,19 @@ def find_mammograms(inputs: Sequence[Path], output: Path, masks: Path | None = N
         if output in (path, *path.parents):
             raise DataError(f"--output {output.name}: is or holds --input {path.name}; choose another folder")
     try:
-        images = _without(find_images(inputs), inputs, masks, output)
+        found = find_images(inputs)
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
+    left_out = {output}
+    if masks is not None:
+        folder = _absolute(masks)
+        left_out.add(folder)
+        if inside := [path.name for path in map(_absolute, inputs) if folder in (path, *path.parents)]:
+            raise DataError(f"--masks {masks}: is or holds --input {inside[0]}; put masks into a folder of their own")
+    images = [image for image in found if left_out.isdisjoint(_absolute(image).parents)]
     if not images:
         raise DataError(f"{', '.join(map(str, inputs))}: no images here; give DICOM, PNG, PGM, TIFF or JPEG")
     return images
-
-
-def _without(images: Sequence[Path], inputs: Sequence[Path], masks: Path | None, output: Path) -> list[Path]:
-    """Leave out what lies in the folder of masks or in the output, which may be below an input.
-
-    Raises:
-        DataError: The folder of masks is an input or holds one: which files are masks?
-    """
-    if masks is None:
-        return [image for image in images if output not in _absolute(image).parents]
-    folder = _absolute(masks)
-    for path in map(_absolute, inputs):
-        if folder == path or folder in path.parents:
-            raise DataError(f"--masks {masks}: is or holds --input {path.name}; put masks into a folder of their own")
-    return [image for image in images if not {output, folder} & set(_absolute(image).parents)]
 
 
 def _absolute(path: Path) -> Path:
