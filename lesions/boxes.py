@@ -15,9 +15,9 @@ import numpy as np
 from lesions.annotations import Annotation, Box, write_annotations
 from preprocessing.csv_table import read_table, repeated
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image
 from preprocessing.images.outline import Outline
 from preprocessing.images.read import read_image
+from preprocessing.images.stored_image import Image
 from preprocessing.images.views import UPRIGHT
 from preprocessing.mammograms.convert import find_mammograms, hang
 from preprocessing.mammograms.given_masks import given_masks

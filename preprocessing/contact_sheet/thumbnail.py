@@ -5,8 +5,8 @@ import base64
 import cv2
 import numpy as np
 
-from preprocessing.images.large import Image, pixels_of
 from preprocessing.images.outline import Outline
+from preprocessing.images.stored_image import Image, pixels_of
 
 HEIGHT = 256  # pixels at most: enough to judge a mask, too few to read writing on a film
 FINER = 1.25  # samples per pixel and direction that are averaged, at least

@@ -21,8 +21,8 @@ from preprocessing.images import acceptance, codecs, dicom_identity, grey_levels
 from preprocessing.images.bounds import check_size, check_stream
 from preprocessing.images.grey_levels import apply_window, has_window
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant, unusable
-from preprocessing.images.large import StoredImage, bits_held
 from preprocessing.images.rules import Rules
+from preprocessing.images.stored_image import StoredImage, bits_held
 
 # One decoder per syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and

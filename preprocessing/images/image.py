@@ -9,7 +9,7 @@ from pathlib import PurePath
 import cv2
 import numpy as np
 
-from preprocessing.images.large import Image, pixels_of
+from preprocessing.images.stored_image import Image, pixels_of
 from preprocessing.images.views import UPRIGHT, Turn
 
 

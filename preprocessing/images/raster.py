@@ -8,8 +8,8 @@ import numpy as np
 
 from preprocessing.images.bounds import pgm_numbers, tiff_tags
 from preprocessing.images.image import UnusableImage, refuse_constant
-from preprocessing.images.large import StoredImage, bits_held
 from preprocessing.images.opencv import PNG, decode, png_chunks
+from preprocessing.images.stored_image import StoredImage, bits_held
 
 MAGIC = {
     PNG: "PNG",

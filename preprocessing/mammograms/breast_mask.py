@@ -11,9 +11,9 @@ import numpy as np
 
 from preprocessing.images.bounds import LONGEST_TO_SHORTEST
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of
 from preprocessing.images.outline import Outline
+from preprocessing.images.stored_image import Image, StoredImage, averages, pixels_of
 from preprocessing.mammograms.morphology import dilated, fill_holes, largest_component, opened
 from preprocessing.mammograms.options import MASK_METHODS
 

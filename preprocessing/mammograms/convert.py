@@ -17,9 +17,9 @@ import numpy as np
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import thumbnail
 from preprocessing.images.image import MammogramImage, UnusableImage
-from preprocessing.images.large import Image
 from preprocessing.images.outline import Outline
 from preprocessing.images.read import find_images, read_image
+from preprocessing.images.stored_image import Image
 from preprocessing.images.views import read_laterality, read_view
 from preprocessing.images.words import read_density
 from preprocessing.json_file import read_json

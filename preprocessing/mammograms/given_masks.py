@@ -9,9 +9,9 @@ import numpy as np
 
 from preprocessing.images.bounds import check_file, check_raster
 from preprocessing.images.image import UnusableImage, without_ending
-from preprocessing.images.large import counts_of
 from preprocessing.images.opencv import decode
 from preprocessing.images.raster import raster_kind
+from preprocessing.images.stored_image import counts_of
 from preprocessing.mammograms.image_table import ends_alike
 
 SUFFIXES = frozenset([".png", ".pgm", ".pbm", ".pnm", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"])

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import Image, StoredImage, counts_of, pixels_of
 from preprocessing.images.mask import mask_of
 from preprocessing.images.outline import Outline
+from preprocessing.images.stored_image import Image, StoredImage, counts_of, pixels_of
 
 CHECKED_HEIGHT = 128  # of the copy that is looked at
 FEW_VALUES = 8  # an image has more grey levels than this, a mask or label map does not

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from preprocessing.images.image import UnusableImage, resized
-from preprocessing.images.large import Image, StoredImage, averages, pixels_of
 from preprocessing.images.mask import mask_of
 from preprocessing.images.outline import Outline
+from preprocessing.images.stored_image import Image, StoredImage, averages, pixels_of
 from preprocessing.images.views import Turn
 from preprocessing.mammograms.morphology import fill_holes, largest_component
 

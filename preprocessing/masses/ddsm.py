@@ -16,7 +16,7 @@ import numpy as np
 from preprocessing.images.bounds import check_file, check_size
 from preprocessing.images.codecs import decode_jpeg
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant
-from preprocessing.images.large import StoredImage
+from preprocessing.images.stored_image import StoredImage
 from preprocessing.masses.lesion import Box, Lesion, Located, box_of
 from preprocessing.masses.options import DIGITIZERS
 from preprocessing.shards import DataError

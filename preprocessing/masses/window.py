@@ -5,7 +5,7 @@ import numpy as np
 
 from preprocessing.images.bounds import MOST_PIXELS
 from preprocessing.images.image import UnusableImage, resized
-from preprocessing.images.large import Image, pixels_of
+from preprocessing.images.stored_image import Image, pixels_of
 from preprocessing.masses.lesion import Box
 from preprocessing.masses.options import CONTEXT
 

@@ -14,9 +14,9 @@ from preprocessing.contact_sheet import pages
 from preprocessing.contact_sheet.pages import write_contact_sheet
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
-from preprocessing.images.large import StoredImage
 from preprocessing.images.outline import Outline
 from preprocessing.images.rules import Rules
+from preprocessing.images.stored_image import StoredImage
 from preprocessing.mammograms.convert import convert_mammograms
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.phantoms.mammogram import mammogram_phantom

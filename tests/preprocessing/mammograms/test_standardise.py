@@ -7,8 +7,8 @@ import pytest
 from drawn_breast import components, drawn_film
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import StoredImage
 from preprocessing.images.outline import Outline
+from preprocessing.images.stored_image import StoredImage
 from preprocessing.mammograms.standardise import orient, pyramid, standardise
 
 

@@ -6,7 +6,7 @@ import pytest
 from contrast import undo_contrast
 
 from preprocessing.images.image import UnusableImage
-from preprocessing.images.large import StoredImage
+from preprocessing.images.stored_image import StoredImage
 from preprocessing.masses.lesion import Box, box_of
 from preprocessing.masses.window import cut_window, normalise_contrast
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.images import large
-from preprocessing.images.large import StoredImage, averages, counts_of, pixels_of
+from preprocessing.images import stored_image
+from preprocessing.images.stored_image import StoredImage, averages, counts_of, pixels_of
 
 
 def stored(dtype: str, height: int = 100, width: int = 60) -> StoredImage:
@@ -23,7 +23,7 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_pixels_are_the_levels_of_the_stored_values(dtype, by_opencv, monkeypatch):
     if not by_opencv:
-        monkeypatch.setattr(large, "_opencv_looks_up_16_bits", lambda: False)
+        monkeypatch.setattr(stored_image, "_opencv_looks_up_16_bits", lambda: False)
     image = stored(dtype)
     np.testing.assert_array_equal(image.pixels(), image.levels[image.stored])
 
@@ -31,7 +31,7 @@ def test_pixels_are_the_levels_of_the_stored_values(dtype, by_opencv, monkeypatc
 @pytest.mark.parametrize("by_opencv", [True, False])
 def test_parts_and_mirror_images_are_of_the_pixels(by_opencv, monkeypatch):
     if not by_opencv:
-        monkeypatch.setattr(large, "_opencv_looks_up_16_bits", lambda: False)
+        monkeypatch.setattr(stored_image, "_opencv_looks_up_16_bits", lambda: False)
     image = stored("u2")
     part = image[10:50][:, ::-1][:, 5:]
     assert part.shape == (40, 55)
