@@ -13,7 +13,7 @@ import numpy as np
 
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.mask import resize_mask
-from preprocessing.images.words import DENSITIES
+from preprocessing.images.table_words import DENSITIES
 from preprocessing.mammograms.given_masks import find_masks, read_mask
 from preprocessing.mammograms.standardise import orient
 from preprocessing.phantoms.mammogram import mammogram_phantom, phantom_mask

@@ -23,7 +23,7 @@ from lesions.outline import area, mask_of
 from lesions.page import write_page
 from preprocessing.atomic import remove_left_over, whole_file, write_whole
 from preprocessing.images.png import write_image
-from preprocessing.images.words import read_density
+from preprocessing.images.table_words import read_density
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.mammograms.item import mammogram_item
 from preprocessing.progress import progress

@@ -15,7 +15,7 @@ from lesions.breast import Breast
 from lesions.insert import Host, Inserted, choose_place, insert_at
 from lesions.masses import Masses, PhantomMasses, mass_source
 from lesions.placement import SHIPPED, Placement, read_placement
-from preprocessing.images.words import DENSITIES
+from preprocessing.images.table_words import DENSITIES
 from preprocessing.shards import SPLITS, DataError, Dataset, Level, open_dataset
 
 PHANTOMS = "phantoms"  # in place of a dataset of masses

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from preprocessing.images.words import DENSITIES
+from preprocessing.images.table_words import DENSITIES
 from preprocessing.shards import Conversion, Dataset
 
 REASONS = 12  # named; the rest are counted together

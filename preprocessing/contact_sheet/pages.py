@@ -9,7 +9,7 @@ import numpy as np
 from preprocessing.atomic import write_whole
 from preprocessing.contact_sheet.store import MARK, ThumbnailStore, unwritable
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
-from preprocessing.images.words import DENSITIES
+from preprocessing.images.table_words import DENSITIES
 from preprocessing.shards import SPLITS, Conversion, Dataset, shows_patients
 
 PER_PAGE = 200

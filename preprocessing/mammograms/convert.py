@@ -20,8 +20,8 @@ from preprocessing.images.image import MammogramImage, UnusableImage
 from preprocessing.images.outline import Outline
 from preprocessing.images.read import find_images, read_image
 from preprocessing.images.stored_image import Image
+from preprocessing.images.table_words import read_density
 from preprocessing.images.views import read_laterality, read_view
-from preprocessing.images.words import read_density
 from preprocessing.json_file import read_json
 from preprocessing.mammograms.breast_mask import find_breast
 from preprocessing.mammograms.given_masks import given_masks, read_mask

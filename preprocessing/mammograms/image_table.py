@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from preprocessing.csv_table import read_table
-from preprocessing.images.words import KNOWN, is_blank, unknown_words
+from preprocessing.images.table_words import KNOWN, is_blank, unknown_words
 from preprocessing.shards import DataError
 
 TABLE_FILE = "films.csv"
