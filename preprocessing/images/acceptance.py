@@ -11,24 +11,20 @@ import re
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from preprocessing.images import dicom_identity
 from preprocessing.images.dicom_identity import text_of
 from preprocessing.images.image import UnusableImage
 from preprocessing.images.rules import SPECIAL_KINDS, Rules, refusal
 from preprocessing.version import SOFTWARE
 
 ELEMENTS = (
+    *dicom_identity.ELEMENTS,
     "SOPClassUID",
     "Modality",
     "ImageType",
-    "SeriesDescription",
-    "PatientID",
     "BodyPartExamined",
     "AnatomicRegionSequence",
     "PresentationIntentType",
-    "ImageLaterality",
-    "ViewPosition",
-    "ViewCodeSequence",
-    "PatientOrientation",
     "PaddleDescription",
     "EstimatedRadiographicMagnificationFactor",
     "BreastImplantPresent",

@@ -53,7 +53,7 @@ _REQUIRED = (
 )
 _USED = (*_REQUIRED, "HighBit", "NumberOfFrames", "PixelData")
 _OVERLAY_BITS = [0x60000102 + 0x20000 * group for group in range(16)]  # Overlay Bit Position
-_READ: list[Any] = [*_USED, *_OVERLAY_BITS, *grey_levels.ELEMENTS, *dicom_identity.ELEMENTS, *acceptance.ELEMENTS]
+_READ: list[Any] = [*_USED, *_OVERLAY_BITS, *grey_levels.ELEMENTS, *acceptance.ELEMENTS]
 
 
 def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:

@@ -8,8 +8,6 @@ import pydicom
 from preprocessing.images import acceptance, dicom_identity
 from preprocessing.images.dicom import silent_pydicom
 
-_READ = [*acceptance.ELEMENTS, *dicom_identity.ELEMENTS]
-
 
 def raw_with_processed(paths: Sequence[Path]) -> set[Path]:
     """Find the raw images (FOR PROCESSING) whose study has a processed one of the same side and view.
@@ -17,10 +15,11 @@ def raw_with_processed(paths: Sequence[Path]) -> set[Path]:
     Only headers are read; a file that is no DICOM object, or damaged, is none of them.
     """
     raw, processed = {}, set()
+    elements = list(acceptance.ELEMENTS)
     with silent_pydicom():
         for path in paths:
             try:
-                header = pydicom.dcmread(path, force=True, specific_tags=_READ, stop_before_pixels=True)
+                header = pydicom.dcmread(path, force=True, specific_tags=elements, stop_before_pixels=True)
                 name = _exposure(header, path)
             except Exception:  # noqa: BLE001, a damaged file makes pydicom raise anything; it is rejected later
                 continue
