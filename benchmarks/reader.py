@@ -28,7 +28,8 @@ def write_noise(folder: Path, count: int, levels: list[tuple[int, int]]) -> None
     """A dataset of `count` noise images in half ellipses."""
     import numpy as np
 
-    from preprocessing.shards import DatasetWriter, array_name
+    from preprocessing.shards import DatasetWriter
+    from preprocessing.shards.format import array_name
 
     rng = np.random.default_rng(0)
     fields = {"subject": "0" * 16, "laterality": "L", "view": "CC"}

@@ -12,7 +12,7 @@ from preprocessing.errors import UserError
 
 if TYPE_CHECKING:
     from preprocessing.contact_sheet.store import ThumbnailStore
-    from preprocessing.shards import Conversion
+    from preprocessing.shards.convert import Conversion
 
 PATH = click.Path(path_type=Path)
 FILE_THERE = click.Path(exists=True, dir_okay=False, path_type=Path)

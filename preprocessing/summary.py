@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from preprocessing.images.table_words import DENSITIES
-from preprocessing.shards import Conversion, Dataset
+from preprocessing.shards import Dataset
+from preprocessing.shards.convert import Conversion
 
 REASONS = 12  # named; the rest are counted together
 _WIDTH = 100

@@ -10,7 +10,8 @@ from preprocessing.atomic import write_whole
 from preprocessing.contact_sheet.store import MARK, ThumbnailStore, unwritable
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
 from preprocessing.images.table_words import DENSITIES
-from preprocessing.shards import SPLITS, Conversion, Dataset, shows_patients
+from preprocessing.shards import SPLITS, Dataset, shows_patients
+from preprocessing.shards.convert import Conversion
 
 PER_PAGE = 200
 WARNING = (

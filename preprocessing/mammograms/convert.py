@@ -31,17 +31,10 @@ from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.patients import patient_of, remarks_on, unique_names
 from preprocessing.mammograms.plausibility import check_breast, check_grey_levels
 from preprocessing.mammograms.standardise import orient, standardise, turned, turned_mask
-from preprocessing.shards import (
-    DATASET_FILE,
-    Conversion,
-    DataError,
-    Key,
-    Origins,
-    WorkList,
-    build_dataset,
-    open_output,
-)
+from preprocessing.shards import DATASET_FILE, DataError
+from preprocessing.shards.convert import Conversion, WorkList, build_dataset
 from preprocessing.shards.format import Item
+from preprocessing.shards.pseudonyms import Key, Origins, open_output
 from preprocessing.shards.sources import Entry, Sources, read_log, size_of
 
 SHARD_SIZE = 32  # images per shard, all in memory until it is written; more where that would give over 256 shards

@@ -4,7 +4,8 @@ import numpy as np
 
 from preprocessing.images.mask import mask_of
 from preprocessing.mammograms.standardise import pyramid
-from preprocessing.shards import LEVELS, array_name, as_stored
+from preprocessing.shards import LEVELS
+from preprocessing.shards.format import array_name, as_stored
 
 
 def mammogram_item(

@@ -27,7 +27,9 @@ from preprocessing.masses.labels import CLASSES, read_label
 from preprocessing.masses.lesion import Lesion
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.window import SIZE, cut_window
-from preprocessing.shards import Conversion, DataError, Key, Origins, WorkList, build_dataset, open_output
+from preprocessing.shards import DataError
+from preprocessing.shards.convert import Conversion, WorkList, build_dataset
+from preprocessing.shards.pseudonyms import Key, Origins, open_output
 from preprocessing.shards.sources import Entry, Sources, size_of
 
 

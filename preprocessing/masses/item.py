@@ -7,7 +7,7 @@ import numpy as np
 
 from preprocessing.masses.labels import CLASSES
 from preprocessing.masses.window import SIZE, normalise_contrast
-from preprocessing.shards import array_name, as_stored
+from preprocessing.shards.format import array_name, as_stored
 
 
 def mass_item(

@@ -20,7 +20,8 @@ from preprocessing.mammograms.morphology import largest_component
 from preprocessing.phantoms.anatomy import HEIGHT, WIDTH, Anatomy, breast_region, draw_anatomy, filled
 from preprocessing.phantoms.task import PhantomTask, phantom_tasks
 from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
-from preprocessing.shards import Dataset, WorkList, build_dataset
+from preprocessing.shards import Dataset
+from preprocessing.shards.convert import WorkList, build_dataset
 from preprocessing.shards.format import Item
 
 SHARPNESS = 5  # of strands

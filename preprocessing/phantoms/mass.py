@@ -30,7 +30,8 @@ from preprocessing.masses.options import CONTEXT
 from preprocessing.masses.window import SIZE
 from preprocessing.phantoms.task import PhantomTask, phantom_tasks
 from preprocessing.phantoms.tissue import power_law_pair, ridges, specks
-from preprocessing.shards import Dataset, WorkList, build_dataset
+from preprocessing.shards import Dataset
+from preprocessing.shards.convert import WorkList, build_dataset
 
 SIDE = 128  # pixels of the drawing; lengths below are in these pixels
 LONGEST = SIDE / CONTEXT  # longest side of a mass that a radiologist boxed exactly

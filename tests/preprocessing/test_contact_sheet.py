@@ -20,7 +20,8 @@ from preprocessing.images.stored_image import StoredImage
 from preprocessing.mammograms.convert import convert_mammograms
 from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.phantoms.mammogram import mammogram_phantom
-from preprocessing.shards import Conversion, DataError
+from preprocessing.shards import DataError
+from preprocessing.shards.convert import Conversion
 
 
 def decoded(figure: str) -> np.ndarray:

@@ -14,7 +14,8 @@ from preprocessing.masses.convert import convert_masses
 from preprocessing.masses.item import summary_lines
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.rois import ROI_COLUMNS, read_rois
-from preprocessing.shards import Conversion, DataError, open_dataset
+from preprocessing.shards import DataError, open_dataset
+from preprocessing.shards.convert import Conversion
 
 DRAWN = Path(__file__).with_name("mammograms_rois.csv")
 

@@ -17,9 +17,9 @@ import pytest
 from folders import flip_a_byte
 
 from preprocessing.lock import LOCK_FILE
-from preprocessing.shards import DataError, DatasetWriter, array_name, open_dataset
+from preprocessing.shards import DataError, DatasetWriter, open_dataset
 from preprocessing.shards import writer as shards
-from preprocessing.shards.format import FORMAT
+from preprocessing.shards.format import FORMAT, array_name
 from preprocessing.shards.shard_file import write_shard
 from preprocessing.shards.writer import split_subjects
 

@@ -8,8 +8,8 @@ import pytest
 
 from preprocessing.masses.item import mass_item
 from preprocessing.masses.labels import CLASSES
-from preprocessing.shards import DataError, DatasetWriter, array_name, open_dataset
-from preprocessing.shards.format import DATASET_FILE
+from preprocessing.shards import DataError, DatasetWriter, open_dataset
+from preprocessing.shards.format import DATASET_FILE, array_name
 
 LEVEL = (8, 4)
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from folders import flip_a_byte
 
-from preprocessing.shards import DataError, Key, WorkList, array_name, build_dataset
-from preprocessing.shards.format import DATASET_FILE, PREVIOUS
+from preprocessing.shards import DataError
+from preprocessing.shards.convert import WorkList, build_dataset
+from preprocessing.shards.format import DATASET_FILE, PREVIOUS, array_name
+from preprocessing.shards.pseudonyms import Key
 from preprocessing.shards.sources import Entry, Sources
 
 LEVEL = (8, 4)
