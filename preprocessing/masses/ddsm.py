@@ -135,13 +135,10 @@ def _abnormality(number: int, text: str) -> Abnormality:
     }
     boundary, problem = None, ""
     chain = re.search(r"^\s*BOUNDARY\s+([^#]*)#", text, flags=re.MULTILINE | re.IGNORECASE)
-    if chain is None or not chain[1].split():
-        problem = "overlay without an outline"
-    else:
-        try:
-            boundary = follow_chain(chain[1].split())
-        except UnusableImage as reason:
-            problem = str(reason)
+    try:
+        boundary = follow_chain(chain[1].split() if chain else [])
+    except UnusableImage as reason:
+        problem = str(reason)
     kind = "-".join(dict.fromkeys(kind.upper() for kind, _ in types))
     return Abnormality(number, kind, words["SHAPE"], words["MARGINS"], boundary, problem)
 
@@ -153,8 +150,10 @@ def follow_chain(words: Sequence[str]) -> np.ndarray:
         int (steps + 1, 2), pixels (x, y) from 0.
 
     Raises:
-        UnusableImage: A word is no chain code.
+        UnusableImage: There is no word, or one that is no chain code.
     """
+    if not words:
+        raise UnusableImage("overlay without an outline")
     try:
         start, codes = np.array(words[:2], np.int32), np.array(words[2:], np.int32)
     except (ValueError, OverflowError):
