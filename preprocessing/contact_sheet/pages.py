@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.atomic import write_whole
-from preprocessing.contact_sheet.store import MARK, ThumbnailStore, unwritable
+from preprocessing.contact_sheet.store import MARK, ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import HEIGHT, thumbnail
 from preprocessing.images.table_words import DENSITIES
 from preprocessing.shards import SPLITS, Dataset, shows_patients
@@ -55,8 +55,7 @@ def write_contact_sheet(done: Conversion, store: ThumbnailStore) -> Path:
     parts = [shown[begin : begin + PER_PAGE] for begin in range(0, len(shown), PER_PAGE)] or [[]]
     figures = _Figures(store, dataset, numbers, doubts)
     counts = f"{dataset.count} taken, {len(first)} of them doubtful, {len(rejected)} rejected"
-    try:
-        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with store.writing():
         _remove_pages_beyond(store.folder, len(parts))
         links = _links(len(parts))
         content = _page(dataset, counts, links, _rejected_table(rejected))
@@ -65,8 +64,6 @@ def write_contact_sheet(done: Conversion, store: ThumbnailStore) -> Path:
         for page in range(len(parts) - 1, -1, -1):
             content = _page(dataset, counts, links, f"<main>{''.join(map(figures.figure, parts[page]))}</main>", page)
             write_whole(store.folder / page_name(page), content, private=True)
-    except OSError as error:
-        raise unwritable(store.folder, error) from error
     return first_page
 
 

@@ -2,14 +2,13 @@
 
 import re
 import zipfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from preprocessing.atomic import whole_file
-from preprocessing.shards import DataError
-from preprocessing.shards.format import Item
+from preprocessing.shards.format import Item, as_data_error
 
 _OWN_FILE = re.compile(r"(index|page-\d+|rejected)\.html")
 MARK = "<!-- contact sheet of "
@@ -34,13 +33,17 @@ class ThumbnailStore:
         Raises:
             DataError: They cannot be written.
         """
-        try:
+        with self.writing(), whole_file(self._path(shard)) as partial, zipfile.ZipFile(partial, "w") as file:
+            for number, item in enumerate(items):
+                file.writestr(zipfile.ZipInfo(str(number)), str(item.get("thumbnail", "")))  # no time in it
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Create the folder, and tell in one line what cannot be written there."""
+        cure = "free space or give --no-contact-sheet"
+        with as_data_error(self.folder, "the contact sheet cannot be written", cure):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with whole_file(self._path(shard)) as partial, zipfile.ZipFile(partial, "w") as file:
-                for number, item in enumerate(items):
-                    file.writestr(zipfile.ZipInfo(str(number)), str(item.get("thumbnail", "")))  # no time in it
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
+            yield
 
     def read(self, shard: int, position: int, count: int) -> str | None:
         """Read the thumbnail of an item of a shard of `count` items; None where it was not kept."""
@@ -67,9 +70,3 @@ class ThumbnailStore:
 
     def _path(self, shard: int) -> Path:
         return self.folder / _STORED / f"shard-{shard:05d}.zip"
-
-
-def unwritable(folder: Path, error: OSError) -> DataError:
-    """Make the error of a contact sheet that cannot be written."""
-    why = error.strerror or type(error).__name__
-    return DataError(f"{folder}: the contact sheet cannot be written ({why}); free space or give --no-contact-sheet")

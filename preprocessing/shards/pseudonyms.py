@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
-from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError
+from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError, as_data_error
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,15 @@ def _key_file(output: Path, key: str | os.PathLike | None) -> Path:
 
 
 def _make_writable(output: Path) -> None:
-    try:
+    with as_data_error(f"--output {output}", "cannot be written", "choose another folder"):
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise DataError(f"--output {output}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def _read_secret(path: Path, output: Path) -> bytes:
     """Read the key; a new one, readable by its owner only, is made when it is not there."""
-    try:
+    with as_data_error(path, "the key can be neither read nor created", "choose another place with --key"):
         if not path.exists():
             if (output / DATASET_FILE).exists():
                 raise DataError(
@@ -98,10 +96,6 @@ def _read_secret(path: Path, output: Path) -> bytes:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_private(path, secrets.token_hex(32) + "\n")
         secret = path.read_bytes().strip()
-    except OSError as error:
-        raise DataError(
-            f"{path}: the key can be neither read nor created ({error.strerror}); choose another place with --key"
-        ) from error
     if len(secret) < 16:
         raise DataError(f"--key {path}: must hold at least 16 characters")
     return secret
@@ -140,15 +134,13 @@ class Origins:
         rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
         rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
         private = private_list(output, self.noun, self.key.file)
-        try:
+        with as_data_error(output, f"its lists of {self.noun}s cannot be written"):
             write_whole(output / REJECTED_FILE, _csv_of([(self.noun, "reason"), *sorted(rejected.items())]))
             if doubtful:
                 write_whole(output / DOUBTFUL_FILE, _csv_of([(self.noun, "reason"), *doubtful]))
             else:
                 (output / DOUBTFUL_FILE).unlink(missing_ok=True)
             write_private(private, _csv_of(rows))
-        except OSError as error:
-            raise DataError(f"{output}: its lists of {self.noun}s cannot be written ({error.strerror})") from error
 
 
 def write_private(path: Path, text: str) -> None:

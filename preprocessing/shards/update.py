@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.shards.format import DATASET_FILE, PREVIOUS, DataError, Item, pixel_arrays, sha256
+from preprocessing.shards.format import DATASET_FILE, PREVIOUS, DataError, Item, as_data_error, pixel_arrays, sha256
 from preprocessing.shards.reader import Shard, open_shard
 from preprocessing.shards.schema import read_description, shard_name
 from preprocessing.shards.sources import Made, Sources, append_to_log, read_log
@@ -95,7 +95,7 @@ def review(folder: Path, sources: Sources, made: Mapping, work: Mapping, *, noun
     Raises:
         DataError: Entries are gone; or something cannot be read or moved.
     """
-    try:
+    with as_data_error(folder, "cannot be updated"):
         _recover(folder)
         if not (folder / DATASET_FILE).exists():
             return Review()
@@ -106,8 +106,6 @@ def review(folder: Path, sources: Sources, made: Mapping, work: Mapping, *, noun
         if not former and not (folder / PREVIOUS).exists():
             return _untracked(folder, there, work)
         return _compared(folder, there, former, sources, work, noun)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be updated ({error.strerror or type(error).__name__})") from error
 
 
 def _untracked(folder: Path, there: Mapping, work: Mapping) -> Review:

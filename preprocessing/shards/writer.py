@@ -22,6 +22,7 @@ from preprocessing.shards.format import (
     DataError,
     Item,
     Level,
+    as_data_error,
     sha256,
 )
 from preprocessing.shards.reader import Dataset, Shard, open_dataset, open_shard
@@ -341,15 +342,12 @@ def _write_description(folder: Path, content: Mapping) -> None:
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Turn a refusal of the system, or a lock that another command holds, into a `DataError`."""
+    cure = "finished work is kept: solve this, then run the same command again"
     try:
-        yield
+        with as_data_error(folder, "cannot be written", cure):
+            yield
     except LockError as error:
         raise DataError(str(error)) from error
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror or type(error).__name__}); "
-            "finished work is kept: solve this, then run the same command again"
-        ) from error
 
 
 def _differences(old: Mapping, new: Mapping) -> str:
