@@ -6,6 +6,7 @@ shards in progress.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from preprocessing.shards.format import DATASET_FILE, LEVELS, Item, Level
 from preprocessing.shards.pseudonyms import Origins
 from preprocessing.shards.reader import Dataset
 from preprocessing.shards.schema import read_description
-from preprocessing.shards.sources import Sources, count_told_by, digest_of, read_log
+from preprocessing.shards.sources import Sources, digest_of, read_log
 from preprocessing.shards.update import Former, Review, remove_former, review
 from preprocessing.shards.workers import results_of, usable_cores
 from preprocessing.shards.writer import DatasetWriter, Summarise, default_shard_size, discard, lock_folder, writing_to
@@ -219,8 +220,9 @@ def _finished(writer: DatasetWriter, found: Review, already_done: bool, work: Wo
     doubtful = sorted(pair for shard in shards for pair in shard.doubtful)
     if origins is not None and not already_done:
         origins.write_lists(output, rejected, doubtful)
-    used = [number for number in range(writer.count) if number not in rejected]
-    told_by = count_told_by(read_log(output), used) if work.sources is not None else {}
+    log = {} if work.sources is None else read_log(output)
+    used = [log[number].told_by for number in range(writer.count) if number in log and number not in rejected]
+    told_by = Counter(filter(None, used))
     described = {"patients_told_by": told_by} if told_by else {}
     dataset = writer.finish(work.validation_fraction, work.summarise, shards=shards, described=described)
     remove_former(output)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -177,8 +176,3 @@ def _entries_of(line: Any) -> Iterator[tuple[int, Made]]:
     for number, entry in enumerate(line["entries"], start=line["first"]):
         if isinstance(entry, list) and len(entry) == 5 and all(isinstance(text, str) for text in entry):
             yield number, Made(*entry)
-
-
-def count_told_by(log: Mapping[int, Made], used: Sequence[int]) -> dict[str, int]:
-    """Count how the patients of the entries that became items were told from each other."""
-    return dict(Counter(log[number].told_by for number in used if number in log and log[number].told_by))
