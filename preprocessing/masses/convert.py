@@ -15,7 +15,8 @@ Where a lesion is, its `Source` knows: a box (`preprocessing.masses.rois`), a ro
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,9 @@ from preprocessing.masses.options import MassOptions
 from preprocessing.masses.window import SIZE, cut_window
 from preprocessing.shards import DataError
 from preprocessing.shards.convert import Conversion, WorkList, build_dataset
+from preprocessing.shards.format import Item
 from preprocessing.shards.pseudonyms import Key, Origins, open_output
 from preprocessing.shards.sources import Entry, Sources, size_of
-
-
-@dataclass(frozen=True)
-class MassTask:
-    """One lesion to cut out, the key of the patients' hashes, and how it is cut out."""
-
-    lesion: Lesion
-    key: Key
-    options: MassOptions
 
 
 def convert_masses(
@@ -75,8 +68,8 @@ def convert_masses(
     secret = open_output(output, key)
     entries = [_entry(lesion) for lesion in lesions]
     work = WorkList(
-        [MassTask(lesion, secret, options) for lesion in lesions],
-        prepare_mass,
+        lesions,
+        partial(prepare_mass, key=secret, options=options),
         {"by": "prepare_masses", **asdict(options)},
         kind="mass",
         title="Masses",
@@ -93,9 +86,13 @@ def convert_masses(
     return replace(done, notes=notes)
 
 
-def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | str:
-    """Make a dataset item of one lesion, or tell as a string why it cannot be used."""
-    lesion, options = task.lesion, task.options
+def prepare_mass(lesion: Lesion, *, key: Key, options: MassOptions) -> Item | str:
+    """Make a dataset item of one lesion, or tell as a string why it cannot be used.
+
+    Args:
+        key: Of the patients' hashes.
+        options: How the lesion is cut out.
+    """
     try:
         # Labels first: that a lesion is no mass of a class is told even where its image is missing.
         if lesion.unusable and not lesion.shape and not lesion.margin:
@@ -115,7 +112,7 @@ def prepare_mass(task: MassTask) -> dict[str, np.ndarray | str | int | float] | 
         return f"image cannot be read: {error.strerror or type(error).__name__}"
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"image cannot be decoded: {type(error).__name__}"
-    subject = task.key.pseudonym(lesion.subject or found.image.patient)
+    subject = key.pseudonym(lesion.subject or found.image.patient)
     size = found.size if lesion.size is None else lesion.size
     return mass_item(window, region, subject=subject, contrast=options.contrast, size=size, **labels)
 
