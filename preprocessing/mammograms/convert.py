@@ -10,6 +10,7 @@ import filecmp
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,27 +43,21 @@ SHARD_SIZE = 32  # images per shard, all in memory until it is written; more whe
 
 @dataclass(frozen=True, slots=True)
 class MammogramTask:
-    """One image to prepare, and how.
+    """One image to prepare.
 
     Attributes:
         path: Path. The image's file.
         name: str. Its path below its input, unique among all images.
-        key: Key. Of the patients' hashes.
-        options: MammogramOptions. How it is prepared.
         mask: Path. File of its given mask, if any.
         row: (subject, laterality, view, density). Its row in the table, if any.
         unusable: str. Why it cannot be used, when that is known before it is read.
-        drawn: bool. Whether a thumbnail is wanted.
     """
 
     path: Path
     name: str
-    key: Key
-    options: MammogramOptions
     mask: Path | None = None
     row: Row | None = None
     unusable: str = ""
-    drawn: bool = False
 
 
 def convert_mammograms(
@@ -112,17 +107,13 @@ def convert_mammograms(
     rows = None if table is None else rows_of(table, names)
     given = None if masks is None else given_masks(Path(masks), names)
     secret = open_output(output, key)
-    drawn = thumbnails is not None
-    tasks = [
-        _task(MammogramTask(image, name, secret, options, drawn=drawn), given, rows)
-        for image, name in zip(images, names, strict=True)
-    ]
+    tasks = [_task(image, name, given, rows) for image, name in zip(images, names, strict=True)]
     if options.rules.intent == "any":
         tasks = _one_of_each_exposure(tasks)
     method = {} if given is None else {"mask_method": "given"}
     work = WorkList(
         tasks,
-        prepare_mammogram,
+        partial(prepare_mammogram, key=secret, options=options, drawn=thumbnails is not None),
         {"by": "prepare_mammograms", **options.settings(), **method, "table": rows is not None},
         kind="mammogram",
         title="Mammograms",
@@ -141,28 +132,34 @@ def convert_mammograms(
     return replace(done, remarks=remarks, notes=notes)
 
 
-def _task(task: MammogramTask, given: Mapping[str, Path | str] | None, rows: Rows | None) -> MammogramTask:
-    """Complete a task by the mask and the row of its image, where there are masks and a table."""
-    found = None if given is None else given[task.name]
+def _task(image: Path, name: str, given: Mapping[str, Path | str] | None, rows: Rows | None) -> MammogramTask:
+    """Look up the mask and the row of an image, where there are masks and a table."""
+    found = None if given is None else given[name]
     mask, unusable = (None, found) if isinstance(found, str) else (found, "")
-    row = None if rows is None else rows.by_name.get(task.name)
+    row = None if rows is None else rows.by_name.get(name)
     if rows is not None and row is None:
         unusable = unusable or "has no row in the table of images"
-    return replace(task, mask=mask, row=row, unusable=unusable)
+    return MammogramTask(image, name, mask, row, unusable)
 
 
-def prepare_mammogram(task: MammogramTask) -> Item | str:
-    """Make a dataset item of one image, or tell as a string why it cannot be used."""
+def prepare_mammogram(task: MammogramTask, *, key: Key, options: MammogramOptions, drawn: bool) -> Item | str:
+    """Make a dataset item of one image, or tell as a string why it cannot be used.
+
+    Args:
+        key: Of the patients' hashes.
+        options: How the image is prepared.
+        drawn: Whether a thumbnail is wanted.
+    """
     if task.unusable:
         return task.unusable
     subject, laterality, view, density = task.row or NO_ROW
     try:
-        found = read_image(task.path, window=task.options.window, rules=task.options.rules)
-        patient, told_by = patient_of(found, task.name, task.options.patient_from, subject)
+        found = read_image(task.path, window=options.window, rules=options.rules)
+        patient, told_by = patient_of(found, task.name, options.patient_from, subject)
         check_grey_levels(found.grey_levels)
-        pixels, mask, doubts = _breast(found, task)
-        drawn = {"thumbnail": thumbnail(pixels, mask)} if task.drawn else {}
-        image, mask = standardise(pixels, mask, keep_background=task.options.keep_background)
+        pixels, mask, doubts = _breast(found, task, options.mask_method)
+        more = {"thumbnail": thumbnail(pixels, mask)} if drawn else {}
+        image, mask = standardise(pixels, mask, keep_background=options.keep_background)
     except UnusableImage as reason:
         return str(reason)
     except OSError as error:
@@ -172,22 +169,24 @@ def prepare_mammogram(task: MammogramTask) -> Item | str:
     item = mammogram_item(
         image,
         mask,
-        subject=task.key.pseudonym(patient),
+        subject=key.pseudonym(patient),
         laterality=read_laterality(laterality or found.laterality),
         view=read_view(view or found.view),
         density=read_density(density),
     )
-    return {**item, **drawn, "doubtful": "\n".join(doubts), "told_by": told_by}
+    return {**item, **more, "doubtful": "\n".join(doubts), "told_by": told_by}
 
 
-def _breast(found: MammogramImage, task: MammogramTask) -> tuple[Image, np.ndarray | Outline, list[str]]:
+def _breast(
+    found: MammogramImage, task: MammogramTask, mask_method: str
+) -> tuple[Image, np.ndarray | Outline, list[str]]:
     """Return an image as it hangs, chest wall on the left, its breast, and what is doubtful about them.
 
     Raises:
         UnusableImage: It shows no breast.
     """
     view = read_view((task.row or NO_ROW)[2] or found.view)
-    (pixels, mask, _), said = hang(found, task.mask, task.options.mask_method)
+    (pixels, mask, _), said = hang(found, task.mask, mask_method)
     doubts = [*found.doubts, *said]
     try:
         return pixels, mask, doubts + check_breast(pixels, mask, view)
