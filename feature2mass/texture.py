@@ -80,8 +80,7 @@ class TexturedFeature2Mass(Feature2Mass):
         with tf.GradientTape() as generator_tape:
             features = self.encoder([image, margin, shape], training=True)
             fakes = self.decoder(self._decoded(features, margin, shape, reconstructed, step), training=True)
-            compared = self.as_seen if self.texture.amplified_reconstruction else lambda images: images
-            l1 = reconstruction_term(*(compared(one[:reconstructed]) for one in (image, fakes)))
+            l1 = reconstruction_term(*(self._compared(one[:reconstructed]) for one in (image, fakes)))
         leaf = tf.stop_gradient(fakes)
 
         # 2) D₁ and D₂: tell real from fake, and the label of both (eq. 3, 4), with a gentle slope at real masses
@@ -97,9 +96,7 @@ class TexturedFeature2Mass(Feature2Mass):
                 discriminator_loss(r, f, label, weight)
                 for r, f, label, weight in zip(real, fake, (margin, shape), weights, strict=True)
             ]
-            penalty = (
-                slope(self.discriminators, seen[::PENALISED]) if self.texture.penalty else tf.zeros((), seen.dtype)
-            )
+            penalty = self._penalty(seen[::PENALISED])
             both = losses[0] + losses[1] + self.texture.penalty * penalty
             # 3) G: be taken for real, and for the label (eq. 5)
             adversarial, labels = generator_terms(*fake, margin, shape)
@@ -122,6 +119,13 @@ class TexturedFeature2Mass(Feature2Mass):
         draws = global_batch_noise(tf.random.stateless_uniform, count, (count,), self.mixture_seed, step)
         mixtures = mixed_within_categories(features, margin, shape, draws, self.spread)
         return tf.concat([features[:reconstructed], mixtures[reconstructed:]], 0)
+
+    def _compared(self, images):
+        """Images as L1 sees them."""
+        return self.as_seen(images) if self.texture.amplified_reconstruction else images
+
+    def _penalty(self, seen):
+        return slope(self.discriminators, seen) if self.texture.penalty else tf.zeros((), seen.dtype)
 
 
 def mixed_within_categories(features, margin, shape, draws, spread: bool = False):
