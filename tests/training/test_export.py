@@ -38,7 +38,7 @@ def test_a_stock_copy_computes_the_same(model):
 
 def test_an_operation_keeps_its_effect_and_gets_a_name_of_its_model_alone():
     inputs = keras.Input((4,), name="numbers")
-    copies = [stock_model(keras.Model(inputs, keras.ops.cos(inputs))) for _ in range(2)]
+    copies = [stock_model(keras.Model(inputs, keras.ops.cos(inputs), name="wave")) for _ in range(2)]
     assert copies[0].to_json() == copies[1].to_json()
     np.testing.assert_allclose(copies[0](np.zeros((1, 4))), 1)
 
