@@ -29,7 +29,7 @@ ROWS = {
         for phase in range(1, 8)
     },
     **{f"pix2pix {preset}": ("pix2pix", preset, None) for preset in ("quick", "paper")},
-    **{f"masses {preset}": ("masses", preset, None) for preset in ("quick", "paper")},
+    **{f"masses {preset}": ("masses", preset, None) for preset in ("quick", "film", "paper")},
 }
 
 
