@@ -1,8 +1,8 @@
 """Presets of Feature2Mass: data, each line with its source.
 
 paper   Reproduces the networks, losses, optimizer and mixing of Lee et al. 2018, without additions.
-        Costs 8000 epochs, about 13,000 steps for 841 masses. An epoch took 114 seconds and 7.4 GiB on one CPU core
-        (`docs/results.md`), so it needs a GPU; we have never completed it.
+        Costs 8000 epochs, about 13,000 steps for 841 masses: three days and 12 GiB of two CPU cores, or hours of a GPU
+        (`docs/performance.md`); never trained to its end by us.
         Expect masses as in figures 3–5 of Lee et al. 2018.
         python train_scripts/train_feature2mass.py --preset paper --data DATA --run RUN
 

@@ -1,7 +1,7 @@
 """Presets of the mask-embedding GAN: data, each line with its source.
 
 paper   Reproduces the network, the loss and the fade-in of Ren et al. 2019, without additions.
-        Costs days of a data-centre GPU for all seven phases (`benchmarks/cost_table.py` counts operations); never
+        Costs four days of two CPU cores, or hours of a GPU, for all seven phases (`docs/performance.md`); never
         trained to its end by us. Ren et al. trained for a week on three GPUs.
         Expect images that readers score 2.38 of 5, where real ones score 3.78 (Ren et al. 2019, §6.5).
         python train_scripts/train_mask_embed.py --phase 7 --preset paper --data DATA --run RUN

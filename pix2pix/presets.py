@@ -2,7 +2,7 @@
 
 paper   Reproduces the networks, the losses and Adam of Isola et al. 2017, trained on as many images as the last phase
         of the mask-embedding GAN.
-        Costs days of a data-centre GPU (`benchmarks/cost_table.py` counts operations); never trained to its end by us.
+        Costs two weeks of two CPU cores, or hours of a GPU (`docs/performance.md`); never trained to its end by us.
         Expect images that readers score 1.08 of 5, where real ones score 3.78 (Ren et al. 2019, §6.5).
         python train_scripts/train_pix2pix.py --preset paper --data DATA --run RUN
 

@@ -14,7 +14,7 @@ from training.command_line import Options, begin, training_command, training_opt
     presets={
         "quick": "minutes on two cores, with narrower networks.",
         "film": "masses with the texture of scanned films; about 3 hours on one core with bfloat16.",
-        "paper": "Lee et al. 2018 as printed, 8,000 epochs in batches of 512; needs a GPU.",
+        "paper": "Lee et al. 2018 as printed, 8,000 epochs in batches of 512; three days on two cores.",
     },
     additions=(
         "linear_start",

@@ -25,7 +25,7 @@ from training.command_line import Options, begin, start_again, training_command,
     presets={
         "quick": "the same networks as film, in minutes on two cores.",
         "film": "images like scanned films, half the kernels of the paper; about 10 hours on one core.",
-        "paper": "Ren et al. 2019 as printed; days on a GPU.",
+        "paper": "Ren et al. 2019 as printed; four days on two cores, or hours on a GPU.",
     },
     additions=(
         "second_convolution",

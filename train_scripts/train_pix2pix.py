@@ -17,7 +17,7 @@ SIZES = ["8", "16", "32", "64", "128", "256", "512"]
     run="runs/pix2pix",
     presets={
         "quick": "minutes on two cores, with a quarter of the filters.",
-        "paper": "Isola et al. 2017 as printed; days on a GPU.",
+        "paper": "Isola et al. 2017 as printed; two weeks on two cores, or hours on a GPU.",
     },
     additions=("jitter", "moving_average"),
     seeds="weights, order, jitter and dropout",
