@@ -49,6 +49,7 @@ def textbook_gradients(model, batch, step):
         "gradient_penalty": penalty,
         "wasserstein": -wasserstein,
         "diversity_gap": tf.zeros(()),
+        "shared_detail": tf.zeros(()),
     }
     return critic_gradients, generator_gradients, losses
 

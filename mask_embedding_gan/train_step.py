@@ -144,7 +144,7 @@ class MaskEmbeddingGAN(PhaseGAN):
         self.stable_generator = without_fade_in(generator) if schedule.phase > 1 else generator
         self.twin_seed = stream_seed(seed, "twin latent", schedule.phase)
         self.diversity = diversity
-        self.octaves = fine_octaves(*generator.output_shape[1:3])
+        self.octaves = fine_octaves(*generator.output_shape[1:3]) if schedule.detail_weight else []
 
     @property
     def alpha(self) -> float:

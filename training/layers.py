@@ -312,8 +312,8 @@ def determined_noise(numbers, height: int, width: int, name: str, independent: b
     """Make white noise (n, height, width, 1) of variance 1 that `numbers` (n, size) determine, in float32.
 
     A bank of `NOISE_MAPS` frozen random maps, mixed by frozen random weights of the numbers: the same numbers, the same
-    noise, and stock layers alone. All these mixtures lie in a space of `NOISE_MAPS` dimensions, so that two of them
-    have a correlation of 0.3 on average.
+    noise, and only stock layers and operations. All these mixtures lie in a space of `NOISE_MAPS` dimensions, so that
+    two of them have a correlation of 0.3 on average.
 
     Args:
         independent: whether the noise is the cosine of such a mixture, of angles; its variance is 1/2 (ours). The

@@ -1,5 +1,7 @@
 """How alike the fine detail of two images is: every breast has its own, a generator may draw the same one again."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 
@@ -33,22 +35,20 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, inside: np.ndarray
     return float((a * b).mean() / norm) if norm > FLAT else float("nan")
 
 
-def _compare_pairs(metric: Metric, sets: Sets) -> list[Row]:
-    of = lambda part: mean_over_mask_pairs(part, detail_correlation, of_one_mask=False, seed=sets.seed)
-    return [metric.row(of(sets.fake), of(sets.real), halves=halves_apart(sets, of))]
+def _compare(metric: Metric, sets: Sets, *, of_one_mask: bool) -> list[Row]:
+    """Compare pairs of generated images, any two or two of one mask, with any two real images: masks have one each."""
+    real = partial(mean_over_mask_pairs, of_pair=detail_correlation, of_one_mask=False, seed=sets.seed)
+    generated = mean_over_mask_pairs(sets.fake, detail_correlation, of_one_mask=of_one_mask, seed=sets.seed)
+    return [metric.row(generated, real(sets.real), halves=halves_apart(sets, real))]
 
 
-def _compare_of_one_mask(metric: Metric, sets: Sets) -> list[Row]:
-    """Compare with two real images where their masks overlap, since there is only one real image of each mask."""
-    of = lambda part: mean_over_mask_pairs(part, detail_correlation, of_one_mask=part is sets.fake, seed=sets.seed)
-    return [metric.row(of(sets.fake), of(sets.real), halves=halves_apart(sets, of))]
-
-
-DETAIL_OF_PAIRS = Metric("detail_correlation_pairs", "correlation of the detail of two images", AS_REAL, _compare_pairs)
+DETAIL_OF_PAIRS = Metric(
+    "detail_correlation_pairs", "correlation of the detail of two images", AS_REAL, partial(_compare, of_one_mask=False)
+)
 DETAIL_OF_ONE_MASK = Metric(
     "detail_correlation_per_mask",
     "correlation of the detail of two images of one mask",
     AS_REAL,
-    _compare_of_one_mask,
+    partial(_compare, of_one_mask=True),
     unsuitable=needs_masks,
 )
