@@ -5,8 +5,10 @@
 
 The peer's losses and gradients are first compared with the project's. Then PyTorch is given every chance: eager and
 compiled, both memory layouts, one and all cores, the system's allocator and whatever tuned ones are installed
-(tcmalloc, jemalloc). The fastest variants of a phase then take turns with the project, A B A B …, each in a process of
-its own, and medians are compared. Neither side has the diversity term.
+(tcmalloc, jemalloc). It also has the project's step, which trains both players on the same generated images; with
+`--textbook`, it has the usual one, which generates images for each player. The fastest variants of a phase then take
+turns with the project, A B A B …, each in a process of its own, and medians are compared. Neither side has the
+diversity term.
 """
 
 import json
@@ -49,11 +51,12 @@ class Candidate:
     compiled: bool
     channels_last: bool
     precision: str
+    textbook: bool
 
     @property
     def build_arguments(self) -> dict:
         """What the peer's `build` needs of it."""
-        names = ("compiled", "channels_last", "precision")
+        names = ("compiled", "channels_last", "precision", "textbook")
         return {"variant": {name: getattr(self, name) for name in names}, "threads": self.threads}
 
     def __str__(self) -> str:
@@ -245,11 +248,11 @@ class Bench:
 
 
 def candidates(
-    allocators: list[str], threads: list[int], modes: list[str], layouts: list[str], precision: str
+    allocators: list[str], threads: list[int], modes: list[str], layouts: list[str], precision: str, textbook: bool
 ) -> list[Candidate]:
     """Every combination, in the order of the modes."""
     return [
-        Candidate(allocator, count, mode == "compiled", layout == "NHWC", precision)
+        Candidate(allocator, count, mode == "compiled", layout == "NHWC", precision, textbook)
         for mode in modes
         for allocator in allocators
         for count in threads
@@ -269,6 +272,7 @@ def candidates(
 @click.option("--threads", default=None, help="PyTorch's, e.g. 1,2.  [default: one and all cores]")
 @click.option("--modes", default="eager,compiled", show_default=True)
 @click.option("--layouts", default="NCHW,NHWC", show_default=True, help="Of PyTorch's features in memory.")
+@click.option("--textbook", is_flag=True, help="Have PyTorch train one player after the other.")
 @click.option("--seconds", default=5.0, show_default=True, help="Of timing per finalist; a quarter of it to screen.")
 @click.option("--output", type=click.Path(path_type=Path), help="Append results to this file, a line of JSON each.")
 def main(
@@ -283,6 +287,7 @@ def main(
     threads: str | None,
     modes: str,
     layouts: str,
+    textbook: bool,
     seconds: float,
     output: Path | None,
 ) -> None:
@@ -295,7 +300,7 @@ def main(
     bench, results = Bench(projects, peer_python, present, seconds), []
     try:
         for precision in precisions.split(","):
-            tried = candidates(present, counts, modes.split(","), layouts.split(","), precision)
+            tried = candidates(present, counts, modes.split(","), layouts.split(","), precision, textbook)
             for phase in numbers:
                 result = bench.measured(Problem(system, preset, phase, precision, fading), tried)
                 results.append(result)

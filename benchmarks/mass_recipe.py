@@ -61,8 +61,8 @@ def budgeted(preset, seconds: float, masses: int):
     per_image = seconds_per_image(preset)
     images = seconds / per_image
     settings = {"epochs": images / masses, "ticks": 2, "ema_half_life_images": 0.06 * images}
-    if preset.texture.final_reconstruction:  # its distance halves five times
-        settings["texture"] = replace(preset.texture, reconstruction_half_life_images=images / 5)
+    if preset.texture.final_reconstruction:  # its distance halves ten times
+        settings["texture"] = replace(preset.texture, reconstruction_half_life_images=images / 10)
     return replace(preset, **settings), per_image * preset.batch
 
 

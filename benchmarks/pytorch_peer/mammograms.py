@@ -181,6 +181,19 @@ class Mammograms:
         generator = torch.autograd.grad(fake, list(self.generator.parameters()), -fake_gradient)
         return critic, list(generator), losses
 
+    def critic_gradients(self, latent, u):
+        """(critic's gradients, losses) of the first half of a textbook step."""
+        with torch.no_grad():
+            fake = self.generator(self.mask, latent, self.alpha)
+        loss, losses = self.critic_loss(fake, u)
+        return list(torch.autograd.grad(loss, list(self.critic.parameters()))), losses
+
+    def generator_gradients(self, latent, u):
+        """(generator's gradients, no losses) of the second half of a textbook step."""
+        fake = self.generator(self.mask, latent, self.alpha)
+        loss = -self.critic(fake, self.mask, self.alpha).mean()
+        return list(torch.autograd.grad(loss, list(self.generator.parameters()))), {}
+
     def critic_loss(self, fake, u):
         """(loss, its terms): real high, fake low, slope one between them, real near zero."""
         critic, real, mask, alpha = self.critic, self.real(), self.mask, self.alpha

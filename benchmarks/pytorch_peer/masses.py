@@ -160,6 +160,24 @@ class Masses:
         generator = torch.autograd.grad([fake, l1], list(self.generator.parameters()), [fake_gradient, price])
         return list(critic), list(generator), losses | {"l1": l1.detach()}
 
+    def critic_gradients(self):
+        """(critic's gradients, losses) of the first half of a textbook step."""
+        with torch.no_grad():
+            fake = self.generator(self.image, self.margin, self.shape)
+        loss, _, losses = self.losses(fake)
+        return list(torch.autograd.grad(loss, list(self.critic.parameters()))), losses
+
+    def generator_gradients(self):
+        """(generator's gradients, its L1) of the second half of a textbook step."""
+        fake = self.generator(self.image, self.margin, self.shape)
+        l1 = (self.image - fake).abs().mean()
+        weights, entropy = self.spec["sizes"]["weights"], F.binary_cross_entropy_with_logits
+        loss = weights[3] * l1
+        for of_fake, label in zip(self.critic(fake), (self.margin, self.shape)):
+            loss = loss + entropy(of_fake[:, :1], torch.ones_like(of_fake[:, :1]))
+            loss = loss + weights[2] * entropy(of_fake[:, 1:], label)
+        return list(torch.autograd.grad(loss, list(self.generator.parameters()))), {"l1": l1.detach()}
+
     def losses(self, fake):
         """(the discriminators' loss, what the generator pays for their verdict, terms)."""
         weights = self.spec["sizes"]["weights"]

@@ -17,14 +17,16 @@ class Variant:
     """How PyTorch runs a step.
 
     Attributes:
-        compiled: all gradients in one graph of `torch.compile`, the penalty's second derivative included.
+        compiled: gradients as a graph of `torch.compile`, the penalty's second derivative included.
         channels_last: memory layout of images, features and kernels.
         precision: "float32" or "mixed_bfloat16" (autocast).
+        textbook: update one player, then the other, each with images of its own, instead of both from the same images.
     """
 
     compiled: bool = False
     channels_last: bool = False
     precision: str = "float32"
+    textbook: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -45,31 +47,44 @@ class Trainer:
         ]
         self.averages = [value.detach().clone() for value in problem.averaged()]
         self.forgotten = 1 - problem.spec["decay"]
-        self.run = self._compiled() if variant.compiled else self.gradients
+        functions = [problem.critic_gradients, problem.generator_gradients] if variant.textbook else [problem.gradients]
+        self.runs = [self._compiled(function) if variant.compiled else self._cast(function) for function in functions]
 
     def step(self) -> dict:
         """One step on the problem's batch with new noise; its losses."""
-        *gradients, losses = self.run(*self.problem.noise())
-        for optimizer, of_player in zip(self.optimizers, gradients, strict=True):
-            for parameter, gradient in zip(optimizer.param_groups[0]["params"], of_player, strict=True):
-                parameter.grad = gradient
-            optimizer.step()
+        optimizers, losses = iter(self.optimizers), {}
+        for run in self.runs:
+            *gradients, found = run(*self.problem.noise())
+            losses |= found
+            for of_player in gradients:
+                optimizer = next(optimizers)
+                for parameter, gradient in zip(optimizer.param_groups[0]["params"], of_player, strict=True):
+                    parameter.grad = gradient
+                optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.averages, self.problem.averaged(), self.forgotten)
         return losses
 
     def gradients(self, *noise: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], dict]:
         """(critic's, generator's, losses) of a step, nothing updated."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.precision == "mixed_bfloat16"):
-            return self.problem.gradients(*noise)
+        return self._cast(self.problem.gradients)(*noise)
 
-    def _compiled(self) -> Callable[..., tuple]:
-        """Both players' gradients as one compiled graph.
+    def _cast(self, function: Callable[..., tuple]) -> Callable[..., tuple]:
+        """`function` in the variant's precision."""
+
+        def cast(*noise):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.precision == "mixed_bfloat16"):
+                return function(*noise)
+
+        return cast
+
+    def _compiled(self, function: Callable[..., tuple]) -> Callable[..., tuple]:
+        """What `function` computes, gradients included, as one compiled graph.
 
         The compiler does not trace a second derivative through `autograd.grad`, and fails on `torch.func.vjp` of these
         networks. So the operations that autograd runs are recorded first; in their graph no derivative is left.
         """
-        graph = make_fx(self.gradients)(*self.problem.noise())
+        graph = make_fx(self._cast(function))(*self.problem.noise())
         for node in graph.graph.nodes:
             if node.target is torch.ops.aten.view.default:  # the compiler's layouts do not allow all of these views
                 node.target = torch.ops.aten.reshape.default
