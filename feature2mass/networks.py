@@ -15,7 +15,7 @@ from keras import ops
 
 from feature2mass.refinement import hashed, refined
 from training.export import stock_model
-from training.layers import PACKAGE, LowPass, leaky_relu, repeat_border
+from training.layers import PACKAGE, Cropping, LowPass, leaky_relu, repeat_border
 
 SIZE = 64
 FEATURES = 1024
@@ -225,7 +225,7 @@ def build_decoder(config: NetworkConfig, *, dtype: str = "float32", synchronized
     # 2) the seventh, of stride 1, to one channel; no sigmoid, which would bend what starts as linear (`linear_start`)
     features = repeat_border(leaky_relu("decoder_7_activation", dtype)(features), "decoder_7_border", dtype)
     last = keras.layers.Conv2DTranspose(1, 3, padding="same", use_bias=config.plain_ends, name="decoder_7", dtype=dtype)
-    image = keras.layers.Cropping2D(1, name="image_cropped", dtype=dtype)(last(features))
+    image = Cropping(1, name="image_cropped", dtype=dtype)(last(features))
     if not config.plain_ends:
         image = _batch_norm("decoder_7", dtype, synchronized)(image)
     image = keras.layers.Rescaling(0.5, 0.5, name="image", dtype=_output_dtype(dtype))(image)

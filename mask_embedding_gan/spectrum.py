@@ -108,7 +108,8 @@ def with_filter(generator: keras.Model, taps: np.ndarray) -> keras.Model:
         taps: float32 (size, size), size odd.
     """
     mask, _ = generator.inputs
-    image = repeat_border(generator.get_layer("image").output, "image_border", "float32", width=len(taps) // 2)
+    image, width = generator.get_layer("image").output, len(taps) // 2
+    image = repeat_border(image, "image_border", "float32", width, keras.layers.Cropping2D)
     convolution = keras.layers.Conv2D(1, len(taps), use_bias=False, name="image_levelled", dtype="float32")
     image = convolution(image)
     convolution.set_weights([taps[..., None, None]])

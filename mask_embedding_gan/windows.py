@@ -17,6 +17,7 @@ from mask_embedding_gan.generator import build_generator, clipped
 from mask_embedding_gan.schedule import PhaseSchedule
 from mask_embedding_gan.train_step import CRITIC_LOSSES, PhaseGAN, critic_step
 from training.export import stock_model
+from training.layers import Cropping
 from training.model import Players
 from training.noise import batch_size, global_batch_noise, stream_seed
 
@@ -46,7 +47,7 @@ def build_window_block(
     image_below = keras.Input((rows, columns, 1), name="image_below")
     mask = keras.Input((2 * rows, 2 * columns, 1), name="mask")
     inside = keras.Input((2 * rows, 2 * columns, 1), name="inside")
-    cut = lambda x, name, pixels=2 * beside: keras.layers.Cropping2D(pixels, name=name)(x)
+    cut = lambda x, name, pixels=2 * beside: Cropping(pixels, name=name)(x)
 
     blocks = Blocks(config, dtype)
     features = cut(blocks.fine_block(below, mask, level, inside), "features_cut")

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from training.layers import (
+    Cropping,
     EqualizedConv2D,
     EqualizedConv2DTranspose,
     EqualizedDense,
@@ -242,6 +243,19 @@ def test_a_repeated_border_is_that_of_numpy(width):
     model = keras.Model(image, repeat_border(image, "border", "float32", width))
     sides = ((0, 0), (width, width), (width, width), (0, 0))
     np.testing.assert_array_equal(model(x), np.pad(x, sides, mode="edge"))
+
+
+def test_cropping_and_its_gradient_are_those_of_the_stock_layer():
+    x, cropping = tf.constant(noise(2, 6, 7, 3)), ((1, 2), (0, 3))
+    found = []
+    for layer in (Cropping(cropping), keras.layers.Cropping2D(cropping)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            cropped = layer(x)
+            total = tf.reduce_sum(cropped**2)
+        found.append((cropped, tape.gradient(total, x)))
+    for ours, stock in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, stock)
 
 
 def test_low_pass_of_an_impulse_is_the_binomial_filter():
