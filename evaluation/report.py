@@ -21,6 +21,7 @@ from evaluation.metrics.texture import PATCH
 from evaluation.pictures import figure, grid, thumbnail
 from evaluation.plain import plain
 from preprocessing.atomic import write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.shards import shows_patients
 from preprocessing.version import made_by
 
@@ -173,11 +174,9 @@ def write(reports: Mapping[str, Report], folder: str | os.PathLike, made: Mappin
         "table.txt": table(reports) + "\n",
         "report.html": as_html(reports),
     }
-    try:
+    with system_errors_as(EvaluationError, f"--output {folder}"):
         for name, text in texts.items():
             write_whole(folder / name, text)
-    except OSError as error:
-        raise EvaluationError(f"--output {folder}: cannot be written ({error.strerror})") from error
 
 
 def as_json(reports: Mapping[str, Report]) -> dict:

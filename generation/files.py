@@ -1,7 +1,6 @@
 """A folder of single image files: what it holds is recorded, and it never holds images of two generators."""
 
 import json
-import os
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 
 from preprocessing.atomic import remove_left_over, write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError
 from preprocessing.version import SOFTWARE, made_by
@@ -75,7 +75,7 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
     """
     plan = json.loads(json.dumps(plan))
     path = folder / RECORD
-    try:
+    with system_errors_as(DataError, f"--output {folder}"):
         if path.exists():
             there = _read(path)
             _compare(folder, there, plan, count)
@@ -89,8 +89,6 @@ def open_folder(folder: Path, plan: Mapping, count: int) -> dict:
             begun = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"format": 1, "plan": plan, "count": count, "begun": begun, **made_by()}
         write_whole(path, json.dumps(record, indent=1) + "\n")
-    except OSError as error:
-        raise unwritable(folder, error) from error
     return record
 
 
@@ -117,8 +115,3 @@ def _compare(folder: Path, there: Mapping, plan: Mapping, count: int) -> None:
             f"--output {folder}: {there['count']} images were written here, not {count}; choose another folder, or "
             "empty it"
         )
-
-
-def unwritable(folder: Path, error: OSError) -> DataError:
-    """Say in one line that a folder cannot be written, and why."""
-    return DataError(f"--output {folder}: cannot be written ({error.strerror or os.strerror(error.errno or 5)})")

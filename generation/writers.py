@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from generation.background import deferred_calls
-from generation.files import open_folder, unwritable
+from generation.files import open_folder
 from preprocessing.atomic import whole_file, write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, DatasetWriter, lock_folder
 from preprocessing.version import made_by
@@ -104,18 +105,16 @@ class _Target:
         Args:
             place: pattern of what the first column says, of the number.
         """
-        try:
-            with whole_file(self.folder / MANIFEST) as partial, open(partial, "w", newline="") as file:
-                writer = None
-                for number in range(self.count):
-                    row = self._rows.get(number) or self.stream.row(number, None)
-                    row = {"image": place.format(number), **row}
-                    writer = writer or csv.DictWriter(file, row)
-                    if number == 0:
-                        writer.writeheader()
-                    writer.writerow(row)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
+        refused = system_errors_as(DataError, f"--output {self.folder}")
+        with refused, whole_file(self.folder / MANIFEST) as partial, open(partial, "w", newline="") as file:
+            writer = None
+            for number in range(self.count):
+                row = self._rows.get(number) or self.stream.row(number, None)
+                row = {"image": place.format(number), **row}
+                writer = writer or csv.DictWriter(file, row)
+                if number == 0:
+                    writer.writeheader()
+                writer.writerow(row)
 
 
 class Shards(_Target):
@@ -170,13 +169,11 @@ class Files(_Target):
 
     def add(self, batch: Sequence[Drawn]) -> None:
         """Write images, each file in one step."""
-        try:
+        with system_errors_as(DataError, f"--output {self.folder}"):
             for drawn in batch:
                 files = self.stream.png(drawn) if self.file_format == "png" else self.stream.dicom(drawn, self.record)
                 for name, content in files.items():
                     write_whole(self.folder / name, content)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
         self.note(batch)
 
     def end(self, part: int) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.atomic import write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError, Dataset
 from preprocessing.shards.format import LESIONS_FILE
@@ -84,10 +85,8 @@ def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Pa
         "lesions": rows,
     }
     path = Path(dataset.folder) / LESIONS_FILE
-    try:
+    with system_errors_as(DataError, path):
         write_whole(path, _text(content))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     return path
 
 

@@ -22,6 +22,7 @@ from lesions.inserter import Composite, Inserter
 from lesions.outline import area, mask_of
 from lesions.page import write_page
 from preprocessing.atomic import remove_left_over, whole_file, write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.images.png import write_image
 from preprocessing.images.table_words import read_density
 from preprocessing.json_file import parse_json, read_json
@@ -78,13 +79,12 @@ def write(inserter: Inserter, output: str | os.PathLike, count: int | None, file
     made = _made(inserter)
     lock = lock_folder(folder)
     try:
-        if file_format == "h5":
-            inserted = _write_dataset(inserter, folder, count, made)
-        else:
-            inserted = _write_files(inserter, folder, count, made, file_format)
-        shutil.rmtree(folder / PARTS)
-    except OSError as error:
-        raise DataError(f"--output {folder}: cannot be written ({error.strerror or type(error).__name__})") from error
+        with system_errors_as(DataError, f"--output {folder}"):
+            if file_format == "h5":
+                inserted = _write_dataset(inserter, folder, count, made)
+            else:
+                inserted = _write_files(inserter, folder, count, made, file_format)
+            shutil.rmtree(folder / PARTS)
     finally:
         lock.release()
     return inserted

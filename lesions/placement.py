@@ -21,6 +21,7 @@ import numpy as np
 from lesions.annotations import Annotation, by_item
 from lesions.breast import Breast
 from preprocessing.atomic import write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.json_file import read_json
 from preprocessing.masses.labels import CLASSES
 from preprocessing.shards import DataError, Dataset
@@ -204,10 +205,8 @@ def write_placement(placement: Placement, path: str | os.PathLike) -> None:
     columns = {name: [values[place] for place in order] for name, values in columns.items()}
     content = {"format": FORMAT, "source": placement.source, "counts": counts, **columns}
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
-    try:
+    with system_errors_as(DataError, path):
         write_whole(path, "{\n" + lines + "\n}\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def read_placement(path: str | os.PathLike = SHIPPED) -> Placement:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from preprocessing.command_line import FOLDER_THERE, Command
+from preprocessing.errors import system_errors_as
 from training.command_line import training_command
 
 
@@ -36,9 +37,8 @@ def main(run: Path, output: Path, data: Path | None) -> None:
         from training.run import RunError
 
         try:
-            saved = _save(run, output, data)
-        except OSError as error:
-            raise RunError(f"--output {output}: cannot be written ({error.strerror})") from error
+            with system_errors_as(RunError, f"--output {output}"):
+                saved = _save(run, output, data)
         except DamagedCheckpointError as error:
             raise RunError(f"{error}; delete it to save the state before it") from error
     click.echo(f"{output}: {saved}, {output.stat().st_size / 1e6:.1f} MB")

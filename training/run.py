@@ -20,7 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.atomic import write_whole
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, system_errors_as
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.lock import FolderLock, LockError
 from training.cluster import current, join
@@ -128,15 +128,14 @@ class RunDirectory:
     def __init__(self, path: Path, config: dict, earlier: dict | None = None):
         self.path = path
         self.config, self.earlier = (json.loads(json.dumps(settings)) for settings in (config, earlier or {}))
-        try:
+        with system_errors_as(RunError, f"--run {path}", cure="choose another folder"):
             path.mkdir(parents=True, exist_ok=True)
-            # of several hosts the first writes; the lock ends with this object
-            self._lock = FolderLock(path) if current().is_chief else None
+            try:
+                # of several hosts the first writes; the lock ends with this object
+                self._lock = FolderLock(path) if current().is_chief else None
+            except LockError as error:
+                raise RunError(f"--run {error}") from error
             self._agree()
-        except LockError as error:
-            raise RunError(f"--run {error}") from error
-        except OSError as error:
-            raise RunError(f"--run {path}: cannot be written ({error.strerror}); choose another folder") from error
 
     def _agree(self) -> None:
         file = self.path / "config.json"

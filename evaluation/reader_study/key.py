@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evaluation.image_set import EvaluationError
+from preprocessing.errors import why
 from preprocessing.json_file import read_json
 
 REAL = "real"
@@ -53,7 +54,7 @@ def read_key(path: str | os.PathLike) -> dict:
         if key["format"] != FORMAT or not all(map(_IS_ANSWER[task_of(key)], key["answers"])):
             raise ValueError
     except OSError as error:
-        raise EvaluationError(f"--key {path}: cannot be read ({error.strerror})") from error
+        raise EvaluationError(f"--key {path}: cannot be read ({why(error)})") from error
     except EvaluationError:
         raise
     except (ValueError, KeyError, TypeError) as error:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from preprocessing.atomic import whole_file
-from preprocessing.shards.format import Item, as_data_error
+from preprocessing.errors import system_errors_as
+from preprocessing.shards.format import DataError, Item
 
 _OWN_FILE = re.compile(r"(index|page-\d+|rejected)\.html")
 MARK = "<!-- contact sheet of "
@@ -41,7 +42,7 @@ class ThumbnailStore:
     def writing(self) -> Iterator[None]:
         """Create the folder, and tell in one line what cannot be written there."""
         cure = "free space or give --no-contact-sheet"
-        with as_data_error(self.folder, "the contact sheet cannot be written", cure):
+        with system_errors_as(DataError, self.folder, "the contact sheet cannot be written", cure):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             yield
 

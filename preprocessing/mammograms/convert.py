@@ -17,6 +17,7 @@ import numpy as np
 
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import thumbnail
+from preprocessing.errors import why
 from preprocessing.images.image import MammogramImage, UnusableImage
 from preprocessing.images.outline import Outline
 from preprocessing.images.read import find_images, read_image
@@ -163,7 +164,7 @@ def prepare_mammogram(task: MammogramTask, *, key: Key, options: MammogramOption
     except UnusableImage as reason:
         return str(reason)
     except OSError as error:
-        return f"cannot be read ({error.strerror or type(error).__name__})"
+        return f"cannot be read ({why(error)})"
     except Exception as error:  # one image must not end the run; its text could quote the header
         return f"cannot be decoded ({type(error).__name__})"
     item = mammogram_item(

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.errors import why
 from preprocessing.images.image import UnusableImage, refuse_constant
 from preprocessing.images.mask import mask_of
 from preprocessing.masses.item import mass_item, summarise
@@ -109,7 +110,7 @@ def prepare_mass(lesion: Lesion, *, key: Key, options: MassOptions) -> Item | st
     except UnusableImage as reason:
         return str(reason)
     except OSError as error:
-        return f"image cannot be read: {error.strerror or type(error).__name__}"
+        return f"image cannot be read: {why(error)}"
     except Exception as error:  # one lesion must not end the run; its text could quote the header
         return f"image cannot be decoded: {type(error).__name__}"
     subject = key.pseudonym(lesion.subject or found.image.patient)

@@ -20,8 +20,7 @@ skip it. Only its `split` is filled in last, when all subjects are known.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,16 +48,6 @@ Item = Mapping[str, np.ndarray | str | int | float]
 
 class DataError(UserError):
     """A dataset that cannot be read or written; its text is one line that says what to do."""
-
-
-@contextmanager
-def as_data_error(place: str | Path, what: str, cure: str = "") -> Iterator[None]:
-    """Turn a refusal of the system into a `DataError`, which says where, what cannot be done, why, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        said = f"{place}: {what} ({error.strerror or type(error).__name__})"
-        raise DataError(f"{said}; {cure}" if cure else said) from error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
-from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError, as_data_error
+from preprocessing.errors import system_errors_as
+from preprocessing.shards.format import DATASET_FILE, DOUBTFUL_FILE, REJECTED_FILE, DataError
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _key_file(output: Path, key: str | os.PathLike | None) -> Path:
 
 
 def _make_writable(output: Path) -> None:
-    with as_data_error(f"--output {output}", "cannot be written", "choose another folder"):
+    with system_errors_as(DataError, f"--output {output}", cure="choose another folder"):
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -86,7 +87,9 @@ def _make_writable(output: Path) -> None:
 
 def _read_secret(path: Path, output: Path) -> bytes:
     """Read the key; a new one, readable by its owner only, is made when it is not there."""
-    with as_data_error(path, "the key can be neither read nor created", "choose another place with --key"):
+    with system_errors_as(
+        DataError, path, "the key can be neither read nor created", "choose another place with --key"
+    ):
         if not path.exists():
             if (output / DATASET_FILE).exists():
                 raise DataError(
@@ -134,7 +137,7 @@ class Origins:
         rows: list[tuple[object, ...]] = [(self.noun, "item", self.column)]
         rows += [(number, item.get(number, ""), place) for number, place in enumerate(self.places)]
         private = private_list(output, self.noun, self.key.file)
-        with as_data_error(output, f"its lists of {self.noun}s cannot be written"):
+        with system_errors_as(DataError, output, f"its lists of {self.noun}s cannot be written"):
             write_whole(output / REJECTED_FILE, _csv_of([(self.noun, "reason"), *sorted(rejected.items())]))
             if doubtful:
                 write_whole(output / DOUBTFUL_FILE, _csv_of([(self.noun, "reason"), *doubtful]))

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
+from preprocessing.errors import why
 from preprocessing.shards.format import (
     ADDED,
     DATASET_FILE,
@@ -77,7 +78,7 @@ def open_shard(
             return _read_shard(plain, kind, levels, classes or {})
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"{path}: this shard cannot be read ({error.strerror or type(error).__name__})") from error
+            raise DataError(f"{path}: this shard cannot be read ({why(error)})") from error
         reason = f" ({error})" if isinstance(error, NotAShard) else ""
         raise DataError(f"{path}: not a whole shard{reason}; {REMAKE}") from error
 

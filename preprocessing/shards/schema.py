@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from preprocessing.errors import why
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.shards.format import ADDED, DATASET_FILE, FORMAT, KINDS, SPLITS, DataError, Level, pixel_arrays
 
@@ -41,7 +42,7 @@ def read_description(folder: Path) -> dict:
     try:
         content = read_json(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from error
+        raise DataError(f"{path}: cannot be read ({why(error)})") from error
     except ValueError as error:
         raise DataError(f"{path}: is damaged; {REMAKE}") from error
     if content.get("kind") not in tuple(KINDS):

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.shards.format import DATASET_FILE, PREVIOUS, DataError, Item, as_data_error, pixel_arrays, sha256
+from preprocessing.errors import system_errors_as
+from preprocessing.shards.format import DATASET_FILE, PREVIOUS, DataError, Item, pixel_arrays, sha256
 from preprocessing.shards.reader import Shard, open_shard
 from preprocessing.shards.schema import read_description, shard_name
 from preprocessing.shards.sources import Made, Sources, append_to_log, read_log
@@ -95,7 +96,7 @@ def review(folder: Path, sources: Sources, made: Mapping, work: Mapping, *, noun
     Raises:
         DataError: Entries are gone; or something cannot be read or moved.
     """
-    with as_data_error(folder, "cannot be updated"):
+    with system_errors_as(DataError, folder, "cannot be updated"):
         _recover(folder)
         if not (folder / DATASET_FILE).exists():
             return Review()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.atomic import is_left_over, remove_left_over, write_whole
+from preprocessing.errors import system_errors_as
 from preprocessing.lock import LOCK_FILE, FolderLock, LockError
 from preprocessing.shards.format import (
     BELONGING,
@@ -22,7 +23,6 @@ from preprocessing.shards.format import (
     DataError,
     Item,
     Level,
-    as_data_error,
     sha256,
 )
 from preprocessing.shards.reader import Dataset, Shard, open_dataset, open_shard
@@ -344,7 +344,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     """Turn a refusal of the system, or a lock that another command holds, into a `DataError`."""
     cure = "finished work is kept: solve this, then run the same command again"
     try:
-        with as_data_error(folder, "cannot be written", cure):
+        with system_errors_as(DataError, folder, cure=cure):
             yield
     except LockError as error:
         raise DataError(str(error)) from error
