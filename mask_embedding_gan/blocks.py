@@ -15,8 +15,10 @@ from training.layers import (
     PixelNorm,
     determined_noise,
     leaky_relu,
+    repeat_border,
 )
 
+FILTER = 15  # pixels, odd, of a filter that levels the power spectrum
 ADDED_GAIN = 0.3  # of what a level adds to the image of the level below: details are small
 
 
@@ -47,6 +49,9 @@ class NetworkConfig:
         critic_convolutions: highest level at which the critic has a 3×3 convolution before its stride-2 one, and a
             dense layer before its score; 0: neither (ours).
         windows_from: first level that is trained on windows of the image (ours, `mask_embedding_gan.windows`); 0: none.
+        levelled: whether a fixed filter gives the image of the last level that is trained on whole images the power
+            spectrum of training images, before levels that are trained on windows add to it (ours,
+            `mask_embedding_gan.spectrum`).
         keeps_averages: whether 2×2 pixels of a level that is trained on windows average to a pixel of the level below
             (ours, `keep_average`).
     """
@@ -64,6 +69,7 @@ class NetworkConfig:
     independent_noise: bool = False
     critic_convolutions: int = 0
     windows_from: int = 0
+    levelled: bool = False
     keeps_averages: bool = False
 
     def without_embedding(self) -> "NetworkConfig":
@@ -214,6 +220,19 @@ def keep_average(image, below, name: str):
     """
     missing = keras.layers.Subtract(name=f"{name}_missing", dtype="float32")([below, halve(image, f"{name}_halved")])
     return keras.layers.Add(name=name, dtype="float32")([image, double(missing, f"{name}_missing_doubled")])
+
+
+def levelled(image, name: str, size: int = FILTER):
+    """Apply a fixed filter (size, size), which levels the power spectrum (`mask_embedding_gan.spectrum`); stock layers.
+
+    Args:
+        name: of the image; the filter becomes the layer "<name>_levelled".
+    """
+    image = repeat_border(image, f"{name}_border", "float32", size // 2, keras.layers.Cropping2D)
+    convolution = keras.layers.Conv2D(
+        1, size, use_bias=False, trainable=False, name=f"{name}_levelled", dtype="float32"
+    )
+    return convolution(image)
 
 
 def reduced_mask(mask, factor: int, name: str):

@@ -2,7 +2,7 @@
 
 import keras
 
-from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, halve, reduced_mask, resolution
+from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, halve, levelled, reduced_mask, resolution
 from mask_embedding_gan.growth import transfer
 from training.export import stock_model
 from training.layers import EqualizedDense, FadeIn, PixelNorm, leaky_relu
@@ -84,8 +84,10 @@ def _mask_path(blocks: Blocks, mask, phase: int, alpha) -> dict:
 
 def _sum_of_levels(blocks: Blocks, features: dict, phase: int):
     """The image of level 1, enlarged level by level; the features of each level add to it (linear in [−1, 1])."""
-    image = blocks.to_image(features[1], 1)
+    image, config = blocks.to_image(features[1], 1), blocks.config
     for level in range(2, phase + 1):
+        if config.levelled and level == config.windows_from:
+            image = levelled(image, f"image_{level - 1}")
         enlarged = double(image, f"image_{level}_enlarged", "bilinear")
         image = blocks.with_added(enlarged, image, features[level], level)
     return image

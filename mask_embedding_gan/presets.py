@@ -60,6 +60,7 @@ FILM_NETWORK = NetworkConfig(
     noise_levels=(4, 5),  # (ours)
     critic_convolutions=3,  # (ours)
     windows_from=6,  # (ours)
+    levelled=True,  # (ours)
     keeps_averages=True,  # (ours)
 )
 AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)

@@ -210,6 +210,7 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
         removed=lambda preset: _with_windows_from(preset, 0),
         needs=("second_convolution", "sum_of_levels", "times_mask"),
     ),
+    "levelled": setting("network.levelled", True, False),
     "keeps_averages": setting("network.keeps_averages", True, False),
     "amplification": _in_each_phase("amplification", amplified, ()),
     "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0),

@@ -18,7 +18,7 @@ from mask_embedding_gan.generator import finished_generator
 from mask_embedding_gan.handover import first_phase, stage
 from mask_embedding_gan.players import build_players, compiled, grow, windows_model
 from mask_embedding_gan.schedule import Preset
-from mask_embedding_gan.spectrum import NoRoomError, level_spectrum
+from mask_embedding_gan.spectrum import IDENTITY, NoRoomError, level_spectrum, with_filter
 from mask_embedding_gan.train_step import MaskEmbeddingGAN
 from mask_embedding_gan.windows import WindowGAN
 from preprocessing.batches import mammogram_batches
@@ -33,7 +33,7 @@ from training.run import RunDirectory, RunError, choose_strategy
 from training.trainer import Training, train_stage
 
 SAMPLE_MASKS, SAMPLE_LATENTS = 4, 4
-LEVELLED_FROM = 6  # phase; smaller breasts have no room for windows of tissue in which a spectrum is measured
+LEVELLED_FROM = 6  # phase, of generators that get a filter at their end
 
 
 def train(
@@ -195,14 +195,16 @@ class PhaseTraining(Training):
 
     def levelled(self, generator: keras.Model) -> keras.Model:
         """Return the generator, with a filter where preset and phase have one and a breast has room to measure it."""
-        if not self.preset.level_spectrum or self.phase < LEVELLED_FROM:
+        inner = self.preset.network.levelled and self.phase == self.preset.network.windows_from - 1
+        if not inner and (not self.preset.level_spectrum or self.phase < LEVELLED_FROM):
             return generator
+        image = f"image_{self.phase}" if inner else "image"
         try:
-            return level_spectrum(generator, self.dataset, self.seed)
+            return level_spectrum(generator, self.dataset, self.seed, image)
         except NoRoomError as error:
             if current().is_chief:
                 self.echo(f"{self.stage.title}{error}, so the generator gets no filter that levels its spectrum")
-            return generator
+            return with_filter(generator, IDENTITY, image) if inner else generator
 
 
 class WindowsTraining(PhaseTraining):

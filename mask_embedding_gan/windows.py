@@ -68,7 +68,7 @@ class LevelsBelow:
         self.whole = config.windows_from - 1
         self.window = resolution(self.whole)
         mask = previous.get_layer("whole_mask").output if phase > config.windows_from else previous.inputs[0]
-        names = f"latent_{self.whole}_second_norm", f"image_{self.whole}"
+        names = f"latent_{self.whole}_second_norm", f"image_{self.whole}{'_levelled' if config.levelled else ''}"
         outputs = [previous.get_layer(name).output for name in names]
         self.whole_levels = keras.Model([mask, previous.inputs[1]], outputs)
         self.blocks = {}

@@ -56,7 +56,9 @@ def film() -> Preset:
         else replace(schedule, fade_in_images=0, stable_images=48)
         for schedule in preset().phases
     )
-    network = replace(FILM, noise_levels=(2,), independent_noise=True, windows_from=3, keeps_averages=True)
+    network = replace(
+        FILM, noise_levels=(2,), independent_noise=True, windows_from=3, levelled=True, keeps_averages=True
+    )
     return preset(network=network, phases=phases)
 
 

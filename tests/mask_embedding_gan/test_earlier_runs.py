@@ -36,7 +36,8 @@ def test_it_is_refused_and_told_what_has_changed(tmp_path):
 
 
 def its_own_preset() -> Preset:
-    preset = PRESETS["film"].changed(precision="float32", without=("r1_penalty", "level_spectrum", "keeps_averages"))
+    later = ("r1_penalty", "level_spectrum", "levelled", "keeps_averages")
+    preset = PRESETS["film"].changed(precision="float32", without=later)
     earlier = replace(preset.schedule(5), learning_rate=0.0005, critic_learning_rate=0.0015)
     phases = (
         *preset.phases[:4],

@@ -9,7 +9,6 @@ import pytest
 
 from mask_embedding_gan.spectrum import (
     FILTER,
-    WINDOW,
     NoRoomError,
     level_spectrum,
     levelling_filter,
@@ -18,7 +17,7 @@ from mask_embedding_gan.spectrum import (
 )
 from training.export import open_model, save_model
 
-SIZE = 128
+SIZE = 256
 INSIDE = np.ones((1, SIZE, SIZE), bool)
 BLUR = np.outer([1, 6, 1], [1, 4, 1]).astype(np.float32) / 48  # not the same in both directions
 
@@ -53,7 +52,7 @@ def drawn(generator: keras.Model, images: np.ndarray, masks: np.ndarray | None =
 
 def test_the_spectrum_of_white_noise_is_flat():
     found = spectrum(noise(8))
-    assert found.shape == (WINDOW, WINDOW)
+    assert found.shape == (32, 32)
     assert found[2:-1, 2:-1].std() < 0.1
 
 

@@ -25,6 +25,7 @@ from mask_embedding_gan.train_step import LOSS_NAMES
 from preprocessing.shards import DataError
 from training.checkpoint import checkpoints, restore_checkpoint
 from training.device import ALL_CORES
+from training.export import open_model
 from training.run import NonFiniteLossError, RunDirectory, RunError, run_config
 from training.trainer import resumed
 
@@ -163,7 +164,7 @@ def finished_film(film_run, tiny_dataset, monkeypatch, level_spectrum: bool, ech
 
 
 def test_a_preset_with_the_filter_leaves_a_generator_that_has_it(film_run, tiny_dataset, monkeypatch):
-    monkeypatch.setattr(spectrum, "WINDOW", 8)
+    monkeypatch.setattr(spectrum, "window_size", lambda height: 8)
     monkeypatch.setattr(spectrum, "LEAST_WINDOWS", 1)
     monkeypatch.setattr(spectrum, "FILTER", 5)
     names = [layer.name for layer in finished_film(film_run, tiny_dataset, monkeypatch, True).layers]
@@ -173,12 +174,30 @@ def test_a_preset_with_the_filter_leaves_a_generator_that_has_it(film_run, tiny_
     ]
 
 
+def test_windows_build_on_a_level_that_has_a_filter_of_its_own(film_run, tiny_dataset, monkeypatch):
+    monkeypatch.setattr(spectrum, "window_size", lambda height: 4)
+    monkeypatch.setattr(spectrum, "LEAST_WINDOWS", 1)
+    monkeypatch.setattr(spectrum, "FILTER", 3)
+    training = PhaseTraining(tiny_dataset, film_run, tiny.film(), 2, 0, quiet)
+    generator = training.finished(resumed(training))[film_run.stage("phase-2").generator]
+    taps = generator.get_layer("image_2_levelled").get_weights()[0][..., 0, 0]
+    assert taps.sum() == pytest.approx(1)
+    assert taps.shape == (3, 3)
+    assert taps[1, 1] != pytest.approx(1, abs=0.01)
+
+
+def test_a_level_without_room_for_windows_has_a_filter_that_changes_nothing(film_run):
+    generator = open_model(film_run.stage("phase-3").generator)
+    taps = generator.get_layer("image_2_levelled").get_weights()[0][..., 0, 0]
+    np.testing.assert_array_equal(taps, spectrum.IDENTITY)
+
+
 def test_breasts_without_room_for_windows_are_said_and_the_generator_is_saved(film_run, tiny_dataset, monkeypatch):
     lines: list[str] = []
     generator = finished_film(film_run, tiny_dataset, monkeypatch, True, lines.append)
     assert generator.output_shape == (None, 32, 16, 1)
     assert lines == [
-        "phase 3: no breast has room for 8 windows of 32×32 pixels, so the generator gets no filter that levels its "
+        "phase 3: no breast has room for 8 windows of 16×16 pixels, so the generator gets no filter that levels its "
         "spectrum"
     ]
 
