@@ -26,7 +26,7 @@ from preprocessing.mammograms.options import MammogramOptions
 from preprocessing.mammograms.patients import unique_names
 from preprocessing.mammograms.standardise import framing
 from preprocessing.masses.labels import CLASSES, read_label
-from preprocessing.masses.rois import ROI_COLUMNS
+from preprocessing.masses.rois import ROI_COLUMNS, ROI_NUMBERS
 from preprocessing.progress import progress
 from preprocessing.shards import DataError, Dataset, Level
 from preprocessing.shards.pseudonyms import private_list
@@ -115,7 +115,7 @@ def add_boxes(
         DataError: a file cannot be read, or no row can be used.
     """
     options = options or MammogramOptions()
-    rows = read_table(boxes, "--boxes", ROI_COLUMNS)
+    rows = read_table(boxes, "--boxes", ROI_COLUMNS, ROI_NUMBERS)
     films = _films(dataset, [Path(path) for path in inputs], masks, key)
     by_last_part = by_base_name([*films])
     of_film: dict[str, list[int]] = {}

@@ -1,6 +1,5 @@
 """The scores that readers saved, checked against the answer key."""
 
-import csv
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ import numpy as np
 
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.key import COLUMNS, REAL, SCORES, seal, task_of
+from preprocessing.csv_table import read_cells
+from preprocessing.shards import DataError
 
 Given = TypeVar("Given")
 
@@ -128,12 +129,10 @@ def read_files(
 
 def _read_reader(file: Path, key: Mapping) -> tuple[str, list[Line]]:
     try:
-        with open(file, newline="", encoding="utf-8-sig") as opened:
-            table = csv.DictReader(opened)
-            columns, rows = table.fieldnames or (), list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvaluationError(f"{file}: cannot be read as a CSV file ({error})") from error
-    lacking = [column for column in COLUMNS[task_of(key)] if column not in columns]
+        cells = read_cells(file, str(file), COLUMNS[task_of(key)], numbers=("x", "y"))
+    except DataError as error:
+        raise EvaluationError(str(error)) from error
+    rows, lacking = cells.rows, [column for column in COLUMNS[task_of(key)] if column not in cells.names]
     if lacking:
         raise EvaluationError(f"{file}: has no column {lacking[0]!r}; give a file saved by the study's page")
     if not rows:

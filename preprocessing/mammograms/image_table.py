@@ -56,7 +56,8 @@ def rows_of(table: str | os.PathLike, names: Sequence[str]) -> Rows:
     by_last_part = by_base_name(names)
     found: dict[str, Row] = {}
     unused, notes = 0, []
-    for number, row in enumerate(read_table(table, "--table", ("image", "subject")), start=1):
+    rows = read_table(table, "--table", ("image", "subject"), ("density",))
+    for number, row in enumerate(rows, start=1):
         if not row["image"] or is_blank(row["subject"]):
             raise DataError(f"--table {table}: row {number} lacks its image or its subject; fill it in")
         fitting = matches(row["image"], by_last_part)

@@ -91,7 +91,7 @@ def read_cbis(tables: Sequence[str | os.PathLike], images: str | os.PathLike | N
 
 def _rows(table: str | os.PathLike) -> list[dict[str, str]]:
     """Read the rows under the names of `COLUMNS`, whichever version the file is."""
-    rows = read_table(table, "--cbis-csv", ())
+    rows = read_table(table, "--cbis-csv", (), known=COLUMNS["patient"])
     versions = [{name: columns[version] for name, columns in COLUMNS.items()} for version in (0, 1)]
     lacking = [[column for column in version.values() if column not in rows[0]] for version in versions]
     best = int(len(lacking[1]) < len(lacking[0]))

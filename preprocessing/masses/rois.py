@@ -11,6 +11,7 @@ from preprocessing.images.read import read_image
 from preprocessing.masses.lesion import HEIGHT, WIDTH, Box, Lesion, Located, upright_shape
 
 ROI_COLUMNS = ("image", "x", "y", "width", "height", "shape", "margin", "subject")
+ROI_NUMBERS = ("x", "y", "width", "height", "size")
 FILM_ASPECT = 1.1  # least height over width of a film (ours)
 LARGEST = 200 / HEIGHT  # largest lesion, of a film's height (ours)
 
@@ -54,7 +55,7 @@ def read_rois(table: str | os.PathLike, images: str | os.PathLike) -> list[Lesio
     Raises:
         DataError: The file cannot be read or lacks a column.
     """
-    rows = read_table(table, "--rois", ROI_COLUMNS)
+    rows = read_table(table, "--rois", ROI_COLUMNS, ROI_NUMBERS)
     said = repeated(rows)
     return [_roi(row, f"{table} row {n + 1}", Path(images), said.get(n, "")) for n, row in enumerate(rows)]
 

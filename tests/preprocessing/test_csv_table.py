@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing.csv_table import is_below, read_table
+from preprocessing.shards import DataError
 
 
 def test_a_table_as_spreadsheets_write_it(tmp_path):
@@ -11,6 +12,61 @@ def test_a_table_as_spreadsheets_write_it(tmp_path):
     rows = read_table(tmp_path / "t.csv", "--table", ("image", "subject"))
     assert [row["subject"] for row in rows] == ["A", "", "B"]
     assert rows[0] == {"image": "1.png", "subject": "A", "note": "two\r\nlines"}
+
+
+BOXES = [["image", "x", "subject"], ["a, b.png", "10.5", "A"], ["2.png", "7", "B"]]
+
+
+def written(folder, text, encoding="utf-8"):
+    (folder / "t.csv").write_bytes(text.encode(encoding))
+    return folder / "t.csv"
+
+
+def read(folder, text, encoding="utf-8"):
+    return read_table(written(folder, text, encoding), "--rois", ("image", "x", "subject"), ("x",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image,x,subject\r\n"a, b.png",10.5,A\r\n2.png,7,B\r\n',
+        "image;x;subject\na, b.png;10.5;A\n2.png;7;B\n",
+        "image;X;Subject;\r\na, b.png;10,5;A;\r\n2.png;7;B;\r\n;;;\r\n",
+        '"image";"x";"subject"\n"a, b.png";"10,5";"A"\n"2.png";"7";"B"\n',
+        "image\tx\tsubject\na, b.png\t10.5\tA\n2.png\t7\tB\n",
+    ],
+)
+def test_every_separator_of_spreadsheets(tmp_path, text, encoding):
+    rows = read(tmp_path, text, encoding)
+    assert [[row[name] for name in BOXES[0]] for row in rows] == BOXES[1:]
+
+
+def test_a_decimal_comma_is_left_where_columns_have_other_separators_or_no_numbers(tmp_path):
+    assert read(tmp_path, 'image,x,subject\n1.png,"10,5",A\n')[0]["x"] == "10,5"
+    assert read(tmp_path, "image\tx\tsubject\n1.png\t10,5\tA\n")[0]["x"] == "10,5"
+    assert read(tmp_path, "image;x;subject\n1,5;7;2,5\n")[0] == {"image": "1,5", "x": "7", "subject": "2,5"}
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("image,x,subject,no;image;x;subject\n1;1;1;1\n", "commas or semicolons"),
+        ("image,x,subject\n1.png,10,5,A\n", "row 1 has more cells"),
+        ("image;x;subject\n1.png;10,5;A\n2.png;1.250;B\n", "decimal comma in row 1 and a point in row 2"),
+        ("image|x|subject\n1.png|10|A\n", "with commas, semicolons or tabs between them"),
+        ("image;x;patient\n1.png;10;A\n", "has no column subject"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_or_none_is_refused(tmp_path, text, said):
+    with pytest.raises(DataError, match=f"--rois .*: .*{said}") as refused:
+        read(tmp_path, text)
+    assert "\n" not in str(refused.value)
+
+
+def test_utf_16_without_a_mark_is_refused(tmp_path):
+    with pytest.raises(DataError, match="save it as CSV in UTF-8"):
+        read(tmp_path, "image,x,subject\n1.png,10,A\n", "utf-16-le")
 
 
 FOLDER = Path("/data/films")

@@ -323,6 +323,13 @@ def test_a_file_that_is_wrong_is_named(study, change, words):
     refused(study, write_scores(study, "A", 0, change=change), "A.csv", words)
 
 
+def test_scores_that_excel_saved_again_are_the_same(study):
+    file = write_scores(study, "A", 0)
+    before = read_scores([file], read_key(study / "key.json")).scores["A"]
+    file.write_text(file.read_text().replace(",", ";"), encoding="utf-16")
+    assert read_scores([file], read_key(study / "key.json")).scores["A"].tolist() == before.tolist()
+
+
 def test_two_files_of_one_reader_are_refused(study):
     file = write_scores(study, "A", 0)
     refused(study, [file, file], "reader 'A' is in another file already")

@@ -12,6 +12,7 @@ from contrast import undo_contrast
 from preprocessing.images.read import read_image
 from preprocessing.masses.convert import convert_masses
 from preprocessing.masses.item import summary_lines
+from preprocessing.masses.lesion import Box
 from preprocessing.masses.options import MassOptions
 from preprocessing.masses.rois import ROI_COLUMNS, read_rois
 from preprocessing.shards import DataError, open_dataset
@@ -54,6 +55,14 @@ def test_stored_mass_comes_back_as_it_was_on_the_film(films, tmp_path):
     inside = (stored > 0) & (stored < 1)
     assert inside.mean() > 0.99 and np.ptp(stored) == 1
     np.testing.assert_allclose(film[inside], ramp_film[20:84, 10:74][inside[0]], atol=0.6)
+
+
+def test_boxes_of_a_table_with_semicolons_and_decimal_commas(films, tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "image;x;y;width;height;shape;margin;subject;size\na.png;9,6;20,4;64;64,0;ROUND;SPICULATED;p1;90,5\n"
+    )
+    (lesion,) = read_rois(tmp_path / "t.csv", films)
+    assert (lesion.source.box, lesion.size, lesion.unusable) == (Box(10, 20, 64, 64), 90.5, "")
 
 
 def test_contrast_is_a_setting_of_the_dataset(films, tmp_path):
