@@ -21,8 +21,9 @@ from preprocessing.images import acceptance, codecs, dicom_identity, grey_levels
 from preprocessing.images.bounds import check_size, check_stream
 from preprocessing.images.grey_levels import apply_window, has_window
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant, unusable
+from preprocessing.images.padding import darken_padding, padding_range
 from preprocessing.images.rules import Rules
-from preprocessing.images.stored_image import StoredImage, bits_held
+from preprocessing.images.stored_image import StoredImage, bits_held, counts_of
 
 # One decoder per syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
@@ -53,7 +54,8 @@ _REQUIRED = (
 )
 _USED = (*_REQUIRED, "HighBit", "NumberOfFrames", "PixelData")
 _OVERLAY_BITS = [0x60000102 + 0x20000 * group for group in range(16)]  # Overlay Bit Position
-_READ: list[Any] = [*_USED, *_OVERLAY_BITS, *grey_levels.ELEMENTS, *acceptance.ELEMENTS]
+_PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+_READ: list[Any] = [*_USED, *_PADDING, *_OVERLAY_BITS, *grey_levels.ELEMENTS, *acceptance.ELEMENTS]
 
 
 def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
@@ -79,6 +81,8 @@ def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None
                 doubts += acceptance.check_header(dataset, rules)
         check_grey_image(dataset)
         stored = decode(dataset)
+        with unusable("the header's PixelPaddingValue cannot be read"):
+            padding = padding_range(dataset)
 
         # Stored values have at most 16 bits: the grey levels are computed once for each value.
         first, last = int(stored.min()), int(stored.max())
@@ -88,7 +92,11 @@ def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None
             doubts.append(f"values of {held} bits in {said}: taken as {held} bits")
         levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
         image = StoredImage.of(stored, levels, first)
-        if levels[0] == levels[-1]:  # both are in the image
+        if padding is not None:
+            image, found = darken_padding(image, stored, padding)
+            doubts += found
+            refuse_constant(image.levels[counts_of(image.stored) > 0])
+        elif levels[0] == levels[-1]:  # both are in the image
             refuse_constant(image.pixels())
 
         with unusable("the DICOM header's identity cannot be read"):

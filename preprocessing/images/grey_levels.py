@@ -11,8 +11,6 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windo
 from preprocessing.images.image import UnusableImage, unusable
 
 ELEMENTS = (
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
     "ModalityLUTSequence",
     "RescaleSlope",
     "RescaleIntercept",
@@ -33,8 +31,7 @@ def apply_window(dataset: Dataset, stored: np.ndarray, window: str | None = None
 
     Modality LUT (or rescale), then VOI, inverted where low values are white, values outside truncated. 0 and 1 are the
     ends of the output range: of the window's (LINEAR and LINEAR_EXACT reach both, SIGMOID neither), of the VOI LUT's
-    number of bits, or, without either, of the bits stored. Padding (PixelPaddingValue, C.7.5.1.1.2) is no image and
-    stays 0.
+    number of bits, or, without either, of the bits stored.
 
     Where the header offers VOI LUTs and windows, LUTs come first, as in pydicom: the vendor's windows approximate them.
 
@@ -67,10 +64,7 @@ def apply_window(dataset: Dataset, stored: np.ndarray, window: str | None = None
         levels = np.clip((values - low) / (high - low), 0, 1)
         if not np.isfinite(levels).all():
             raise UnusableImage("the header's modality LUT or VOI window has no number")
-        if _is_inverted(header):
-            levels = 1 - levels
-        levels[_padding(header, stored)] = 0
-        return levels
+        return 1 - levels if _is_inverted(header) else levels
 
 
 def has_window(dataset: Dataset) -> bool:
@@ -172,19 +166,3 @@ def _is_inverted(dataset: Dataset) -> bool:
     if dataset.get("PresentationIntentType") == "FOR PROCESSING" and sign in (1, -1):
         return (sign == 1) != (float(dataset.get("RescaleSlope", 1)) < 0)
     return dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
-
-
-def _padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
-    if "PixelPaddingValue" not in dataset:
-        return np.zeros(np.shape(stored), dtype=bool)
-    value = _as_stored(dataset.PixelPaddingValue, dataset)
-    limit = _as_stored(dataset.get("PixelPaddingRangeLimit", value), dataset)
-    return (stored >= min(value, limit)) & (stored <= max(value, limit))
-
-
-def _as_stored(value: int, dataset: Dataset) -> int:
-    """Return a padding value as the pixels hold it: in explicit syntaxes many write a negative one as unsigned."""
-    bits, signed = int(dataset.BitsStored), dataset.PixelRepresentation == 1
-    if signed and value >= 2 ** (bits - 1):
-        return value - 2 ** (16 if value >= 2**15 else bits)
-    return value if signed else value % 2**bits if value < 0 else value

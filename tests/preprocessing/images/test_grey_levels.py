@@ -128,11 +128,6 @@ def test_elements_without_a_value_are_as_if_absent():
     np.testing.assert_array_equal(apply_window(dataset, [0, 4095]), [0, 1])
 
 
-def test_padding_stays_dark_in_monochrome1():
-    dataset = header(PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
-    np.testing.assert_allclose(apply_window(dataset, [0, 1]), [0, 4094 / 4095])
-
-
 # --- computed by pydicom ------------------------------------------------------------------------
 
 
