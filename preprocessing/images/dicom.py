@@ -19,11 +19,12 @@ from pydicom.pixels import get_decoder
 
 from preprocessing.images import acceptance, codecs, dicom_identity, grey_levels
 from preprocessing.images.bounds import check_size, check_stream
-from preprocessing.images.grey_levels import apply_window, has_window
+from preprocessing.images.grey_levels import apply_window
 from preprocessing.images.image import MammogramImage, UnusableImage, refuse_constant, unusable
 from preprocessing.images.padding import darken_padding, padding_range
 from preprocessing.images.rules import Rules
-from preprocessing.images.stored_image import StoredImage, bits_held, counts_of
+from preprocessing.images.stored_bits import OVERLAY_BITS, fit_header, holds_overlay, unused_low_bits, without_low_bits
+from preprocessing.images.stored_image import StoredImage, counts_of
 
 # One decoder per syntax, named: left to itself pydicom tries every installed one until one succeeds.
 # Over damaged streams GDCM aborts the process, pylibjpeg-rle panics past `except Exception`, and
@@ -53,9 +54,8 @@ _REQUIRED = (
     "PixelRepresentation",
 )
 _USED = (*_REQUIRED, "HighBit", "NumberOfFrames", "PixelData")
-_OVERLAY_BITS = [0x60000102 + 0x20000 * group for group in range(16)]  # Overlay Bit Position
 _PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
-_READ: list[Any] = [*_USED, *_PADDING, *_OVERLAY_BITS, *grey_levels.ELEMENTS, *acceptance.ELEMENTS]
+_READ: list[Any] = [*_USED, *_PADDING, *OVERLAY_BITS, *grey_levels.ELEMENTS, *acceptance.ELEMENTS]
 
 
 def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None) -> MammogramImage:
@@ -80,24 +80,8 @@ def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None
             with unusable("the DICOM header cannot be read"):
                 doubts += acceptance.check_header(dataset, rules)
         check_grey_image(dataset)
-        stored = decode(dataset)
-        with unusable("the header's PixelPaddingValue cannot be read"):
-            padding = padding_range(dataset)
-
-        # Stored values have at most 16 bits: the grey levels are computed once for each value.
-        first, last = int(stored.min()), int(stored.max())
-        said, held = int(dataset.BitsStored), _bits_held(dataset, first, last)
-        if held != said:
-            dataset.BitsStored = held
-            doubts.append(f"values of {held} bits in {said}: taken as {held} bits")
-        levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
-        image = StoredImage.of(stored, levels, first)
-        if padding is not None:
-            image, found = darken_padding(image, stored, padding)
-            doubts += found
-            refuse_constant(image.levels[counts_of(image.stored) > 0])
-        elif levels[0] == levels[-1]:  # both are in the image
-            refuse_constant(image.pixels())
+        image, found = _grey_levels(dataset, decode(dataset), window)
+        doubts += found
 
         with unusable("the DICOM header's identity cannot be read"):
             laterality = dicom_identity.laterality_of(dataset, path)
@@ -111,6 +95,27 @@ def read_dicom(path: Path, window: str | None = None, rules: Rules | None = None
                 turn=dicom_identity.turn_of_header(dataset, laterality),
                 doubts=doubts,
             )
+
+
+def _grey_levels(dataset: Dataset, stored: np.ndarray, window: str | None) -> tuple[StoredImage, list[str]]:
+    """Apply the header's padding, LUTs and window; returns the image, and what is doubtful about it."""
+    with unusable("the header's PixelPaddingValue cannot be read"):
+        padding, said = padding_range(dataset), int(dataset.BitsStored)
+        stored, doubts = fit_header(dataset, stored, lossy=_transfer_syntax(dataset) in _LOSSY)
+        if dataset.BitsStored >= said:  # in fewer bits, a negative value of padding would be taken for another one
+            padding = padding_range(dataset)
+
+    # Stored values have at most 16 bits: the grey levels are computed once for each value.
+    first, last = int(stored.min()), int(stored.max())
+    levels = apply_window(dataset, np.arange(first, last + 1), window).astype(np.float32)
+    image = StoredImage.of(stored, levels, first)
+    if padding is not None:
+        image, found = darken_padding(image, stored, padding)
+        doubts += found
+        refuse_constant(image.levels[counts_of(image.stored) > 0])
+    elif levels[0] == levels[-1]:  # both are in the image
+        refuse_constant(image.pixels())
+    return image, doubts
 
 
 @contextmanager
@@ -153,7 +158,7 @@ def check_grey_image(dataset: Dataset) -> None:
 
 
 def decode(dataset: Dataset) -> np.ndarray:
-    """Decode the stored values, integers (height, width), before any LUT.
+    """Decode the stored values, integers (height, width), before any LUT; `fit_header` makes negative ones of some.
 
     Raises:
         UnusableImage: The transfer syntax is unknown, the stream damaged, or the pixel data of another size.
@@ -172,53 +177,21 @@ def decode(dataset: Dataset) -> np.ndarray:
         if syntax not in uid.UncompressedTransferSyntaxes and syntax != uid.RLELossless:
             frame = next(generate_frames(dataset.PixelData, number_of_frames=1), b"")
             check_stream(frame, int(dataset.Rows), int(dataset.Columns))
-        shift = _unused_low_bits(dataset)
+        shift = unused_low_bits(dataset)
         options: dict[str, Any] = {
             "raw": True,
             "decoding_plugin": _DECODERS.get(syntax, ""),
             # Where nothing else lies above the bits stored, a value that passes them must not be wrapped from white to
             # black: a lossy one, or any where the header is wrong.
-            "correct_unused_bits": not shift
-            and (bool(dataset.PixelRepresentation) or (_holds_overlay(dataset) and syntax not in _LOSSY)),
+            "correct_unused_bits": not shift and holds_overlay(dataset) and syntax not in _LOSSY,
         }
         if syntax == uid.RLELossless:
             try:  # as `as_array` does, but without its copy
                 ((stored, _),) = get_decoder(syntax).iter_array(dataset, **options)
-                return _without_low_bits(stored, dataset, shift)
+                return without_low_bits(stored, dataset, shift)
             except Exception:  # noqa: BLE001, then pydicom's own, slow decoder: it tolerates padding behind a segment
                 options["decoding_plugin"] = "pydicom"
-        return _without_low_bits(get_decoder(syntax).as_array(dataset, **options)[0], dataset, shift)
-
-
-def _holds_overlay(dataset: Dataset) -> bool:
-    """Tell whether the bits above the stored ones are an overlay's, as in older objects (PS3.5 section 8.1.2)."""
-    return any(tag in dataset and (dataset[tag].value or 0) > 0 for tag in _OVERLAY_BITS)
-
-
-def _bits_held(dataset: Dataset, first: int, last: int) -> int:
-    """Tell how many bits the values have, from `first` to `last`, whatever the header says."""
-    said = int(dataset.BitsStored)
-    if last >= 2**said and not dataset.PixelRepresentation and _transfer_syntax(dataset) not in _LOSSY:
-        return bits_held(last, 16)
-    return said if first < 0 or has_window(dataset) else bits_held(last, said)
-
-
-def _unused_low_bits(dataset: Dataset) -> int:
-    """Count the bits below the stored ones, of which older objects have some (HighBit 15 of 12 bits stored)."""
-    high = dataset.get("HighBit")
-    shift = 0 if high in (None, "") else int(high) + 1 - int(dataset.BitsStored)
-    return shift if 0 < shift <= dataset.BitsAllocated - dataset.BitsStored else 0
-
-
-def _without_low_bits(stored: np.ndarray, dataset: Dataset, shift: int) -> np.ndarray:
-    """Shift values down to their stored bits, unless no value reaches above these: then HighBit is wrong."""
-    if not shift:
-        return stored
-    bits = int(dataset.BitsStored)
-    if int(stored.max()) >= 2**bits or int(stored.min()) < -(2 ** (bits - 1)):
-        stored = stored >> shift
-    unused = 8 * stored.itemsize - bits
-    return (stored << unused) >> unused
+        return without_low_bits(get_decoder(syntax).as_array(dataset, **options)[0], dataset, shift)
 
 
 def _transfer_syntax(dataset: Dataset) -> uid.UID:

@@ -128,6 +128,74 @@ def test_signed_twelve_bits_span_their_own_range(compressed, tmp_path):
     np.testing.assert_array_equal(film.pixels, ((stored + 2048) / 4095).astype(np.float32))
 
 
+def signed(bits: int, least: int) -> np.ndarray:
+    return (stored_values(bits).astype(np.int32) + least).astype(np.int16)
+
+
+SIGNED = {  # stored values, bits of the header, least and greatest value of the range that is taken, its doubt
+    "12 bits": (signed(12, -2048), 12, -2048, 2047, []),
+    "negative values of 14 bits": (signed(14, -8192), 12, -8192, 8191, ["values of 14 bits in 12: taken as 14 bits"]),
+    "values that are unsigned": (
+        signed(12, 0),
+        12,
+        0,
+        4095,
+        ["signed values of 12 bits wrap from white to black: taken as unsigned"],
+    ),
+    "unsigned values of 14 bits": (
+        signed(14, 0),
+        12,
+        0,
+        16383,
+        ["values of 14 bits in 12: taken as 14 bits, unsigned"],
+    ),
+    "unsigned values in 16 bits": (signed(12, 0), 16, 0, 4095, ["values of 12 bits in 16: taken as 12 bits, unsigned"]),
+}
+
+
+@pytest.mark.parametrize("window", [False, True])
+@pytest.mark.parametrize("name", SIGNED)
+def test_signed_values_are_not_wrapped(name, window, tmp_path):
+    stored, bits, least, greatest, doubts = SIGNED[name]
+    dataset = header(stored, bits)
+    if window:
+        dataset.WindowCenter, dataset.WindowWidth = (least + greatest) / 2, greatest - least
+        dataset.VOILUTFunction = "LINEAR_EXACT"
+        doubts = [] if bits == 16 else doubts
+    film = read_dicom(save(dataset, tmp_path))
+    np.testing.assert_allclose(film.pixels, (stored - float(least)) / (greatest - least), atol=1e-6)
+    assert film.doubts == doubts
+
+
+@pytest.mark.parametrize("edge", [0, 700])
+def test_signed_values_without_copies_of_their_sign_are_signed(edge, tmp_path):
+    """A black background next to tissue is an edge, and no wrap."""
+    stored = signed(12, -2048)
+    stored[:, 16:] = -2048 + edge
+    film = read_dicom(save(header(stored & np.int16(0xFFF)), tmp_path))
+    np.testing.assert_array_equal(film.pixels, ((stored + 2048) / 4095).astype(np.float32))
+    assert not film.doubts
+
+
+def test_lossy_signed_values_above_the_bits_stored_are_not_wrapped(tmp_path):
+    stored = signed(12, -2048)
+    stored[5, 5] = -1
+    stream = imagecodecs.jpegls_encode((stored & 0xFFF).astype(np.uint16) + np.uint16(3))
+    pixels = read_dicom(save(encapsulated(header(stored), uid.JPEGLSNearLossless, stream), tmp_path)).pixels
+    assert abs(pixels[5, 5] - 2047 / 4095) < 0.001
+
+
+@pytest.mark.parametrize("value", [-2000, 3000, 0])
+def test_padding_of_signed_values_that_are_taken_as_unsigned(value, tmp_path):
+    stored = signed(12, 0) // 4 * 4 + 1  # none of the values, nor 2096
+    stored[:, -1] = max(value, 1)
+    dataset = header(stored, 16, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=value)
+    dataset["PixelPaddingValue"].VR = "SS"
+    pixels = read_dicom(save(dataset, tmp_path)).pixels
+    assert (pixels[:, -1] == (0 if value == 3000 else 1 - np.float32(1) / 4095)).all()
+    assert (pixels[:, :-1] > 0).all()
+
+
 def test_an_odd_number_of_bytes_may_be_padded_to_an_even_one(tmp_path):
     stored = stored_values(8, 5, 5)
     dataset = header(stored, 8)
