@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.image_set import EvaluationError
+from preprocessing.counted import there_are
 
 CONFIDENCE = 0.95
 _NORMAL = 1.96  # its quantile
@@ -65,7 +66,7 @@ def bootstrap_mean(
     measured = np.isfinite(values)
     values, subjects = values[measured], _numbered(subjects, len(values))[measured]
     if len(values) < 2:
-        raise EvaluationError(f"an interval needs at least 2 images that can be measured, there are {len(values)}")
+        raise EvaluationError(f"an interval needs at least 2 images that can be measured, {there_are(len(values))}")
     check_subjects(subjects)
     _, subjects = np.unique(subjects, return_inverse=True)
     sums, counts = np.bincount(subjects, values), np.bincount(subjects)
@@ -161,7 +162,7 @@ def compare_sets(
     size = min(len(parts[0]), len(fake), at_most)
     if size < needs:
         raise EvaluationError(
-            f"{name} needs at least {needs} real images in either of two halves of whole patients, there are {size}"
+            f"{name} needs at least {needs} real images in either of two halves of whole patients, {there_are(size)}"
         )
     # 1) three or four sets of one size: two halves of real, and fakes for each, other ones if there are enough
     first, second = (np.sort(rng.permutation(part)[:size]) for part in parts)

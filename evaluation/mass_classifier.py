@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.image_set import EvaluationError
+from preprocessing.counted import there_are
 from preprocessing.shards import Dataset
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
@@ -92,7 +93,7 @@ def hold_back(masses: Masses, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split masses by patient: indices to train on, and those held back to know when to stop; neither is empty."""
     subjects = np.unique(masses.subjects)
     if len(subjects) < 2:
-        raise EvaluationError(f"a classifier needs masses of at least 2 patients, there are {len(subjects)}")
+        raise EvaluationError(f"a classifier needs masses of at least 2 patients, {there_are(len(subjects))}")
     order = np.random.default_rng(seed).permutation(subjects)
     back = order[: max(1, round(HELD_BACK * len(order)))]
     is_back = np.isin(masses.subjects, back)
@@ -213,8 +214,10 @@ def _targets(masses: Masses) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def _check(masses: Masses) -> None:
     if len(masses) < LEAST_MASSES:
-        raise EvaluationError(f"a classifier needs at least {LEAST_MASSES} masses to train on, there are {len(masses)}")
+        raise EvaluationError(
+            f"a classifier needs at least {LEAST_MASSES} masses to train on, {there_are(len(masses))}"
+        )
     for head in HEADS:
         known = np.unique(masses.labels[head][masses.labels[head] >= 0])
         if len(known) < 2:
-            raise EvaluationError(f"a classifier needs at least 2 classes of {head}, there are {len(known)}")
+            raise EvaluationError(f"a classifier needs at least 2 classes of {head}, {there_are(len(known))}")

@@ -21,6 +21,7 @@ from evaluation.metrics.texture import PATCH
 from evaluation.pictures import figure, grid, thumbnail
 from evaluation.plain import plain
 from preprocessing.atomic import write_whole
+from preprocessing.counted import counted
 from preprocessing.errors import system_errors_as
 from preprocessing.shards import shows_patients
 from preprocessing.version import made_by
@@ -147,9 +148,10 @@ def _audit_line(report: Report) -> str:
         return f"no audit of memorisation ({_row(report, MEMORISATION.name).problem or 'not asked for'})"
     audit = report.audit
     control = max(match.score for match in audit.held_out)
+    nearest = max(match.score for match in audit.generated)
     return (
-        f"{len(audit.suspicious)} of {len(audit.generated)} images suspiciously near to a training image (score above "
-        f"{audit.threshold:.3f}; nearest {max(m.score for m in audit.generated):.3f}, held-out real {control:.3f})"
+        f"{len(audit.suspicious)} of {counted(len(audit.generated), 'image')} suspiciously near to a training image "
+        f"(score above {audit.threshold:.3f}; nearest {nearest:.3f}, held-out real {control:.3f})"
     )
 
 
@@ -260,12 +262,12 @@ def as_html(reports: Mapping[str, Report]) -> str:
     """Make one page with all images in it: table, grids, histograms, spectra, nearest pairs."""
     first = _first(reports)
     height, width = first.real.size
-    counts = ", ".join(f"{len(report.evaluation.fake)} of {html.escape(name)}" for name, report in reports.items())
+    generated = [f"{len(report.evaluation.fake)} of {html.escape(name)}" for name, report in reports.items()]
+    counts = ", ".join([counted(len(first.real), "real image"), *generated])
     parts = [
         "<h1>Generated images next to real ones</h1>",
         _notice([first.real, *(report.evaluation.fake for report in reports.values())]),
-        f'<p class="note">{len(first.real)} real images, {counts}; {height}×{width} pixels; features: '
-        f"{html.escape(first.extractor)}</p>",
+        f'<p class="note">{counts}; {height}×{width} pixels; features: {html.escape(first.extractor)}</p>',
         _html_table(reports),
         "<h2>Images</h2>",
         figure(grid(first.real), "real"),

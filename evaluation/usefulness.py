@@ -17,6 +17,7 @@ from evaluation.image_set import EvaluationError
 from evaluation.mass_classifier import HEADS, Masses, hold_back, train_classifier
 from evaluation.metrics.labels import score
 from preprocessing.atomic import whole_file
+from preprocessing.counted import counted, there_are
 
 # Real masses to learn from, how many to make, a seed → synthetic masses with labels.
 Synthesise = Callable[[Masses, int, int], Masses]
@@ -48,7 +49,7 @@ def nested_subset(masses: Masses, size: int, seed: int) -> np.ndarray:
         EvaluationError: there are fewer.
     """
     if size > len(masses):
-        raise EvaluationError(f"a training set of {size} real masses was asked for, there are {len(masses)}")
+        raise EvaluationError(f"a training set of {counted(size, 'real mass')} was asked for, {there_are(len(masses))}")
     order = np.random.default_rng(seed).permutation(np.unique(masses.subjects))
     place = {subject: number for number, subject in enumerate(order)}
     places = np.array([place[subject] for subject in masses.subjects])
@@ -85,7 +86,7 @@ def study(
     """
     shared = set(real.subjects) & set(held_out.subjects)
     if shared:
-        raise EvaluationError(f"{len(shared)} patients are both in training and held out; split by patient")
+        raise EvaluationError(f"{counted(len(shared), 'patient')} both in training and held out; split by patient")
     trials = []
     for size in sizes:
         for seed in seeds:

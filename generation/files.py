@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from preprocessing.atomic import remove_left_over, write_whole
+from preprocessing.counted import counted
 from preprocessing.errors import system_errors_as
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError
@@ -112,6 +113,6 @@ def _compare(folder: Path, there: Mapping, plan: Mapping, count: int) -> None:
             )
     if there["count"] > count:
         raise DataError(
-            f"--output {folder}: {there['count']} images were written here, not {count}; choose another folder, or "
-            "empty it"
+            f"--output {folder}: was begun for {counted(there['count'], 'image')}, not {count}; "
+            "choose another folder, or empty it"
         )

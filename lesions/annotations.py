@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.atomic import write_whole
+from preprocessing.counted import there_are
 from preprocessing.errors import system_errors_as
 from preprocessing.json_file import read_json
 from preprocessing.shards import DataError, Dataset
@@ -76,7 +77,7 @@ def write_annotations(dataset: Dataset, annotations: Iterable[Annotation]) -> Pa
     rows = [row_of(one) for one in sorted(annotations, key=lambda one: (one.item, one.box))]
     for row in rows:
         if not 0 <= row["item"] < dataset.count:
-            raise DataError(f"{dataset.folder}: a lesion is of item {row['item']}, but there are {dataset.count} items")
+            raise DataError(f"{dataset.folder}: a lesion is of item {row['item']}, but {there_are(dataset.count)}")
     content = {
         "format": FORMAT,
         "dataset": dataset.fingerprint,

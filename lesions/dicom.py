@@ -14,6 +14,7 @@ import numpy as np
 from lesions.inserter import Composite, Inserter
 from lesions.outline import mask_of
 from preprocessing.atomic import whole_file
+from preprocessing.counted import counted
 from preprocessing.images.dicom_writer import NO_SIDE, Origin, Study, synthetic_dicom
 from preprocessing.shards import DataError
 from preprocessing.version import SOFTWARE, __version__, made_by
@@ -85,7 +86,7 @@ def _derivation(one: Composite, inserter: Inserter, host: str) -> str:
     """Say what was done to the mammogram."""
     count = sum(map(bool, one.masses))
     whose = _MASSES[origin_of(inserter.masses.meta)]
-    masses = f"{count} mass{'es' if count > 1 else ''} {whose}, inserted by software" if count else "No mass inserted"
+    masses = f"{counted(count, 'mass')} {whose}, inserted by software" if count else "No mass inserted"
     return f"{masses} into {_MAMMOGRAMS[host]}. Not for diagnosis. Inputs SHA-256: {inserter.fingerprint}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from preprocessing.atomic import write_whole
 from preprocessing.contact_sheet.pages import STYLE, SYNTHETIC, VIEWPORT, WARNING
+from preprocessing.counted import counted
 
 PAGE = "index.html"
 _COLOURS = {True: "#60ff60", False: "#ffa040"}  # of a lesion inserted here, and of one that was there before
@@ -27,12 +28,12 @@ def write_page(folder: Path, content: dict, synthetic: bool) -> Path:
     figures = "".join(_figure(image, lesions[image["id"]]) for image in content["images"])
     inserted = sum(map(_inserted, content["annotations"]))
     before = len(content["annotations"]) - inserted
-    there = f", {before} that were there before (orange)" if before else ""
+    there = f", {before} there before (orange)" if before else ""
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{VIEWPORT}<title>Mammograms with lesions</title>'
         f"<style>{STYLE}{_STYLE}</style><h1>Mammograms with lesions</h1>"
         f'<p class="warning">{SYNTHETIC if synthetic else WARNING}</p>'
-        f"<p>{len(content['images'])} images, {inserted} inserted lesions (green){there}. "
+        f"<p>{counted(len(content['images']), 'image')}, {counted(inserted, 'inserted lesion')} (green){there}. "
         "Boxes and outlines hide under the pointer.</p>"
         f"<main>{figures}</main></html>\n"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preprocessing.counted import counted
 from preprocessing.errors import UserError
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def conclude(
     """Print what became of the input, in lists, a table and a last line, and write the contact sheet.
 
     Args:
-        noun: What was converted, in the plural.
+        noun: What was converted, in the singular.
         lists: (place, text) of single images or lesions, by what each of them is called.
         store: Of the contact sheet; None where none is wanted.
 
@@ -215,14 +216,14 @@ def conclude(
     click.echo(summary_table(done, noun))
     if not dataset.count:
         raise click.ClickException(
-            f"none of {done.given} {noun} could be used; see {output}/rejected.csv for the reasons"
+            f"no {noun} could be used, of {done.given} given; see {output}/rejected.csv for the reasons"
         )
     if store is not None:
         click.echo(f"{write_contact_sheet(done, store)}: look at it before you train; it shows real patients")
     counts, subjects = dataset.meta["images"], dataset.meta["subjects"]
     click.echo(
-        f"{output}: {dataset.count} of {done.given} {noun}, {rejected} rejected; "
-        f"training {counts['train']} {noun} of {subjects['train']} patients, "
+        f"{output}: {dataset.count} of {counted(done.given, noun)}, {rejected} rejected; "
+        f"training {counted(counts['train'], noun)} of {counted(subjects['train'], 'patient')}, "
         f"validation {counts['validation']} of {subjects['validation']}"
     )
     if rejected:

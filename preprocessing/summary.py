@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from preprocessing.counted import counted, plural
 from preprocessing.images.table_words import DENSITIES
 from preprocessing.shards import Dataset
 from preprocessing.shards.convert import Conversion
@@ -17,7 +18,7 @@ def summary_table(done: Conversion, noun: str) -> str:
     """Lay out a conversion as a text table.
 
     Args:
-        noun: What was converted, in the plural.
+        noun: What was converted, in the singular.
     """
     from rich.console import Console
     from rich.table import Table
@@ -35,7 +36,7 @@ def summary_table(done: Conversion, noun: str) -> str:
 
 def _rows(done: Conversion, noun: str) -> Iterable[tuple[str, str, str]]:
     dataset = done.dataset
-    yield f"{noun} found", str(done.given), ""
+    yield f"{plural(noun)} found", str(done.given), ""
     yield "taken", str(dataset.count), ""
     yield "doubtful", str(len(done.doubts)), "" if not done.doubts else "first in the contact sheet"
     for doubt, count in _by_kind(done.doubts.values()).most_common(REASONS):
@@ -49,7 +50,8 @@ def _rows(done: Conversion, noun: str) -> Iterable[tuple[str, str, str]]:
     subjects = dataset.meta["subjects"]
     yield "patients", str(sum(subjects.values())), ""
     for split, images in dataset.meta["images"].items():
-        yield split, str(images), f"{noun} of {subjects[split]} patients"
+        of_patients = f"of {counted(subjects[split], 'patient')}"
+        yield split, str(images), f"{noun if images == 1 else plural(noun)} {of_patients}"
     if dataset.kind == "mammogram":
         yield from _fields(dataset)
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import COUNT, PATH, Command, with_options, writing_options
+from preprocessing.counted import counted
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -55,7 +56,7 @@ def main(generator: Path | None, masks: Path | None, output: Path, figure_file: 
     if masks is not None and (remark := MaskSource(1, 1, masks, with_images=False).remark):
         click.echo(remark, err=True)
     write_mammograms(generator, output, masks=masks, **settings)
-    click.echo(f"{output}: {settings['count']} synthetic mammograms")
+    click.echo(f"{output}: {counted(settings['count'], 'synthetic mammogram')}")
     if figure_file:
         click.echo(f"figure: {figure(generator, figure_file, masks=masks, seed=settings['seed'])}")
 

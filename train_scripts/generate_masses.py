@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import COUNT, PATH, Command, with_options, writing_options
+from preprocessing.counted import counted
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -44,7 +45,7 @@ def main(run: Path | None, output: Path, count: int, file_format: str, figure_fi
     from generation.masses import write_masses
 
     write_masses(run, output, count, file_format=file_format, **wanted)
-    click.echo(f"{output}: {count} synthetic masses")
+    click.echo(f"{output}: {counted(count, 'synthetic mass')}")
     for path in figures(run, figure_file, **wanted) if figure_file else ():
         click.echo(f"figure: {path}")
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import COUNT, PATH, Command, with_options, writing_options
+from preprocessing.counted import counted
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
@@ -110,7 +111,7 @@ def main(
     if save_placement:
         placement = _fit(mammograms, save_placement)
     inserter = open_inserter(mammograms, masses, placement=placement, settings=Settings(**settings))
-    click.echo(f"{output}: {write(inserter, output, count, file_format)} lesions inserted")
+    click.echo(f"{output}: {counted(write(inserter, output, count, file_format), 'lesion')} inserted")
     if figure_file:
         from lesions.figure import figure
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from preprocessing.command_line import COUNT, Command, dataset_options, with_options
+from preprocessing.counted import counted
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
@@ -34,7 +35,7 @@ def main(kind: str, count: int, output: Path, **settings: Any) -> None:
         click.echo("\n".join(summary_lines(dataset.meta["summary"])))
     images = dataset.meta["images"]
     click.echo(
-        f"{output}: {dataset.count} {kind} phantoms, "
+        f"{output}: {counted(dataset.count, f'{kind} phantom')}, "
         f"{images['train']} for training, {images['validation']} for validation"
     )
 

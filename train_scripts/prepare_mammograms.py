@@ -16,6 +16,7 @@ from preprocessing.command_line import (
     thumbnail_store,
     with_options,
 )
+from preprocessing.counted import counted
 from preprocessing.images.rules import INTENTS, SPECIAL_KINDS, Rules
 from preprocessing.mammograms.options import MASK_METHODS, PATIENT_SOURCES, MammogramOptions
 
@@ -113,9 +114,9 @@ def main(
         made_with = {name: settings[name] for name in ("masks", "key")}
         added = add_boxes(done.dataset, boxes, [*inputs, *more], options, **made_with)
         echo_some("rejected", [(f"{boxes} row {number + 1}", reason) for number, reason in added.rejected])
-        click.echo(f"{output}: {len(added.annotations)} lesions")
+        click.echo(f"{output}: {counted(len(added.annotations), 'lesion')}")
     lists = {"note": done.notes, "rejected image": [*done.reasons.items()], "look at image": [*done.doubts.items()]}
-    conclude(output, done, "images", lists, thumbnails)
+    conclude(output, done, "image", lists, thumbnails)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def main(
     rejected = [(f"lesion {n}", reason) for n, reason in done.reasons.items()] if ddsm else done.rejected
     notes = [(f"lesion {number}", note) for number, note in done.notes]
     conclude(
-        output, done, "masses", {"note": notes, "rejected": rarest_first(rejected)}, None if no_contact_sheet else store
+        output, done, "mass", {"note": notes, "rejected": rarest_first(rejected)}, None if no_contact_sheet else store
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from evaluation.command_line import level_option
 from preprocessing.command_line import FOLDER_THERE, PATH, Command, with_options
+from preprocessing.counted import counted
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
@@ -196,7 +197,7 @@ def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path
 
 
 def _say_built(study: str, count: int, page: Path, key: Path) -> None:
-    click.echo(f"{page}: study {study}, {count} images, {page.stat().st_size / 2**20:.1f} MiB")
+    click.echo(f"{page}: study {study}, {counted(count, 'image')}, {page.stat().st_size / 2**20:.1f} MiB")
     click.echo(f"{key}: the answers; keep it from the readers")
 
 
@@ -220,7 +221,7 @@ def _drawn(samples, count: int, seed: int):
     from evaluation.image_set import EvaluationError
 
     if len(samples) < count:
-        raise EvaluationError(f"{samples.name}: holds {len(samples)} images, --masks asks for {count}")
+        raise EvaluationError(f"{samples.name}: holds {counted(len(samples), 'image')}, --masks asks for {count}")
     return np.random.default_rng(seed).permutation(len(samples))[:count]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from preprocessing.command_line import FOLDER_THERE, Command
+from preprocessing.counted import counted
 from preprocessing.errors import system_errors_as
 from training.command_line import training_command
 
@@ -50,7 +51,7 @@ def _save(run: Path, output: Path, data: Path | None) -> str:
     from mask_embedding_gan.handover import save_networks
 
     if is_mass_run(run):
-        return f"{save_masses(run, output, data)} masses"
+        return counted(save_masses(run, output, data), "mass")
     if data is not None:
         raise click.UsageError(f"--data is for runs of train-feature2mass, and {run} is none; leave it out")
     state = save_networks(run, output)

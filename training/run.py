@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocessing.atomic import write_whole
+from preprocessing.counted import counted
 from preprocessing.errors import UserError, system_errors_as
 from preprocessing.json_file import parse_json, read_json
 from preprocessing.lock import FolderLock, LockError
@@ -79,7 +80,7 @@ def choose_strategy(
     if replicas is None:
         replicas = max(1, len(gpus))
     if gpus and replicas > len(gpus):
-        raise RunError(f"--replicas {replicas}: only {len(gpus)} GPUs are visible")
+        raise RunError(f"--replicas {replicas}: only {counted(len(gpus), 'GPU')} can be seen")
     if replicas == 1:
         return tf.distribute.get_strategy()
     if not gpus:

@@ -15,6 +15,7 @@ from evaluation.intervals import Estimate, bootstrap_mean
 from evaluation.mass_classifier import HEADS, MassClassifier, Masses, train_classifier
 from evaluation.metrics.metric import HIGH, Metric, Row, Sets
 from evaluation.roc import area_under_roc
+from preprocessing.counted import there_are
 
 AT_MOST = 10_000  # synthetic masses; they are held in memory
 
@@ -46,7 +47,7 @@ def score(probabilities: dict[str, np.ndarray], masses: Masses, seed: int = 0) -
         known = masses.labels[head] >= 0
         truth, predicted = masses.labels[head][known], probabilities[head][known]
         if len(truth) < 2:
-            raise EvaluationError(f"scoring {head} needs at least 2 labelled masses, there are {len(truth)}")
+            raise EvaluationError(f"scoring {head} needs at least 2 labelled masses, {there_are(len(truth))}")
         right = (predicted.argmax(axis=1) == truth).astype(float)
         areas = [area_under_roc(predicted[:, k], truth == k) for k in np.unique(truth)]
         chance = float(np.bincount(truth).max() / len(truth))

@@ -24,6 +24,7 @@ from evaluation.image_set import EvaluationError, Samples, same_size
 from evaluation.intervals import CONFIDENCE, Estimate
 from evaluation.metrics.metric import LOW, Metric, Row, Sets
 from evaluation.metrics.msssim import WINDOW, ms_ssim
+from preprocessing.counted import there_are
 
 FINE_HEIGHT, COARSE_HEIGHT = 128, 32
 BAND = (0.8, 5.0)  # sigmas in fine pixels: finer is noise, coarser is outline and exposure
@@ -257,7 +258,9 @@ def _control(real: Samples) -> tuple[TrainingIndex, list[Match]]:
     dataset = real.require_dataset()
     training, held_out = (Samples.of_dataset(dataset, real.size, split) for split in ("train", "validation"))
     if not len(training) or len(held_out) < LEAST_HELD_OUT:
-        raise EvaluationError(f"needs a training split and {LEAST_HELD_OUT} held-out images, there are {len(held_out)}")
+        raise EvaluationError(
+            f"needs a training split and {LEAST_HELD_OUT} held-out images, {there_are(len(held_out))}"
+        )
     index = TrainingIndex(training)
     return index, index.matches(held_out)
 

@@ -9,6 +9,7 @@ from evaluation.image_set import EvaluationError, Samples
 from evaluation.intervals import Estimate, bootstrap_mean, check_subjects, percentile_interval
 from evaluation.metrics.masks import difference_inside
 from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, needs_masks
+from preprocessing.counted import there_are
 
 WINDOW, SIGMA = 11, 1.5  # pixels, of the Gaussian window (Wang et al. 2004)
 C1, C2 = 0.01**2, 0.03**2  # for pixels in [0, 1]
@@ -102,7 +103,7 @@ def mean_over_pairs(
         EvaluationError: fewer than three items, or all of one subject.
     """
     if count < 3:
-        raise EvaluationError(f"{name} needs at least 3 images to compare in pairs, there are {count}")
+        raise EvaluationError(f"{name} needs at least 3 images to compare in pairs, {there_are(count)}")
     whose = np.unique(np.arange(count) if subjects is None else subjects, return_inverse=True)[1]
     check_subjects(whose)
     rng = np.random.default_rng(seed)

@@ -20,6 +20,7 @@ from evaluation.intervals import Estimate, halves
 from evaluation.metrics.metric import LOW, Metric, Row, Sets
 from evaluation.roc import estimated_area
 from generation.sources import MaskSource
+from preprocessing.counted import there_are
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 FOLDS = 5
@@ -57,14 +58,14 @@ def real_or_generated(
     patients = np.random.default_rng(seed).permutation(np.unique(subjects))
     if len(patients) < LEAST_SUBJECTS:
         raise EvaluationError(
-            f"{fake.name}: telling real from generated needs {LEAST_SUBJECTS} patients, there are {len(patients)}"
+            f"{fake.name}: telling real from generated needs {LEAST_SUBJECTS} patients, {there_are(len(patients))}"
         )
     for samples in (real, fake):
         there = len(np.unique(samples.subjects))
         if there < folds:
             raise EvaluationError(
                 f"{samples.name}: telling real from generated needs images of {folds} patients (or masks) in either "
-                f"set, there are {there}"
+                f"set, {there_are(there)}"
             )
     # real only, of both, generated only: every fold leaves images of either set to train on
     sides = np.isin(patients, fake.subjects).astype(int) - np.isin(patients, real.subjects)

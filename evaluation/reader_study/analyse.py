@@ -15,6 +15,7 @@ from evaluation.reader_study.key import REAL, SCORES
 from evaluation.reader_study.readings import Readings
 from evaluation.reader_study.results import write_files
 from evaluation.roc import area_under_roc
+from preprocessing.counted import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +173,7 @@ def table(analysis: Analysis) -> str:
         lines.append(f"{name:<20}{auc.value:>12.3f}  [{auc.low:.3f}, {auc.high:.3f}]")
     agreement = "cannot be measured" if np.isnan(analysis.kappa) else f"{analysis.kappa:.3f}"
     agreement = "one reader" if len(readers) == 1 else agreement
-    lines += ["", f"agreement of {len(readers)} readers (quadratically weighted kappa): {agreement}"]
+    lines += ["", f"agreement of {counted(len(readers), 'reader')} (quadratically weighted kappa): {agreement}"]
     return "\n".join(lines)
 
 

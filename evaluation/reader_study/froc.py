@@ -16,6 +16,7 @@ from evaluation.intervals import Estimate, percentile_interval
 from evaluation.reader_study.key import GENUINE, INSERTED, IS_LESION, IS_REAL, KINDS
 from evaluation.reader_study.marks import Found, Marks
 from evaluation.reader_study.results import write_files
+from preprocessing.counted import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +147,7 @@ def table(analysis: Analysis) -> str:
         lines.append(f"{kind:<20}{estimates[AREA].count:>6}  {cells}".rstrip())
     lines += ["", "sensitivities are at that many false marks per image; in brackets 95 % intervals over patients"]
     one = analysis.told_apart
-    lines += ["", f"{AUC}, of {one.count} lesions found: {_shown(one)}"]
+    lines += ["", f"{AUC}, of {counted(one.count, 'lesion')} found: {_shown(one)}"]
     columns = list(next(iter(analysis.by_reader.values())))
     lines += ["", f"{'reader':<14}" + "".join(f"{column:>{len(column) + 3}}" for column in columns)]
     for reader, values in analysis.by_reader.items():

@@ -13,6 +13,7 @@ from evaluation.reader_study.build import Shown, write_study
 from evaluation.reader_study.key import FIND, GENUINE, INSERTED, IS_LESION, IS_REAL, NORMAL
 from lesions.annotations import Annotation, by_item, has_annotations, read_annotations
 from lesions.export import MANIFEST
+from preprocessing.counted import counted
 from preprocessing.csv_table import read_table
 from preprocessing.shards import Dataset
 
@@ -116,9 +117,10 @@ def drawn(sources: dict[str, Source], count: int, seed: int) -> dict[str, list[i
                 chosen[kind].append(item)
         if len(chosen[kind]) < count:
             other = ", or give --normal" if kind == NORMAL and source.flag != "--normal" else ""
+            found = counted(len(chosen[kind]), "patient")
             raise EvaluationError(
-                f"{source.flag} {source.dataset.folder}: has {kind} images of {len(chosen[kind])} patients who are not "
-                f"in the study yet, --images asks for {count}; ask for fewer{other}"
+                f"{source.flag} {source.dataset.folder}: has {kind} images of {found} not yet in the study, "
+                f"--images asks for {count}; ask for fewer{other}"
             )
     return chosen
 

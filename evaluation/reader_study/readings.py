@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.key import COLUMNS, REAL, SCORES, seal, task_of
+from preprocessing.counted import counted
 from preprocessing.csv_table import read_cells
 from preprocessing.shards import DataError
 
@@ -121,7 +122,7 @@ def read_files(
         if len(missing) and not incomplete:
             some = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")
             raise EvaluationError(
-                f"{file}: {len(missing)} of {len(answered)} images have no score (image {some}); "
+                f"{file}: no score for {len(missing)} of {counted(len(answered), 'image')} (image {some}); "
                 "finish the study in the page and save again, or give --incomplete"
             )
     return given

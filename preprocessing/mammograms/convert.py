@@ -17,6 +17,7 @@ import numpy as np
 
 from preprocessing.contact_sheet.store import ThumbnailStore
 from preprocessing.contact_sheet.thumbnail import thumbnail
+from preprocessing.counted import counted
 from preprocessing.errors import why
 from preprocessing.images.image import MammogramImage, UnusableImage
 from preprocessing.images.outline import Outline
@@ -127,7 +128,7 @@ def convert_mammograms(
     )
     keep = None if thumbnails is None else thumbnails.keep
     done = build_dataset(output, work, keep=keep, workers=workers, scheduler=scheduler, overwrite=overwrite)
-    unused = [f"--table {table}: {rows.unused} rows are of no image"] if rows and rows.unused else []
+    unused = [f"--table {table}: {counted(rows.unused, 'row')} of no image"] if rows and rows.unused else []
     remarks = [*done.remarks, *unused, *remarks_on(done.dataset)]
     notes = [*(rows.notes if rows else ()), *_copies(output, images, done.reasons)]
     return replace(done, remarks=remarks, notes=notes)

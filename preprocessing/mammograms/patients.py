@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
+from preprocessing.counted import counted
 from preprocessing.images.image import MammogramImage, UnusableImage, without_ending
 from preprocessing.shards import Dataset
 
@@ -71,7 +72,7 @@ def remarks_on(dataset: Dataset) -> list[str]:
     lines = []
     known = [(name, count) for name, count in told.items() if name in TOLD_BY and isinstance(count, int)]
     if known:
-        parts = [f"{TOLD_BY[name]} ({count} images)" for name, count in known]
+        parts = [f"{TOLD_BY[name]} ({counted(count, 'image')})" for name, count in known]
         lines.append(f"patients told apart by {'; '.join(parts)}")
     if any(name == "file" for name, _ in known):
         lines.append(f"warning: images of one patient may be in both splits, as each file counts as a patient; {_CURE}")

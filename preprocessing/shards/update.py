@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.counted import counted, plural
 from preprocessing.errors import system_errors_as
 from preprocessing.shards.format import DATASET_FILE, PREVIOUS, DataError, Item, pixel_arrays, sha256
 from preprocessing.shards.reader import Shard, open_shard
@@ -124,8 +125,8 @@ def _compared(
     gone = len(numbers.keys() - now.keys())
     if gone:
         raise DataError(
-            f"{folder}: this dataset was made from other input: {gone} of its {len(numbers)} {noun}s are missing from "
-            "this one; give all of it, choose another output folder, or give --overwrite to make it again"
+            f"{folder}: this dataset was made from other input, and of its {counted(len(numbers), noun)} this one "
+            f"lacks {gone}; give all of it, choose another output folder, or give --overwrite to make it again"
         )
     here = {now[name]: number for name, number in numbers.items()}
     same = sources.unchanged({new: former[old] for new, old in here.items()})
@@ -139,8 +140,9 @@ def _compared(
         counts = {}
     else:
         _set_aside(folder)
-    what = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "changed"
-    remark = f"{folder}: {what} {noun}s: these are converted, the others are kept"
+    what = " and ".join(counted(count, f"{kind} {noun}") for kind, count in counts.items() if count)
+    what = what or f"changed {plural(noun)}"
+    remark = f"{folder}: {what}: only this is converted, the rest is kept"
     return Review(_from_previous(folder, sources), (remark,))
 
 

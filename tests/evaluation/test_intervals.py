@@ -28,7 +28,7 @@ def test_an_interval_is_of_the_values_that_could_be_measured():
 
 
 def test_one_image_makes_no_interval():
-    with pytest.raises(EvaluationError, match="at least 2 images that can be measured, there are 1"):
+    with pytest.raises(EvaluationError, match="at least 2 images that can be measured, there is 1"):
         bootstrap_mean(np.array([1.0, np.nan]), np.random.default_rng(0))
 
 

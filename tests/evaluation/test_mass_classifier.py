@@ -111,9 +111,9 @@ def test_too_few_masses_patients_or_classes_are_told():
     with pytest.raises(EvaluationError, match="at least 20 masses to train on, there are 6"):
         train_classifier(TRAINING.subset(np.arange(6)))
     one = Masses(TRAINING.images, TRAINING.labels, TRAINING.classes, np.zeros(96, str))
-    with pytest.raises(EvaluationError, match="at least 2 patients, there are 1"):
+    with pytest.raises(EvaluationError, match="at least 2 patients, there is 1"):
         train_classifier(one)
-    with pytest.raises(EvaluationError, match="at least 2 classes of shape, there are 1"):
+    with pytest.raises(EvaluationError, match="at least 2 classes of shape, there is 1"):
         train_classifier(TRAINING.subset(np.flatnonzero(TRAINING.labels["shape"] == 0)))
 
 

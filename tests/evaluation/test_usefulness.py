@@ -64,7 +64,7 @@ def test_without_a_generator_the_synthetic_arms_are_left_out(monkeypatch):
 
 
 def test_a_patient_on_both_sides_is_refused():
-    with pytest.raises(EvaluationError, match="4 patients are both"):
+    with pytest.raises(EvaluationError, match="4 patients both"):
         study(masses(24, 0), masses(8, 1), sizes=[24])
 
 

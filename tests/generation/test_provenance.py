@@ -317,7 +317,7 @@ def test_more_images_are_added_and_fewer_refused(tmp_path, generator):
     for count in (2, 3):
         folder = write_mammograms(generator, tmp_path / "out", count, file_format="png")
     assert len(rows(folder)) == 3
-    with pytest.raises(DataError, match="3 images were written here, not 1"):
+    with pytest.raises(DataError, match="was begun for 3 images, not 1"):
         write_mammograms(generator, tmp_path / "out", 1, file_format="png")
 
 

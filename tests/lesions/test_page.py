@@ -69,5 +69,5 @@ def test_words_of_the_data_are_no_markup(tmp_path):
 
 def test_a_lesion_of_an_earlier_call_was_there_before(tmp_path):
     page = write_page(tmp_path, CONTENT, synthetic=True).read_text()
-    assert "1 inserted lesions (green), 1 that were there before (orange)" in page
+    assert "1 inserted lesion (green), 1 there before (orange)" in page
     assert page.count("stroke: #60ff60") == 1 and page.count("stroke: #ffa040") == 2  # the latter with its outline

@@ -25,10 +25,10 @@ def rows(text: str) -> dict[str, str]:
 
 
 def test_the_table_counts_everything():
-    table = rows(summary_table(conversion({4: "empty file"}), "images"))
+    table = rows(summary_table(conversion({4: "empty file"}), "image"))
     assert table["images found"] == "4" and table["taken"] == "3" and table["rejected"] == "1"
     assert table["doubtful"] == "2 first in the contact sheet" and table["patients"] == "2"
-    assert table["train"] == "2 images of 1 patients" and table["validation"] == "1 images of 1 patients"
+    assert table["train"] == "2 images of 1 patient" and table["validation"] == "1 image of 1 patient"
     assert table["sides"] == "2 unknown 1, L 2" and table["views"] == "3 CC 2, MLO 1"
     assert table["densities"] == "2 unknown 1, a 1, d 1"
 
@@ -36,7 +36,7 @@ def test_the_table_counts_everything():
 def test_reasons_are_counted_by_kind_and_the_rare_ones_together():
     reasons = {10 + n: f"its mask is {n}x{n} but the image is 9x9" for n in range(5)}
     reasons |= {100 + n: f"reason {chr(97 + n)}" for n in range(14)}
-    lines = summary_table(conversion(reasons), "images").splitlines()
+    lines = summary_table(conversion(reasons), "image").splitlines()
     counted = [" ".join(line.split()) for line in lines if line.startswith("    ")]
     assert counted[:2] == ["2 dim", "5 its mask is …x… but the image is …x…"]
     assert counted[-1] == "3 other reasons, see rejected.csv" and len(counted) == 14

@@ -54,7 +54,7 @@ def test_boxes_are_kept_wherever_the_key_lies(films, tmp_path, monkeypatch, more
     rows = ("image,x,y,width,height,shape,margin,subject", "film0.png,10,90,40,40,OVAL,SPICULATED,p")
     Path("boxes.csv").write_text("\n".join(rows))
     done = run("--input", films, "--boxes", "boxes.csv", "--output", "data", "--workers", 1, *more)
-    assert done.exit_code == 0 and "data: 1 lesions" in done.stdout
+    assert done.exit_code == 0 and "data: 1 lesion\n" in done.stdout
     assert [one.shape for one in read_annotations(open_dataset("data"))] == ["oval"]
 
 
@@ -62,7 +62,7 @@ def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "notes.dcm").write_text("not a film")
     done = run("--input", tmp_path / "notes.dcm", "--output", tmp_path / "data")
     assert done.exit_code == 1
-    assert "Error: none of 1 images could be used" in done.stderr
+    assert "Error: no image could be used, of 1 given" in done.stderr
 
 
 @pytest.mark.parametrize(

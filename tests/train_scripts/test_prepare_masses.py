@@ -37,7 +37,7 @@ def test_boxes_go_in_and_a_table_comes_last(rois, tmp_path):
     table, last = done.stdout.splitlines()[:-1], done.stdout.splitlines()[-1]
     assert table[0].split() == ["circumscribed", "microlobulated", "obscured", "ill-defined", "spiculated", "all"]
     assert table[2].split() == ["oval", "0", "0", "0", "1", "1", "2"]
-    assert "3 of 3 masses, 0 rejected; training " in last and " masses of 1 patients, validation " in last
+    assert "3 of 3 masses, 0 rejected; training " in last and " of 1 patient, validation " in last
     assert open_dataset(tmp_path / "out", kind="mass").count == 3
 
 
@@ -79,7 +79,7 @@ def test_nothing_usable_is_an_error(rois, tmp_path):
     rois.write_text(f"{COLUMNS}\ngone.png,0,0,40,40,OVAL,OBSCURED,p1\n")
     done = run("--rois", rois, "--images", tmp_path, "--output", tmp_path / "out")
     assert done.exit_code == 1
-    assert "Error: none of 1 masses could be used" in done.stderr
+    assert "Error: no mass could be used, of 1 given" in done.stderr
 
 
 def write_cbis(path: Path) -> Path:

@@ -200,7 +200,7 @@ def test_no_cell_of_cbis_ddsm_s_table_is_stored_or_repeated(tmp_path):
     (tmp_path / "in").mkdir()
     output = tmp_path / "out" / "data"
     done = prepare_masses("--cbis-csv", table, "--images", tmp_path / "in", "--output", output, "--workers", 1)
-    assert done.exit_code == 1 and "Error: none of 7 masses" in done.stderr
+    assert done.exit_code == 1 and "Error: no mass could be used, of 7 given" in done.stderr
     assert told(output, done.output) == []
 
 

@@ -224,7 +224,7 @@ def test_a_mark_that_stands_there_twice_is_named(study):
 def test_images_that_a_reader_has_not_seen_are_missing_or_do_not_count(study):
     sees = lambda rng, inserted: (5, 3)
     file = write_marks(study, "A", sees, change=lambda rows: rows[:-20])
-    with pytest.raises(EvaluationError, match="20 of 120 images have no score"):
+    with pytest.raises(EvaluationError, match="no score for 20 of 120 images"):
         read_marks([file], read_key(study / "key.json"))
     found = analyse(read_marks([file], read_key(study / "key.json"), incomplete=True))
     assert found.lesions[GENUINE][AREA].value == 1

@@ -35,7 +35,7 @@ def test_no_lesion_is_shown_where_it_was_and_where_it_was_inserted(inserted, see
 
 def test_too_few_images_without_the_lesions_of_others_are_told():
     sources = {GENUINE: source(["a"]), INSERTED: source(["h", "i"], {0: {"a"}, 1: {"a"}}), NORMAL: source(["n"])}
-    with pytest.raises(EvaluationError, match="has inserted images of 0 patients who are not in the study yet"):
+    with pytest.raises(EvaluationError, match="has inserted images of 0 patients not yet in the study"):
         drawn(sources, 1, 0)
 
 

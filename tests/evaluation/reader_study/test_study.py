@@ -297,12 +297,12 @@ def test_a_missing_score_is_named(study):
     file = write_scores(
         study, "A", 0, change=lambda rows: [row[:3] + [""] + row[4:] if row[2] == 7 else row for row in rows]
     )
-    refused(study, file, "A.csv: 1 of 150 images have no score (image 7)", "--incomplete")
+    refused(study, file, "A.csv: no score for 1 of 150 images (image 7)", "--incomplete")
 
 
 def test_an_unfinished_study_is_refused_or_taken_as_it_is(study):
     file = write_scores(study, "A", 0, skip=100)
-    refused(study, file, "100 of 150 images have no score")
+    refused(study, file, "no score for 100 of 150 images")
     readings = read_scores([file], read_key(study / "key.json"), incomplete=True)
     assert analyse(readings).means["real"].count <= 50
 

@@ -183,7 +183,7 @@ def test_a_corrected_row_mask_or_file_is_seen(tmp_path):
     table.write_text("image,subject\n0.png,A\n1.png,B\n2.png,B\n")
     second = convert([tmp_path / "in"], tmp_path / "out", **settings)
     assert second.dataset.field("subject").tolist() == [first[0], first[2], first[2]]
-    assert "1 changed films: these are converted" in second.remarks[0]
+    assert "1 changed film: only this is converted" in second.remarks[0]
     before = second.dataset.masks((512, 256), [2])
     mask = cv2.imread(str(tmp_path / "masks" / "2.png"), cv2.IMREAD_UNCHANGED)
     mask[:150] = 0

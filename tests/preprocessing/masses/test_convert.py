@@ -156,7 +156,7 @@ def test_a_rerun_finds_it_done_and_converts_a_corrected_row(films, tmp_path):
     _, first = images([good(), good()])
     assert images([good(), good()])[0].already_done
     done, second = images([good(), good(box=(1, 1, 9, 9))])
-    assert not done.already_done and "1 changed lesions: these are converted" in done.remarks[0]
+    assert not done.already_done and "1 changed lesion: only this is converted" in done.remarks[0]
     assert np.array_equal(first[0], second[0]) and not np.array_equal(first[1], second[1])
 
 

@@ -105,7 +105,7 @@ def test_only_what_changed_is_converted_and_the_result_is_that_of_a_fresh_start(
 def test_entries_that_are_gone_are_a_stop_unless_all_is_made_anew(files, tmp_path):
     build(files, tmp_path / "out")
     (files / "04").unlink()
-    with pytest.raises(DataError, match="1 of its 7 images are missing from this one; give all of it"):
+    with pytest.raises(DataError, match="of its 7 images this one lacks 1; give all of it"):
         build(files, tmp_path / "out")
     assert build(files, tmp_path / "out", overwrite=True).dataset.count == 5
 
