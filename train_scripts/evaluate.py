@@ -68,7 +68,8 @@ def main(
     """Compare generated images with real ones, in a report.
 
     Every metric has a 95 % interval and stands next to its value for real images (for distances, of one half of the
-    real images against the other).
+    real images against the other). Where there are too few images for any of them, there is no report, and the exit
+    status is 1.
 
     \b
     Example: two methods at 256×128
@@ -76,7 +77,7 @@ def main(
           --level 256x128 --output report
     """
     from evaluation import report
-    from evaluation.evaluate import evaluate
+    from evaluation.evaluate import check_measured, evaluate
     from evaluation.metrics.features import keras_extractor, radiomic
     from preprocessing.shards import open_dataset
 
@@ -95,6 +96,7 @@ def main(
         fake = _some(generated, level, None, count, f"--fake {folder}", seed)
         evaluation = evaluate(measured, fake, wanted, extractor=extract, extractor_name=name, shared=shared, seed=seed)
         reports[run] = report.Report(evaluation, method)
+    check_measured({run: one.evaluation for run, one in reports.items()})
     report.write(reports, output, {"seed": seed, "split": split, "command": "evaluate"})
     click.echo(report.table(reports))
     click.echo(f"\n{output}: report.html, report.json, table.txt")

@@ -137,6 +137,21 @@ def test_images_too_small_for_a_metric_cost_that_metric_and_no_report(data, tmp_
 # --- what it refuses ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "metrics, said",
+    [
+        ((), "an interval needs at least 2 images that can be measured, there is 1"),
+        (("--metrics", "kid_radiomic_z,fid_radiomic_z"), "kid_radiomic_z needs at least 8 real images"),
+        (("--metrics", "memorisation_texture"), "needs a training split"),
+    ],
+)
+def test_too_few_images_for_any_metric(data, tmp_path, metrics, said):
+    real = tiny.write_dataset(tmp_path / "real", 1).folder
+    done = call("--real", real, "--fake", data[1], "--output", tmp_path / "out", *metrics)
+    refused(done, "no metric can be measured (1 real image, 24 of fake): ", said)
+    assert not (tmp_path / "out").exists()
+
+
 def test_images_of_another_size(data, tmp_path):
     small = DatasetWriter(tmp_path / "small", count=1, made={}, levels=[(8, 4)])
     pixels = {"image/8x4": np.zeros((8, 4)), "mask/8x4": np.ones((8, 4))}
