@@ -11,7 +11,15 @@ from preprocessing.counted import counted
 from preprocessing.tensorflow_settings import import_tensorflow_quietly
 
 
-@click.group()
+class InOrderOfUse(click.Group):
+    """A group that lists its commands as they are defined, in the order of the work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrderOfUse)
 def main() -> None:
     """Let readers score real and generated images blindly.
 

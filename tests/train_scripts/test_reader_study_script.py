@@ -164,3 +164,8 @@ def test_a_dataset_whose_lesions_are_not_known_is_named(tmp_path, with_lesions):
     unknown = tiny_lesions.write_mammograms(tmp_path / "unknown", lesions=False).folder
     refused(build_lesions(tmp_path, unknown, inserted), "unknown: no lesions are known (lesions.json is missing)")
     refused(build_lesions(tmp_path, genuine, genuine), "--inserted", "has inserted images of 0 patients")
+
+
+def test_help_lists_the_commands_in_the_order_of_their_use():
+    listed = call("--help").output.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in listed if line.strip()] == ["build", "build-lesions", "analyse"]
