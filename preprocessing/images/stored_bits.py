@@ -71,7 +71,9 @@ def fit_header(dataset: Dataset, stored: np.ndarray, *, lossy: bool) -> tuple[np
 def _sign_extended(stored: np.ndarray, bits: int) -> np.ndarray:
     """Fill the bits above the stored ones with their sign, or with 0 where values have none."""
     unused = 8 * stored.itemsize - bits
-    return (stored << unused) >> unused
+    extended = stored << unused
+    extended >>= unused  # without another copy
+    return extended
 
 
 def _wraps(stored: np.ndarray, bits: int) -> int:

@@ -64,6 +64,11 @@ def test_what_can_be_read_in_two_ways_or_none_is_refused(tmp_path, text, said):
     assert "\n" not in str(refused.value)
 
 
+def test_the_separator_is_found_by_a_known_column_where_none_is_required(tmp_path):
+    table = written(tmp_path, "Patient_ID;mass shape\nP1;OVAL\n")
+    assert read_table(table, "--cbis-csv", (), known=("patient_id",)) == [{"patient_id": "P1", "mass shape": "OVAL"}]
+
+
 def test_utf_16_without_a_mark_is_refused(tmp_path):
     with pytest.raises(DataError, match="save it as CSV in UTF-8"):
         read(tmp_path, "image,x,subject\n1.png,10,A\n", "utf-16-le")
