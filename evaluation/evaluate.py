@@ -4,7 +4,6 @@ What is kept of an image is small (some kilobytes of numbers), so that memory do
 hardly on their number: 10,000 images need the memory of a few hundred.
 """
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,6 @@ from evaluation.metrics.features import Extractor, radiomic
 from evaluation.metrics.metric import Chunk, Metric, Row, Sets
 from preprocessing.counted import counted
 
-_NEEDED = re.compile(r"at least (\d+)")  # in a problem
 _DESCRIBED = "described"  # the real images' descriptions, among what evaluations share
 
 
@@ -59,16 +57,14 @@ def check_measured(evaluations: Mapping[str, Evaluation]) -> None:
     """Check that evaluations with the same real images hold a value.
 
     Raises:
-        EvaluationError: None does; the message gives the problem of the metric that needs the fewest images.
+        EvaluationError: None does; the message gives the problem of the first metric.
     """
     rows = [row for evaluation in evaluations.values() for row in evaluation.rows]
     if any(not row.problem for row in rows):
         return
     of_real = counted(len(next(iter(evaluations.values())).real), "real image")
     sets = ", ".join([of_real, *(f"{len(one.fake)} of {name}" for name, one in evaluations.items())])
-    needed = {row.problem: _NEEDED.search(row.problem) for row in rows}
-    least = min(needed, key=lambda problem: int(found[1]) if (found := needed[problem]) else np.inf)
-    raise EvaluationError(f"no metric can be measured ({sets}): {least}")
+    raise EvaluationError(f"no metric can be measured ({sets}): {rows[0].problem}")
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def test_images_too_small_for_a_metric_cost_that_metric_and_no_report(data, tmp_
 @pytest.mark.parametrize(
     "metrics, said",
     [
-        ((), "an interval needs at least 2 images that can be measured, there is 1"),
+        ((), "swd_7x7 needs at least 8 real images (two halves) and 4 generated ones; there are 1 and 24"),
         (("--metrics", "kid_radiomic_z,fid_radiomic_z"), "kid_radiomic_z needs at least 8 real images"),
         (("--metrics", "memorisation_texture"), "needs a training split"),
     ],
