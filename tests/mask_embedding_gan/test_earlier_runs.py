@@ -36,7 +36,7 @@ def test_it_is_refused_and_told_what_has_changed(tmp_path):
 
 
 def its_own_preset() -> Preset:
-    later = ("r1_penalty", "level_spectrum", "levelled", "keeps_averages")
+    later = ("r1_penalty", "level_spectrum", "levelled", "keeps_averages", "independent_noise", "own_detail")
     preset = PRESETS["film"].changed(precision="float32", without=later)
     earlier = replace(preset.schedule(5), learning_rate=0.0005, critic_learning_rate=0.0015)
     phases = (
@@ -68,7 +68,7 @@ def test_other_settings_are_refused(tmp_path):
 
 
 def test_its_variables_have_the_same_names_in_the_same_order():
-    phase, preset = read_state(LIGHT)["phase"], PRESETS["film"].changed(adding=("independent_noise", "own_detail"))
+    phase, preset = read_state(LIGHT)["phase"], PRESETS["film"]
     if preset.network.has_windows(phase):
         pytest.skip("the long training is at its windows")
     model = compiled(build_players(preset.network, phase, 0), preset, phase, 0)
