@@ -27,7 +27,7 @@ PAGES = (
 )
 # Options whose input cannot be had here: archives of patients, and several hosts or devices.
 ELSEWHERE = {"--cbis-csv", "--ddsm", "--hosts", "--scheduler", "--replicas", "--version"}
-SMALLER = {"--phase": 3, "--count": 4, "--masks": 4, "--size": 32, "--images": 2}  # where the value is a number
+SMALLER = {"--phase": 3, "--count": 8, "--masks": 4, "--size": 32, "--images": 2}  # where the value is a number
 PATIENTS, IMAGES = 12, 24
 FULL_SIZE = "in/full-size"
 READERS = ("scores-anna.csv", "scores-ben.csv")
