@@ -6,9 +6,9 @@ import pytest
 import tiny
 
 OURS = ("preprocessing", "mask_embedding_gan", "pix2pix", "feature2mass", "lesions", "generation", "evaluation")
-# settings that TensorFlow reads when imported, errors, and how files are written, locked and parsed
+# settings that TensorFlow reads when imported, errors and their words, and how files are written, locked and parsed
 ALLOWED = {"preprocessing", "preprocessing.tensorflow_settings", "preprocessing.atomic", "preprocessing.json_file"}
-ALLOWED |= {"preprocessing.lock", "preprocessing.errors"}
+ALLOWED |= {"preprocessing.lock", "preprocessing.errors", "preprocessing.counted"}
 OF_COMMANDS = {"preprocessing.command_line", "preprocessing.training_data"}
 
 

@@ -280,7 +280,7 @@ def test_other_settings_are_refused_by_name(done, films):
 
 def test_other_films_are_refused(done, films, tmp_path):
     other = write_films(tmp_path / "films", 5)
-    with pytest.raises(DataError, match="from other input: 1 of its 6 films are missing from this one; give all of it"):
+    with pytest.raises(DataError, match="from other input, and of its 6 films this one lacks 1; give all of it"):
         convert_mammograms([other], done.dataset.folder, shard_size=4)
 
 
