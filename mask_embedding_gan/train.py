@@ -20,7 +20,7 @@ from mask_embedding_gan.players import build_players, compiled, grow, windows_mo
 from mask_embedding_gan.schedule import Preset
 from mask_embedding_gan.spectrum import IDENTITY, NoRoomError, level_spectrum, with_filter
 from mask_embedding_gan.train_step import MaskEmbeddingGAN
-from mask_embedding_gan.windows import WindowGAN
+from mask_embedding_gan.windows import WindowGAN, layers_below
 from preprocessing.batches import mammogram_batches
 from preprocessing.shards import Dataset
 from training.checkpoint import DamagedCheckpointError, checkpoints, restore_checkpoint, restore_discriminator
@@ -211,7 +211,10 @@ class WindowsTraining(PhaseTraining):
     """Training of a phase on windows; the critic continues from the phase before."""
 
     def build(self) -> WindowGAN:
-        previous = open_model(stage(self.run, self.phase - 1).generator)
+        file = stage(self.run, self.phase - 1).generator
+        previous = open_model(file)
+        if not {layer.name for layer in previous.layers}.issuperset(layers_below(self.preset.network)):
+            raise RunError(f"{file}: was trained without levelled; give --without levelled and another --run")
         return windows_model(previous, self.preset, self.phase, self.seed)
 
     def begin(self, model: WindowGAN) -> None:

@@ -56,6 +56,12 @@ def build_window_block(
     return keras.Model([below, image_below, mask, inside], [features, image], name=name)
 
 
+def layers_below(config: NetworkConfig) -> tuple[str, str]:
+    """Name the layers of the last level on whole images whose features and image the first level on windows takes."""
+    whole = config.windows_from - 1
+    return f"latent_{whole}_second_norm", f"image_{whole}{'_levelled' if config.levelled else ''}"
+
+
 class LevelsBelow:
     """What a finished generator gives the next block for a window; nothing in it is trained.
 
@@ -68,8 +74,7 @@ class LevelsBelow:
         self.whole = config.windows_from - 1
         self.window = resolution(self.whole)
         mask = previous.get_layer("whole_mask").output if phase > config.windows_from else previous.inputs[0]
-        names = f"latent_{self.whole}_second_norm", f"image_{self.whole}{'_levelled' if config.levelled else ''}"
-        outputs = [previous.get_layer(name).output for name in names]
+        outputs = [previous.get_layer(name).output for name in layers_below(config)]
         self.whole_levels = keras.Model([mask, previous.inputs[1]], outputs)
         self.blocks = {}
         height, width = self.window

@@ -192,6 +192,16 @@ def test_a_level_without_room_for_windows_has_a_filter_that_changes_nothing(film
     np.testing.assert_array_equal(taps, spectrum.IDENTITY)
 
 
+def test_windows_on_a_level_without_the_filter_that_they_need_are_refused(film_run, tiny_dataset, tmp_path):
+    run, network = RunDirectory(tmp_path / "run", film_run.recorded), replace(tiny.film().network, levelled=False)
+    before = finished_generator(build_players(network, 2, 0).ema_generator, network, 2)
+    file = run.stage("phase-2").generator
+    file.parent.mkdir(parents=True)
+    before.save(file)
+    with pytest.raises(RunError, match=r"phase-2/generator.keras: was trained without levelled; give --without levell"):
+        WindowsTraining(tiny_dataset, run, tiny.film(), 3, 0, quiet).build()
+
+
 def test_breasts_without_room_for_windows_are_said_and_the_generator_is_saved(film_run, tiny_dataset, monkeypatch):
     lines: list[str] = []
     generator = finished_film(film_run, tiny_dataset, monkeypatch, True, lines.append)
