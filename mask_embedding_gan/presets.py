@@ -15,7 +15,7 @@ film    Trains half the paper's kernels with all additions, towards images like 
 quick   The recipe of `film` without the R1 penalty and detail of each image's own, on about a thirtieth of its images,
         at higher rates (ours).
         Costs five and a half minutes of two CPU cores for all seven phases.
-        Expect phantoms that fill masks, as in `docs/demo.png`.
+        Expect images that fill masks, of blurred tissue (`docs/results.md`).
         python train_scripts/train_mask_embed.py --phase 7
 
 Sources: [Ren 2019 §n], the section of the paper; [authors' release for faces], settings in the code that the authors
