@@ -186,7 +186,11 @@ def build_lesions(
 def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path, ...]) -> None:
     """Analyse the scores of the readers.
 
-    SCORES are the CSV files that the readers saved, one per reader.
+    SCORES are the CSV files that the readers saved, one per reader, from a page of build or build-lesions.
+
+    \b
+    Example:
+      synthmammo reader-study analyse --key keys/study.json --output results anna.csv ben.csv
     """
     from evaluation.reader_study import analyse as of_scores
     from evaluation.reader_study import froc as of_marks

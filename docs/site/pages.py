@@ -4,6 +4,7 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 
 import click
 
@@ -54,11 +55,15 @@ def _command(command: click.Command, name: str, parent: click.Context, depth: in
 
 
 def _description(text: str) -> str:
-    """A docstring as Markdown; click marks paragraphs that keep their lines with `\\b`, which become code."""
+    """A docstring as Markdown; paragraphs that keep their lines, marked `\\b` for click, are a caption and commands."""
     paragraphs = []
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         first, _, rest = paragraph.partition("\n")
-        paragraphs.append(f"```sh\n{inspect.cleandoc(rest)}\n```" if first.strip() == "\b" else _escaped(paragraph))
+        if first.strip() == "\b":  # a caption, and commands indented below it
+            caption, _, commands = rest.partition("\n")
+            paragraphs += [_escaped(caption.rstrip(":")) + ":", f"```sh\n{dedent(commands)}\n```"]
+        else:
+            paragraphs.append(_escaped(paragraph))
     return "\n\n".join(paragraphs)
 
 
