@@ -26,9 +26,10 @@ from preprocessing.tensorflow_settings import import_tensorflow_quietly
 @click.option("--synthetic-per-real", type=float, default=2.0, show_default=True, help="Synthetic masses made.")
 def main(data: Path, work: Path, images: int, sizes: str, seeds: str, synthetic_per_real: float) -> None:
     import_tensorflow_quietly()
+    from usefulness_trials import gain, plot, study, table, write_csv
+
     from evaluation.image_set import EvaluationError
     from evaluation.mass_classifier import Masses
-    from evaluation.usefulness import gain, plot, study, table, write_csv
     from preprocessing.shards import DataError, open_dataset
     from training.run import configure_tensorflow
 
@@ -60,7 +61,7 @@ def main(data: Path, work: Path, images: int, sizes: str, seeds: str, synthetic_
 
 
 def known_trials(path: Path) -> list:
-    from evaluation.usefulness import Trial
+    from usefulness_trials import Trial
 
     if not path.exists():
         return []

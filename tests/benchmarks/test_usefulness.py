@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 from drawn import Oracle, masses
 
-from evaluation import usefulness
-from evaluation.image_set import EvaluationError
-from evaluation.mass_classifier import Masses
-from evaluation.usefulness import (
+from benchmarks import usefulness_trials
+from benchmarks.usefulness_trials import (
     ALL,
     CLASSICAL,
     REAL,
@@ -21,6 +19,8 @@ from evaluation.usefulness import (
     table,
     write_csv,
 )
+from evaluation.image_set import EvaluationError
+from evaluation.mass_classifier import Masses
 
 
 def test_subsets_are_of_whole_patients_and_nested():
@@ -35,8 +35,8 @@ def test_subsets_are_of_whole_patients_and_nested():
 
 @pytest.fixture()
 def quick(monkeypatch):
-    train = usefulness.train_classifier
-    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: train(*a, **k, steps=40))
+    train = usefulness_trials.train_classifier
+    monkeypatch.setattr(usefulness_trials, "train_classifier", lambda *a, **k: train(*a, **k, steps=40))
 
 
 def test_a_perfect_generator_helps_where_real_masses_are_few(quick):
@@ -58,7 +58,7 @@ def test_a_perfect_generator_helps_where_real_masses_are_few(quick):
 
 def test_without_a_generator_the_synthetic_arms_are_left_out(monkeypatch):
     held_out = masses(8, 9, first_subject=1000)
-    monkeypatch.setattr(usefulness, "train_classifier", lambda *a, **k: Oracle(held_out))
+    monkeypatch.setattr(usefulness_trials, "train_classifier", lambda *a, **k: Oracle(held_out))
     trials = study(masses(24, 0), held_out, sizes=[24], seeds=[0])
     assert {t.arm for t in trials} == {REAL, CLASSICAL}
 
