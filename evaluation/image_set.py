@@ -1,6 +1,7 @@
 """Sets of images, read a few at a time: an array in memory, or a dataset on disk."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -46,9 +47,9 @@ class Samples:
             raise EvaluationError(f"{name}: must be an array (n, height, width), received shape {images.shape}")
         if masks is not None and np.shape(masks) != images.shape:
             raise EvaluationError(f"{name}: masks of shape {np.shape(masks)} do not fit images of {images.shape}")
-        self.name, self.count, self.size = name, len(images), images.shape[1:]
-        self.has_masks, self.items = masks is not None, np.arange(self.count)
-        self.subjects = np.arange(self.count) if subjects is None else np.asarray(subjects)
+        self.name, self.size = name, images.shape[1:]
+        self.has_masks, self.items = masks is not None, np.arange(len(images))
+        self.subjects = np.arange(len(images)) if subjects is None else np.asarray(subjects)
         self._images, self._masks = images, masks
 
     @classmethod
@@ -61,11 +62,11 @@ class Samples:
         )
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.items)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read (images float32 in [0, 1], masks bool) of some indices; without masks every pixel is inside."""
-        images, masks = self._read(np.asarray(indices, np.int64))
+        images, masks = self._read(self.items[np.asarray(indices, np.int64)])
         finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
         if not finite.all():
             raise EvaluationError(f"{self.name}: image {indices[int(np.argmin(finite))]} holds NaN or infinity")
@@ -75,17 +76,19 @@ class Samples:
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Read (indices, images, masks) of all, `CHUNK` at a time."""
-        for first in range(0, self.count, CHUNK):
-            some = np.arange(first, min(first + CHUNK, self.count))
+        for first in range(0, len(self), CHUNK):
+            some = np.arange(first, min(first + CHUNK, len(self)))
             yield some, *self.read(some)
 
     def subset(self, indices: np.ndarray, name: str | None = None) -> "Samples":
         """Take some of the images as a set of their own."""
-        return _Subset(self, np.asarray(indices, np.int64), name or self.name)
+        some, indices = copy(self), np.asarray(indices, np.int64)
+        some.items, some.subjects, some.name = self.items[indices], self.subjects[indices], name or self.name
+        return some
 
     def with_subjects(self, subjects: np.ndarray) -> "Samples":
         """Take the same images as those of other subjects, int (n,)."""
-        same = self.subset(np.arange(len(self)))
+        same = copy(self)
         same.subjects = np.asarray(subjects)
         return same
 
@@ -99,9 +102,9 @@ class Samples:
             raise EvaluationError(f"{self.name}: images of a dataset are needed here, these are an array")
         return self.dataset
 
-    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        masks = None if self._masks is None else np.asarray(self._masks[indices]).astype(bool)
-        return np.asarray(self._images[indices], np.float32), masks
+    def _read(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        masks = None if self._masks is None else np.asarray(self._masks[items]).astype(bool)
+        return np.asarray(self._images[items], np.float32), masks
 
 
 class _DatasetSamples(Samples):
@@ -109,23 +112,12 @@ class _DatasetSamples(Samples):
 
     def __init__(self, dataset: Dataset, level: Level, items: np.ndarray, name: str):
         self.dataset, self.items, self.size, self.name = dataset, items, tuple(level), name
-        self.count, self.has_masks = len(items), dataset.kind == "mammogram"
+        self.has_masks = dataset.kind == "mammogram"
         self.subjects = np.unique(dataset.field("subject")[items], return_inverse=True)[1]
 
-    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        chosen = self.items[indices]
-        masks = self.dataset.masks(self.size, chosen) if self.has_masks else None
-        return self.dataset.images(self.size, chosen), masks
-
-
-class _Subset(Samples):
-    def __init__(self, whole: Samples, indices: np.ndarray, name: str):
-        self.whole, self.indices, self.name, self.dataset = whole, indices, name, whole.dataset
-        self.count, self.size, self.has_masks = len(indices), whole.size, whole.has_masks
-        self.subjects, self.items = whole.subjects[indices], whole.items[indices]
-
-    def _read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.whole._read(self.indices[indices])
+    def _read(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        masks = self.dataset.masks(self.size, items) if self.has_masks else None
+        return self.dataset.images(self.size, items), masks
 
 
 def same_size(real: Samples, fake: Samples) -> None:

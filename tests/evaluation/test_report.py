@@ -130,11 +130,18 @@ def test_json_holds_numbers_intervals_and_counts(reports):
     assert {pair["generated"] for pair in method["memorisation"]["nearest"][:3]} == {40, 41, 42}
 
 
+def as_items(samples: Samples, items: np.ndarray) -> Samples:
+    """The first images of a set, as these items of a larger one."""
+    larger = np.zeros((items[-1] + 1, *samples.size), np.float32)
+    larger[items] = samples.read(np.arange(len(items)))[0]
+    return Samples(larger, name=samples.name).subset(items)
+
+
 def test_the_audit_names_items_of_both_datasets_and_no_places_in_a_part_of_them(reports):
     """Images 40, 41, 42 repeat training images 0, 1, 2; here they are items 120, 123, 126 and 10, 12, 14."""
     report = reports["good <b>"]
-    fake, training = report.evaluation.fake.subset(np.arange(43)), report.audit.training.subset(np.arange(60))
-    fake.items, training.items = 3 * fake.items, 10 + 2 * training.items
+    fake = as_items(report.evaluation.fake, 3 * np.arange(43))
+    training = as_items(report.audit.training, 10 + 2 * np.arange(60))
     row = Row(MEMORISATION.name, "t", "low", detail=replace(report.audit, training=training))
     some = {"a": Report(replace(report.evaluation, fake=fake, rows=[*report.evaluation.rows[:-1], row]))}
     found = as_json(some)["methods"]["a"]["memorisation"]
