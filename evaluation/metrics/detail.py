@@ -5,8 +5,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from evaluation.metrics.metric import AS_REAL, Metric, Row, Sets, halves_apart, needs_masks
-from evaluation.metrics.msssim import mean_over_mask_pairs
+from evaluation.metrics.metric import AS_REAL, Metric, needs_masks
+from evaluation.metrics.msssim import compare_mask_pairs
 
 BLUR = 2.0  # pixels: what is finer is detail
 MARGIN = 8  # pixels from the edge of the masks that do not count: all breasts have a skin line
@@ -35,13 +35,7 @@ def detail_correlation(first: np.ndarray, second: np.ndarray, inside: np.ndarray
     return float((a * b).mean() / norm) if norm > FLAT else float("nan")
 
 
-def _compare(metric: Metric, sets: Sets, *, of_one_mask: bool) -> list[Row]:
-    """Compare pairs of generated images, any two or two of one mask, with any two real images: masks have one each."""
-    real = partial(mean_over_mask_pairs, of_pair=detail_correlation, of_one_mask=False, seed=sets.seed)
-    generated = mean_over_mask_pairs(sets.fake, detail_correlation, of_one_mask=of_one_mask, seed=sets.seed)
-    return [metric.row(generated, real(sets.real), halves=halves_apart(sets, real))]
-
-
+_compare = partial(compare_mask_pairs, of_pair=detail_correlation)
 DETAIL_OF_PAIRS = Metric(
     "detail_correlation_pairs", "correlation of the detail of two images", AS_REAL, partial(_compare, of_one_mask=False)
 )

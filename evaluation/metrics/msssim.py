@@ -1,6 +1,7 @@
 """How alike the images of a set are (MS-SSIM), and how much images of the same mask differ."""
 
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -139,18 +140,11 @@ def diversity(samples: Samples, *, pairs: int = PAIRS, seed: int = 0) -> Estimat
     return mean_over_pairs(len(chosen), of_pair, pairs=pairs, seed=seed, name=name, subjects=subjects)
 
 
-def variation(samples: Samples, *, of_one_mask: bool, seed: int = 0) -> Estimate:
-    """Estimate the mean difference of two images inside both masks: two images of the same mask, or any two.
-
-    A generator that ignores its latent scores 0 with images of the same mask.
-    """
-    return mean_over_mask_pairs(samples, difference_inside, of_one_mask=of_one_mask, seed=seed)
-
-
 def mean_over_mask_pairs(samples: Samples, of_pair: OfPair, *, of_one_mask: bool, seed: int = 0) -> Estimate:
     """Estimate the mean of what is measured of two images inside both masks: two images of the same mask, or any two.
 
-    Random pairs are compared, at most `PAIRS`. Memory: two images.
+    Random pairs are compared, at most `PAIRS`. Memory: two images. The difference of images of the same
+    mask is 0 where a generator ignores its latent.
 
     Args:
         of_pair: two images and the pixels inside both masks → a number, or NaN where there is none.
@@ -188,11 +182,11 @@ def _compare_diversity(metric: Metric, sets: Sets) -> list[Row]:
     return [metric.row(generated, real, halves=apart)]
 
 
-def _compare_variation(metric: Metric, sets: Sets) -> list[Row]:
-    """Compare with two real images where their masks overlap, since there is only one real image of each mask."""
-    apart = halves_apart(sets, lambda part: variation(part, of_one_mask=False, seed=sets.seed))
-    generated = variation(sets.fake, of_one_mask=True, seed=sets.seed)
-    return [metric.row(generated, variation(sets.real, of_one_mask=False, seed=sets.seed), halves=apart)]
+def compare_mask_pairs(metric: Metric, sets: Sets, *, of_pair: OfPair, of_one_mask: bool) -> list[Row]:
+    """Compare pairs of generated images, any two or two of one mask, with any two real images: masks have one each."""
+    real = partial(mean_over_mask_pairs, of_pair=of_pair, of_one_mask=False, seed=sets.seed)
+    generated = mean_over_mask_pairs(sets.fake, of_pair, of_one_mask=of_one_mask, seed=sets.seed)
+    return [metric.row(generated, real(sets.real), halves=halves_apart(sets, real))]
 
 
 DIVERSITY = Metric("msssim_pairs", "MS-SSIM of random pairs", AS_REAL, _compare_diversity)
@@ -200,6 +194,6 @@ VARIATION = Metric(
     "variation_per_mask",
     "difference of two images of one mask",
     AS_REAL,
-    _compare_variation,
+    partial(compare_mask_pairs, of_pair=difference_inside, of_one_mask=True),
     unsuitable=needs_masks,
 )

@@ -1,22 +1,25 @@
 """MS-SSIM against two other libraries, and the similarity within sets whose answer is known."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
 from evaluation.image_set import EvaluationError, Samples
+from evaluation.metrics.masks import difference_inside
 from evaluation.metrics.metric import Sets
 from evaluation.metrics.msssim import (
     DIVERSITY,
     WEIGHTS,
     diversity,
+    mean_over_mask_pairs,
     mean_over_pairs,
     ms_ssim,
     random_pairs,
     scales_for,
     ssim_terms,
-    variation,
 )
 
 
@@ -129,6 +132,9 @@ def two_of_each_mask() -> Samples:
     images = np.array([0.1 * (number % 2) + 0.5 * (number // 2 % 2) for number in range(8)])[:, None, None] * masks
     images[~masks] = np.random.default_rng(0).random((~masks).sum())  # what lies outside does not count
     return Samples(images, masks)
+
+
+variation = partial(mean_over_mask_pairs, of_pair=difference_inside)
 
 
 def test_variation_of_one_mask_leaves_out_pairs_of_two():
