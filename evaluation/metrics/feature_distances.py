@@ -6,7 +6,7 @@ their names say so (`fid_radiomic_z`).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,9 +122,7 @@ def manifolds(real: np.ndarray, fake: np.ndarray, neighbours: int = NEIGHBOURS) 
     reach_real, reach_fake = (_reach(points, neighbours) for points in (real, fake))
     inside_real = np.zeros(len(fake), int)  # balls of real points around each generated one
     inside_fake, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for start in range(0, len(real), BLOCK):
-        rows = slice(start, start + BLOCK)
-        distance = _squared(real[rows], fake)
+    for rows, distance in _squared_in_blocks(real, fake):
         in_ball = distance <= reach_real[rows, None]
         inside_real += in_ball.sum(axis=0)
         covered[rows] = in_ball.any(axis=1)
@@ -140,25 +138,27 @@ def manifolds(real: np.ndarray, fake: np.ndarray, neighbours: int = NEIGHBOURS) 
 def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the distance of each point to the nearest of others, and which one that is: float (n,), int (n,)."""
     distances, indices = np.empty(len(points)), np.empty(len(points), np.int64)
-    for start in range(0, len(points), BLOCK):
-        squared = _squared(points[start : start + BLOCK], others)
-        indices[start : start + BLOCK] = squared.argmin(axis=1)
-        distances[start : start + BLOCK] = np.sqrt(squared.min(axis=1))
+    for rows, squared in _squared_in_blocks(points, others):
+        indices[rows] = squared.argmin(axis=1)
+        distances[rows] = np.sqrt(squared.min(axis=1))
     return distances, indices
 
 
 def _reach(points: np.ndarray, neighbours: int) -> np.ndarray:
     """Return the squared distance of each point to its k-th neighbour in its own set."""
     reach = np.empty(len(points))
-    for start in range(0, len(points), BLOCK):
-        squared = _squared(points[start : start + BLOCK], points)
-        reach[start : start + BLOCK] = np.partition(squared, neighbours, axis=1)[:, neighbours]  # itself is the 0th
+    for rows, squared in _squared_in_blocks(points, points):
+        reach[rows] = np.partition(squared, neighbours, axis=1)[:, neighbours]  # itself is the 0th
     return reach
 
 
-def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None] - 2 * a @ b.T
-    return np.maximum(squared, 0, out=squared)
+def _squared_in_blocks(points: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the squared distances of points to all others, a block of points at a time."""
+    for start in range(0, len(points), BLOCK):
+        rows = slice(start, start + BLOCK)
+        a = points[rows]
+        squared = (a * a).sum(axis=1)[:, None] + (others * others).sum(axis=1)[None] - 2 * a @ others.T
+        yield rows, np.maximum(squared, 0, out=squared)
 
 
 # ------------------------------------------------------------------------------------ the metrics
