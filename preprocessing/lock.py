@@ -14,6 +14,7 @@ import weakref
 from collections import Counter
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from preprocessing.atomic import write_whole
@@ -26,7 +27,6 @@ ABANDONED_AFTER = 120.0  # seconds without a touch, by the clock of the file sys
 
 _held: Counter[Path] = Counter()  # locks of this process, and by how many of its objects each is held
 _guard = threading.RLock()
-_beating = threading.Event()
 
 
 class LockError(UserError):
@@ -112,11 +112,12 @@ def _busy(holder: dict, file: Path) -> str:
 
 
 def _myself() -> dict:
-    return {**_identity(os.getpid()), "since": time.time()}
+    return {**_identity(), "since": time.time()}
 
 
-def _identity(process: int) -> dict:
-    """Tell a process from every other one: its number, when it started, and the host, boot and container."""
+def _identity() -> dict:
+    """Tell this process from every other one: its number, when it started, and the host, boot and container."""
+    process = os.getpid()
     return {"process": process, "started": _start_of(process), "host": socket.gethostname(), "system": _system()}
 
 
@@ -147,8 +148,7 @@ def _read(file: Path) -> dict:
 
 
 def _is_mine(holder: dict) -> bool:
-    mine = _identity(os.getpid())
-    return all(holder.get(name) == value for name, value in mine.items())
+    return all(holder.get(name) == value for name, value in _identity().items())
 
 
 def _is_abandoned(holder: dict, file: Path) -> bool:
@@ -188,10 +188,9 @@ def _give_back(file: Path) -> None:
                 file.unlink(missing_ok=True)
 
 
+@cache
 def _touch_from_now_on() -> None:
-    if not _beating.is_set():
-        _beating.set()
-        threading.Thread(target=_touch, daemon=True, name="lock").start()
+    threading.Thread(target=_touch, daemon=True, name="lock").start()
 
 
 def _touch() -> None:
