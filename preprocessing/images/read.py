@@ -16,24 +16,7 @@ from preprocessing.images.rules import Rules, refusal
 from preprocessing.version import SOFTWARE
 
 _ARCHIVES = frozenset([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"])
-_SUFFIXES = _ARCHIVES | frozenset(
-    [
-        ".dcm",
-        ".dicom",
-        ".dic",
-        ".ima",
-        ".png",
-        ".pgm",
-        ".pnm",
-        ".tif",
-        ".tiff",
-        ".jpg",
-        ".jpeg",
-        ".bmp",
-        ".jp2",
-        ".webp",
-    ]
-)
+_SUFFIXES = _ARCHIVES | frozenset(".dcm .dicom .dic .ima .png .pgm .pnm .tif .tiff .jpg .jpeg .bmp .jp2 .webp".split())
 
 
 def find_images(inputs: Sequence[Path]) -> list[Path]:
