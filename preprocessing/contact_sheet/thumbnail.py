@@ -29,9 +29,7 @@ def thumbnail(pixels: Image, mask: np.ndarray | Outline) -> str:
     height, width = pixels.shape
     size = (min(HEIGHT, height), max(1, round(width * min(1, HEIGHT / height))))
     image = np.round(np.clip(_sampled(pixels, size), 0, 1) * 255).astype(np.uint8)
-    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
-        raise RuntimeError("a thumbnail cannot be encoded")
+    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     source = base64.b64encode(jpeg.tobytes()).decode("ascii")
     box = f'width="{size[1]}" height="{size[0]}"'
     shown = 2 if size[0] <= HEIGHT // 3 else 1
