@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import cv2
@@ -176,17 +177,15 @@ class PhantomMasses(Masses):
     meta = {"synthetic": True, "generator": None, "made": {"by": "make_phantoms"}}
 
     def __init__(self) -> None:
-        pairs = [(shape, margin) for shape in CLASSES["shape"] for margin in CLASSES["margin"]]
-        self._pairs = pairs
-        columns = np.array(pairs)[np.arange(self.COUNT) % len(pairs)].T
-        self.labels = dict(zip(("shape", "margin"), columns))
+        pairs = np.array(list(product(CLASSES["shape"], CLASSES["margin"])))
+        self.labels = dict(zip(("shape", "margin"), np.resize(pairs, (self.COUNT, 2)).T))
         self.labels |= {name: np.full(self.COUNT, "") for name in ("view", "split", "subject")}
 
     def patch(self, number: int) -> MassPatch:
         """Draw a phantom, with its true outline."""
         from preprocessing.phantoms.mass import mass_phantom
 
-        shape, margin = self._pairs[number % len(self._pairs)]
+        shape, margin = (str(self.labels[name][number]) for name in ("shape", "margin"))
         image, outline = mass_phantom(number, shape, margin)
         return MassPatch(
             image,
