@@ -1,10 +1,8 @@
 """The networks: the paper's counts, and what may not depend on training."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
+import elsewhere
 import keras
 import numpy as np
 import pytest
@@ -206,39 +204,11 @@ def test_a_bfloat16_generator_is_saved_in_float32(saved):
         assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
-LOADER = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("training", "feature2mass", "preprocessing", {absent}):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-import keras, numpy
-assert keras.backend.backend() == "{backend}"
-encoder, decoder = (keras.models.load_model(path, safe_mode=True) for path in sys.argv[1:3])
-data = numpy.load(sys.argv[3])
-features = encoder.predict([data["image"], data["margin"], data["shape"]], verbose=0)
-numpy.save(sys.argv[4], decoder.predict(features, verbose=0))
-"""
-
-
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_saved_networks_open_where_this_package_is_not(tmp_path, generator, saved, backend):
-    """KERAS_JAX_PYTHON may name an interpreter that has Keras and JAX and nothing else of ours."""
-    python = os.environ.get("KERAS_JAX_PYTHON", sys.executable) if backend == "jax" else sys.executable
-    if backend == "jax" and subprocess.run([python, "-I", "-c", "import jax"], capture_output=True).returncode:
-        pytest.skip("JAX is not installed; KERAS_JAX_PYTHON may name an interpreter that has it")
-    np.savez(tmp_path / "inputs.npz", **tiny_masses.batch())
-    script = tmp_path / "load.py"
-    script.write_text(LOADER.format(backend=backend, absent='"tensorflow"' if backend == "jax" else ""))
-    paths = [saved / "encoder.keras", saved / "decoder.keras", tmp_path / "inputs.npz", tmp_path / "images.npy"]
-    variables = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [python, "-I", str(script), *map(str, paths)]
-    done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), np.clip(generator(inputs()), 0, 1), atol=1e-5)
+    networks = [saved / "encoder.keras", saved / "decoder.keras"]
+    found = elsewhere.computed(backend, tmp_path, networks, inputs())
+    np.testing.assert_allclose(found, np.clip(generator(inputs()), 0, 1), atol=1e-5)
 
 
 # --- several replicas -----------------------------------------------------------------------------

@@ -1,10 +1,7 @@
 """What a run leaves: generators, checkpoints, logs and samples."""
 
-import os
-import subprocess
-import sys
-
 import cv2
+import elsewhere
 import keras
 import numpy as np
 import pytest
@@ -80,41 +77,11 @@ def test_the_moving_average_is_not_the_generator(tiny_run):
     assert any(not np.array_equal(a, b) for a, b in pairs)
 
 
-LOADER = """
-import sys
-
-class Absent:
-    # stands before every finder of modules: these cannot be imported, installed or not
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("training", "mask_embedding_gan", "preprocessing", {absent}):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-import keras, numpy
-assert keras.backend.backend() == "{backend}"
-model = keras.models.load_model(sys.argv[1], safe_mode=True)
-data = numpy.load(sys.argv[2])
-numpy.save(sys.argv[3], model.predict([data["masks"], data["latents"]], verbose=0))
-"""
-
-
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_the_generator_opens_where_this_package_is_not(tmp_path, tiny_run, backend):
-    """KERAS_JAX_PYTHON may name an interpreter that has Keras and JAX and nothing else of ours."""
-    python = os.environ.get("KERAS_JAX_PYTHON", sys.executable) if backend == "jax" else sys.executable
-    if backend == "jax" and subprocess.run([python, "-I", "-c", "import jax"], capture_output=True).returncode:
-        pytest.skip("JAX is not installed; KERAS_JAX_PYTHON may name an interpreter that has it")
     _, masks, latents = tiny.inputs(2)
-    np.savez(tmp_path / "inputs.npz", masks=masks, latents=latents)
-    script = tmp_path / "load.py"
-    script.write_text(LOADER.format(backend=backend, absent='"tensorflow"' if backend == "jax" else ""))
-    paths = [tiny_run.stage("phase-2").generator, tmp_path / "inputs.npz", tmp_path / "images.npy"]
-    variables = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [python, "-I", str(script), *map(str, paths)], env=variables, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    found = elsewhere.computed(backend, tmp_path, [tiny_run.stage("phase-2").generator], [masks, latents])
     model = compiled(build_players(tiny.NETWORK, 2, 0), tiny.preset(), 2, 0)
     restore_checkpoint(checkpoints(tiny_run.stage("phase-2").folder)[0], model)
     wanted = np.clip(model.ema_generator([masks, latents, np.ones(1, np.float32)]), 0, 1)
-    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), wanted, atol=1e-5)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
