@@ -19,18 +19,11 @@ from preprocessing.version import SOFTWARE
 
 ELEMENTS = (
     *dicom_identity.ELEMENTS,
-    "SOPClassUID",
-    "Modality",
-    "ImageType",
-    "BodyPartExamined",
-    "AnatomicRegionSequence",
-    "PresentationIntentType",
-    "PaddleDescription",
-    "EstimatedRadiographicMagnificationFactor",
-    "BreastImplantPresent",
-    "PartialView",
-    "SyntheticData",
-    "Manufacturer",
+    *(
+        "SOPClassUID Modality ImageType BodyPartExamined AnatomicRegionSequence PresentationIntentType "
+        "PaddleDescription EstimatedRadiographicMagnificationFactor BreastImplantPresent PartialView SyntheticData "
+        "Manufacturer"
+    ).split(),
 )
 
 # Modality (0008,0060), PS3.3 C.7.3.1.1.1: defined terms that are never a mammogram. CR, DX, OT, RG, SC and private

@@ -36,23 +36,11 @@ _DECODERS = {
     # Without multi-component JPEG 2000, of which no mammogram is.
     **dict.fromkeys({*uid.JPEG2000TransferSyntaxes} - {uid.JPEG2000MC, uid.JPEG2000MCLossless}, "pylibjpeg"),
 }
-_LOSSY = (
-    uid.JPEGBaseline8Bit,
-    uid.JPEGExtended12Bit,
-    uid.JPEGLSNearLossless,
-    uid.JPEG2000,
-    uid.HTJ2K,
-)
+_LOSSY = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K)
 
 _REQUIRED = (
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "PixelRepresentation",
-)
+    "Rows Columns SamplesPerPixel PhotometricInterpretation BitsAllocated BitsStored PixelRepresentation"
+).split()
 _USED = (*_REQUIRED, "HighBit", "NumberOfFrames", "PixelData")
 _PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 _READ: list[Any] = [*_USED, *_PADDING, *OVERLAY_BITS, *grey_levels.ELEMENTS, *acceptance.ELEMENTS]

@@ -9,15 +9,9 @@ from preprocessing.images.image import without_ending
 from preprocessing.images.views import LATERALITIES, Turn, read_view, turn_of, view_of_code
 
 ELEMENTS = (
-    "PatientID",
-    "StudyInstanceUID",
-    "ImageLaterality",
-    "Laterality",
-    "ViewPosition",
-    "ViewCodeSequence",
-    "PatientOrientation",
-    "SeriesDescription",
-)
+    "PatientID StudyInstanceUID ImageLaterality Laterality ViewPosition ViewCodeSequence PatientOrientation "
+    "SeriesDescription"
+).split()
 
 # CBIS-DDSM gives every film a PatientID and a study of its own: "Mass-Training_P_00001_LEFT_CC".
 _CBIS_PATIENT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d+)")

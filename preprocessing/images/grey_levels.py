@@ -11,18 +11,9 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windo
 from preprocessing.images.image import UnusableImage, unusable
 
 ELEMENTS = (
-    "ModalityLUTSequence",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "VOILUTSequence",
-    "VOILUTFunction",
-    "WindowCenter",
-    "WindowWidth",
-    "WindowCenterWidthExplanation",
-    "PresentationLUTShape",
-    "PresentationIntentType",
-    "PixelIntensityRelationshipSign",
-)
+    "ModalityLUTSequence RescaleSlope RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth "
+    "WindowCenterWidthExplanation PresentationLUTShape PresentationIntentType PixelIntensityRelationshipSign"
+).split()
 _STORED = ("BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 
 
