@@ -17,26 +17,10 @@ from training.command_line import Options, begin, training_command, training_opt
         "paper": "Lee et al. 2018 as printed, 8,000 epochs in batches of 512; three days on two cores.",
     },
     additions=(
-        "linear_start",
-        "plain_ends",
-        "activation_last",
-        "low_pass",
-        "smooth_start",
-        "moving_average",
-        "octaves",
-        "mirrored_seeds",
-        "weight_cap",
-        "spread",
-        "grain",
-        "refinement",
-        "noise",
-        "plain_discriminators",
-        "amplification",
-        "amplified_reconstruction",
-        "falling_reconstruction",
-        "slope_penalty",
-        "judged_mixtures",
-    ),
+        "linear_start plain_ends activation_last low_pass smooth_start moving_average octaves mirrored_seeds "
+        "weight_cap spread grain refinement noise plain_discriminators amplification amplified_reconstruction "
+        "falling_reconstruction slope_penalty judged_mixtures"
+    ).split(),
     seeds="weights, order and augmentation",
 )
 def main(**given: Any) -> None:

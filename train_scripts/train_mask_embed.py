@@ -28,23 +28,9 @@ from training.command_line import Options, begin, start_again, training_command,
         "paper": "Ren et al. 2019 as printed; four days on two cores, or hours on a GPU.",
     },
     additions=(
-        "second_convolution",
-        "sum_of_levels",
-        "times_mask",
-        "noise_levels",
-        "independent_noise",
-        "critic_convolutions",
-        "windows_from",
-        "levelled",
-        "keeps_averages",
-        "amplification",
-        "r1_penalty",
-        "diversity",
-        "own_detail",
-        "level_spectrum",
-        "jitter",
-        "moving_average",
-    ),
+        "second_convolution sum_of_levels times_mask noise_levels independent_noise critic_convolutions windows_from "
+        "levelled keeps_averages amplification r1_penalty diversity own_detail level_spectrum jitter moving_average"
+    ).split(),
     seeds="weights, order, jitter and noise",
 )
 @click.option("--diversity/--no-diversity", default=None, hidden=True)
