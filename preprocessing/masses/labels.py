@@ -9,14 +9,8 @@ CLASSES = {
     "margin": ("circumscribed", "microlobulated", "obscured", "ill-defined", "spiculated"),
 }
 OTHER_WORDS = {
-    "shape": (
-        "architectural_distortion",
-        "asymmetric_breast_tissue",
-        "focal_asymmetric_density",
-        "lymph_node",
-        "tubular",
-    ),
-    "margin": (),
+    "shape": "architectural_distortion asymmetric_breast_tissue focal_asymmetric_density lymph_node tubular".split(),
+    "margin": [],
 }
 _BLANKS = ("", "n/a", "na", "nan", "none")
 
