@@ -197,14 +197,16 @@ def analyse(key: Path, output: Path | None, incomplete: bool, scores: tuple[Path
     from evaluation.reader_study.key import FIND, read_key, task_of
     from evaluation.reader_study.marks import read_marks
     from evaluation.reader_study.readings import read_scores
+    from evaluation.reader_study.results import write_files
 
     answers = read_key(key)
     study: Any = of_marks if task_of(answers) == FIND else of_scores
     read: Any = read_marks if task_of(answers) == FIND else read_scores
     analysis = study.analyse(read(scores, answers, incomplete=incomplete))
-    click.echo(study.table(analysis))
+    table = study.table(analysis)
+    click.echo(table)
     if output:
-        study.write_results(analysis, output)
+        write_files(output, table, study.as_json(analysis), study.plot(analysis))
         click.echo(f"\n{output}: table.txt, results.json, plot.png")
 
 

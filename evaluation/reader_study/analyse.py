@@ -1,10 +1,9 @@
 """Analysis of a reader study: means, paired tests, agreement, and how well readers tell real from generated images."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -13,7 +12,6 @@ from evaluation.image_set import EvaluationError
 from evaluation.intervals import Estimate, percentile_interval
 from evaluation.reader_study.key import REAL, SCORES
 from evaluation.reader_study.readings import Readings
-from evaluation.reader_study.results import write_files
 from evaluation.roc import area_under_roc
 from preprocessing.counted import counted
 
@@ -177,9 +175,9 @@ def table(analysis: Analysis) -> str:
     return "\n".join(lines)
 
 
-def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
-    """Write the results as `results.write_files` does."""
-    results = {
+def as_json(analysis: Analysis) -> dict[str, Any]:
+    """Return the results as `results.write_files` takes them."""
+    return {
         "mean score": {name: asdict(estimate) for name, estimate in analysis.means.items()},
         "by reader": analysis.by_reader,
         "tests": [asdict(test) for test in analysis.tests],
@@ -187,7 +185,6 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "auc of real against": {name: asdict(estimate) for name, estimate in analysis.auc.items()},
         "scores": {str(score): word for score, word in SCORES.items()},
     }
-    write_files(folder, table(analysis), results, plot(analysis))
 
 
 def plot(analysis: Analysis) -> "Figure":

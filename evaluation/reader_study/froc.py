@@ -6,16 +6,14 @@ higher than the highest false mark of an image without lesions; a lesion or imag
 count half. Every measure is computed for each reader and averaged.
 """
 
-import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evaluation.intervals import Estimate, percentile_interval
 from evaluation.reader_study.key import GENUINE, INSERTED, IS_LESION, IS_REAL, KINDS
 from evaluation.reader_study.marks import Found, Marks
-from evaluation.reader_study.results import write_files
 from preprocessing.counted import counted
 
 if TYPE_CHECKING:
@@ -161,9 +159,9 @@ def _shown(one: Estimate, sign: str = "") -> str:
     return f"{one.value:{sign}.2f} [{one.low:{sign}.2f}, {one.high:{sign}.2f}]"
 
 
-def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
-    """Write the results as `results.write_files` does."""
-    results = {
+def as_json(analysis: Analysis) -> dict[str, Any]:
+    """Return the results as `results.write_files` takes them."""
+    return {
         "lesions": {
             kind: {name: asdict(one) for name, one in estimates.items()} for kind, estimates in analysis.lesions.items()
         },
@@ -171,7 +169,6 @@ def write_results(analysis: Analysis, folder: str | os.PathLike) -> None:
         "by reader": analysis.by_reader,
         "scores": {"lesion": IS_LESION, "real": IS_REAL},
     }
-    write_files(folder, table(analysis), results, plot(analysis))
 
 
 def plot(analysis: Analysis) -> "Figure":

@@ -10,10 +10,11 @@ import pytest
 
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.build import Shown, write_study
-from evaluation.reader_study.froc import AREA, analyse, area, curve, plot, table, told_apart, write_results
+from evaluation.reader_study.froc import AREA, analyse, area, as_json, curve, plot, table, told_apart
 from evaluation.reader_study.key import COLUMNS, FIND, GENUINE, INSERTED, NORMAL, read_key, seal
 from evaluation.reader_study.lesion_study import WORDS
 from evaluation.reader_study.marks import SPARE, Mark, compared, read_marks
+from evaluation.reader_study.results import write_files
 
 BOX = [40, 60, 20, 10]
 EVERY = np.ones(3)
@@ -183,7 +184,7 @@ def test_the_table_the_plot_and_the_results(study, tmp_path):
     found = analysed(study, write_marks(study, "blind", lambda rng, inserted: None))
     assert [line.split()[0] for line in table(found).splitlines()[1:4]] == ["genuine", "inserted", "genuine"]
     assert "0 lesions found: cannot be measured" in table(found)
-    write_results(found, tmp_path)
+    write_files(tmp_path, table(found), as_json(found), plot(found))
     plot(found).savefig(tmp_path / "plot.png")
     assert cv2.imread(str(tmp_path / "plot.png")) is not None
     results = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)

@@ -15,16 +15,17 @@ from folders import hold
 from evaluation.image_set import EvaluationError
 from evaluation.reader_study.analyse import (
     analyse,
+    as_json,
     mean_kappa,
     plot,
     roc_points,
     table,
     weighted_kappa,
-    write_results,
 )
 from evaluation.reader_study.build import build
 from evaluation.reader_study.key import REAL, read_key, seal
 from evaluation.reader_study.readings import read_scores
+from evaluation.reader_study.results import write_files
 from preprocessing.lock import LockError
 
 MEANS = {"real": 3.8, "embedding": 2.4, "no-embedding": 1.5}
@@ -249,7 +250,7 @@ def test_what_cannot_be_measured_is_said_and_null_in_the_results(study, tmp_path
     lines = table(found).splitlines()
     assert lines[1].split()[0] == REAL and lines[1].split()[-1] == "-"
     assert lines[-1] == "agreement of 2 readers (quadratically weighted kappa): cannot be measured"
-    write_results(found, tmp_path / "out")
+    write_files(tmp_path / "out", table(found), as_json(found), plot(found))
     results = json.loads((tmp_path / "out" / "results.json").read_text(), parse_constant=pytest.fail)
     assert results["weighted kappa"] is None and results["by reader"]["B"][REAL] is None
 
@@ -271,7 +272,7 @@ def test_the_table_the_plot_and_the_results(analysis, tmp_path):
     assert lines[1].split()[0] == "real" and "Wilcoxon" in table(analysis)
     plot(analysis).savefig(tmp_path / "plot.png")
     assert cv2.imread(str(tmp_path / "plot.png")) is not None
-    write_results(analysis, tmp_path / "out")
+    write_files(tmp_path / "out", table(analysis), as_json(analysis), plot(analysis))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["mean score"]["real"]["count"] == 50
 
