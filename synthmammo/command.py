@@ -6,21 +6,11 @@ import click
 
 from preprocessing.version import __version__
 
-# Module in train_scripts/ of each sub-command, in the order in which `--help` lists them: the order of the work.
-COMMANDS = {
-    "make-phantoms": "make_phantoms",
-    "prepare-mammograms": "prepare_mammograms",
-    "prepare-masses": "prepare_masses",
-    "train-mask-embed": "train_mask_embed",
-    "train-pix2pix": "train_pix2pix",
-    "train-feature2mass": "train_feature2mass",
-    "save-networks": "save_networks",
-    "generate-mammograms": "generate_mammograms",
-    "generate-masses": "generate_masses",
-    "insert-lesions": "insert_lesions",
-    "evaluate": "evaluate",
-    "reader-study": "reader_study",
-}
+# In the order in which `--help` lists them: the order of the work. The modules in train_scripts/ are named alike.
+COMMANDS = (
+    "make-phantoms prepare-mammograms prepare-masses train-mask-embed train-pix2pix train-feature2mass save-networks "
+    "generate-mammograms generate-masses insert-lesions evaluate reader-study"
+).split()
 
 
 class Commands(click.Group):
@@ -28,13 +18,13 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the sub-commands, in the order of the work."""
-        return list(COMMANDS)
+        return COMMANDS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a name; None if there is none, for which click reports an error."""
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"train_scripts.{COMMANDS[cmd_name]}").main
+        return import_module(f"train_scripts.{cmd_name.replace('-', '_')}").main
 
 
 @click.group(cls=Commands, context_settings={"max_content_width": 110})
