@@ -1,5 +1,6 @@
 """The smallest networks, schedule and data that are still the real thing; shared by the tests of several rooms."""
 
+import json
 import os
 import socket
 import subprocess
@@ -117,3 +118,12 @@ def run_driver(code: str, folder: Path, *arguments: str, **environment: str) -> 
     variables = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     command = [sys.executable, str(script), *map(str, arguments)]
     return subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, timeout=600)
+
+
+def of_two_replicas(code: str, folder: Path, dataset: Path) -> dict:
+    """What code finds that trains on one replica and on two, and writes it to `result.json` in the folder."""
+    done = run_driver(code, folder, str(dataset), str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((folder / "result.json").read_text())
+    assert result["replicas"] == 2
+    return result

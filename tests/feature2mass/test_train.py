@@ -245,19 +245,14 @@ _, double, losses_of_two = trained(two)
 result["losses"] = [losses_of_one, losses_of_two]
 result["moved"] = difference(single, start, single)
 result["difference"] = difference(single, double, single)
-Path(sys.argv[2]).write_text(json.dumps(result))
+(Path(sys.argv[2]) / "result.json").write_text(json.dumps(result))
 """
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory, tiny_masses_dataset) -> dict:
     """What one and two replicas made of the same global batch."""
-    folder = tmp_path_factory.mktemp("replicas")
-    done = tiny.run_driver(REPLICAS, folder, str(tiny_masses_dataset.folder), str(folder / "result.json"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((folder / "result.json").read_text())
-    assert result["replicas"] == 2
-    return result
+    return tiny.of_two_replicas(REPLICAS, tmp_path_factory.mktemp("replicas"), tiny_masses_dataset.folder)
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])

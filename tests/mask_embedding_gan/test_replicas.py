@@ -1,7 +1,5 @@
 """Several replicas train what one would."""
 
-import json
-
 import pytest
 import tiny
 
@@ -100,12 +98,7 @@ result["kept"] = [path.name for path in checkpoints(run.stage("phase-2").folder)
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory, tiny_dataset) -> dict:
     """What one and two replicas made of the same global batches, from one process of its own."""
-    folder = tmp_path_factory.mktemp("replicas")
-    done = tiny.run_driver(REPLICAS, folder, str(tiny_dataset.folder), str(folder))
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((folder / "result.json").read_text())
-    assert result["replicas"] == 2
-    return result
+    return tiny.of_two_replicas(REPLICAS, tmp_path_factory.mktemp("replicas"), tiny_dataset.folder)
 
 
 PLAYERS = pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])

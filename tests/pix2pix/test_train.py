@@ -227,19 +227,14 @@ result = {
     "moved": difference(single, start),
     "difference": difference(single, double),
 }
-Path(sys.argv[2]).write_text(json.dumps(result))
+(Path(sys.argv[2]) / "result.json").write_text(json.dumps(result))
 """
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory, tiny_dataset) -> dict:
     """What one and two replicas made of the same twenty global batches."""
-    folder = tmp_path_factory.mktemp("replicas")
-    done = tiny.run_driver(REPLICAS, folder, str(tiny_dataset.folder), str(folder / "result.json"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((folder / "result.json").read_text())
-    assert result["replicas"] == 2
-    return result
+    return tiny.of_two_replicas(REPLICAS, tmp_path_factory.mktemp("replicas"), tiny_dataset.folder)
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator", "ema_generator"])
