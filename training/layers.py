@@ -63,11 +63,9 @@ class _EqualizedKernel:
         kernel = ops.convert_to_numpy(self._kernel) * np.float32(self.kernel_scale)
         return [kernel, ops.convert_to_numpy(self.bias)] if self.use_bias else [kernel]
 
-    def save_own_variables(self, store: dict) -> None:
-        keras.layers.Layer.save_own_variables(self, store)  # Conv2D and Dense would store the scaled kernel
-
-    def load_own_variables(self, store: dict) -> None:
-        keras.layers.Layer.load_own_variables(self, store)
+    # Conv2D and Dense would store the scaled kernel
+    save_own_variables = keras.layers.Layer.save_own_variables
+    load_own_variables = keras.layers.Layer.load_own_variables
 
     def get_config(self) -> dict:
         return {**super().get_config(), "gain": self.gain}  # type: ignore[misc]
