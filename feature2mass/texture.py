@@ -96,7 +96,8 @@ class TexturedFeature2Mass(Feature2Mass):
                 discriminator_loss(r, f, label, weight)
                 for r, f, label, weight in zip(real, fake, (margin, shape), weights, strict=True)
             ]
-            penalty = self._penalty(seen[::PENALISED])
+            some = seen[::PENALISED]
+            penalty = slope(self.discriminators, some) if self.texture.penalty else tf.zeros((), seen.dtype)
             both = losses[0] + losses[1] + self.texture.penalty * penalty
             # 3) G: be taken for real, and for the label (eq. 5)
             adversarial, labels = generator_terms(*fake, margin, shape)
@@ -123,9 +124,6 @@ class TexturedFeature2Mass(Feature2Mass):
     def _compared(self, images):
         """Images as L1 sees them."""
         return self.as_seen(images) if self.texture.amplified_reconstruction else images
-
-    def _penalty(self, seen):
-        return slope(self.discriminators, seen) if self.texture.penalty else tf.zeros((), seen.dtype)
 
 
 def mixed_within_categories(features, margin, shape, draws, spread: bool = False):
