@@ -57,6 +57,22 @@ def nested_subset(masses: Masses, size: int, seed: int) -> np.ndarray:
     return np.flatnonzero(places <= last)
 
 
+def joined(one: Masses, other: Masses) -> Masses:
+    """Join masses with others.
+
+    Raises:
+        EvaluationError: their classes or sizes differ.
+    """
+    if one.classes != other.classes or one.images.shape[1:] != other.images.shape[1:]:
+        raise EvaluationError(
+            f"masses of classes {other.classes} and size {other.images.shape[1:]} cannot be combined with those of "
+            f"{one.classes} and {one.images.shape[1:]}"
+        )
+    labels = {head: np.concatenate([one.labels[head], other.labels[head]]) for head in HEADS}
+    pictures, people = ([getattr(m, name) for m in (one, other)] for name in ("images", "subjects"))
+    return Masses(np.concatenate(pictures), labels, one.classes, np.concatenate(people))
+
+
 def study(
     real: Masses,
     held_out: Masses,
@@ -91,14 +107,14 @@ def study(
     for size in sizes:
         for seed in seeds:
             subset = real.subset(nested_subset(real, size, seed))
-            fitted = subset.subset(hold_back(subset, seed)[0])
+            fitted, back = (subset.subset(part) for part in hold_back(subset, seed))
             wanted = [arm for arm in arms if synthesise or arm not in (SYNTHETIC, ALL)]
             made = None
             if synthesise and {SYNTHETIC, ALL} & set(wanted):
                 made = synthesise(fitted, round(synthetic_per_real * len(fitted)), seed)
             for arm in wanted:
-                extra = made if arm in (SYNTHETIC, ALL) else None
-                trained = train_classifier(subset, extra=extra, augment=arm in (CLASSICAL, ALL), seed=seed)
+                masses = joined(fitted, made) if made is not None and arm in (SYNTHETIC, ALL) else fitted
+                trained = train_classifier(masses, back, augment=arm in (CLASSICAL, ALL), seed=seed)
                 for one in score(trained.predict(held_out.images), held_out):
                     trials.append(Trial(arm, size, seed, one.head, one.accuracy.value, one.auc, one.chance))
                 said = ", ".join(f"{t.head} accuracy {t.accuracy:.3f} AUC {t.auc:.3f}" for t in trials[-2:])

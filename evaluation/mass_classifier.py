@@ -73,21 +73,6 @@ class Masses:
         labels = {head: values[indices] for head, values in self.labels.items()}
         return Masses(self.images[indices], labels, self.classes, self.subjects[indices])
 
-    def joined(self, other: "Masses") -> "Masses":
-        """Join these with others.
-
-        Raises:
-            EvaluationError: their classes or sizes differ.
-        """
-        if self.classes != other.classes or self.images.shape[1:] != other.images.shape[1:]:
-            raise EvaluationError(
-                f"masses of classes {other.classes} and size {other.images.shape[1:]} cannot be combined with those of "
-                f"{self.classes} and {self.images.shape[1:]}"
-            )
-        labels = {head: np.concatenate([self.labels[head], other.labels[head]]) for head in HEADS}
-        pictures, people = ([getattr(m, name) for m in (self, other)] for name in ("images", "subjects"))
-        return Masses(np.concatenate(pictures), labels, self.classes, np.concatenate(people))
-
 
 def hold_back(masses: Masses, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split masses by patient: indices to train on, and those held back to know when to stop; neither is empty."""
@@ -120,12 +105,12 @@ class MassClassifier:
 
 
 def train_classifier(
-    masses: Masses, *, extra: Masses | None = None, augment: bool = True, seed: int = 0, steps: int = STEPS
+    masses: Masses, back: Masses | None = None, *, augment: bool = True, seed: int = 0, steps: int = STEPS
 ) -> MassClassifier:
-    """Train on masses, and stop when the patients held back of them are predicted no better.
+    """Train on masses, and stop when others are predicted no better.
 
     Args:
-        extra: more to train on, such as synthetic ones; none of them is held back.
+        back: the others. Defaults to masses of some of the patients, which are held back.
         augment: random flips and shifts of up to 4 pixels.
         seed: of weights, order, augmentation and who is held back. It also becomes Keras' global seed; on CPUs
             equal calls give equal classifiers, bit by bit.
@@ -139,13 +124,12 @@ def train_classifier(
     import keras
 
     keras.utils.set_random_seed(seed)
-    fit, back = (masses.subset(part) for part in hold_back(masses, seed))
-    if extra is not None and len(extra):
-        fit = fit.joined(extra)
-    model = _network(fit.images.shape[1:], {head: len(names) for head, names in fit.classes.items()})
+    if back is None:
+        masses, back = (masses.subset(part) for part in hold_back(masses, seed))
+    model = _network(masses.images.shape[1:], {head: len(names) for head, names in masses.classes.items()})
     rng = np.random.default_rng(seed)
     judged = (standardised(back.images), *_targets(back))
-    inputs, targets, weights = standardised(fit.images), *_targets(fit)
+    inputs, targets, weights = standardised(masses.images), *_targets(masses)
     best, best_weights, waited = np.inf, model.get_weights(), 0
     order = np.empty(0, int)
     for step in range(1, steps + 1):

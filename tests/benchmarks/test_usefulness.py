@@ -13,6 +13,7 @@ from benchmarks.usefulness_trials import (
     SYNTHETIC,
     Trial,
     gain,
+    joined,
     nested_subset,
     plot,
     study,
@@ -31,6 +32,13 @@ def test_subsets_are_of_whole_patients_and_nested():
     assert set(small) != set(nested_subset(real, 20, seed=2))
     with pytest.raises(EvaluationError, match="of 61 real masses was asked for, there are 60"):
         nested_subset(real, 61, seed=0)
+
+
+def test_masses_of_other_classes_do_not_join():
+    real = masses(8, 0)
+    other = Masses(real.images, real.labels, {"shape": ["star", "bar"], "margin": ["a", "b"]})
+    with pytest.raises(EvaluationError, match="cannot be combined"):
+        joined(real, other)
 
 
 @pytest.fixture()

@@ -115,9 +115,3 @@ def test_too_few_masses_patients_or_classes_are_told():
         train_classifier(one)
     with pytest.raises(EvaluationError, match="at least 2 classes of shape, there is 1"):
         train_classifier(TRAINING.subset(np.flatnonzero(TRAINING.labels["shape"] == 0)))
-
-
-def test_masses_of_other_classes_do_not_join():
-    other = Masses(TRAINING.images, TRAINING.labels, {"shape": ["star", "bar"], "margin": ["a", "b"]})
-    with pytest.raises(EvaluationError, match="cannot be combined"):
-        TRAINING.joined(other)
