@@ -1,4 +1,4 @@
-"""The smallest networks, schedule and data that are still the real thing; shared by the tests of several rooms."""
+"""The smallest networks, schedule and data that are still the real thing; shared by the tests of several packages."""
 
 import json
 import os
