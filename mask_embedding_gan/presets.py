@@ -9,7 +9,7 @@ paper   Reproduces the network, the loss and the fade-in of Ren et al. 2019, wit
 film    Trains half the paper's kernels with all additions, towards images like film mammograms (ours).
         Costs about 10 hours of one core of an AMD EPYC (Zen 4) in bfloat16 for all phases (`docs/long-run.md`).
         Expect a sliced Wasserstein distance at 32×16 of 24·10⁻³ after phase 3, where two halves of the real films are
-        28·10⁻³ apart (`docs/long-run.md`).
+        28·10⁻³ apart (`docs/long-run.md`). R1 and detail of each image's own began later there (`docs/limits.md`).
         python train_scripts/train_mask_embed.py --phase 7 --preset film --data DATA --run RUN
 
 quick   The recipe of `film` without the R1 penalty and detail of each image's own, on about a thirtieth of its images,
