@@ -72,7 +72,8 @@ def operations(model, batch: dict) -> int:
     import tensorflow as tf
     from tensorflow.compat.v1.profiler import ProfileOptionBuilder, profile
 
-    step = tf.function(lambda: model.player_gradients(batch, tf.constant(10**9, tf.int64), True))
+    late = 10**9
+    step = tf.function(lambda: model.player_gradients(batch, tf.constant(late, tf.int64), model.variant(late)))
     graph = step.get_concrete_function().graph
     options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation()).with_empty_output().build()
     return profile(graph, options=options).total_float_ops

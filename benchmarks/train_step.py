@@ -68,14 +68,14 @@ def build(preset, phase: int, precision: str, textbook: bool):
     schedule = preset.schedule(phase)
     model = compiled(build_players(preset.network, phase, 0, precision), preset, phase, 0)
     if textbook:
-        model.player_gradients = lambda batch, step, stable: textbook_gradients(model, batch, step)
+        model.player_gradients = lambda batch, step, variant: textbook_gradients(model, batch, step)
     shape = (schedule.batch, *resolution(phase), 1)
     rng = np.random.default_rng(0)
     batch = {
         "image": tf.constant(rng.random(shape, np.float32)),
         "mask": tf.constant((rng.random(shape) > 0.5).astype(np.float32)),
     }
-    step = tf.function(model.train_step)
+    step = tf.function(lambda batch: model.train_step(batch, model.variant(0)))
     return lambda: step(batch)["wasserstein"].numpy()
 
 

@@ -105,12 +105,12 @@ class MassClassifier:
 
 
 def train_classifier(
-    masses: Masses, back: Masses | None = None, *, augment: bool = True, seed: int = 0, steps: int = STEPS
+    masses: Masses, validation: Masses | None = None, *, augment: bool = True, seed: int = 0, steps: int = STEPS
 ) -> MassClassifier:
-    """Train on masses, and stop when others are predicted no better.
+    """Train on masses, until those for validation are predicted no better.
 
     Args:
-        back: the others. Defaults to masses of some of the patients, which are held back.
+        validation: on which nothing is trained. Defaults to the masses of some patients, which are held back.
         augment: random flips and shifts of up to 4 pixels.
         seed: of weights, order, augmentation and who is held back. It also becomes Keras' global seed; on CPUs
             equal calls give equal classifiers, bit by bit.
@@ -124,11 +124,11 @@ def train_classifier(
     import keras
 
     keras.utils.set_random_seed(seed)
-    if back is None:
-        masses, back = (masses.subset(part) for part in hold_back(masses, seed))
+    if validation is None:
+        masses, validation = (masses.subset(part) for part in hold_back(masses, seed))
     model = _network(masses.images.shape[1:], {head: len(names) for head, names in masses.classes.items()})
     rng = np.random.default_rng(seed)
-    judged = (standardised(back.images), *_targets(back))
+    judged = (standardised(validation.images), *_targets(validation))
     inputs, targets, weights = standardised(masses.images), *_targets(masses)
     best, best_weights, waited = np.inf, model.get_weights(), 0
     order = np.empty(0, int)

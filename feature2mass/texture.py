@@ -71,7 +71,7 @@ class TexturedFeature2Mass(Feature2Mass):
         self.as_seen = amplifier(texture.amplification, SIZE, SIZE)
         self.mixture_seed = stream_seed(seed, "mixtures")
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         image, margin, shape = batch["image"], batch["margin"], batch["shape"]
         count = image.shape[0]
         reconstructed = count - round(self.texture.mixtures * count)  # the first of a batch, whose order is random

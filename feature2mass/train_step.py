@@ -26,7 +26,7 @@ class Feature2Mass(AdversarialModel):
         self.encoder, self.decoder = (players.generator.get_layer(name) for name in ("encoder", "decoder"))
         self.loss_weights = weights
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         image, margin, shape = batch["image"], batch["margin"], batch["shape"]
 
         # 1) one pass of the generator serves both players

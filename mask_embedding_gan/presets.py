@@ -9,7 +9,7 @@ paper   Reproduces the network, the loss and the fade-in of Ren et al. 2019, wit
 film    Trains half the paper's kernels with all additions, towards images like film mammograms (ours).
         Costs about 10 hours of one core of an AMD EPYC (Zen 4) in bfloat16 for all phases (`docs/long-run.md`).
         Expect a sliced Wasserstein distance at 32×16 of 24·10⁻³ after phase 3, where two halves of the real films are
-        28·10⁻³ apart (`docs/long-run.md`). R1 and detail of each image's own began later there (`docs/limits.md`).
+        28·10⁻³ apart (`docs/long-run.md`).
         python train_scripts/train_mask_embed.py --phase 7 --preset film --data DATA --run RUN
 
 quick   The recipe of `film` without the R1 penalty and detail of each image's own, on about a thirtieth of its images,
@@ -69,6 +69,8 @@ FILM_NETWORK = NetworkConfig(
 )
 AMPLIFICATION = tuple(amplified(phase) for phase in range(1, 8))  # (ours)
 
+# R1 begins when it did in the long training, and detail of each image's own when more images alone had changed nothing
+# there. Soon after the start of phase 5, both did harm (`docs/recipe.md`) (ours).
 # The critic learns three times as fast as the generator: with one rate for both, in a short training on real films at
 # 32×16, it saw a seventh of the distance between fakes and films. At rates of 0.002 and 0.006, images of 32×16 went
 # round in circles: the critic chased patterns of single pixels that the generator exchanged for others, and the moving
@@ -87,7 +89,9 @@ FILM = Preset(
         steps_per_execution=(50, 50, 25, 10, 5, 5, 5),  # no influence on the result
         amplification=AMPLIFICATION,  # (ours)
         r1_weight=(0, 0, 0, 0, 0.5, 0, 0),  # (ours)
+        r1_from_images=(0, 0, 0, 0, 240_000, 0, 0),  # (ours)
         detail_weight=(0, 0, 0, 0, 5, 0, 0),  # (ours)
+        detail_from_images=(0, 0, 0, 0, 500_000, 0, 0),  # (ours)
     ),
     jitter=True,  # (ours)
     diversity=Diversity(weight=0.1, share=0.75),  # (ours)

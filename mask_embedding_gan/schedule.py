@@ -6,7 +6,7 @@ follow from them alone, and nothing here is saved or restored.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -27,6 +27,19 @@ DETAIL_WEIGHT = 5.0  # in the same phase (ours)
 EMA_HALF_LIFE_IMAGES = 10_000.0  # where a preset without a moving average gets one
 
 
+class Terms(NamedTuple):
+    """What a step consists of; `PhaseSchedule.terms` gives that after a number of images.
+
+    Attributes:
+        fades_in: whether the new block still fades in.
+        r1_weight, detail_weight: those of the schedule; 0 until they begin.
+    """
+
+    fades_in: bool = False
+    r1_weight: float = 0.0
+    detail_weight: float = 0.0
+
+
 @dataclass(frozen=True)
 class PhaseSchedule:
     """One phase: `fade_in_images`, then `stable_images`, in batches of `batch`.
@@ -42,10 +55,13 @@ class PhaseSchedule:
         steps_per_execution: steps that run without returning to Python.
         amplification: factors of the octaves that the critic sees, finest first (`amplification.amplifier`); empty:
             images as they are.
-        r1_weight: of the R1 penalty; once the phase has faded in, logistic losses with it replace those of WGAN-GP
-            (ours, `train_step.critic_step`). 0: WGAN-GP to the end.
+        r1_weight: of the R1 penalty; logistic losses with it replace those of WGAN-GP (ours, `train_step.critic_step`).
+            0: WGAN-GP to the end.
         detail_weight: what a correlation of 1 between the details of two images of one mask costs the generator (ours,
             `diversity.shared_detail`); 0: nothing.
+        r1_from_images, detail_from_images: real images of this phase after which each begins, at alpha 1 at the
+            earliest. A number of images rather than a share of the phase: both harm networks that are far from
+            trained, however short the phase (ours).
     """
 
     phase: int
@@ -60,6 +76,8 @@ class PhaseSchedule:
     amplification: tuple[float, ...] = ()
     r1_weight: float = 0.0
     detail_weight: float = 0.0
+    r1_from_images: int = 0
+    detail_from_images: int = 0
 
     @property
     def duration(self) -> Duration:
@@ -71,6 +89,15 @@ class PhaseSchedule:
         if self.phase == 1 or self.fade_in_images == 0:
             return ops.ones_like(images_seen, dtype="float32")
         return ops.minimum(ops.cast(images_seen, "float32") / self.fade_in_images, 1.0)
+
+    def terms(self, images_seen: int) -> Terms:
+        """Return what the step after `images_seen` images of this phase consists of."""
+        if images_seen < self.fade_in_images:
+            return Terms(fades_in=True)
+        return Terms(
+            r1_weight=self.r1_weight if images_seen >= self.r1_from_images else 0.0,
+            detail_weight=self.detail_weight if images_seen >= self.detail_from_images else 0.0,
+        )
 
     def threads_per_operation(self, network: NetworkConfig) -> int | None:
         """Return 1 where an operation has too little to do to be worth sharing on a CPU, None where cores share it.
@@ -90,7 +117,7 @@ class PhaseSchedule:
         return generator, critic
 
     def lengthened(self, factor: float) -> "PhaseSchedule":
-        """Return the same with `factor` times the images."""
+        """Return the same with `factor` times the images; `r1_from_images` and `detail_from_images` stay."""
         fading, stable = (round(images * factor) for images in (self.fade_in_images, self.stable_images))
         return lengthened(self, factor, fade_in_images=fading, stable_images=stable)
 
@@ -171,16 +198,22 @@ def amplified(phase: int) -> tuple[float, ...]:
 # ------------------------------------------------------------------------ additions, as switches
 
 
-def _in_each_phase(field: str, on, off, needs: tuple[str, ...] = ()) -> Addition:
-    """An addition that is one field of every `PhaseSchedule`; `on` is a function of the phase."""
+def _in_each_phase(field: str, on, off, begins: str | None = None, needs: tuple[str, ...] = ()) -> Addition:
+    """An addition that is one field of every `PhaseSchedule`.
 
-    def write(preset: Preset, value) -> Preset:
-        return replace(preset, phases=tuple(replace(one, **{field: value(one.phase)}) for one in preset.phases))
+    Args:
+        on: function of the phase; off: a value.
+        begins: field that says when it begins, 0 where the preset does not have the addition.
+    """
+
+    def write(preset: Preset, value, **others) -> Preset:
+        phases = (replace(one, **{field: value(one.phase)}, **others) for one in preset.phases)
+        return replace(preset, phases=tuple(phases))
 
     return Addition(
         present=lambda preset: any(getattr(one, field) != off for one in preset.phases),
         added=lambda preset: write(preset, on),
-        removed=lambda preset: write(preset, lambda phase: off),
+        removed=lambda preset: write(preset, lambda phase: off, **({begins: 0} if begins else {})),
         needs=needs,
     )
 
@@ -213,10 +246,16 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
     "levelled": setting("network.levelled", True, False),
     "keeps_averages": setting("network.keeps_averages", True, False),
     "amplification": _in_each_phase("amplification", amplified, ()),
-    "r1_penalty": _in_each_phase("r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0),
+    "r1_penalty": _in_each_phase(
+        "r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0, "r1_from_images"
+    ),
     "diversity": setting("diversity", Diversity(), None),
     "own_detail": _in_each_phase(
-        "detail_weight", lambda phase: DETAIL_WEIGHT if phase == R1_PHASE else 0.0, 0.0, needs=("diversity",)
+        "detail_weight",
+        lambda phase: DETAIL_WEIGHT if phase == R1_PHASE else 0.0,
+        0.0,
+        "detail_from_images",
+        needs=("diversity",),
     ),
     "level_spectrum": setting("level_spectrum", True, False, needs=("times_mask",)),
     "jitter": setting("jitter", True, False),

@@ -1,7 +1,7 @@
 """The WGAN-GP train step: Ren et al. 2019, §5, name "standard WGAN-GP".
 
 The penalty is that of Gulrajani et al. 2017 (eq. 3), the drift term that of Karras et al. 2018 (appendix A.1). An
-addition replaces WGAN-GP, once a phase has faded in, by logistic losses with the R1 penalty of Mescheder et al. 2018
+addition replaces WGAN-GP, late in a phase, by logistic losses with the R1 penalty of Mescheder et al. 2018
 (ours).
 """
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mask_embedding_gan.diversity import diversity_gap, fakes_and_twins, fine_octaves, shared_detail
 from mask_embedding_gan.growth import without_fade_in
-from mask_embedding_gan.schedule import Diversity, PhaseSchedule
+from mask_embedding_gan.schedule import Diversity, PhaseSchedule, Terms
 from training.amplification import amplifier
 from training.model import AdversarialModel, Players
 from training.noise import batch_size, global_batch_noise, stream_seed
@@ -99,7 +99,7 @@ def _logistic_step(critic, variables, as_critic_sees, real, fake, mask, alpha, r
 
 
 class PhaseGAN(AdversarialModel):
-    """What phases on whole images and on windows share: random numbers, and the critic once it has faded in.
+    """What phases on whole images and on windows share: terms, random numbers, the critic once it has faded in.
 
     Args:
         players: networks of this phase.
@@ -118,6 +118,9 @@ class PhaseGAN(AdversarialModel):
         self.as_critic_sees = amplifier(schedule.amplification, *critic.inputs[0].shape[1:3])
         self.latent_seed = stream_seed(seed, "latent", schedule.phase)
         self.lerp_seed = stream_seed(seed, "interpolation", schedule.phase)
+
+    def variant(self, step: int) -> Terms:
+        return self.schedule.terms(step * self.schedule.batch)
 
     def latents(self, count, seed: int, step) -> tf.Tensor:
         """Draw the latents of a step, standard normal (count, latent size)."""
@@ -151,46 +154,41 @@ class MaskEmbeddingGAN(PhaseGAN):
         """Weight of the new block after the images seen."""
         return float(self.schedule.alpha(self.images_seen))
 
-    def is_stable(self, step: int) -> bool:
-        return step * self.schedule.batch >= self.schedule.fade_in_images
-
-    def player_gradients(self, batch, step, stable):
-        generator = self.stable_generator if stable else self.generator
-        critic = self.stable_critic if stable else self.discriminator
+    def player_gradients(self, batch, step, variant: Terms):
+        generator = self.generator if variant.fades_in else self.stable_generator
+        critic = self.discriminator if variant.fades_in else self.stable_critic
         real, mask = batch["image"], batch["mask"]
         count, alpha = batch_size(real), tf.reshape(self.schedule.alpha(step * self.schedule.batch), (1,))
         latent, u = self.latents(count, self.latent_seed, step), self.interpolation(count, step)
 
         # 1) real images fade in with the network: at alpha 0 they are the last phase's, doubled
-        if self.schedule.phase > 1 and not stable:
+        if self.schedule.phase > 1 and variant.fades_in:
             real = fade_images(real, alpha)
 
         # 2) one pass of the generator serves both players; if latents must differ, every fourth mask is filled twice
         gap = alike = tf.zeros(())
-        detail_weight = self.schedule.detail_weight if stable else 0.0
         with tf.GradientTape() as generator_tape:
             if self.diversity:
                 draw = lambda count: self.latents(count, self.twin_seed, step)
                 fake, twins = fakes_and_twins(generator, mask, latent, alpha, draw)
                 gap = diversity_gap(twins, real, mask, self.diversity.share)
-                if detail_weight:
+                if variant.detail_weight:
                     alike = shared_detail(twins, self.octaves)
             else:
                 fake = generator([mask, latent, alpha], training=True)
 
         # 3) critic: real high, fake low; WGAN-GP: slope one between them, real near zero
         variables = [variable.value for variable in self.discriminator.trainable_variables]
-        r1_weight = self.schedule.r1_weight if stable else 0.0
         critic_gradients, fake_gradient, losses = critic_step(
-            critic, variables, self.as_critic_sees, real, fake, mask, alpha, u, r1_weight
+            critic, variables, self.as_critic_sees, real, fake, mask, alpha, u, variant.r1_weight
         )
 
         # 4) generator: its loss through the critic
         targets, seeds = [fake], [fake_gradient]
         if self.diversity:
             targets, seeds = [*targets, gap], [*seeds, tf.constant(self.diversity.weight, gap.dtype)]
-        if detail_weight:
-            targets, seeds = [*targets, alike], [*seeds, tf.constant(detail_weight, alike.dtype)]
+        if variant.detail_weight:
+            targets, seeds = [*targets, alike], [*seeds, tf.constant(variant.detail_weight, alike.dtype)]
         variables = [variable.value for variable in self.generator.trainable_variables]
         generator_gradients = generator_tape.gradient(targets, variables, seeds, unconnected_gradients="zero")
         return critic_gradients, generator_gradients, {**losses, "diversity_gap": gap, "shared_detail": alike}

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mask_embedding_gan.blocks import Blocks, NetworkConfig, double, resolution
 from mask_embedding_gan.generator import build_generator, clipped
-from mask_embedding_gan.schedule import PhaseSchedule
+from mask_embedding_gan.schedule import PhaseSchedule, Terms
 from mask_embedding_gan.train_step import CRITIC_LOSSES, PhaseGAN, critic_step
 from training.export import stock_model
 from training.layers import Cropping
@@ -163,7 +163,7 @@ class WindowGAN(PhaseGAN):
         """Build the whole generator with the moving average of this phase's block, for users."""
         return self.below.finished(self.ema_generator)
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant: Terms):
         real, mask = batch["image"], batch["mask"]
         count = batch_size(real)
         latent, u = self.latents(count, self.latent_seed, step), self.interpolation(count, step)
@@ -181,7 +181,7 @@ class WindowGAN(PhaseGAN):
         # 3) critic: real high, fake low; WGAN-GP: slope one between them, real near zero
         variables = [variable.value for variable in self.discriminator.trainable_variables]
         seen = self.stable_critic, variables, self.as_critic_sees, real, fake, mask, tf.ones((1,)), u
-        critic_gradients, fake_gradient, losses = critic_step(*seen, self.schedule.r1_weight)
+        critic_gradients, fake_gradient, losses = critic_step(*seen, variant.r1_weight)
 
         # 4) generator: its loss through the critic
         variables = [variable.value for variable in self.generator.trainable_variables]

@@ -31,7 +31,7 @@ class Pix2Pix(AdversarialModel):
         self.noise_size = players.generator.inputs[1].shape[-1]
         self.dropout_seed = stream_seed(seed, "dropout")
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         real, texture_map = batch["image"], batch["texture_map"]
         shape = (self.noise_size,)
         uniform = global_batch_noise(tf.random.stateless_uniform, batch_size(real), shape, self.dropout_seed, step)

@@ -4,7 +4,8 @@ The traps it is built around (each has a test): Keras checkpoints only `model.op
 gradients; `compile()` without an optimizer installs one; raw losses returned from `train_step` log the last batch only.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import keras
@@ -97,17 +98,17 @@ class AdversarialModel(keras.Model):
         """Real images seen in this stage, over all replicas; alpha, ticks and names of checkpoints follow from it."""
         return int(np.asarray(self.iterations)) * self.duration.batch
 
-    def is_stable(self, step: int) -> bool:
-        """Tell whether the fade-in is over before this step; the step is then compiled without it."""
-        return True
+    def variant(self, step: int) -> Hashable:
+        """Return what this step consists of, where that changes during a stage; each variant is compiled once."""
+        return None
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         """Compute the gradients of one step of the paper's losses.
 
         Args:
             batch: this replica's share of what the reader yields.
             step: int64 scalar, steps taken before this one.
-            stable: bool. Whether nothing fades in any more, see `is_stable`.
+            variant: of the step, from `variant`.
 
         Returns:
             (discriminator gradients, generator gradients, {loss name: scalar}). Gradients are those of losses averaged
@@ -116,9 +117,9 @@ class AdversarialModel(keras.Model):
         raise NotImplementedError
 
     @tf.autograph.experimental.do_not_convert  # no branch depends on a tensor: a tenth less time to start
-    def train_step(self, batch, stable=False):
+    def train_step(self, batch, variant: Hashable = None):
         step = tf.cast(self.iterations.value, tf.int64)
-        discriminator_gradients, generator_gradients, losses = self.player_gradients(batch, step, stable)
+        discriminator_gradients, generator_gradients, losses = self.player_gradients(batch, step, variant)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:  # replicas sum their gradients: a mean over the global batch wants each divided
             discriminator_gradients, generator_gradients = (
@@ -151,28 +152,28 @@ class AdversarialModel(keras.Model):
         """Do nothing: all is built. Keras would average a batch over hosts first, and cannot if it is a dictionary."""
 
     def make_train_function(self, force: bool = False):
-        """Make Keras' loop of `steps_per_execution` steps, compiled once for fading in and once for a stable model."""
+        """Make Keras' loop of `steps_per_execution` steps, compiled once for each variant of the step."""
         if self.train_function is not None and not force:
             return self.train_function
-        compiled = {stable: self._compiled_steps(stable) for stable in (False, True)}  # traced when first called
+        compiled = functools.cache(self._compiled_steps)
         step = None
 
         def train_function(iterator):
             nonlocal step
             step = int(np.asarray(self.iterations)) if step is None else step + self.steps_per_execution
-            return compiled[self.is_stable(step)](iterator)
+            return compiled(self.variant(step))(iterator)
 
         self.train_function = train_function
         return train_function
 
-    def _compiled_steps(self, stable: bool):
+    def _compiled_steps(self, variant: Hashable):
         """`steps_per_execution` steps as one TensorFlow function of an iterator."""
         strategy = self.distribute_strategy
 
         @tf.function
         def steps(iterator):
             for _ in tf.range(self.steps_per_execution):
-                strategy.run(self.train_step, args=(next(iterator), stable))
+                strategy.run(self.train_step, args=(next(iterator), variant))
             return self.get_metrics_result()
 
         return steps

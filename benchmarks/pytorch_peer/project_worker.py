@@ -123,8 +123,8 @@ class Project:
         model, arrays = self.model, {f"batch/{name}": value for name, value in self.batch.items()}
         step = tf.constant(self.first_step, tf.int64)
         batch = {name: tf.constant(value) for name, value in self.batch.items()}
-        stable = model.is_stable(self.first_step)
-        critic, generator, losses = tf.function(lambda: model.player_gradients(batch, step, stable))()
+        variant = model.variant(self.first_step)
+        critic, generator, losses = tf.function(lambda: model.player_gradients(batch, step, variant))()
         for player, network, gradients in (
             ("critic", model.discriminator, critic),
             ("generator", model.generator, generator),

@@ -33,7 +33,7 @@ def batch_of(count: int = 8) -> dict[str, tf.Tensor]:
 
 def gradients(texture: Texture, batch: dict | None = None, step: int = 3, **changes) -> tuple[list, list, dict]:
     model = build_model(tiny_masses.preset(texture=texture, **changes), 2, 3, 0)
-    critic, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64), True)
+    critic, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64), None)
     return [np.array(g) for g in critic], [np.array(g) for g in generator], losses
 
 

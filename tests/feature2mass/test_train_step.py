@@ -24,7 +24,7 @@ def batch_of(count: int = 8) -> dict[str, tf.Tensor]:
 
 def gradients(model: Feature2Mass, step: int = 3, batch: dict | None = None) -> tuple[list, list, dict]:
     """(discriminator's, generator's, losses), by variable path less the model's name."""
-    discriminator, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64), True)
+    discriminator, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64), None)
     return [np.array(g) for g in discriminator], [np.array(g) for g in generator], losses
 
 

@@ -8,7 +8,7 @@ import tiny
 
 from mask_embedding_gan.generator import build_generator
 from mask_embedding_gan.presets import PRESETS
-from mask_embedding_gan.schedule import ADDITIONS, PhaseSchedule
+from mask_embedding_gan.schedule import ADDITIONS, PhaseSchedule, Terms
 from mask_embedding_gan.train_step import DRIFT_WEIGHT, PENALTY_WEIGHT
 from training.additions import PresetError
 
@@ -169,6 +169,26 @@ def test_a_lengthened_preset_takes_that_many_more_images():
     for schedule, original in zip(longer.phases, tiny.preset().phases):
         assert schedule.duration.total_images == 3 * original.duration.total_images
         assert schedule.fade_in_images == 3 * original.fade_in_images
+
+
+def test_r1_and_detail_begin_after_as_many_images_in_a_preset_of_any_length():
+    begin = [(one.r1_from_images, one.detail_from_images) for one in PRESETS["film"].phases]
+    assert begin == [(0, 0)] * 4 + [(240_000, 500_000)] + [(0, 0)] * 2
+    for factor in (0.1, 1.26):
+        longer = PRESETS["film"].lengthened(factor)
+        assert [(one.r1_from_images, one.detail_from_images) for one in longer.phases] == begin
+
+
+def test_film_has_both_before_its_phase_ends():
+    schedule = PRESETS["film"].schedule(5)
+    last = schedule.duration.total_images - schedule.batch
+    assert schedule.terms(last) == Terms(fades_in=False, r1_weight=0.5, detail_weight=5)
+
+
+def test_switched_off_an_addition_leaves_nothing_of_itself():
+    without = PRESETS["film"].changed(without=("r1_penalty", "own_detail")).schedule(5)
+    fields = ("r1_weight", "r1_from_images", "detail_weight", "detail_from_images")
+    assert [getattr(without, name) for name in fields] == [0, 0, 0, 0]
 
 
 def test_a_shortened_preset_still_has_a_tick_in_each_phase():

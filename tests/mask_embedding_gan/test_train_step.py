@@ -13,7 +13,7 @@ from mask_embedding_gan.blocks import NetworkConfig
 from mask_embedding_gan.critic import build_critic
 from mask_embedding_gan.diversity import mean_square_inside
 from mask_embedding_gan.players import build_players, compiled
-from mask_embedding_gan.schedule import Diversity
+from mask_embedding_gan.schedule import Diversity, Terms
 from mask_embedding_gan.train_step import (
     DRIFT_WEIGHT,
     PENALTY_WEIGHT,
@@ -23,6 +23,7 @@ from mask_embedding_gan.train_step import (
 )
 from training.noise import global_batch_noise
 
+FADING, FADED_IN = Terms(fades_in=True), Terms()
 # a few hundred parameters, so that each can be moved by itself
 MINUTE = NetworkConfig(
     latent_size=3, embedding_size=2, mask_filters=2, base_filters=3, latent_filters=(3, 2), group_size=2
@@ -39,7 +40,7 @@ def in_float64(model: keras.Model) -> keras.Model:
 
 
 def critic_loss(critic, real, fake, mask, u, alpha):
-    """Design §6, in its own words."""
+    """WGAN-GP as its papers print it."""
     mixed = real + u * (fake - real)
     real_score, fake_score = critic([real, mask, alpha]), critic([fake, mask, alpha])
     wasserstein = tf.reduce_mean(fake_score) - tf.reduce_mean(real_score)
@@ -106,7 +107,7 @@ def relative_difference(ours, theirs) -> float:
 @pytest.mark.parametrize("phase, step", [(1, 0), (2, 3), (2, 100)], ids=["phase 1", "fading in", "faded in"])
 def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, step):
     model, batch, step = model_of(phase), batch_of(phase), tf.constant(step, tf.int64)
-    ours, theirs = model.player_gradients(batch, step, False), textbook(model, batch, step)
+    ours, theirs = model.player_gradients(batch, step, FADING), textbook(model, batch, step)
     assert relative_difference(ours[0], theirs[0]) < 1e-5
     assert relative_difference(ours[1], theirs[1]) < 1e-5
 
@@ -114,10 +115,10 @@ def test_one_pass_gives_both_players_the_textbook_s_gradients(textbook, phase, s
 def test_one_pass_gives_the_textbook_s_gradients_of_amplified_images(textbook):
     schedules = tuple(replace(schedule, amplification=(4.0, 2.0)) for schedule in tiny.preset().phases)
     model, batch, step = model_of(2, phases=schedules), batch_of(2), tf.constant(3, tf.int64)
-    ours, theirs = model.player_gradients(batch, step, False), textbook(model, batch, step)
+    ours, theirs = model.player_gradients(batch, step, FADING), textbook(model, batch, step)
     assert relative_difference(ours[0], theirs[0]) < 1e-5
     assert relative_difference(ours[1], theirs[1]) < 1e-5
-    plain = model_of(2).player_gradients(batch, step, False)
+    plain = model_of(2).player_gradients(batch, step, FADING)
     assert relative_difference(ours[0], plain[0]) > 0.01
 
 
@@ -147,7 +148,7 @@ def textbook_r1_gradients(model, batch, step, weight):
 def test_with_the_r1_penalty_the_step_gives_the_textbook_s_gradients():
     schedules = tuple(replace(schedule, amplification=(2.0,), r1_weight=0.7) for schedule in tiny.preset().phases)
     model, batch, step = model_of(2, phases=schedules), batch_of(2), tf.constant(100, tf.int64)
-    critic, generator, losses = model.player_gradients(batch, step, stable=True)
+    critic, generator, losses = model.player_gradients(batch, step, model.variant(100))
     theirs = textbook_r1_gradients(model, batch, step, 0.7)
     assert relative_difference(critic, theirs[0]) < 1e-5
     assert relative_difference(generator, theirs[1]) < 1e-5
@@ -174,42 +175,47 @@ def test_gradients_of_a_batch_are_the_mean_of_those_of_its_halves(r1_weight):
     assert relative_difference([of_fakes], [np.concatenate([first_fakes, second_fakes]) / 2]) < 1e-5
 
 
-def test_the_r1_penalty_begins_when_the_phase_has_faded_in():
-    batch, step = batch_of(2), tf.constant(3, tf.int64)
-    schedules = tuple(replace(schedule, r1_weight=0.7) for schedule in tiny.preset().phases)
-    for with_r1, without in zip(
-        *(model.player_gradients(batch, step, False)[0] for model in (model_of(2, phases=schedules), model_of(2)))
-    ):
-        np.testing.assert_array_equal(with_r1, without)
+def test_r1_and_detail_begin_after_their_numbers_of_images():
+    late = {"r1_weight": 0.7, "r1_from_images": 40, "detail_weight": 5.0, "detail_from_images": 48}
+    schedules = tuple(replace(schedule, **late) for schedule in tiny.preset().phases)
+    model = model_of(2, phases=schedules)  # fades in over 24 images, in batches of 4
+    begins = {0: Terms(fades_in=True), 6: Terms(), 10: Terms(r1_weight=0.7), 12: Terms(False, 0.7, 5.0)}
+    for step, terms in begins.items():
+        assert model.variant(step) == terms
+        assert step == 0 or model.variant(step - 1) != terms
+
+
+def test_neither_begins_before_the_phase_has_faded_in():
+    schedules = tuple(replace(schedule, r1_weight=0.7, detail_weight=5.0) for schedule in tiny.preset().phases)
+    assert [model_of(2, phases=schedules).variant(step) for step in (5, 6)] == [FADING, Terms(False, 0.7, 5.0)]
 
 
 @pytest.mark.parametrize("diversity", [None, Diversity(share=10.0, weight=1.0)], ids=["paper", "diversity"])
 def test_the_step_without_its_fade_in_is_the_step_at_alpha_1(diversity):
     model, batch, step = model_of(2, diversity=diversity), batch_of(2, 8), tf.constant(100, tf.int64)
-    assert model.is_stable(100)
-    stable, fading = (model.player_gradients(batch, step, stable) for stable in (True, False))
-    for ours, theirs in zip(stable[:2], fading[:2], strict=True):
+    faded_in, fading = (model.player_gradients(batch, step, variant) for variant in (FADED_IN, FADING))
+    for ours, theirs in zip(faded_in[:2], fading[:2], strict=True):
         assert relative_difference(ours, theirs) < 1e-5
 
 
 def test_the_step_without_its_fade_in_gives_the_older_path_gradients_of_zero():
     """Adam's state of every weight decays as it would at alpha 1, and a checkpoint holds the same variables."""
     model = model_of(2)
-    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(100, tf.int64), stable=True)
+    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(100, tf.int64), FADED_IN)
     for gradients, player in ((critic, model.discriminator), (generator, model.generator)):
         still = [v.path for v, g in zip(player.trainable_variables, gradients, strict=True) if not np.any(g)]
         assert still and all("_1/" in path for path in still)
 
 
-def test_a_phase_is_stable_from_the_first_step_after_its_fade_in():
+def test_the_fade_in_ends_with_its_last_image():
     model = model_of(2)  # fades in over 24 images, in batches of 4
-    assert [model.is_stable(step) for step in (0, 5, 6, 7)] == [False, False, True, True]
-    assert model_of(1).is_stable(0)
+    assert [model.variant(step) for step in (0, 5, 6, 7)] == [FADING, FADING, FADED_IN, FADED_IN]
+    assert model_of(1).variant(0) == FADED_IN
 
 
 def test_one_pass_reports_the_textbook_s_losses(textbook):
     model, batch, step = model_of(2), batch_of(2), tf.constant(3, tf.int64)
-    ours, theirs = model.player_gradients(batch, step, False)[2], textbook(model, batch, step)[2]
+    ours, theirs = model.player_gradients(batch, step, FADING)[2], textbook(model, batch, step)[2]
     for name in theirs:
         assert ours[name].numpy() == pytest.approx(theirs[name].numpy(), rel=1e-4, abs=1e-6), name
 
@@ -227,18 +233,18 @@ def test_float32_gradients_agree_with_float64_ones():
     with tf.GradientTape() as tape:
         loss = critic_loss(critic, fade_images(real, alpha), fake, mask, u, alpha)
     wanted = tape.gradient(loss, critic.trainable_variables)
-    assert relative_difference(model.player_gradients(batch, step, False)[0], wanted) < 1e-4
+    assert relative_difference(model.player_gradients(batch, step, FADING)[0], wanted) < 1e-4
 
 
 def test_the_step_is_a_function_of_its_number():
     model, batch = model_of(1), batch_of(1)
-    first, same, other = (model.player_gradients(batch, tf.constant(n, tf.int64), False)[0][0] for n in (5, 5, 6))
+    first, same, other = (model.player_gradients(batch, tf.constant(n, tf.int64), FADING)[0][0] for n in (5, 5, 6))
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
 def test_every_weight_of_both_players_gets_a_gradient():
     model = model_of(2)
-    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(3, tf.int64), False)
+    critic, generator, _ = model.player_gradients(batch_of(2), tf.constant(3, tf.int64), FADING)
     for gradients, player in ((critic, model.discriminator), (generator, model.generator)):
         for gradient, variable in zip(gradients, player.trainable_variables, strict=True):
             assert gradient is not None and tuple(gradient.shape) == tuple(variable.shape), variable.path
@@ -250,7 +256,7 @@ def test_the_critic_learns_to_tell_real_from_fake():
     schedule = replace(tiny.preset().schedule(1), learning_rate=0.01)
     model = model_of(1, phases=(schedule,))
     model.generator_optimizer.learning_rate = 0.0
-    step, batch = tf.function(model.train_step), batch_of(1, 8)
+    step, batch = tf.function(lambda batch: model.train_step(batch, FADED_IN)), batch_of(1, 8)
     history = []
     for _ in range(60):
         model.reset_metrics()
@@ -272,7 +278,7 @@ def test_difference_is_measured_inside_the_mask():
 def generator_gradients(weight: float | None, share: float, step: int = 3):
     """(gradients, losses) of the generator's side of one step."""
     model = model_of(2, diversity=None if weight is None else Diversity(share=share, weight=weight))
-    _, gradients, losses = model.player_gradients(batch_of(2, 8), tf.constant(step, tf.int64), False)
+    _, gradients, losses = model.player_gradients(batch_of(2, 8), tf.constant(step, tf.int64), FADING)
     return [np.array(gradient) for gradient in gradients], losses
 
 
@@ -292,11 +298,11 @@ def test_diversity_adds_its_weight_times_one_gradient():
 def test_diversity_gap_falls_along_its_gradient():
     model = model_of(2, diversity=Diversity(share=10.0, weight=1000.0))
     batch, step = batch_of(2, 8), tf.constant(3, tf.int64)
-    _, gradients, before = model.player_gradients(batch, step, False)
+    _, gradients, before = model.player_gradients(batch, step, FADING)
     norm = sum(float(tf.reduce_sum(g**2)) for g in gradients) ** 0.5
     for variable, gradient in zip(model.generator.trainable_variables, gradients, strict=True):
         variable.assign_sub(0.05 * gradient / norm)
-    after = model.player_gradients(batch, step, False)[2]
+    after = model.player_gradients(batch, step, FADING)[2]
     assert float(after["diversity_gap"]) < float(before["diversity_gap"])
 
 
@@ -306,7 +312,8 @@ def gradients_with_detail(detail_weight: float) -> list[np.ndarray]:
     model = model_of(2, phases=schedules, diversity=Diversity(share=0.0, weight=1.0))
     batch = batch_of(2, 8)
     batch["mask"] = tf.ones_like(batch["mask"])
-    return [np.array(gradient) for gradient in model.player_gradients(batch, tf.constant(100, tf.int64), True)[1]]
+    gradients = model.player_gradients(batch, tf.constant(100, tf.int64), model.variant(100))[1]
+    return [np.array(gradient) for gradient in gradients]
 
 
 def test_shared_detail_costs_its_weight():
@@ -319,7 +326,7 @@ def test_shared_detail_costs_its_weight():
 def test_the_critic_s_side_does_not_know_of_diversity(textbook):
     model = model_of(2, diversity=Diversity(share=10.0, weight=1.0))
     batch, step = batch_of(2, 8), tf.constant(3, tf.int64)
-    ours, theirs = model.player_gradients(batch, step, False)[0], textbook(model, batch, step)[0]
+    ours, theirs = model.player_gradients(batch, step, FADING)[0], textbook(model, batch, step)[0]
     assert relative_difference(ours, theirs) < 1e-5
 
 

@@ -185,7 +185,7 @@ def test_a_mask_is_reduced_by_majority():
 @PHASES
 def test_every_weight_of_the_block_and_the_critic_gets_a_gradient(phase):
     model = model_of(phase)
-    critic, generator, losses = model.player_gradients(batch_of(phase), tf.constant(3, tf.int64), True)
+    critic, generator, losses = model.player_gradients(batch_of(phase), tf.constant(3, tf.int64), model.variant(3))
     assert np.isfinite([float(loss) for loss in losses.values()]).all()
     for gradients, network in ((critic, model.stable_critic), (generator, model.generator)):
         seen = {id(variable) for variable in network.trainable_variables}

@@ -21,7 +21,7 @@ def batch_of(count: int = 4) -> dict[str, tf.Tensor]:
 
 def gradients(model: Pix2Pix, step: int = 3, batch: dict | None = None) -> tuple[list, list, dict]:
     """(discriminator's, generator's, losses)."""
-    discriminator, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64), True)
+    discriminator, generator, losses = model.player_gradients(batch or batch_of(), tf.constant(step, tf.int64), None)
     return [np.array(g) for g in discriminator], [np.array(g) for g in generator], losses
 
 

@@ -45,7 +45,7 @@ class Descent(AdversarialModel):
         average.set_weights(generator.get_weights())
         super().__init__(Players(generator, network(1), average), 10.0, ("loss",))
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         discriminator, generator = (
             [tf.sin(variable + 1 + tf.cast(step, tf.float32)) for variable in player.trainable_variables]
             for player in (self.discriminator, self.generator)

@@ -24,7 +24,7 @@ class Constant(AdversarialModel):
         players = Players(one_weight("generator"), one_weight("discriminator"), ema)
         super().__init__(players, half_life, ("first", "second"))
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         return [tf.ones((1, 1))], [-2 * tf.ones((1, 1))], {"first": tf.cast(step, tf.float32), "second": tf.ones(())}
 
 
@@ -47,14 +47,14 @@ def weight(network: keras.Model) -> float:
 
 
 class Fading(Constant):
-    """Fades in for two steps; its second loss says whether the step was compiled for a stable model."""
+    """Fades in for two steps; its second loss says for which variant the step was compiled."""
 
-    def is_stable(self, step):
-        return step >= 2
+    def variant(self, step):
+        return "faded in" if step >= 2 else "fading"
 
-    def player_gradients(self, batch, step, stable):
-        discriminator, generator, losses = super().player_gradients(batch, step, stable)
-        return discriminator, generator, {**losses, "second": tf.constant(float(stable))}
+    def player_gradients(self, batch, step, variant):
+        discriminator, generator, losses = super().player_gradients(batch, step, variant)
+        return discriminator, generator, {**losses, "second": tf.constant(float(variant == "faded in"))}
 
 
 def test_steps_after_the_fade_in_are_compiled_without_it():
@@ -112,7 +112,7 @@ class Layered(AdversarialModel):
         network.set_weights([np.full(weight.shape, value) for weight in network.weights])
         return network
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         return [tf.zeros((1, 1))], [tf.zeros((1, 1))], {"loss": tf.zeros(())}
 
 

@@ -107,7 +107,7 @@ else:
 
     model = build_model(tiny_masses.preset(), margins=2, shapes=3, seed=0)
     shapes = {"image": (4, 64, 64, 1), "margin": (4, 2), "shape": (4, 3)}
-step = tf.function(model.train_step)
+step = tf.function(lambda batch: model.train_step(batch, model.variant(0)))
 context.context().enable_run_metadata()  # keeps the graphs as they are run
 step({name: tf.ones(shape) for name, shape in shapes.items()})
 graphs = context.context().export_run_metadata().function_graphs

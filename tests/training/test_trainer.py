@@ -27,7 +27,7 @@ class Planted(AdversarialModel):
         self.bad_loss_at, self.bad_gradient_at, self.bad = bad_loss_at, bad_gradient_at, bad
         self.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0), duration(ticks))
 
-    def player_gradients(self, batch, step, stable):
+    def player_gradients(self, batch, step, variant):
         loss, gradient = (
             tf.where(step == bad_at, tf.constant(self.bad, tf.float32), 1.0)
             for bad_at in (self.bad_loss_at, self.bad_gradient_at)
