@@ -1,8 +1,7 @@
 """The WGAN-GP train step: Ren et al. 2019, §5, name "standard WGAN-GP".
 
 The penalty is that of Gulrajani et al. 2017 (eq. 3), the drift term that of Karras et al. 2018 (appendix A.1). An
-addition replaces WGAN-GP, late in a phase, by logistic losses with the R1 penalty of Mescheder et al. 2018
-(ours).
+addition replaces WGAN-GP, late in a phase, by logistic losses with the R1 penalty of Mescheder et al. 2018 (ours).
 """
 
 import tensorflow as tf
