@@ -22,8 +22,8 @@ FADING = 0.25  # of a phase on whole images, where the phase was trained on wind
 # (0.046 at 32×16, 0.018 at 128×64, 0.008 at 512×256) (ours)
 AMPLIFIED = {3: 4.0, 4: 6.0, 5: 9.0, 6: 14.0, 7: 20.0}
 OCTAVES = 4  # amplified at most
-R1_WEIGHT, R1_PHASE = 0.5, 5  # of amplified images; the finest whole images of `film` (ours)
-DETAIL_WEIGHT = 5.0  # in the same phase (ours)
+LATE_PHASE = 5  # that can have R1 and detail of each image's own: the finest whole images of `film` (ours)
+R1_WEIGHT, DETAIL_WEIGHT = 0.5, 5.0  # there; R1 of amplified images (ours)
 EMA_HALF_LIFE_IMAGES = 10_000.0  # where a preset without a moving average gets one
 
 
@@ -198,24 +198,25 @@ def amplified(phase: int) -> tuple[float, ...]:
 # ------------------------------------------------------------------------ additions, as switches
 
 
-def _in_each_phase(field: str, on, off, begins: str | None = None, needs: tuple[str, ...] = ()) -> Addition:
-    """An addition that is one field of every `PhaseSchedule`.
+def _in_each_phase(field: str, on, off, needs: tuple[str, ...] = ()) -> Addition:
+    """An addition that is one field of every `PhaseSchedule`; `on` is a function of the phase."""
 
-    Args:
-        on: function of the phase; off: a value.
-        begins: field that says when it begins, 0 where the preset does not have the addition.
-    """
-
-    def write(preset: Preset, value, **others) -> Preset:
-        phases = (replace(one, **{field: value(one.phase)}, **others) for one in preset.phases)
-        return replace(preset, phases=tuple(phases))
+    def write(preset: Preset, value) -> Preset:
+        return replace(preset, phases=tuple(replace(one, **{field: value(one.phase)}) for one in preset.phases))
 
     return Addition(
         present=lambda preset: any(getattr(one, field) != off for one in preset.phases),
         added=lambda preset: write(preset, on),
-        removed=lambda preset: write(preset, lambda phase: off, **({begins: 0} if begins else {})),
+        removed=lambda preset: write(preset, lambda phase: off),
         needs=needs,
     )
+
+
+def _late_term(name: str, weight: float, needs: tuple[str, ...] = ()) -> Addition:
+    """An addition that is a term of the loss in `LATE_PHASE`: `<name>_weight`, from `<name>_from_images` on."""
+    term = _in_each_phase(f"{name}_weight", lambda phase: weight if phase == LATE_PHASE else 0.0, 0.0, needs)
+    beginning = _in_each_phase(f"{name}_from_images", lambda phase: 0, 0)
+    return replace(term, removed=lambda preset: beginning.removed(term.removed(preset)))
 
 
 def _with_windows_from(preset: Preset, level: int) -> Preset:
@@ -246,17 +247,9 @@ ADDITIONS = {  # to Ren et al. 2019 (ours)
     "levelled": setting("network.levelled", True, False),
     "keeps_averages": setting("network.keeps_averages", True, False),
     "amplification": _in_each_phase("amplification", amplified, ()),
-    "r1_penalty": _in_each_phase(
-        "r1_weight", lambda phase: R1_WEIGHT if phase == R1_PHASE else 0.0, 0.0, "r1_from_images"
-    ),
+    "r1_penalty": _late_term("r1", R1_WEIGHT),
     "diversity": setting("diversity", Diversity(), None),
-    "own_detail": _in_each_phase(
-        "detail_weight",
-        lambda phase: DETAIL_WEIGHT if phase == R1_PHASE else 0.0,
-        0.0,
-        "detail_from_images",
-        needs=("diversity",),
-    ),
+    "own_detail": _late_term("detail", DETAIL_WEIGHT, needs=("diversity",)),
     "level_spectrum": setting("level_spectrum", True, False, needs=("times_mask",)),
     "jitter": setting("jitter", True, False),
     "moving_average": _in_each_phase("ema_half_life_images", lambda phase: EMA_HALF_LIFE_IMAGES, 0.0),
